@@ -1,0 +1,51 @@
+# aioss_library(NAME [PUBLIC target...] [PRIVATE target...] [TEST target...])
+#
+# The library of the current folder: every *.cc in it except *_test.cc, *_bench.cc, *_fuzz.cc and
+# main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME, which may also
+# link TEST targets of the layers below.
+add_library(aioss_options INTERFACE)
+target_compile_options(aioss_options INTERFACE
+  -Wall -Wextra -Wshadow -Werror
+  $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Woverloaded-virtual>
+  -fstack-protector-strong -fcf-protection -fstack-clash-protection
+  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
+target_compile_definitions(aioss_options INTERFACE
+  _GLIBCXX_ASSERTIONS AIOSS_VERSION="${PROJECT_VERSION}"
+  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+target_include_directories(aioss_options INTERFACE
+  "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
+target_link_options(aioss_options INTERFACE -Wl,-z,relro,-z,now -Wl,--gc-sections)
+if(AIOSS_SANITIZE)
+  list(JOIN AIOSS_SANITIZE "," AIOSS_SANITIZE_LIST)
+  target_compile_options(aioss_options INTERFACE
+    -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(aioss_options INTERFACE -fsanitize=${AIOSS_SANITIZE_LIST})
+else()
+  target_link_options(aioss_options INTERFACE -static-libstdc++ -static-libgcc)
+endif()
+
+# Where the tests find real models; `./dev test` obtains them.
+set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the test models")
+
+function(aioss_library name)
+  cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE;TEST" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc *.c)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "(_test|_bench|_fuzz|/main)\\.(cc|c)$")
+  list(FILTER tests INCLUDE REGEX "_test\\.(cc|c)$")
+  if(sources)
+    add_library(aioss_${name} STATIC ${sources})
+    target_link_libraries(aioss_${name} PUBLIC aioss_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  else()
+    add_library(aioss_${name} INTERFACE)
+    target_link_libraries(aioss_${name} INTERFACE aioss_options ${ARG_PUBLIC} ${ARG_PRIVATE})
+  endif()
+  if(AIOSS_BUILD_TESTS AND tests)
+    add_executable(test_${name} ${tests})
+    target_link_libraries(test_${name} PRIVATE
+      aioss_${name} ${ARG_PRIVATE} ${ARG_TEST} GTest::gtest GTest::gmock GTest::gtest_main)
+    add_test(NAME unit.${name} COMMAND test_${name})
+    set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300 LABELS unit
+      ENVIRONMENT "AIOSS_MODELS_DIR=${AIOSS_MODELS_DIR}")
+  endif()
+endfunction()

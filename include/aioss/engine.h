@@ -1,0 +1,269 @@
+/*
+ * aioss engine ABI, version 0 (unstable until the engines work is finished; then 1).
+ *
+ * An engine turns tokens into logits. It knows nothing of text, sampling, HTTP or batching policy.
+ * It is a C11 interface: one exported function, `aioss_engine_entry`, returns a table of functions.
+ *
+ * Conventions, for every call:
+ *  - Ownership: pointers passed in are borrowed for the duration of the call unless said otherwise.
+ *    Handles returned belong to the caller until the matching *_close. Strings returned live as
+ *    long as the handle they came from (the table's own strings: for ever), are UTF-8 and
+ *    zero-terminated.
+ *  - Errors: a call returns AIOSS_OK or a status; on failure it fills `error` (if not NULL) with
+ *    one line for a person. No call throws, exits, or prints to standard output.
+ *  - Threads: a model may be used by one thread at a time, and so may a session. Different
+ *    sessions, of one model too, may be used from different threads. The callbacks run on the
+ *    calling thread unless said otherwise. The table's calls without a handle may be made from any
+ *    thread.
+ *  - Sizes: every struct that may grow begins with `struct_size`, set by the caller. In a struct
+ *    that is read it says how much is there: an engine reads no further and takes absent fields as
+ *    zero. In a struct that is filled it says how much room there is: an engine writes no more and
+ *    leaves the size of what it filled. A size of 0 is an error (AIOSS_E_INVALID; void calls do
+ *    nothing).
+ *  - Out pointers of failing calls: handles are set to NULL, other results are unspecified.
+ *  - Untrusted input: model files. A damaged one may make an engine abort the process; hosts
+ *    contain it. Arguments out of range never do: they are AIOSS_E_INVALID.
+ *  - Units: bytes, tokens and KV cells.
+ */
+#ifndef AIOSS_ENGINE_H
+#define AIOSS_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AIOSS_ENGINE_ABI_VERSION 0u
+
+typedef struct aioss_model aioss_model;     /* weights, opened from file descriptors */
+typedef struct aioss_session aioss_session; /* KV cache and compute buffers over one model */
+
+typedef enum aioss_status {
+    AIOSS_OK = 0,
+    AIOSS_E_INVALID = 1,     /* an argument is out of the range that the options or facts allow */
+    AIOSS_E_UNSUPPORTED = 2, /* this engine or model cannot do it */
+    AIOSS_E_CORRUPT = 3,     /* the model file is damaged or not of a known format */
+    AIOSS_E_NO_MEMORY = 4,
+    AIOSS_E_IO = 5,
+    AIOSS_E_ABORTED = 6,     /* the abort or progress callback asked to stop */
+    AIOSS_E_FULL = 7,        /* no KV cells are left for this sequence */
+    AIOSS_E_FAILED = 8       /* the engine failed inside; the session must be closed */
+} aioss_status;
+
+typedef struct aioss_error {
+    char message[512]; /* zero-terminated, one line, may be empty */
+} aioss_error;
+
+/* ---- identity ------------------------------------------------------------------------------ */
+
+typedef struct aioss_engine_identity {
+    uint32_t struct_size;
+    uint32_t abi_version;     /* AIOSS_ENGINE_ABI_VERSION of the header it was built with */
+    const char *name;         /* "llama", "fake", … */
+    const char *version;      /* the engine's own, e.g. "0.5.0" */
+    const char *build_id;     /* exact source and patches, e.g. a commit */
+    const char *compiler;     /* compiler and version */
+    const char *cpu_features; /* instruction sets compiled in, space-separated; "" if none apply */
+} aioss_engine_identity;
+
+typedef enum aioss_device_kind {
+    AIOSS_DEVICE_CPU = 0,
+    AIOSS_DEVICE_GPU = 1,
+    AIOSS_DEVICE_IGPU = 2,
+    AIOSS_DEVICE_ACCEL = 3
+} aioss_device_kind;
+
+typedef struct aioss_device {
+    uint32_t struct_size;
+    uint32_t kind;       /* aioss_device_kind */
+    char name[64];       /* "CPU", "CUDA0", … */
+    char backend[32];    /* "CPU", "CUDA", "Vulkan", "Metal" */
+    char description[128];
+    uint64_t bytes_total;
+    uint64_t bytes_free;
+} aioss_device;
+
+/* ---- profiles: which differences in arithmetic are allowed ----------------------------------- */
+
+typedef enum aioss_profile {
+    AIOSS_PROFILE_FAST = 0,         /* whatever is fastest */
+    /* The logits of a sequence depend on its own tokens and on nothing else: not on neighbours in
+     * the batch, on earlier use of the session, or on how a prefill was cut at multiples of
+     * `prefill_grid_tokens`. */
+    AIOSS_PROFILE_REPRODUCIBLE = 1,
+    /* Also: prefill and decode of the same tokens give the same bits. */
+    AIOSS_PROFILE_EVIDENCE = 2
+} aioss_profile;
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+typedef struct aioss_model_options {
+    uint32_t struct_size;
+    uint32_t profile;        /* aioss_profile */
+    /* Open, readable, seekable; in order, for split files. Borrowed: the engine duplicates or maps
+     * what it needs and opens no path. Their offsets are unspecified afterwards. */
+    const int *fds;
+    uint32_t fd_count;       /* >= 1 */
+    uint32_t flags;          /* reserved, 0 */
+    /* Called now and then with 0…1 while loading; returns 0 to give up (AIOSS_E_ABORTED). May be
+     * NULL. */
+    int (*progress)(float fraction, void *user);
+    void *progress_user;
+} aioss_model_options;
+
+typedef struct aioss_model_facts {
+    uint32_t struct_size;
+    uint32_t vocabulary_size;      /* logits per output */
+    uint32_t context_tokens_train; /* 0 if unknown */
+    uint32_t embedding_size;
+    uint32_t layer_count;
+    uint32_t reserved;
+    uint64_t parameter_count;
+    uint64_t weight_bytes;         /* as resident after load */
+    const char *architecture;      /* "llama", "gemma3", …; lives as long as the model */
+    const char *description;       /* for people; likewise. From the model file: untrusted */
+} aioss_model_facts;
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+typedef enum aioss_session_flags {
+    AIOSS_SESSION_COUNT_GRAPHS = 1u /* keep `graphs` in the counters exact, at some cost */
+} aioss_session_flags;
+
+typedef struct aioss_session_options {
+    uint32_t struct_size;
+    uint32_t sequences_max;          /* KV streams; each has its own cells */
+    uint32_t cells_per_sequence;     /* tokens that one sequence can hold */
+    uint32_t batch_tokens_max;       /* tokens in one decode call */
+    uint32_t micro_batch_tokens_max; /* tokens in one graph; 0: the engine's choice */
+    uint32_t outputs_max;            /* rows of logits in one decode call; 0: sequences_max */
+    /* Compute threads of decode calls of one token (`threads`) and of more (`threads_batch`). 0:
+     * the engine's choice, and as `threads`. Outside the profile fast an engine may take one number
+     * for both where it would change bits. */
+    uint32_t threads;
+    uint32_t threads_batch;
+    uint32_t flags;                  /* aioss_session_flags */
+    uint32_t reserved;
+    /* Asked again and again inside a decode call, from the engine's threads; returns non-zero to
+     * stop that call (AIOSS_E_ABORTED). May be NULL. Must be thread-safe and quick. Engines ask
+     * only in calls with several tokens of a single sequence, so that nobody's neighbour loses a
+     * step; an engine of a device that cannot stop inside a graph asks between graphs. */
+    int (*abort)(void *user);
+    void *abort_user;
+} aioss_session_options;
+
+/* Bytes per kind, from a dry run that allocates none of them. */
+typedef struct aioss_plan {
+    uint32_t struct_size;
+    uint32_t exact;         /* 1: the engine asked its allocator; 0: an estimate */
+    uint64_t weight_bytes;
+    uint64_t kv_bytes;
+    uint64_t compute_bytes;
+    uint64_t output_bytes;  /* logits buffer */
+} aioss_plan;
+
+/* One decode call. Token i goes to position positions[i] of sequence sequences[i]; if outputs[i] is
+ * non-zero its logits are kept (at most outputs_max). Positions of a sequence are dense and
+ * ascending: the first is the number of tokens that it holds. Sequences that appear are best dense
+ * and ascending too: gaps may cost one graph each. Outputs are numbered 0, 1, … in the order in
+ * which they stand in the batch. The arrays have token_count entries each and are borrowed for the
+ * call. */
+typedef struct aioss_batch {
+    uint32_t struct_size;
+    uint32_t token_count; /* 1 … batch_tokens_max */
+    const int32_t *tokens;
+    const int32_t *positions;
+    const int32_t *sequences; /* 0 … sequences_max - 1 */
+    const uint8_t *outputs;
+} aioss_batch;
+
+typedef struct aioss_counters {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t decode_calls; /* that succeeded */
+    uint64_t graphs;       /* graphs computed; 0 unless AIOSS_SESSION_COUNT_GRAPHS */
+    uint64_t tokens;       /* of those calls */
+} aioss_counters;
+
+typedef struct aioss_engine {
+    uint32_t struct_size;
+    uint32_t abi_version;
+
+    /* Cheap; touches no device and no file. */
+    void (*identity)(aioss_engine_identity *out);
+    /* What this engine guarantees: a bit (1 << profile) for each aioss_profile that it keeps. */
+    uint32_t (*profiles)(void);
+    /* Prefill chunks of a reproducible sequence end on multiples of this; the tail by itself. */
+    uint32_t (*prefill_grid_tokens)(void);
+
+    /* May initialise drivers: call it before a sandbox that forbids opening files, or live with
+     * less detail. Errors: AIOSS_E_INVALID if there is no device `index`. */
+    uint32_t (*device_count)(void);
+    aioss_status (*device)(uint32_t index, aioss_device *out, aioss_error *error);
+
+    /* Dry run: what model and session with these options would take. Allocates neither, reads the
+     * head of the file only, calls no callback but `progress`. Errors: as model_open and
+     * session_create. */
+    aioss_status (*plan)(const aioss_model_options *model, const aioss_session_options *session,
+                         aioss_plan *out, aioss_error *error);
+
+    /* Errors: INVALID, IO, CORRUPT, UNSUPPORTED (architecture, profile, split files), NO_MEMORY,
+     * ABORTED (by `progress`). */
+    aioss_status (*model_open)(const aioss_model_options *options, aioss_model **out,
+                               aioss_error *error);
+    void (*model_facts)(const aioss_model *model, aioss_model_facts *out);
+    void (*model_close)(aioss_model *model); /* its sessions are closed before; NULL is allowed */
+
+    /* All memory of the session is committed here; decode allocates nothing that grows with use.
+     * The model outlives the session. Errors: INVALID, NO_MEMORY, FAILED. */
+    aioss_status (*session_create)(aioss_model *model, const aioss_session_options *options,
+                                   aioss_session **out, aioss_error *error);
+    void (*session_close)(aioss_session *session); /* NULL is allowed */
+
+    /* Blocks until the logits are there. Errors: INVALID and FULL leave the session as it was.
+     * After ABORTED the sequences of the batch hold an unspecified prefix of its tokens: cut them
+     * back with sequence_remove before going on. After FAILED only session_close is of use. */
+    aioss_status (*decode)(aioss_session *session, const aioss_batch *batch, aioss_error *error);
+    /* vocabulary_size floats of the last successful decode call, valid until the next call on this
+     * session except logits and counters. NULL if there is no such output. */
+    const float *(*logits)(aioss_session *session, uint32_t output);
+
+    /* Drops the cells at positions [from, to) of a sequence; to < 0 means its end. From 0 to the
+     * end always succeeds, and so does a range that holds no token. Other cuts may be
+     * AIOSS_E_UNSUPPORTED: out of the middle, or, where the memory forgets (sliding windows,
+     * recurrent models), back to a position that cannot be gone on from. The sequence is unchanged
+     * then. */
+    aioss_status (*sequence_remove)(aioss_session *session, int32_t sequence, int32_t from,
+                                    int32_t to, aioss_error *error);
+    /* `target`, which is empty (else INVALID), becomes a copy of `source`, at once. */
+    aioss_status (*sequence_copy)(aioss_session *session, int32_t source, int32_t target,
+                                  aioss_error *error);
+
+    /* A sequence's state as bytes: text in another form, to be protected like it. It loads into a
+     * session with the same model, profile, engine build and geometry only (sequences_max,
+     * cells_per_sequence, batch sizes); anything else, and damage that a checksum finds, is
+     * AIOSS_E_INVALID. Authenticity is the host's business. save: `size` in is the room, out is
+     * what was written; a size that sequence_state_size gave is enough until the sequence changes.
+     * load: what the sequence held is dropped, unless the bytes are refused. */
+    aioss_status (*sequence_state_size)(aioss_session *session, int32_t sequence, size_t *size,
+                                        aioss_error *error);
+    aioss_status (*sequence_save)(aioss_session *session, int32_t sequence, uint8_t *data,
+                                  size_t *size, aioss_error *error);
+    aioss_status (*sequence_load)(aioss_session *session, int32_t sequence, const uint8_t *data,
+                                  size_t size, aioss_error *error);
+
+    /* Since the session was created. Aborted and failed calls count in `graphs` only. */
+    void (*counters)(const aioss_session *session, aioss_counters *out);
+} aioss_engine;
+
+/* The one symbol that a plugin exports. Never NULL, never freed; may be called more than once. */
+typedef const aioss_engine *(*aioss_engine_entry_fn)(void);
+#define AIOSS_ENGINE_ENTRY_SYMBOL "aioss_engine_entry"
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* AIOSS_ENGINE_H */

@@ -1,0 +1,294 @@
+#include "api/openai/response.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "api/openai/json_text.h"
+#include "base/assert.h"
+
+namespace aioss::api::openai {
+namespace {
+
+constexpr std::string_view kRequestPrefix = "req_";
+// Of one chunk without its text, so that a token's chunk is one allocation.
+constexpr std::size_t kChunkBytes = 512;
+
+bool is_chat(const AnswerFacts& facts) { return facts.endpoint == Endpoint::kChat; }
+
+// The members that every object of an answer begins with.
+std::string head(const AnswerFacts& facts, std::string_view object) {
+  std::string_view id = facts.request_id;
+  if (id.starts_with(kRequestPrefix)) id.remove_prefix(kRequestPrefix.size());
+  std::string out = "{\"id\":";
+  append_string(out, std::string(is_chat(facts) ? "chatcmpl-" : "cmpl-") + std::string(id));
+  out += ",\"object\":";
+  append_string(out, object);
+  out += ",\"created\":";
+  append_signed(out, facts.created_unix_s);
+  out += ",\"model\":";
+  append_string(out, facts.model);
+  out += ",\"system_fingerprint\":";
+  append_string(out, facts.fingerprint);
+  return out;
+}
+
+void append_usage(const runtime::StreamDone& done, std::string& out) {
+  out += "{\"prompt_tokens\":";
+  append_unsigned(out, done.prompt_tokens);
+  out += ",\"completion_tokens\":";
+  append_unsigned(out, done.completion_tokens);
+  out += ",\"total_tokens\":";
+  append_unsigned(out, std::uint64_t{done.prompt_tokens} + done.completion_tokens);
+  out += ",\"prompt_tokens_details\":{\"cached_tokens\":0}}";
+}
+
+std::string aioss_member(const AnswerFacts& facts, const runtime::StreamDone& done) {
+  std::string out = ",\"aioss\":{\"request_id\":";
+  append_string(out, facts.request_id);
+  out += ",\"request_record\":";
+  append_unsigned(out, facts.request_record);
+  out += ",\"result_record\":";
+  append_unsigned(out, done.result_record);
+  out += ",\"profile\":";
+  append_string(out, ipc::name(facts.profile));
+  out += ",\"seed\":";
+  append_unsigned(out, facts.seed);
+  out += '}';
+  return out;
+}
+
+std::vector<LogprobText> one_per_choice(const AnswerFacts& facts) {
+  return std::vector<LogprobText>(facts.choices, LogprobText(facts.endpoint));
+}
+
+}  // namespace
+
+std::string fingerprint(const ipc::EngineFacts& engine, ipc::Profile profile) {
+  std::string out = "aioss-" AIOSS_VERSION;
+  for (const std::string_view part :
+       {std::string_view(engine.name), std::string_view(engine.build_id), ipc::name(profile)}) {
+    if (part.empty()) continue;
+    out += '-';
+    out += part;
+  }
+  return out;
+}
+
+ChunkWriter::ChunkWriter(AnswerFacts facts)
+    : facts_(std::move(facts)), logprobs_(one_per_choice(facts_)) {
+  head_ = "data: " + head(facts_, is_chat(facts_) ? "chat.completion.chunk" : "text_completion");
+  tail_ = facts_.include_usage ? "],\"usage\":null}\n\n" : "]}\n\n";
+}
+
+void ChunkWriter::open_chunk(std::uint32_t choice, std::string& out) const {
+  out += head_;
+  out += ",\"choices\":[{\"index\":";
+  append_unsigned(out, choice);
+}
+
+void ChunkWriter::begin(std::string& out) {
+  if (!is_chat(facts_)) return;
+  for (std::uint32_t choice = 0; choice < facts_.choices; ++choice) {
+    open_chunk(choice, out);
+    out += ",\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}"
+           ",\"logprobs\":null,\"finish_reason\":null}";
+    out += tail_;
+  }
+}
+
+void ChunkWriter::add(const runtime::StreamDelta& delta, std::string& out) {
+  ASSERT(delta.choice < facts_.choices);
+  flush_held(out);
+  const bool with_logprobs = facts_.logprobs && !delta.logprobs.empty();
+  if (delta.text.empty() && !with_logprobs) return;
+  if (out.capacity() - out.size() < kChunkBytes) out.reserve(2 * out.size() + kChunkBytes);
+  open_chunk(delta.choice, out);
+  out += is_chat(facts_) ? ",\"delta\":{\"content\":" : ",\"text\":";
+  append_string(out, delta.text);
+  if (is_chat(facts_)) out += '}';
+  out += ",\"logprobs\":";
+  if (with_logprobs) {
+    LogprobText& logprobs = logprobs_[delta.choice];
+    for (const ipc::TokenLogprob& token : delta.logprobs) logprobs.add(token);
+    logprobs.take(out);
+  } else {
+    out += "null";
+  }
+  out += ",\"finish_reason\":null}";
+  out += tail_;
+}
+
+void ChunkWriter::add(const runtime::ChoiceEnd& end, std::string& out) {
+  ASSERT(end.choice < facts_.choices);
+  flush_held(out);
+  held_ = end;
+}
+
+void ChunkWriter::write_finish(const runtime::ChoiceEnd& end, std::string_view aioss,
+                               std::string& out) const {
+  open_chunk(end.choice, out);
+  out += is_chat(facts_) ? ",\"delta\":{}" : ",\"text\":\"\"";
+  out += ",\"logprobs\":null,\"finish_reason\":";
+  append_string(out, ipc::name(end.reason));
+  out += "}]";
+  if (facts_.include_usage) out += ",\"usage\":null";
+  out += aioss;
+  out += "}\n\n";
+}
+
+void ChunkWriter::flush_held(std::string& out) {
+  if (!held_.has_value()) return;
+  write_finish(*held_, "", out);
+  held_.reset();
+}
+
+void ChunkWriter::done(const runtime::StreamDone& done, std::string& out) {
+  const std::string aioss = aioss_member(facts_, done);
+  if (facts_.include_usage) {
+    flush_held(out);
+    out += head_;
+    out += ",\"choices\":[],\"usage\":";
+    append_usage(done, out);
+    out += aioss;
+    out += "}\n\n";
+  } else if (held_.has_value()) {
+    write_finish(*held_, aioss, out);
+    held_.reset();
+  }
+  out += "data: [DONE]\n\n";
+}
+
+void ChunkWriter::fail(const Error& error, std::string& out) {
+  flush_held(out);
+  out += "data: ";
+  out += error_body(error);
+  out += "\n\n";
+}
+
+AnswerWriter::AnswerWriter(AnswerFacts facts) : facts_(std::move(facts)) {
+  for (std::uint32_t i = 0; i < facts_.choices; ++i) choices_.emplace_back(facts_.endpoint);
+}
+
+Status AnswerWriter::add(const runtime::StreamDelta& delta) {
+  ASSERT(delta.choice < choices_.size());
+  Choice& choice = choices_[delta.choice];
+  const std::size_t before = choice.logprobs.bytes();
+  choice.text += delta.text;
+  if (facts_.logprobs) {
+    for (const ipc::TokenLogprob& token : delta.logprobs) choice.logprobs.add(token);
+  }
+  bytes_ += delta.text.size() + choice.logprobs.bytes() - before;
+  if (bytes_ <= kAnswerBytesMax) return ok();
+  return Error{Code::kTooLarge, "the answer is over " + std::to_string(kAnswerBytesMax >> 20) +
+                                    " MiB; ask with \"stream\": true, or for less"};
+}
+
+void AnswerWriter::add(const runtime::ChoiceEnd& end) {
+  ASSERT(end.choice < choices_.size());
+  choices_[end.choice].reason = end.reason;
+}
+
+void AnswerWriter::write_choice(std::uint32_t index, std::string& out) {
+  Choice& choice = choices_[index];
+  out += index == 0 ? "{\"index\":" : ",{\"index\":";
+  append_unsigned(out, index);
+  out += is_chat(facts_) ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":";
+  append_string(out, choice.text);
+  if (is_chat(facts_)) out += ",\"refusal\":null}";
+  out += ",\"logprobs\":";
+  if (facts_.logprobs) {
+    choice.logprobs.take(out);
+  } else {
+    out += "null";
+  }
+  out += ",\"finish_reason\":";
+  append_string(out, ipc::name(choice.reason));
+  out += '}';
+}
+
+std::string AnswerWriter::done(const runtime::StreamDone& done) {
+  std::string out = head(facts_, is_chat(facts_) ? "chat.completion" : "text_completion");
+  out.reserve(out.size() + bytes_ + bytes_ / 8 + kChunkBytes * (choices_.size() + 1));
+  out += ",\"choices\":[";
+  for (std::uint32_t i = 0; i < facts_.choices; ++i) write_choice(i, out);
+  out += "],\"usage\":";
+  append_usage(done, out);
+  out += aioss_member(facts_, done);
+  out += '}';
+  return out;
+}
+
+std::string error_body(const Error& error) {
+  const CodeInfo& code = info(error.code);
+  std::string out = "{\"error\":{\"message\":";
+  append_string(out, error.message);
+  out += ",\"type\":";
+  append_string(out, code.wire_type);
+  out += ",\"param\":";
+  if (error.field.empty()) {
+    out += "null";
+  } else {
+    append_string(out, error.field);
+  }
+  out += ",\"code\":";
+  append_string(out, code.name);
+  out += "}}";
+  return out;
+}
+
+namespace {
+
+void append_member(std::string& out, std::string_view name, std::string_view text) {
+  out += ",\"";
+  out += name;
+  out += "\":";
+  append_string(out, text);
+}
+
+void append_member(std::string& out, std::string_view name, std::uint64_t number) {
+  out += ",\"";
+  out += name;
+  out += "\":";
+  append_unsigned(out, number);
+}
+
+void append_facts(std::string& out, const ipc::Ready& facts) {
+  append_member(out, "architecture", facts.architecture);
+  append_member(out, "parameters", facts.parameter_count);
+  append_member(out, "context_tokens", facts.cells_per_stream);
+  append_member(out, "context_tokens_train", facts.context_tokens_train);
+  append_member(out, "parallel", facts.streams);
+  append_member(out, "profile", ipc::name(facts.profile));
+  out += ",\"chat\":";
+  append_bool(out, facts.has_chat_template);
+}
+
+}  // namespace
+
+std::string model_object(const runtime::ModelEntry& entry) {
+  std::string out = "{\"id\":";
+  append_string(out, entry.name);
+  out += ",\"object\":\"model\",\"created\":";
+  append_signed(out, entry.modified_unix_s);
+  out += ",\"owned_by\":\"aioss\",\"aioss\":{\"state\":";
+  append_string(out, entry.state);
+  append_member(out, "engine", entry.engine);
+  append_member(out, "file_bytes", entry.file_bytes);
+  if (!entry.sha256.empty()) append_member(out, "sha256", entry.sha256);
+  if (entry.facts.has_value()) append_facts(out, *entry.facts);
+  if (entry.last_error.has_value()) append_member(out, "error", entry.last_error->message);
+  out += "}}";
+  return out;
+}
+
+std::string model_list(const std::vector<runtime::ModelEntry>& entries) {
+  std::string out = "{\"object\":\"list\",\"data\":[";
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (i > 0) out += ',';
+    out += model_object(entries[i]);
+  }
+  out += "]}";
+  return out;
+}
+
+}  // namespace aioss::api::openai

@@ -1,0 +1,60 @@
+#include "app/worker_command.h"
+
+#include <climits>
+#include <csignal>
+#include <cstdio>
+
+#include "app/wiring.h"
+#include "base/strings.h"
+#include "cli/inspect_command.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "worker/worker.h"
+
+namespace aioss::app {
+namespace {
+
+constexpr std::size_t kModelFilesMax = 64;  // parts of one split model
+
+int usage() {
+  std::fputs("aioss worker is started by 'aioss serve' and 'aioss run'; use those\n", stderr);
+  return static_cast<int>(ExitCode::kUsage);
+}
+
+std::optional<int> parse_descriptor(std::string_view text) {
+  const auto value = parse_u64(text);
+  if (!value || *value > INT_MAX) return std::nullopt;
+  return static_cast<int>(*value);
+}
+
+bool parse(const std::vector<std::string>& arguments, worker::WorkerOptions& options) {
+  if (arguments.size() != 4 || arguments[0] != "--socket" || arguments[2] != "--models") {
+    return false;
+  }
+  const auto socket = parse_descriptor(arguments[1]);
+  if (!socket) return false;
+  options.socket_fd = *socket;
+  for (const std::string_view part : split(arguments[3], ',')) {
+    const auto model = parse_descriptor(part);
+    if (!model || options.model_fds.size() == kModelFilesMax) return false;
+    options.model_fds.push_back(*model);
+  }
+  return true;
+}
+
+}  // namespace
+
+int worker_command(const std::vector<std::string>& arguments) {
+  // Ctrl-C at a terminal goes to every process there. What it means is the gateway's to say.
+  (void)std::signal(SIGINT, SIG_IGN);
+  if (arguments == std::vector<std::string>{"--inspect"}) {
+    return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
+  }
+  worker::WorkerOptions options;
+  if (!parse(arguments, options)) return usage();
+  options.engines = engines();
+  const os::SystemClock clock;
+  return worker::run_worker(options, clock);
+}
+
+}  // namespace aioss::app

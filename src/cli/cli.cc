@@ -1,0 +1,52 @@
+#include "cli/cli.h"
+
+#include <array>
+#include <string_view>
+
+#include "cli/args.h"
+#include "cli/command_list.h"
+#include "cli/inspect_command.h"
+
+namespace aioss::cli {
+namespace {
+
+struct Handler {
+  std::string_view name;
+  int (*run)(const Services&, const Invocation&);
+};
+
+constexpr std::array<Handler, 10> kHandlers{{
+    {"serve", serve_command},
+    {"run", run_command},
+    {"models", models_command},
+    {"inspect", inspect_command},
+    {"verify", verify_command},
+    {"ledger init", ledger_init_command},
+    {"ledger tail", ledger_tail_command},
+    {"ledger show", ledger_show_command},
+    {"key new", key_new_command},
+    {"version", version_command},
+}};
+
+}  // namespace
+
+int run(const Services& services, const std::vector<std::string>& arguments) {
+  Console& console = services.console;
+  const auto parsed = parse_arguments(arguments);
+  if (!parsed) {
+    const int code = console.fail(parsed.error());
+    // The exit codes of `verify` are the verifier's: 1 is its usage.
+    return !arguments.empty() && arguments[0] == "verify" ? 1 : code;
+  }
+  if (parsed->help) {
+    const std::string text =
+        parsed->command ? command_help(*parsed->command) : overview_help();
+    return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  }
+  for (const Handler& handler : kHandlers) {
+    if (handler.name == parsed->command->name) return handler.run(services, *parsed);
+  }
+  return console.fail({Code::kInternal, "a command of the table has no handler; please report it"});
+}
+
+}  // namespace aioss::cli

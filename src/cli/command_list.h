@@ -1,0 +1,19 @@
+// The commands, one file each. Each returns its exit code, having said on the console what went wrong.
+#pragma once
+
+#include "cli/args.h"
+#include "cli/services.h"
+
+namespace aioss::cli {
+
+int serve_command(const Services& services, const Invocation& invocation);
+int run_command(const Services& services, const Invocation& invocation);
+int models_command(const Services& services, const Invocation& invocation);
+int verify_command(const Services& services, const Invocation& invocation);
+int ledger_init_command(const Services& services, const Invocation& invocation);
+int ledger_tail_command(const Services& services, const Invocation& invocation);
+int ledger_show_command(const Services& services, const Invocation& invocation);
+int key_new_command(const Services& services, const Invocation& invocation);
+int version_command(const Services& services, const Invocation& invocation);
+
+}  // namespace aioss::cli

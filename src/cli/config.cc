@@ -1,0 +1,206 @@
+#include "cli/config.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/assert.h"
+#include "base/strings.h"
+#include "base/suggest.h"
+#include "cli/config_file.h"
+
+namespace aioss::cli {
+namespace {
+
+// 8484: none of the ports that other local model servers take (1234, 8000, 8080, 11434), so that
+// aioss can stand beside one.
+constexpr std::array<Setting, kKeyCount> kSettings{{
+    {Key::kHost, "host", SettingType::kText, 0, 0, "", "127.0.0.1", kForServe, "ADDRESS",
+     "Address to listen on. Anything but loopback needs a key file."},
+    {Key::kPort, "port", SettingType::kNumber, 0, 65535, "", "8484", kForServe, "PORT",
+     "TCP port to listen on; 0 picks a free one."},
+    {Key::kUnix, "unix", SettingType::kPath, 0, 0, "", "", kForServe, "PATH",
+     "Also listen on this Unix socket; callers are known by their user id."},
+    {Key::kKeys, "keys", SettingType::kPath, 0, 0, "", "", kForServe, "FILE",
+     "API keys, made by 'aioss key new'. With one, every TCP request needs a key."},
+    {Key::kModelsDir, "models_dir", SettingType::kPath, 0, 0, "", "$XDG_DATA_HOME/aioss/models",
+     kForServe | kForRun | kForModels, "DIR",
+     "Folder of the catalogue: every *.gguf in it is a model, named by its file name."},
+    {Key::kLedger, "ledger", SettingType::kPath, 0, 0, "", "$XDG_STATE_HOME/aioss/ledger",
+     kForServe | kForRun | kForLedger, "DIR",
+     "Folder of the ledger; made on first use by 'serve' and 'run'."},
+    {Key::kProfile, "profile", SettingType::kChoice, 0, 0, "fast|reproducible", "fast",
+     kForServe | kForRun, "NAME",
+     "What the arithmetic may depend on: 'reproducible' gives the same bytes whoever else is served."},
+    {Key::kParallel, "parallel", SettingType::kNumber, 0, 256, "", "0", kForServe, "N",
+     "Requests that one model answers at the same time; 0 lets the worker choose."},
+    {Key::kCtx, "ctx", SettingType::kNumber, 0, 1048576, "", "0", kForServe | kForRun, "TOKENS",
+     "Tokens that prompt and answer may take together; 0 takes what the model was trained for, at "
+     "most 4096."},
+    {Key::kThreads, "threads", SettingType::kNumber, 0, 512, "", "0", kForServe | kForRun, "N",
+     "Threads that compute; 0 takes the physical cores that this process may use."},
+    {Key::kQueue, "queue", SettingType::kNumber, 1, 4096, "", "256", kForServe, "N",
+     "Requests that may wait for one model; the next one gets 429."},
+    {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
+     kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
+    {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",
+     kForServe, "NAME", "Least severe message that is logged."},
+}};
+
+std::vector<std::string> choices_of(const Setting& at) {
+  const auto parts = split(at.choices, '|');
+  return {parts.begin(), parts.end()};
+}
+
+struct XdgDefault {
+  std::string_view variable, under_home;
+};
+constexpr std::array<XdgDefault, 3> kXdg{{
+    {"XDG_CONFIG_HOME", ".config"},
+    {"XDG_DATA_HOME", ".local/share"},
+    {"XDG_STATE_HOME", ".local/state"},
+}};
+
+std::string home_of(const Environment& environment) {
+  std::string home = environment("HOME").value_or("");
+  return home.starts_with('/') ? home : "";
+}
+
+Error bad_value(const Setting& at, const std::string& origin, std::string_view value) {
+  std::string message = origin + ": '" + std::string(value) + "' is not a value of '" +
+                        std::string(at.name) + "'";
+  if (at.type == SettingType::kChoice) {
+    message += did_you_mean(value, choices_of(at)) + "; it takes one of " + range_of(at);
+  } else {
+    message += "; it takes a whole number from " + range_of(at);
+  }
+  return {Code::kUsage, message, std::string(at.name)};
+}
+
+}  // namespace
+
+class ConfigBuilder {
+ public:
+  explicit ConfigBuilder(const Environment& environment) : environment_(environment) {
+    config_.slots_.resize(kKeyCount);
+  }
+
+  Status set(const Setting& at, std::string_view value, Source source, const std::string& origin,
+             const std::string& base_directory = "") {
+    Config::Slot slot;
+    slot.source = source;
+    slot.origin = origin;
+    slot.text = value;
+    if (at.type == SettingType::kNumber) {
+      const auto number = parse_u64(value);
+      if (!number || *number < at.least || *number > at.most) return bad_value(at, origin, value);
+      slot.number = *number;
+    } else if (at.type == SettingType::kChoice) {
+      const auto choices = choices_of(at);
+      if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
+        return bad_value(at, origin, value);
+      }
+    } else if (at.type == SettingType::kPath && !value.empty()) {
+      slot.text = expand_path(value, environment_);
+      const bool relative = !slot.text.empty() && !slot.text.starts_with('/');
+      if (relative && !base_directory.empty()) slot.text = base_directory + "/" + slot.text;
+    }
+    if (slot.text.find('\0') != std::string::npos) {
+      return Error(Code::kUsage, origin + ": the value holds a zero byte; take it out");
+    }
+    config_.slots_[static_cast<std::size_t>(at.key)] = std::move(slot);
+    return ok();
+  }
+
+  Config take() { return std::move(config_); }
+
+ private:
+  const Environment& environment_;
+  Config config_;
+};
+
+std::span<const Setting> settings() { return kSettings; }
+
+const Setting& setting(Key key) {
+  const Setting& found = kSettings[static_cast<std::size_t>(key)];
+  ASSERT(found.key == key);
+  return found;
+}
+
+std::string flag_of(const Setting& setting) {
+  std::string flag = "--" + std::string(setting.name);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+std::string variable_of(const Setting& setting) {
+  std::string name = "AIOSS_" + std::string(setting.name);
+  for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name;
+}
+
+std::string range_of(const Setting& setting) {
+  if (setting.type == SettingType::kNumber) {
+    return std::to_string(setting.least) + " to " + std::to_string(setting.most);
+  }
+  if (setting.type != SettingType::kChoice) return "";
+  std::string out;
+  for (const std::string& choice : choices_of(setting)) out += (out.empty() ? "" : ", ") + choice;
+  return out;
+}
+
+std::string fallback_shown(const Setting& setting) {
+  return setting.fallback.empty() ? "none" : std::string(setting.fallback);
+}
+
+std::string expand_path(std::string_view path, const Environment& environment) {
+  const auto under = [&](std::string base, std::string_view rest) {
+    return base.empty() ? std::string() : base + std::string(rest);
+  };
+  if (path == "~" || path.starts_with("~/")) return under(home_of(environment), path.substr(1));
+  for (const XdgDefault& xdg : kXdg) {
+    const std::string token = "$" + std::string(xdg.variable);
+    if (!path.starts_with(token + "/")) continue;
+    const std::string given = environment(xdg.variable).value_or("");
+    // Relative values are to be ignored, says the XDG specification.
+    if (given.starts_with('/')) return given + std::string(path.substr(token.size()));
+    const std::string home = home_of(environment);
+    const std::string base = home.empty() ? "" : home + "/" + std::string(xdg.under_home);
+    return under(base, path.substr(token.size()));
+  }
+  return std::string(path);
+}
+
+Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
+                           const ConfigInput& input) {
+  ConfigBuilder builder(environment);
+  for (const Setting& at : kSettings) {
+    AIOSS_CHECK(builder.set(at, at.fallback, Source::kDefault, "default"));
+  }
+  std::string file = input.config_file;
+  if (file.empty()) file = environment("AIOSS_CONFIG").value_or("");
+  const bool asked_for = !file.empty();
+  if (!asked_for) file = expand_path(kConfigPathDefault, environment);
+  if (!file.empty()) {
+    AIOSS_TRY(const auto entries, read_config_file(fs, file, asked_for));
+    const std::size_t slash = file.rfind('/');
+    const std::string directory = slash == std::string::npos ? "" : file.substr(0, slash);
+    for (const FileEntry& entry : entries) {
+      const std::string origin = file + ":" + std::to_string(entry.line);
+      AIOSS_CHECK(
+          builder.set(setting(entry.key), entry.value, Source::kFile, origin, directory));
+    }
+  }
+  for (const Setting& at : kSettings) {
+    const std::string variable = variable_of(at);
+    if (const auto value = environment(variable); value && !value->empty()) {
+      AIOSS_CHECK(builder.set(at, *value, Source::kEnvironment, variable));
+    }
+  }
+  for (const auto& [key, value] : input.flags) {
+    const Setting& at = setting(key);
+    AIOSS_CHECK(builder.set(at, value, Source::kFlag, flag_of(at)));
+  }
+  return builder.take();
+}
+
+}  // namespace aioss::cli

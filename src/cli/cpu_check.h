@@ -1,0 +1,12 @@
+// Whether this machine can run the engine that the binary carries. Blocks on /proc.
+#pragma once
+
+#include "base/result.h"
+#include "cli/services.h"
+
+namespace aioss::cli {
+
+// kUnsupported, in one sentence, if an instruction set is missing.
+Status check_cpu(const Services& services);
+
+}  // namespace aioss::cli

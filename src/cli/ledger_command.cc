@@ -1,0 +1,146 @@
+// `aioss ledger init|tail|show`.
+#include <algorithm>
+#include <chrono>
+
+#include "base/strings.h"
+#include "cli/command_list.h"
+#include "cli/interrupt.h"
+#include "cli/record_view.h"
+#include "codec/hex.h"
+#include "codec/json.h"
+#include "ledger/ledger.h"
+#include "ledger/verify.h"
+
+namespace aioss::cli {
+namespace {
+
+constexpr std::uint64_t kTailDefault = 10;
+constexpr std::uint64_t kTailMax = 1'000'000'000;  // more than a ledger of years
+constexpr std::chrono::milliseconds kFollowInterval{300};
+
+// The folder: the operand, or the setting.
+Result<std::string> directory_of(const Services& services, const Invocation& invocation,
+                                 std::size_t operand) {
+  if (const std::string given = invocation.operand(operand); !given.empty()) return given;
+  AIOSS_TRY(const Config config,
+            load_config(services.files, services.environment, invocation.config));
+  if (config.text(Key::kLedger).empty()) {
+    return Error(Code::kUsage, "HOME is not set; name the ledger's folder with --ledger");
+  }
+  return config.text(Key::kLedger);
+}
+
+class Printer {
+ public:
+  Printer(Console& console, bool json) : console_(console), json_(json) {}
+  bool line(const ledger::Record& record) {
+    if (json_) return console_.out(codec::dump_json(record_json(record)) + "\n");
+    return console_.out(record_line(record, console_.facts().output_color));
+  }
+
+ private:
+  Console& console_;
+  const bool json_;
+};
+
+// Prints what is there and then, once every interval, what has come. The end of a live ledger may be a
+// record that is being written: what cannot be read yet is tried again.
+int follow(const Services& services, const std::string& directory, std::uint64_t next,
+           Printer& printer) {
+  const auto interrupt = Interrupt::create();
+  if (!interrupt) return services.console.fail(interrupt.error());
+  for (;;) {
+    if ((*interrupt)->wait_for(kFollowInterval)) return static_cast<int>(ExitCode::kInterrupted);
+    bool written = true;
+    const Status read = ledger::read_records(services.files, directory, next,
+                                             [&](const ledger::Record& record) {
+                                               written = printer.line(record);
+                                               next = record.index + 1;
+                                               return written;
+                                             });
+    if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
+    if (!read && read.error().code != Code::kCorrupt) return services.console.fail(read.error());
+  }
+}
+
+}  // namespace
+
+int ledger_init_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  ledger::InitOptions options;
+  options.directory = invocation.operand(0);
+  options.origin = invocation.text("--origin").value_or("");
+  options.allow_unsafe_file_system = invocation.has("--unsafe-fs");
+  const auto identity = ledger::init(services.files, services.clock, services.random, options);
+  if (!identity) return console.fail(identity.error());
+  std::string text;
+  if (invocation.has("--json")) {
+    codec::OrderedJson out;
+    out["vkey"] = identity->verifier_key;
+    out["origin"] = identity->origin;
+    out["ledger_id"] = codec::to_hex(identity->ledger_id);
+    text = codec::dump_json(out) + "\n";
+  } else {
+    console.note("aioss: ledger " + options.directory + " made, origin " + identity->origin);
+    console.note("aioss: its public key follows; keep it elsewhere, 'aioss verify --key' needs it");
+    text = identity->verifier_key + "\n";
+  }
+  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+int ledger_tail_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto directory = directory_of(services, invocation, 0);
+  if (!directory) return console.fail(directory.error());
+  const auto given = invocation.number("--lines", 0, kTailMax);
+  if (!given) return console.fail(given.error());
+  const std::uint64_t lines = given->value_or(kTailDefault);
+  // Twice over the ledger, so that memory does not grow with the number of lines.
+  std::uint64_t next = 0;
+  Status read = ledger::read_records(services.files, *directory, 0,
+                                     [&](const ledger::Record& record) {
+                                       next = record.index + 1;
+                                       return true;
+                                     });
+  if (!read && read.error().code != Code::kCorrupt) return console.fail(read.error());
+  Printer printer(console, invocation.has("--json"));
+  const std::uint64_t end = next;
+  bool written = true;
+  (void)ledger::read_records(services.files, *directory, end - std::min(end, lines),
+                             [&](const ledger::Record& record) {
+                               if (record.index >= end) return false;
+                               written = printer.line(record);
+                               return written;
+                             });
+  if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
+  if (invocation.has("--follow")) return follow(services, *directory, next, printer);
+  return read ? 0 : console.fail(read.error());
+}
+
+int ledger_show_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto index = parse_u64(invocation.operand(0));
+  if (!index) {
+    return console.fail({Code::kUsage, "INDEX: '" + one_line(invocation.operand(0)) +
+                                           "' is not the number of a record"});
+  }
+  const auto directory = directory_of(services, invocation, 1);
+  if (!directory) return console.fail(directory.error());
+  std::optional<ledger::Record> found;
+  const Status read = ledger::read_records(services.files, *directory, *index,
+                                           [&](const ledger::Record& record) {
+                                             if (record.index == *index) found = record;
+                                             return record.index < *index;
+                                           });
+  if (!found && !read) return console.fail(read.error());
+  if (!found) {
+    return console.fail({Code::kNotFound, "the ledger has no record " + std::to_string(*index) +
+                                              "; 'aioss ledger tail' shows the last ones"});
+  }
+  const std::string text = invocation.has("--json")
+                               ? codec::dump_json(record_json(*found)) + "\n"
+                               : record_text(*found, console.facts().output_color);
+  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace aioss::cli

@@ -1,0 +1,75 @@
+#include "cli/ledger_session.h"
+
+#include <utility>
+
+namespace aioss::cli {
+namespace {
+
+// No folder, or one with nothing in it. Anything else is left to open(), which says what is wrong.
+Result<bool> is_absent(os::FileSystem& files, const std::string& directory) {
+  const auto found = files.info(directory);
+  if (!found && found.error().code == Code::kNotFound) return true;
+  if (!found) return Error(found.error());
+  if (!found->is_directory) {
+    return Error(Code::kUsage, directory + " is a file; name a folder with --ledger");
+  }
+  AIOSS_TRY(const auto names, files.list(directory));
+  return names.empty();
+}
+
+Status make(const Services& services, const std::string& directory) {
+  ledger::InitOptions options;
+  options.directory = directory;
+  auto identity = ledger::init(services.files, services.clock, services.random, options);
+  if (!identity) return std::move(identity).error();
+  Console& console = services.console;
+  console.note("aioss: new ledger " + directory + "; every inference is recorded there");
+  console.note("aioss: its public key, needed to verify it; keep a copy elsewhere:");
+  console.note("aioss:   " + identity->verifier_key);
+  return ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
+                                                    const Config& config) {
+  const std::string directory = config.text(Key::kLedger);
+  if (directory.empty()) {
+    return Error(Code::kUsage, "HOME is not set; name the ledger's folder with --ledger");
+  }
+  const std::string context = "ledger " + directory;
+  auto absent = is_absent(services.files, directory);
+  if (!absent) return std::move(absent).error().with_context(context);
+  if (*absent) {
+    if (Status made = make(services, directory); !made) {
+      return std::move(made).error().with_context(context);
+    }
+  }
+  ledger::OpenOptions options;
+  options.directory = directory;
+  auto opened =
+      ledger::Ledger::open(services.files, services.clock, services.random, options);
+  if (!opened && opened.error().code == Code::kConflict) {
+    return Error(Code::kConflict, context + " is in use by another aioss; stop that one, ask it over "
+                                            "HTTP, or give another folder with --ledger");
+  }
+  if (!opened) return std::move(opened).error().with_context(context);
+  return opened;
+}
+
+std::string state_directory(const Services& services) {
+  return expand_path("$XDG_STATE_HOME/aioss", services.environment);
+}
+
+Result<std::string> models_directory(const Services& services, const Config& config) {
+  const std::string directory = config.text(Key::kModelsDir);
+  if (directory.empty()) {
+    return Error(Code::kUsage, "HOME is not set; name the models' folder with --models-dir");
+  }
+  if (config.source(Key::kModelsDir) == Source::kDefault) {
+    AIOSS_CHECK(services.files.make_directories(directory));
+  }
+  return directory;
+}
+
+}  // namespace aioss::cli

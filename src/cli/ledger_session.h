@@ -1,0 +1,23 @@
+// The ledger of `serve` and `run`: opened, or made on first use. Owned by the command; closed by it with
+// close(), which signs the checkpoint.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "cli/config.h"
+#include "cli/services.h"
+#include "ledger/ledger.h"
+
+namespace aioss::cli {
+
+// A new ledger's public key is printed to standard error, once: it is what verification needs.
+Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
+
+// Where hashes of model files are remembered; "" if there is no home.
+std::string state_directory(const Services& services);
+
+// The models folder, made if it is the default one and absent. kUsage without a home.
+Result<std::string> models_directory(const Services& services, const Config& config);
+
+}  // namespace aioss::cli

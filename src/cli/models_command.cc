@@ -1,0 +1,64 @@
+// `aioss models`: the catalogue as the server would see it, from the disk alone. No worker, no ledger.
+#include "base/strings.h"
+#include "cli/command_list.h"
+#include "cli/term.h"
+#include "codec/json.h"
+#include "runtime/catalogue.h"
+
+namespace aioss::cli {
+namespace {
+
+std::string as_json(const runtime::Catalogue& catalogue, const std::string& directory) {
+  codec::OrderedJson models = codec::OrderedJson::array();
+  for (const auto& [name, entry] : catalogue.models) {
+    codec::OrderedJson model;
+    model["name"] = name;
+    model["engine"] = entry.engine;
+    model["bytes"] = entry.file_bytes;
+    model["modified"] = entry.modified_unix_s;
+    model["paths"] = entry.paths;
+    if (entry.problem) model["problem"] = entry.problem->message;
+    models.push_back(std::move(model));
+  }
+  codec::OrderedJson out;
+  out["models_dir"] = directory;
+  out["models"] = std::move(models);
+  out["notices"] = catalogue.notices;
+  return codec::dump_json(out) + "\n";
+}
+
+std::string as_table(const runtime::Catalogue& catalogue, const Console& console) {
+  Table table({{"NAME"}, {"SIZE", Table::Align::kRight}, {"MODIFIED"}, {"NOTE"}});
+  for (const auto& [name, entry] : catalogue.models) {
+    table.add({name, human_bytes(entry.file_bytes), utc_time(entry.modified_unix_s),
+               entry.problem ? entry.problem->message : ""});
+  }
+  return table.render(console.table_columns(), console.facts().output_color);
+}
+
+}  // namespace
+
+int models_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto config = load_config(services.files, services.environment, invocation.config);
+  if (!config) return console.fail(config.error());
+  const std::string directory = config->text(Key::kModelsDir);
+  if (directory.empty()) {
+    return console.fail({Code::kUsage, "HOME is not set; name the folder with --models-dir"});
+  }
+  const auto catalogue =
+      runtime::scan_catalogue(services.files, {.models_dir = directory, .model_files = {}});
+  if (!catalogue) return console.fail(catalogue.error());
+  if (invocation.has("--json")) {
+    return console.out(as_json(*catalogue, directory)) ? 0 : static_cast<int>(ExitCode::kFailure);
+  }
+  for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
+  if (catalogue->models.empty()) {
+    console.note("aioss: no models in " + directory + "; put .gguf files there");
+    return 0;
+  }
+  const bool written = console.out(as_table(*catalogue, console));
+  return written ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace aioss::cli

@@ -1,0 +1,68 @@
+#include "cli/run_options.h"
+
+#include <limits>
+
+namespace aioss::cli {
+namespace {
+
+constexpr std::uint64_t kMaxTokensMost = 1'048'576;  // the largest context (config.cc, "ctx")
+constexpr double kTemperatureMost = 2;
+constexpr std::uint64_t kTopKMost = 1'000'000;  // larger than any vocabulary
+constexpr std::size_t kStopsMax = 16;           // as many as the API takes
+constexpr std::size_t kStopBytesMax = 256;
+
+// A path, and no name of the catalogue, which has no slash and no extension.
+bool looks_like_file(const std::string& model) {
+  return model.find('/') != std::string::npos || model.ends_with(".gguf") ||
+         model.ends_with(".fake");
+}
+
+Status parse_sampling(const Invocation& invocation, RunOptions& options) {
+  ipc::Sampling& sampling = options.request.sampling;
+  AIOSS_TRY(const auto temperature, invocation.decimal("--temperature", 0, kTemperatureMost));
+  AIOSS_TRY(const auto top_p, invocation.decimal("--top-p", 0, 1));
+  AIOSS_TRY(const auto top_k, invocation.number("--top-k", 0, kTopKMost));
+  // Records hold 64 bits; half of them is what every JSON reader takes.
+  AIOSS_TRY(const auto seed, invocation.number("--seed", 0, std::numeric_limits<std::int64_t>::max()));
+  if (temperature) sampling.temperature = static_cast<float>(*temperature);
+  if (top_p) sampling.top_p = static_cast<float>(*top_p);
+  if (top_k) sampling.top_k = static_cast<std::uint32_t>(*top_k);
+  if (seed) sampling.seed = *seed;
+  options.seed_given = seed.has_value();
+  return ok();
+}
+
+}  // namespace
+
+Result<RunOptions> parse_run_options(const Invocation& invocation) {
+  RunOptions options;
+  options.model = invocation.operand(0);
+  if (options.model.empty()) return Error(Code::kUsage, "MODEL is empty; 'aioss models' lists names");
+  options.is_file = looks_like_file(options.model);
+  if (invocation.operands.size() > 1) options.prompt = invocation.operand(1);
+  if (options.prompt && options.prompt->empty()) return Error(Code::kUsage, "the prompt is empty");
+  options.system = invocation.text("--system").value_or("");
+  AIOSS_CHECK(parse_sampling(invocation, options));
+  AIOSS_TRY(const auto max_tokens, invocation.number("--max-tokens", 1, kMaxTokensMost));
+  options.request.tokens_max = static_cast<std::uint32_t>(max_tokens.value_or(0));
+  options.request.stop = invocation.texts("--stop");
+  if (options.request.stop.size() > kStopsMax) {
+    return Error(Code::kUsage, "--stop may be given at most 16 times");
+  }
+  for (const std::string& stop : options.request.stop) {
+    if (stop.empty() || stop.size() > kStopBytesMax) {
+      return Error(Code::kUsage, "--stop takes a text of 1 to 256 bytes");
+    }
+  }
+  options.raw = invocation.has("--raw");
+  options.json = invocation.has("--json");
+  options.stats = invocation.has("--stats");
+  options.fake_models = invocation.has("--fake-models");
+  if (options.raw && !options.system.empty()) {
+    return Error(Code::kUsage, "--system needs the chat template that --raw leaves out; give one of "
+                               "them");
+  }
+  return options;
+}
+
+}  // namespace aioss::cli

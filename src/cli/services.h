@@ -1,0 +1,31 @@
+// What the commands are given by main(): the outside world behind interfaces. Owned by main(), outlives
+// every command.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "cli/config.h"
+#include "cli/console.h"
+#include "crypto/random.h"
+#include "os/file.h"
+
+namespace aioss::cli {
+
+struct EngineVersion {
+  std::string name, version, build_id, compiler, cpu_features;
+};
+
+struct Services {
+  os::FileSystem& files;
+  const Clock& clock;
+  crypto::Random& random;
+  Console& console;
+  Environment environment{};
+  std::function<std::vector<EngineVersion>()> engines{};
+  std::string cpu_level{};  // what the engines were built for
+};
+
+}  // namespace aioss::cli

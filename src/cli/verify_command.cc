@@ -1,0 +1,108 @@
+// `aioss verify`: needs a ledger and a public key, and nothing else of the product.
+#include "base/strings.h"
+#include "cli/command_list.h"
+#include "cli/progress.h"
+#include "cli/term.h"
+#include "codec/json.h"
+#include "ledger/verify.h"
+
+namespace aioss::cli {
+namespace {
+
+constexpr std::uint64_t kKeyBytesMax = 4096;  // a vkey line has about 100
+constexpr std::int64_t kNsPerS = 1'000'000'000;
+
+// "@FILE" stands for what the file holds.
+Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
+  if (!given.starts_with('@')) return std::string(trim(given));
+  AIOSS_TRY(const Bytes bytes, os::read_file(files, given.substr(1), kKeyBytesMax));
+  return std::string(trim(as_text(bytes)));
+}
+
+std::string shown_verdict(ledger::Verdict verdict, bool with_key) {
+  if (verdict == ledger::Verdict::kUnknown && !with_key) return "SELF-CONSISTENT, UNTRUSTED";
+  return std::string(ledger::name(verdict));
+}
+
+std::string as_json(const ledger::VerifyReport& report, bool with_key) {
+  codec::OrderedJson out;
+  out["verdict"] = shown_verdict(report.verdict, with_key);
+  out["exit_code"] = static_cast<int>(report.verdict);
+  out["finding"] = report.finding;
+  out["origin"] = report.origin;
+  out["records"] = report.records;
+  out["segments"] = report.segments;
+  out["bytes"] = report.bytes;
+  if (report.bad_index) out["bad_index"] = *report.bad_index;
+  if (report.bad_file) out["bad_file"] = *report.bad_file;
+  if (report.bad_offset) out["bad_offset"] = *report.bad_offset;
+  if (report.checkpoint_size) out["checkpoint_size"] = *report.checkpoint_size;
+  out["first_wall_ns"] = report.first_wall_ns;
+  out["last_wall_ns"] = report.last_wall_ns;
+  out["head_chain"] = report.head_chain_hex;
+  out["root"] = report.root_hex;
+  out["dangling_requests"] = report.dangling_requests;
+  return codec::dump_json(out) + "\n";
+}
+
+std::string as_text(const ledger::VerifyReport& report, bool with_key, bool color) {
+  const bool good = report.verdict == ledger::Verdict::kOk;
+  std::string out = paint(shown_verdict(report.verdict, with_key), good ? Color::kGreen : Color::kRed,
+                          color);
+  out += ": " + safe_text(report.finding, false) + "\n";
+  const auto row = [&](std::string_view label, const std::string& value) {
+    if (value.empty()) return;
+    out += paint(label, Color::kDim, color);
+    out.append(12 - label.size(), ' ');
+    out += safe_text(value, false) + "\n";
+  };
+  row("origin", report.origin);
+  row("records", std::to_string(report.records) + " in " + std::to_string(report.segments) +
+                     (report.segments == 1 ? " segment, " : " segments, ") +
+                     human_bytes(report.bytes));
+  if (report.records > 0) {
+    row("from", utc_time(report.first_wall_ns / kNsPerS));
+    row("to", utc_time(report.last_wall_ns / kNsPerS));
+  }
+  if (report.checkpoint_size) {
+    row("signed", "the first " + std::to_string(*report.checkpoint_size) + " records");
+  }
+  if (report.dangling_requests > 0) {
+    row("open", std::to_string(report.dangling_requests) + " requests without a result or abort");
+  }
+  row("head", report.head_chain_hex);
+  row("root", report.root_hex);
+  return out;
+}
+
+}  // namespace
+
+int verify_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto key = read_key(services.files, invocation.text("--key").value_or(""));
+  if (!key) {
+    console.fail(key.error());
+    return static_cast<int>(ledger::Verdict::kUsage);
+  }
+  Progress progress(console, services.clock, "verifying");
+  ledger::VerifyOptions options;
+  options.directory = invocation.operand(0);
+  options.verifier_key = *key;
+  options.progress = [&](std::uint64_t done, std::uint64_t all) {
+    progress.update(all == 0 ? 1.0F : static_cast<float>(done) / static_cast<float>(all));
+  };
+  const ledger::VerifyReport report = ledger::verify(services.files, options);
+  progress.clear();
+  if (report.verdict == ledger::Verdict::kUsage && !invocation.has("--json")) {
+    console.fail({Code::kIo, report.finding});
+    return static_cast<int>(report.verdict);
+  }
+  const bool with_key = !key->empty();
+  const std::string text = invocation.has("--json")
+                               ? as_json(report, with_key)
+                               : as_text(report, with_key, console.facts().output_color);
+  if (!console.out(text)) return static_cast<int>(ledger::Verdict::kUsage);
+  return static_cast<int>(report.verdict);
+}
+
+}  // namespace aioss::cli

@@ -1,0 +1,58 @@
+// `aioss version`: what this binary is made of.
+#include "cli/command_list.h"
+#include "codec/json.h"
+#include "crypto/hash.h"
+
+namespace aioss::cli {
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " + std::string(__clang_version__);
+#else
+  return "g++ " + std::string(__VERSION__);
+#endif
+}
+
+std::string as_json(const Services& services) {
+  codec::OrderedJson out;
+  out["product"] = "aioss";
+  out["version"] = AIOSS_VERSION;
+  out["cpu_level"] = services.cpu_level;
+  out["compiler"] = compiler();
+  out["openssl"] = crypto::library_version();
+  out["engines"] = codec::OrderedJson::array();
+  for (const EngineVersion& engine : services.engines()) {
+    codec::OrderedJson one;
+    one["name"] = engine.name;
+    one["version"] = engine.version;
+    one["build"] = engine.build_id;
+    one["compiler"] = engine.compiler;
+    one["cpu_features"] = engine.cpu_features;
+    out["engines"].push_back(std::move(one));
+  }
+  return codec::dump_json(out) + "\n";
+}
+
+std::string as_text(const Services& services) {
+  std::string out = "aioss " AIOSS_VERSION "\n";
+  for (const EngineVersion& engine : services.engines()) {
+    out += "engine    " + engine.name + " " + engine.version;
+    if (!engine.build_id.empty()) out += " (" + engine.build_id + ")";
+    out += "\n";
+    if (!engine.cpu_features.empty()) out += "          " + engine.cpu_features + "\n";
+  }
+  out += "cpu       built for " + services.cpu_level + "\n";
+  out += "compiler  " + compiler() + "\n";
+  out += "crypto    " + crypto::library_version() + "\n";
+  return out;
+}
+
+}  // namespace
+
+int version_command(const Services& services, const Invocation& invocation) {
+  const std::string text = invocation.has("--json") ? as_json(services) : as_text(services);
+  return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace aioss::cli

@@ -1,0 +1,108 @@
+#include "engine/abi.h"
+
+#include <string>
+#include <vector>
+
+namespace aioss::engine {
+
+aioss_status fail(aioss_error* error, aioss_status status, std::string_view message) {
+  if (error == nullptr) return status;
+  std::size_t size = std::min(message.size(), sizeof error->message - 1);
+  // Do not end inside a UTF-8 character.
+  while (size > 0 && size < message.size() &&
+         (static_cast<unsigned char>(message[size]) & 0xC0u) == 0x80u) {
+    --size;
+  }
+  std::memcpy(error->message, message.data(), size);
+  error->message[size] = '\0';
+  for (std::size_t i = 0; i < size; ++i) {  // one line, whatever a library's message holds
+    if (static_cast<unsigned char>(error->message[i]) < 0x20) error->message[i] = ' ';
+  }
+  return status;
+}
+
+aioss_status check_session_options(aioss_session_options& options, aioss_error* error) {
+  const auto refuse = [&](std::string_view name, std::uint32_t value, std::uint32_t max) {
+    return fail(error, AIOSS_E_INVALID,
+                std::string(name) + " is " + std::to_string(value) + "; it must be 1 to " +
+                    std::to_string(max));
+  };
+  if (options.sequences_max == 0 || options.sequences_max > kSequencesMax) {
+    return refuse("sequences_max", options.sequences_max, kSequencesMax);
+  }
+  if (options.cells_per_sequence == 0 || options.cells_per_sequence > kCellsPerSequenceMax) {
+    return refuse("cells_per_sequence", options.cells_per_sequence, kCellsPerSequenceMax);
+  }
+  if (options.batch_tokens_max == 0 || options.batch_tokens_max > kBatchTokensMax) {
+    return refuse("batch_tokens_max", options.batch_tokens_max, kBatchTokensMax);
+  }
+  if (options.batch_tokens_max < options.sequences_max) {
+    return fail(error, AIOSS_E_INVALID,
+                "batch_tokens_max must hold one token of each of the sequences_max sequences");
+  }
+  if (options.micro_batch_tokens_max > options.batch_tokens_max) {
+    options.micro_batch_tokens_max = options.batch_tokens_max;
+  }
+  if (options.outputs_max == 0) options.outputs_max = options.sequences_max;
+  if (options.outputs_max > options.batch_tokens_max) {
+    return refuse("outputs_max", options.outputs_max, options.batch_tokens_max);
+  }
+  if (options.threads > kThreadsMax) return refuse("threads", options.threads, kThreadsMax);
+  if (options.threads_batch == 0) options.threads_batch = options.threads;
+  if (options.threads_batch > kThreadsMax) {
+    return refuse("threads_batch", options.threads_batch, kThreadsMax);
+  }
+  if ((options.flags & ~std::uint32_t{AIOSS_SESSION_COUNT_GRAPHS}) != 0) {
+    return fail(error, AIOSS_E_INVALID, "session flags hold a bit that this engine does not know");
+  }
+  return AIOSS_OK;
+}
+
+aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& options,
+                         std::uint32_t vocabulary_size, std::span<const std::int32_t> lengths,
+                         aioss_error* error) {
+  if (batch.tokens == nullptr || batch.positions == nullptr || batch.sequences == nullptr ||
+      batch.outputs == nullptr) {
+    return fail(error, AIOSS_E_INVALID, "a batch needs tokens, positions, sequences and outputs");
+  }
+  if (batch.token_count == 0 || batch.token_count > options.batch_tokens_max) {
+    return fail(error, AIOSS_E_INVALID,
+                "a batch holds 1 to " + std::to_string(options.batch_tokens_max) +
+                    " tokens, not " + std::to_string(batch.token_count));
+  }
+  std::vector<std::int32_t> next(lengths.begin(), lengths.end());
+  std::uint32_t outputs = 0;
+  bool full = false;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    const std::int32_t sequence = batch.sequences[i];
+    if (sequence < 0 || static_cast<std::size_t>(sequence) >= next.size()) {
+      return fail(error, AIOSS_E_INVALID, "there is no sequence " + std::to_string(sequence));
+    }
+    const std::int32_t token = batch.tokens[i];
+    if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_size) {
+      return fail(error, AIOSS_E_INVALID, "there is no token " + std::to_string(token));
+    }
+    std::int32_t& expected = next[static_cast<std::size_t>(sequence)];
+    if (batch.positions[i] != expected) {
+      return fail(error, AIOSS_E_INVALID,
+                  "sequence " + std::to_string(sequence) + " goes on at position " +
+                      std::to_string(expected) + ", not " + std::to_string(batch.positions[i]));
+    }
+    ++expected;
+    full = full || static_cast<std::uint32_t>(expected) > options.cells_per_sequence;
+    if (batch.outputs[i] != 0) ++outputs;
+  }
+  if (outputs > options.outputs_max) {
+    return fail(error, AIOSS_E_INVALID,
+                std::to_string(outputs) + " outputs are more than outputs_max, " +
+                    std::to_string(options.outputs_max));
+  }
+  if (full) {
+    return fail(error, AIOSS_E_FULL,
+                "a sequence would outgrow its " + std::to_string(options.cells_per_sequence) +
+                    " cells");
+  }
+  return AIOSS_OK;
+}
+
+}  // namespace aioss::engine

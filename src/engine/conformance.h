@@ -1,0 +1,53 @@
+// The conformance suite: puts any engine through what aioss/engine.h promises, and through the
+// table of invariances that the profiles are about. Bits are compared, not closeness. Used by the
+// tests of our own engines and by `aioss engine check`. Loads the model and computes for a while:
+// run it where a crash of the engine does no harm. One thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "aioss/engine.h"
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace aioss::engine {
+
+enum class Verdict {
+  kPass,
+  kFail,         // a promise is broken
+  kNotPromised,  // measured for the record; whatever came out breaks no promise
+  kSkipped,      // could not be tried; the detail says why
+};
+std::string_view verdict_name(Verdict verdict);
+
+struct ConformanceCheck {
+  std::string profile;  // "" if it belongs to none
+  std::string name;     // stable: "abi.invalid_batch", "same_bits.neighbours_3.at_605", …
+  Verdict verdict = Verdict::kFail;
+  std::string detail;  // one line for a person
+};
+
+struct ConformanceReport {
+  Identity identity;
+  std::vector<ConformanceCheck> checks;
+  bool passed() const;        // no kFail
+  std::string text() const;   // one line a check
+};
+
+struct ConformanceOptions {
+  std::vector<int> fds;                  // of the model, borrowed
+  std::vector<aioss_profile> profiles;   // empty: all that the engine promises
+  std::vector<std::uint32_t> prompt_lengths = {155, 500, 605};  // 500: decoding crosses 512
+  std::vector<std::uint32_t> chunk_budgets = {64, 128, 320};    // compared with 512
+  std::uint32_t decoded_tokens = 15;
+  std::uint32_t threads = 2;
+  // Tokens of a text in the model's vocabulary, repeated as needed; empty: any numbers below its
+  // size.
+  std::vector<std::int32_t> tokens;
+};
+
+ConformanceReport run_conformance(const aioss_engine& engine, const ConformanceOptions& options);
+
+}  // namespace aioss::engine

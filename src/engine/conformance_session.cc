@@ -1,0 +1,219 @@
+// What a session must do besides arithmetic: fill up, stop when asked, cut, copy, save, load, and
+// take no more memory than was planned.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "engine/conformance_harness.h"
+#include "os/memory.h"
+
+namespace aioss::engine::conformance {
+namespace {
+
+constexpr std::uint32_t kShort = 100;     // a prompt with a tail that is not on the grid
+constexpr std::uint32_t kOnGrid = 64;     // its last grid point
+constexpr std::uint64_t kMiB = 1u << 20;
+// Allocator and thread stacks beside what an engine plans for a session.
+constexpr std::uint64_t kUnplannedBytesMax = 48 * kMiB;
+
+// Bit-equal where the profile promises it; close where it does not.
+void judge(Harness& harness, Recorder& recorder, const char* name, const Result<Rows>& expected,
+           const Result<Rows>& actual) {
+  if (!expected) return recorder.failed(name, expected.error());
+  if (!actual) return recorder.failed(name, actual.error());
+  const Comparison result = compare(*expected, *actual);
+  const bool strict = harness.profile() != AIOSS_PROFILE_FAST;
+  recorder.expect(name, strict ? result.equal : result.close, result.detail);
+}
+
+struct Interruption {
+  std::atomic<int> questions{0};
+  int answer_yes_after = 0;  // < 0: never
+};
+
+int interrupt(void* user) {
+  auto* interruption = static_cast<Interruption*>(user);
+  const int n = ++interruption->questions;
+  return interruption->answer_yes_after >= 0 && n > interruption->answer_yes_after ? 1 : 0;
+}
+
+std::string mib(std::uint64_t bytes) {
+  char text[32] = {};
+  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / kMiB);
+  return text;
+}
+
+}  // namespace
+
+void check_full(Harness& harness, Recorder& recorder) {
+  constexpr std::uint32_t kCells = 64;
+  aioss_session_options options = harness.session_options();
+  options.sequences_max = 2;
+  options.cells_per_sequence = kCells;
+  const auto session = harness.session(options);
+  if (!session) return recorder.failed("session.full", session.error());
+  Session& s = **session;
+  Status filled = harness.prefill(s, 0, 0, 0, kCells - 1);
+  if (filled) filled = harness.prefill(s, 0, 0, kCells - 1, kCells);
+  if (!filled) return recorder.failed("session.full", filled.error());
+  BatchBuilder one;
+  one.add(harness.token(0, kCells), static_cast<std::int32_t>(kCells), 0, true);
+  const Status over = s.decode(one.view());
+  recorder.expect("session.full", !over && over.error().code == Code::kContextExceeded,
+                  over ? "a token beyond the last cell was taken" : over.error().message);
+  const Result<Rows> neighbour = harness.step(s, 1, 1, 0);
+  recorder.expect("session.full_leaves_neighbours", neighbour.has_value(), "");
+  const Status removed = s.remove(0, 0, -1);
+  const Result<Rows> again = harness.step(s, 0, 0, 0);
+  recorder.expect("session.goes_on_after_full", removed.has_value() && again.has_value(),
+                  again ? "" : again.error().message);
+}
+
+void check_abort(Harness& harness, Recorder& recorder) {
+  Interruption interruption;
+  aioss_session_options options = harness.session_options();
+  options.abort = interrupt;
+  options.abort_user = &interruption;
+  const auto session = harness.session(options);
+  if (!session) return recorder.failed("session.abort", session.error());
+  Session& s = **session;
+  interruption.answer_yes_after = -1;
+  Status status = harness.prefill(s, 0, 0, 0, kShort);
+  const Result<Rows> expected = harness.step(s, 0, 0, kShort);
+  if (!status || !expected) return recorder.expect("session.abort", false, "cannot prefill");
+  recorder.expect("session.abort_is_asked", interruption.questions > 0,
+                  std::to_string(interruption.questions) + " questions");
+  status = s.remove(0, 0, -1);
+
+  interruption.answer_yes_after = interruption.questions + 1;
+  status = harness.prefill(s, 0, 0, 0, kShort);
+  recorder.expect("session.abort", !status && status.error().code == Code::kCancelled,
+                  status ? "the call was not aborted" : status.error().message);
+  interruption.answer_yes_after = -1;
+  status = s.remove(0, 0, -1);
+  if (status) status = harness.prefill(s, 0, 0, 0, kShort);
+  if (!status) return recorder.failed("session.goes_on_after_abort", status.error());
+  judge(harness, recorder, "session.goes_on_after_abort", expected,
+        harness.step(s, 0, 0, kShort));
+}
+
+void check_remove(Harness& harness, Recorder& recorder) {
+  const auto session = harness.session(harness.session_options());
+  if (!session) return recorder.failed("session.remove", session.error());
+  Session& s = **session;
+  Status status = harness.prefill(s, 0, 0, 0, kShort);
+  const Result<Rows> expected = harness.step(s, 0, 0, kShort);
+  // One decoded token back.
+  if (status) status = s.remove(0, static_cast<std::int32_t>(kShort), -1);
+  if (!status) return recorder.failed("session.remove_one", status.error());
+  judge(harness, recorder, "session.remove_one", expected, harness.step(s, 0, 0, kShort));
+  // To the last grid point, then the tail once more.
+  status = s.remove(0, static_cast<std::int32_t>(kOnGrid), -1);
+  if (status) status = harness.prefill(s, 0, 0, kOnGrid, kShort);
+  if (!status) return recorder.failed("session.remove_to_grid", status.error());
+  judge(harness, recorder, "session.remove_to_grid", expected, harness.step(s, 0, 0, kShort));
+  // Positions go on from the cut, and from nowhere else.
+  status = s.remove(0, static_cast<std::int32_t>(kOnGrid), -1);
+  const Result<Rows> gap = harness.step(s, 0, 0, kShort);
+  recorder.expect("session.remove_moves_the_end", status.has_value() && !gap.has_value(),
+                  gap ? "a position behind the cut was taken" : gap.error().message);
+}
+
+void check_copy(Harness& harness, Recorder& recorder) {
+  const auto session = harness.session(harness.session_options());
+  if (!session) return recorder.failed("session.copy", session.error());
+  Session& s = **session;
+  Status status = harness.prefill(s, 0, 0, 0, kShort);
+  if (status) status = s.copy(0, 3);
+  if (!status) {
+    const bool unsupported = status.error().code == Code::kUnsupported;
+    return recorder.add("session.copy", unsupported ? Verdict::kSkipped : Verdict::kFail,
+                        status.error().message);
+  }
+  const Status occupied = s.copy(0, 3);
+  recorder.expect("session.copy_needs_an_empty_target", !occupied.has_value(), "");
+  // The copy's state must be real before anything is decoded.
+  const Result<Bytes> state = s.save(3);
+  const Result<Rows> expected = harness.step(s, 0, 0, kShort);
+  judge(harness, recorder, "session.copy", expected, harness.step(s, 0, 3, kShort));
+  status = state ? s.load(5, *state) : Status(state.error());
+  if (!status) return recorder.failed("session.save_of_a_copy", status.error());
+  judge(harness, recorder, "session.save_of_a_copy", expected, harness.step(s, 0, 5, kShort));
+}
+
+void check_state(Harness& harness, Recorder& recorder) {
+  const auto session = harness.session(harness.session_options());
+  if (!session) return recorder.failed("session.state", session.error());
+  Session& s = **session;
+  const Status prefilled = harness.prefill(s, 0, 0, 0, kShort);
+  const Result<Bytes> state = s.save(0);
+  if (!prefilled || !state) return recorder.expect("session.save", false, "cannot save a prefill");
+  recorder.expect("session.save", !state->empty(), mib(state->size()));
+  const Result<Rows> expected = harness.step(s, 0, 0, kShort);
+
+  Status status = s.load(4, *state);
+  if (!status) return recorder.failed("session.load", status.error());
+  judge(harness, recorder, "session.load", expected, harness.step(s, 0, 4, kShort));
+  // Over something else, which must be gone.
+  status = harness.prefill(s, 1, 6, 0, 30);
+  if (status) status = s.load(6, *state);
+  if (!status) return recorder.failed("session.load_over", status.error());
+  judge(harness, recorder, "session.load_over", expected, harness.step(s, 0, 6, kShort));
+  // Into another session of the same model and options.
+  const auto other = harness.session(harness.session_options());
+  status = other ? (*other)->load(0, *state) : Status(other.error());
+  if (!status) return recorder.failed("session.load_elsewhere", status.error());
+  judge(harness, recorder, "session.load_elsewhere", expected,
+        harness.step(**other, 0, 0, kShort));
+
+  Bytes damaged = *state;
+  damaged[damaged.size() / 2] ^= 0x10;
+  recorder.expect("session.load_damaged", !s.load(7, damaged).has_value(), "one bit was flipped");
+  damaged = *state;
+  damaged.resize(damaged.size() / 2);
+  recorder.expect("session.load_truncated", !s.load(7, damaged).has_value(), "half of it");
+  recorder.expect("session.load_empty", !s.load(7, {}).has_value(), "");
+  const Result<Rows> after = harness.step(s, 0, 7, 0);
+  recorder.expect("session.goes_on_after_bad_loads", after.has_value(),
+                  after ? "" : after.error().message);
+}
+
+void check_plan(Harness& harness, Recorder& recorder) {
+  const aioss_engine& engine = harness.model().engine();
+  aioss_model_options model = {};
+  model.struct_size = sizeof model;
+  model.profile = static_cast<std::uint32_t>(harness.profile());
+  model.fds = harness.options().fds.data();
+  model.fd_count = static_cast<std::uint32_t>(harness.options().fds.size());
+  aioss_session_options options = harness.session_options();
+  const Result<aioss_plan> first = plan(engine, model, options);
+  if (!first) return recorder.failed("plan", first.error());
+  const std::uint64_t weights = harness.model().facts().weight_bytes;
+  recorder.expect("plan.weights",
+                  first->weight_bytes >= weights - weights / 5 &&
+                      first->weight_bytes <= weights + weights / 5,
+                  "planned " + mib(first->weight_bytes) + ", resident " + mib(weights));
+
+  const Result<os::ProcessMemory> before = os::process_memory();
+  const auto session = harness.session(options);
+  const Result<os::ProcessMemory> after = os::process_memory();
+  if (!session) return recorder.failed("plan.session", session.error());
+  const std::uint64_t planned =
+      first->kv_bytes + first->compute_bytes + first->output_bytes;
+  if (before && after) {
+    const std::uint64_t real = after->resident - std::min(before->resident, after->resident);
+    recorder.expect("plan.session", real <= planned + planned / 10 + kUnplannedBytesMax,
+                    "planned " + mib(planned) + ", took " + mib(real));
+  } else {
+    recorder.add("plan.session", Verdict::kSkipped, "this process may not read its own memory use");
+  }
+  options.cells_per_sequence *= 2;
+  const Result<aioss_plan> second = plan(engine, model, options);
+  if (!second) return recorder.failed("plan.scales", second.error());
+  recorder.expect("plan.scales", second->kv_bytes > first->kv_bytes,
+                  mib(first->kv_bytes) + " and, with twice the cells, " + mib(second->kv_bytes));
+}
+
+}  // namespace aioss::engine::conformance

@@ -1,0 +1,211 @@
+#include "engine/engine.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace aioss::engine {
+namespace {
+
+Code code_of(aioss_status status) {
+  switch (status) {
+    case AIOSS_OK: break;
+    case AIOSS_E_INVALID: return Code::kInvalidArgument;
+    case AIOSS_E_UNSUPPORTED: return Code::kUnsupported;
+    case AIOSS_E_CORRUPT: return Code::kModelCorrupt;
+    case AIOSS_E_NO_MEMORY: return Code::kNoMemory;
+    case AIOSS_E_IO: return Code::kIo;
+    case AIOSS_E_ABORTED: return Code::kCancelled;
+    case AIOSS_E_FULL: return Code::kContextExceeded;
+    case AIOSS_E_FAILED: return Code::kEngineFailed;
+  }
+  return Code::kEngineFailed;  // a status that this version of the ABI does not know
+}
+
+std::string text_or_empty(const char* text) { return text == nullptr ? "" : text; }
+
+}  // namespace
+
+std::string_view status_name(aioss_status status) {
+  switch (status) {
+    case AIOSS_OK: return "AIOSS_OK";
+    case AIOSS_E_INVALID: return "AIOSS_E_INVALID";
+    case AIOSS_E_UNSUPPORTED: return "AIOSS_E_UNSUPPORTED";
+    case AIOSS_E_CORRUPT: return "AIOSS_E_CORRUPT";
+    case AIOSS_E_NO_MEMORY: return "AIOSS_E_NO_MEMORY";
+    case AIOSS_E_IO: return "AIOSS_E_IO";
+    case AIOSS_E_ABORTED: return "AIOSS_E_ABORTED";
+    case AIOSS_E_FULL: return "AIOSS_E_FULL";
+    case AIOSS_E_FAILED: return "AIOSS_E_FAILED";
+  }
+  return "an unknown status";
+}
+
+Status check(aioss_status status, const aioss_error& error, std::string_view what) {
+  if (status == AIOSS_OK) return ok();
+  // A plugin may forget the zero.
+  const std::string_view detail(error.message, strnlen(error.message, sizeof error.message));
+  std::string message(what);
+  message += ": ";
+  message += detail.empty() ? status_name(status) : detail;
+  return Error{code_of(status), std::move(message)};
+}
+
+Status validate(const aioss_engine& engine, aioss_profile profile) {
+  if (engine.abi_version != AIOSS_ENGINE_ABI_VERSION) {
+    return Error{Code::kUnsupported,
+                 "the engine speaks ABI version " + std::to_string(engine.abi_version) +
+                     ", this program version " + std::to_string(AIOSS_ENGINE_ABI_VERSION) +
+                     "; install the engine built for this program"};
+  }
+  if (engine.struct_size < sizeof(aioss_engine)) {
+    return Error{Code::kUnsupported, "the engine's table is shorter than this program needs"};
+  }
+  const bool complete =
+      engine.identity != nullptr && engine.profiles != nullptr &&
+      engine.prefill_grid_tokens != nullptr && engine.device_count != nullptr &&
+      engine.device != nullptr && engine.plan != nullptr && engine.model_open != nullptr &&
+      engine.model_facts != nullptr && engine.model_close != nullptr &&
+      engine.session_create != nullptr && engine.session_close != nullptr &&
+      engine.decode != nullptr && engine.logits != nullptr && engine.sequence_remove != nullptr &&
+      engine.sequence_copy != nullptr && engine.sequence_state_size != nullptr &&
+      engine.sequence_save != nullptr && engine.sequence_load != nullptr &&
+      engine.counters != nullptr;
+  if (!complete) return Error{Code::kUnsupported, "the engine's table has missing functions"};
+  if ((engine.profiles() & (1u << static_cast<unsigned>(profile))) == 0) {
+    return Error{Code::kUnsupported,
+                 "this engine does not keep the profile '" + std::string(profile_name(profile)) +
+                     "'; choose another profile or engine"};
+  }
+  return ok();
+}
+
+std::string_view profile_name(aioss_profile profile) {
+  switch (profile) {
+    case AIOSS_PROFILE_FAST: return "fast";
+    case AIOSS_PROFILE_REPRODUCIBLE: return "reproducible";
+    case AIOSS_PROFILE_EVIDENCE: return "evidence";
+  }
+  return "unknown";
+}
+
+Identity identity(const aioss_engine& engine) {
+  aioss_engine_identity raw = {};
+  raw.struct_size = sizeof raw;
+  engine.identity(&raw);
+  return {.abi_version = raw.abi_version,
+          .name = text_or_empty(raw.name),
+          .version = text_or_empty(raw.version),
+          .build_id = text_or_empty(raw.build_id),
+          .compiler = text_or_empty(raw.compiler),
+          .cpu_features = text_or_empty(raw.cpu_features)};
+}
+
+Result<aioss_plan> plan(const aioss_engine& engine, const aioss_model_options& model,
+                        const aioss_session_options& session) {
+  aioss_plan out = {};
+  out.struct_size = sizeof out;
+  aioss_error error = {};
+  AIOSS_CHECK(check(engine.plan(&model, &session, &out, &error), error, "cannot plan the model"));
+  return out;
+}
+
+Result<std::vector<aioss_device>> devices(const aioss_engine& engine) {
+  std::vector<aioss_device> out;
+  const std::uint32_t count = engine.device_count();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    aioss_device device = {};
+    device.struct_size = sizeof device;
+    aioss_error error = {};
+    AIOSS_CHECK(check(engine.device(i, &device, &error), error, "cannot read a device"));
+    out.push_back(device);
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Model>> Model::open(const aioss_engine& engine,
+                                           const aioss_model_options& options) {
+  aioss_model* handle = nullptr;
+  aioss_error error = {};
+  AIOSS_CHECK(check(engine.model_open(&options, &handle, &error), error, "cannot load the model"));
+  if (handle == nullptr) return Error{Code::kEngineFailed, "the engine returned no model"};
+  return std::unique_ptr<Model>(new Model(engine, handle));
+}
+
+Model::~Model() { engine_.model_close(handle_); }
+
+aioss_model_facts Model::facts() const {
+  aioss_model_facts facts = {};
+  facts.struct_size = sizeof facts;
+  engine_.model_facts(handle_, &facts);
+  return facts;
+}
+
+Result<std::unique_ptr<Session>> Session::create(Model& model,
+                                                 const aioss_session_options& options) {
+  const std::uint32_t vocabulary_size = model.facts().vocabulary_size;
+  aioss_session* handle = nullptr;
+  aioss_error error = {};
+  AIOSS_CHECK(check(model.engine().session_create(model.handle(), &options, &handle, &error), error,
+                    "cannot create a session"));
+  if (handle == nullptr) return Error{Code::kEngineFailed, "the engine returned no session"};
+  return std::unique_ptr<Session>(new Session(model, handle, vocabulary_size));
+}
+
+Session::~Session() { model_.engine().session_close(handle_); }
+
+Status Session::decode(const aioss_batch& batch) {
+  aioss_error error = {};
+  return check(model_.engine().decode(handle_, &batch, &error), error, "decoding failed");
+}
+
+std::span<const float> Session::logits(std::uint32_t output) const {
+  const float* row = model_.engine().logits(handle_, output);
+  if (row == nullptr) return {};
+  return {row, vocabulary_size_};
+}
+
+Status Session::remove(std::int32_t sequence, std::int32_t from, std::int32_t to) {
+  aioss_error error = {};
+  return check(model_.engine().sequence_remove(handle_, sequence, from, to, &error), error,
+               "cannot cut the sequence");
+}
+
+Status Session::copy(std::int32_t source, std::int32_t target) {
+  aioss_error error = {};
+  return check(model_.engine().sequence_copy(handle_, source, target, &error), error,
+               "cannot copy the sequence");
+}
+
+Result<Bytes> Session::save(std::int32_t sequence) {
+  const aioss_engine& engine = model_.engine();
+  aioss_error error = {};
+  std::size_t size = 0;
+  AIOSS_CHECK(check(engine.sequence_state_size(handle_, sequence, &size, &error), error,
+                    "cannot measure the sequence"));
+  Bytes state(size);
+  std::size_t written = size;
+  AIOSS_CHECK(check(engine.sequence_save(handle_, sequence, state.data(), &written, &error), error,
+                    "cannot save the sequence"));
+  if (written > size) return Error{Code::kEngineFailed, "the engine wrote past its own state size"};
+  state.resize(written);
+  return state;
+}
+
+Status Session::load(std::int32_t sequence, ByteView state) {
+  aioss_error error = {};
+  return check(
+      model_.engine().sequence_load(handle_, sequence, state.data(), state.size(), &error), error,
+      "cannot load the sequence");
+}
+
+aioss_counters Session::counters() const {
+  aioss_counters counters = {};
+  counters.struct_size = sizeof counters;
+  model_.engine().counters(handle_, &counters);
+  return counters;
+}
+
+}  // namespace aioss::engine

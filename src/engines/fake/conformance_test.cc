@@ -1,0 +1,90 @@
+// The whole conformance suite against the fake engine, and against the fake engine with one promise
+// broken at a time: a suite that cannot fail proves nothing.
+#include "engine/conformance.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "engines/fake/fake_engine.h"
+#include "engines/fake/test_model_file.h"
+
+namespace aioss::engines::fake {
+namespace {
+
+using engine::ConformanceCheck;
+using engine::ConformanceOptions;
+using engine::ConformanceReport;
+using engine::Verdict;
+
+ConformanceReport run(const std::string& lines) {
+  const TestModelFile file(lines);
+  ConformanceOptions options;
+  options.fds = {file.fd()};
+  options.prompt_lengths = {155, 500};
+  return engine::run_conformance(*entry(), options);
+}
+
+std::vector<std::string> failures(const ConformanceReport& report) {
+  std::vector<std::string> out;
+  for (const ConformanceCheck& check : report.checks) {
+    if (check.verdict == Verdict::kFail) out.push_back(check.profile + ":" + check.name);
+  }
+  return out;
+}
+
+TEST(FakeConformance, KeepsEveryPromise) {
+  const ConformanceReport report = run("");
+  EXPECT_TRUE(report.passed()) << report.text();
+  // All three profiles ran through the table, and the graphs were counted.
+  const std::string text = report.text();
+  for (const char* expected :
+       {"fast: same_bits.neighbours_6.at_500", "reproducible: same_bits.neighbours_6.at_500",
+        "evidence: same_bits.one_prefill.at_155  (equal 15/15)",
+        "graphs.neighbours_6.at_155  (15 graphs in 15 decode calls)"}) {
+    EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;
+  }
+}
+
+TEST(FakeConformance, PromptOfWhichOneTokenIsAnotherGivesOtherBits) {
+  // The comparison itself must see a difference: other prompts, other logits.
+  const TestModelFile file("");
+  ConformanceOptions options;
+  options.fds = {file.fd()};
+  options.prompt_lengths = {155};
+  options.tokens.assign(200, 'a');
+  EXPECT_TRUE(engine::run_conformance(*entry(), options).passed());
+}
+
+struct Sabotage {
+  const char* kind;
+  const char* seen_by;
+};
+
+class FakeSabotage : public testing::TestWithParam<Sabotage> {};
+
+TEST_P(FakeSabotage, IsSeen) {
+  const ConformanceReport report = run(std::string("sabotage ") + GetParam().kind + "\n");
+  EXPECT_FALSE(report.passed());
+  EXPECT_THAT(failures(report), testing::Contains(testing::HasSubstr(GetParam().seen_by)))
+      << report.text();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, FakeSabotage,
+    testing::Values(Sabotage{"again", "reproducible:same_bits.again.at_155"},
+                    Sabotage{"neighbours", "reproducible:same_bits.neighbours_3.at_155"},
+                    Sabotage{"chunks", "reproducible:same_bits.chunks_of_64.at_155"},
+                    Sabotage{"reuse", "reproducible:same_bits.after_earlier_use.at_500"},
+                    Sabotage{"prefill", "evidence:same_bits.one_prefill.at_155"},
+                    Sabotage{"copy", "evidence:session.copy"},
+                    Sabotage{"load", "reproducible:session.load"},
+                    Sabotage{"graphs", "fast:graphs.neighbours_3.at_155"},
+                    Sabotage{"abort", "fast:session.abort"},
+                    Sabotage{"full", "fast:session.full"},
+                    Sabotage{"remove", "fast:session.remove_one"}),
+    [](const auto& test) { return std::string(test.param.kind); });
+
+}  // namespace
+}  // namespace aioss::engines::fake

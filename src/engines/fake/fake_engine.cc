@@ -1,0 +1,483 @@
+#include "engines/fake/fake_engine.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/abi.h"
+#include "engines/fake/model.h"
+
+namespace aioss::engines::fake {
+namespace {
+
+using engine::fail;
+using engine::guarded;
+using engine::read_struct;
+using engine::write_struct;
+
+constexpr std::uint32_t kGridTokens = 64;
+constexpr std::uint64_t kBytesPerCell = sizeof(std::int32_t);
+constexpr std::chrono::milliseconds kSleepSlice{5};  // between two questions of abort
+
+struct FakeSession {
+  FakeModel* model = nullptr;
+  aioss_session_options options = {};
+  std::vector<Sequence> sequences;
+  std::vector<std::vector<float>> rows;
+  std::size_t row_count = 0;
+  aioss_counters counters = {};
+  bool failed = false;
+};
+
+FakeSession* session_of(aioss_session* session) {
+  return reinterpret_cast<FakeSession*>(session);
+}
+const FakeSession* session_of(const aioss_session* session) {
+  return reinterpret_cast<const FakeSession*>(session);
+}
+
+void identity(aioss_engine_identity* out) {
+  aioss_engine_identity value = {};
+  value.abi_version = AIOSS_ENGINE_ABI_VERSION;
+  value.name = "fake";
+  value.version = "1";
+  value.build_id = "fake-1";
+  value.compiler = __VERSION__;
+  value.cpu_features = "";
+  write_struct(out, value);
+}
+
+uint32_t profiles() {
+  return (1u << AIOSS_PROFILE_FAST) | (1u << AIOSS_PROFILE_REPRODUCIBLE) |
+         (1u << AIOSS_PROFILE_EVIDENCE);
+}
+
+uint32_t prefill_grid_tokens() { return kGridTokens; }
+
+uint32_t device_count() { return 1; }
+
+aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
+  if (index != 0) return fail(error, AIOSS_E_INVALID, "there is one device, number 0");
+  aioss_device value = {};
+  value.kind = AIOSS_DEVICE_CPU;
+  std::strncpy(value.name, "FAKE0", sizeof value.name - 1);
+  std::strncpy(value.backend, "fake", sizeof value.backend - 1);
+  std::strncpy(value.description, "scripted engine", sizeof value.description - 1);
+  value.bytes_total = std::uint64_t{1} << 40;
+  value.bytes_free = value.bytes_total;
+  if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a device");
+  return AIOSS_OK;
+}
+
+aioss_status read_script(const aioss_model_options& options, Script& out, aioss_error* error) {
+  if (options.fds == nullptr || options.fd_count != 1) {
+    return fail(error, AIOSS_E_INVALID, "a fake model is one file descriptor");
+  }
+  if (options.profile > AIOSS_PROFILE_EVIDENCE || options.flags != 0) {
+    return fail(error, AIOSS_E_INVALID, "unknown profile or flags");
+  }
+  std::string text(kScriptBytesMax + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t n =
+        pread(options.fds[0], text.data() + size, text.size() - size, static_cast<off_t>(size));
+    if (n < 0) return fail(error, AIOSS_E_IO, "cannot read the fake model");
+    if (n == 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  if (size > kScriptBytesMax) return fail(error, AIOSS_E_CORRUPT, "the fake model is too long");
+  text.resize(size);
+  Result<Script> script = Script::parse(text);
+  if (!script) return fail(error, AIOSS_E_CORRUPT, script.error().message);
+  out = std::move(*script);
+  return AIOSS_OK;
+}
+
+aioss_status scripted_load_failure(const std::string& kind, aioss_error* error) {
+  if (kind == "corrupt") return fail(error, AIOSS_E_CORRUPT, "the script says: corrupt");
+  if (kind == "memory") return fail(error, AIOSS_E_NO_MEMORY, "the script says: no memory");
+  if (kind == "io") return fail(error, AIOSS_E_IO, "the script says: input/output error");
+  if (kind == "unsupported") {
+    return fail(error, AIOSS_E_UNSUPPORTED, "the script says: unsupported");
+  }
+  if (kind == "crash") std::abort();
+  return fail(error, AIOSS_E_FAILED, "the script says: " + kind);
+}
+
+aioss_status plan(const aioss_model_options* model, const aioss_session_options* session,
+                  aioss_plan* out, aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_model_options model_options;
+    aioss_session_options session_options;
+    if (!read_struct(model, model_options) || !read_struct(session, session_options)) {
+      return fail(error, AIOSS_E_INVALID, "options without struct_size");
+    }
+    if (const auto s = engine::check_session_options(session_options, error); s != AIOSS_OK) {
+      return s;
+    }
+    Script script;
+    if (const auto s = read_script(model_options, script, error); s != AIOSS_OK) return s;
+    aioss_plan value = {};
+    value.exact = 1;
+    value.weight_bytes = script.weight_bytes;
+    value.kv_bytes = std::uint64_t{session_options.sequences_max} *
+                     session_options.cells_per_sequence * kBytesPerCell;
+    value.output_bytes =
+        std::uint64_t{session_options.outputs_max} * kVocabularySize * sizeof(float);
+    if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
+    return AIOSS_OK;
+  });
+}
+
+aioss_status model_open(const aioss_model_options* options, aioss_model** out,
+                        aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_model_options copy;
+    if (out == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no options, or without struct_size");
+    }
+    *out = nullptr;
+    auto model = std::make_unique<FakeModel>();
+    if (const auto s = read_script(copy, model->script, error); s != AIOSS_OK) return s;
+    constexpr int kSteps = 20;
+    for (int i = 0; i <= kSteps; ++i) {
+      if (copy.progress != nullptr &&
+          copy.progress(static_cast<float>(i) / kSteps, copy.progress_user) == 0) {
+        return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(
+          std::int64_t{model->script.load_ms} * 1000 / (kSteps + 1)));
+    }
+    if (!model->script.fail_load.empty()) {
+      return scripted_load_failure(model->script.fail_load, error);
+    }
+    *out = reinterpret_cast<aioss_model*>(model.release());
+    return AIOSS_OK;
+  });
+}
+
+void model_facts(const aioss_model* model, aioss_model_facts* out) {
+  const Script& script = unwrap(model)->script;
+  aioss_model_facts value = {};
+  value.vocabulary_size = kVocabularySize;
+  value.context_tokens_train = script.context_tokens;
+  value.embedding_size = 1;
+  value.layer_count = 1;
+  value.parameter_count = script.weight_bytes;
+  value.weight_bytes = script.weight_bytes;
+  value.architecture = "fake";
+  value.description = "scripted model";
+  write_struct(out, value);
+}
+
+void model_close(aioss_model* model) { delete unwrap(model); }
+
+aioss_status session_create(aioss_model* model, const aioss_session_options* options,
+                            aioss_session** out, aioss_error* error) {
+  return guarded(error, [&] {
+    if (model == nullptr || out == nullptr) {
+      return fail(error, AIOSS_E_INVALID, "a session needs a model and a place");
+    }
+    *out = nullptr;
+    auto session = std::make_unique<FakeSession>();
+    if (!read_struct(options, session->options)) {
+      return fail(error, AIOSS_E_INVALID, "no options, or without struct_size");
+    }
+    if (const auto s = engine::check_session_options(session->options, error); s != AIOSS_OK) {
+      return s;
+    }
+    session->model = unwrap(model);
+    ++session->model->sessions_created;
+    const std::uint32_t count = session->options.sequences_max;
+    session->sequences.assign(count, Sequence(session->model->script));
+    *out = reinterpret_cast<aioss_session*>(session.release());
+    return AIOSS_OK;
+  });
+}
+
+void session_close(aioss_session* session) { delete session_of(session); }
+
+// Sleeps in slices, so that an abort is honoured soon. False if it was asked for.
+bool sleep_or_abort(const FakeSession& session, std::chrono::microseconds time) {
+  const bool deaf = session.model->script.sabotages("abort");
+  const auto aborted = [&] {
+    return !deaf && session.options.abort != nullptr &&
+           session.options.abort(session.options.abort_user) != 0;
+  };
+  while (time.count() > 0) {
+    if (aborted()) return false;
+    const auto slice = std::min<std::chrono::microseconds>(time, kSleepSlice);
+    std::this_thread::sleep_for(slice);
+    time -= slice;
+  }
+  return !aborted();
+}
+
+aioss_status run_fault(Fault fault, FakeSession& session, aioss_error* error) {
+  switch (fault) {
+    case Fault::kNone: return AIOSS_OK;
+    case Fault::kCrash: std::abort();
+    case Fault::kSegv: std::raise(SIGSEGV); std::abort();
+    case Fault::kExit: _exit(3);
+    case Fault::kFail: break;
+  }
+  session.failed = true;
+  return fail(error, AIOSS_E_FAILED, "the prompt ordered a failure");
+}
+
+// Graphs that the batch takes: as in llama.cpp, neighbours share one only if their sequence ids
+// ascend without a gap.
+std::uint64_t graphs_of(const aioss_batch& batch) {
+  std::uint64_t graphs = 1;
+  for (std::uint32_t i = 1; i < batch.token_count; ++i) {
+    const std::int32_t step = batch.sequences[i] - batch.sequences[i - 1];
+    if (step != 0 && step != 1) ++graphs;
+  }
+  return graphs;
+}
+
+void sabotage(FakeSession& session, const aioss_batch& batch) {
+  const Script& script = session.model->script;
+  if (script.sabotage.empty()) return;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    Sequence& sequence = session.sequences[static_cast<std::size_t>(batch.sequences[i])];
+    const bool single = batch.sequences[0] == batch.sequences[batch.token_count - 1];
+    if (script.sabotages("neighbours") && !single) sequence.taint(1);
+    if (script.sabotages("chunks") && i == 0) sequence.taint(1);
+    if (script.sabotages("prefill") && batch.token_count > 1 && single) sequence.taint(1);
+    if (script.sabotages("again")) sequence.taint(session.model->sessions_created);
+    if (script.sabotages("reuse") && batch.positions[i] == 0) {
+      sequence.taint(session.counters.tokens);
+    }
+  }
+}
+
+// Which sequences appear decides how long the call takes.
+std::chrono::microseconds duration_of(const FakeSession& session, const aioss_batch& batch) {
+  const Script& script = session.model->script;
+  std::int64_t us = script.delay_us_per_call;
+  us += std::int64_t{script.delay_us_per_token} * batch.token_count;
+  std::uint32_t stall_ms = 0;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    const auto index = static_cast<std::size_t>(batch.sequences[i]);
+    stall_ms = std::max(stall_ms, session.sequences[index].stall_ms());
+  }
+  return std::chrono::microseconds(us + std::int64_t{stall_ms} * 1000);
+}
+
+aioss_status decode_checked(FakeSession& session, const aioss_batch& batch, aioss_error* error) {
+  session.row_count = 0;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    Sequence& sequence = session.sequences[static_cast<std::size_t>(batch.sequences[i])];
+    const Fault fault = sequence.push(batch.tokens[i]);
+    if (const auto s = run_fault(fault, session, error); s != AIOSS_OK) return s;
+    if (batch.outputs[i] == 0) continue;
+    if (session.row_count == session.rows.size()) session.rows.emplace_back(kVocabularySize);
+    sequence.logits(session.rows[session.row_count++].data());
+  }
+  session.counters.decode_calls += 1;
+  session.counters.tokens += batch.token_count;
+  if ((session.options.flags & AIOSS_SESSION_COUNT_GRAPHS) != 0) {
+    const std::uint64_t factor = session.model->script.sabotages("graphs") ? batch.token_count : 1;
+    session.counters.graphs += graphs_of(batch) * factor;
+  }
+  return AIOSS_OK;
+}
+
+aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error* error) {
+  return guarded(error, [&] {
+    FakeSession& session = *session_of(handle);
+    if (session.failed) return fail(error, AIOSS_E_FAILED, "this session has failed; close it");
+    aioss_batch copy;
+    if (!read_struct(batch, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no batch, or without struct_size");
+    }
+    std::vector<std::int32_t> lengths;
+    lengths.reserve(session.sequences.size());
+    for (const Sequence& s : session.sequences) {
+      lengths.push_back(static_cast<std::int32_t>(s.tokens().size()));
+    }
+    aioss_session_options limits = session.options;
+    if (session.model->script.sabotages("full")) limits.cells_per_sequence *= 2;
+    if (const auto s = engine::check_batch(copy, limits, kVocabularySize, lengths, error);
+        s != AIOSS_OK) {
+      return s;
+    }
+    if (!sleep_or_abort(session, duration_of(session, copy))) {
+      return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
+    }
+    sabotage(session, copy);
+    return decode_checked(session, copy, error);
+  });
+}
+
+const float* logits(aioss_session* handle, uint32_t output) {
+  FakeSession& session = *session_of(handle);
+  return output < session.row_count ? session.rows[output].data() : nullptr;
+}
+
+Sequence* find(FakeSession& session, int32_t sequence, aioss_error* error) {
+  if (sequence >= 0 && static_cast<std::size_t>(sequence) < session.sequences.size()) {
+    return &session.sequences[static_cast<std::size_t>(sequence)];
+  }
+  fail(error, AIOSS_E_INVALID, "there is no sequence " + std::to_string(sequence));
+  return nullptr;
+}
+
+aioss_status sequence_remove(aioss_session* handle, int32_t sequence, int32_t from, int32_t to,
+                             aioss_error* error) {
+  return guarded(error, [&] {
+    FakeSession& session = *session_of(handle);
+    Sequence* s = find(session, sequence, error);
+    if (s == nullptr) return AIOSS_E_INVALID;
+    const auto length = static_cast<std::int32_t>(s->tokens().size());
+    if (from < 0 || (to >= 0 && to < from)) {
+      return fail(error, AIOSS_E_INVALID, "the range to remove is not a range");
+    }
+    if (to >= 0 && to < length && from < to) {
+      return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
+    }
+    if (session.model->script.sabotages("remove")) return AIOSS_OK;
+    if (from < length && from != to) s->truncate(static_cast<std::size_t>(from));
+    return AIOSS_OK;
+  });
+}
+
+aioss_status sequence_copy(aioss_session* handle, int32_t source, int32_t target,
+                           aioss_error* error) {
+  return guarded(error, [&] {
+    FakeSession& session = *session_of(handle);
+    Sequence* from = find(session, source, error);
+    Sequence* into = find(session, target, error);
+    if (from == nullptr || into == nullptr) return AIOSS_E_INVALID;
+    if (!into->tokens().empty() || from == into) {
+      return fail(error, AIOSS_E_INVALID, "the target of a copy must be empty");
+    }
+    *into = *from;
+    if (session.model->script.sabotages("copy")) into->taint(1);
+    return AIOSS_OK;
+  });
+}
+
+// State: a magic number, the hash of the tokens, their count, the tokens. Native byte order: it
+// never leaves the machine.
+struct StateHeader {
+  std::uint64_t magic;
+  std::uint64_t check;
+  std::uint64_t count;
+};
+constexpr std::uint64_t kStateMagic = 0x3176'454b'4146'0001u;
+
+std::uint64_t check_of(const std::int32_t* tokens, std::size_t count) {
+  std::uint64_t hash = 0xCBF29CE484222325u;
+  for (std::size_t i = 0; i < count; ++i) {
+    hash = (hash ^ static_cast<std::uint64_t>(tokens[i] + 1)) * 0x100000001B3u;
+  }
+  return hash;
+}
+
+aioss_status sequence_state_size(aioss_session* handle, int32_t sequence, size_t* size,
+                                 aioss_error* error) {
+  return guarded(error, [&] {
+    const Sequence* s = find(*session_of(handle), sequence, error);
+    if (s == nullptr || size == nullptr) return fail(error, AIOSS_E_INVALID, "no such sequence");
+    *size = sizeof(StateHeader) + s->tokens().size() * sizeof(std::int32_t);
+    return AIOSS_OK;
+  });
+}
+
+aioss_status sequence_save(aioss_session* handle, int32_t sequence, uint8_t* data, size_t* size,
+                           aioss_error* error) {
+  return guarded(error, [&] {
+    const Sequence* s = find(*session_of(handle), sequence, error);
+    if (s == nullptr || size == nullptr || data == nullptr) {
+      return fail(error, AIOSS_E_INVALID, "no such sequence, or no room for its state");
+    }
+    const std::vector<std::int32_t>& tokens = s->tokens();
+    const std::size_t bytes = tokens.size() * sizeof(std::int32_t);
+    if (*size < sizeof(StateHeader) + bytes) {
+      return fail(error, AIOSS_E_INVALID, "not enough room for the state");
+    }
+    const StateHeader header = {kStateMagic, check_of(tokens.data(), tokens.size()), tokens.size()};
+    std::memcpy(data, &header, sizeof header);
+    if (bytes != 0) std::memcpy(data + sizeof header, tokens.data(), bytes);
+    *size = sizeof header + bytes;
+    return AIOSS_OK;
+  });
+}
+
+aioss_status sequence_load(aioss_session* handle, int32_t sequence, const uint8_t* data,
+                           size_t size, aioss_error* error) {
+  return guarded(error, [&] {
+    FakeSession& session = *session_of(handle);
+    Sequence* s = find(session, sequence, error);
+    StateHeader header = {};
+    if (s == nullptr || data == nullptr || size < sizeof header) {
+      return fail(error, AIOSS_E_INVALID, "no such sequence, or no state");
+    }
+    std::memcpy(&header, data, sizeof header);
+    const std::size_t bytes = size - sizeof header;
+    if (header.magic != kStateMagic || bytes % sizeof(std::int32_t) != 0 ||
+        header.count != bytes / sizeof(std::int32_t) ||
+        header.count > session.options.cells_per_sequence) {
+      return fail(error, AIOSS_E_INVALID, "these bytes are not a state for this session");
+    }
+    std::vector<std::int32_t> tokens(header.count);
+    if (bytes != 0) std::memcpy(tokens.data(), data + sizeof header, bytes);
+    for (const std::int32_t token : tokens) {
+      if (token < 0 || token >= kVocabularySize) {
+        return fail(error, AIOSS_E_INVALID, "the state holds a token outside the vocabulary");
+      }
+    }
+    if (check_of(tokens.data(), tokens.size()) != header.check) {
+      return fail(error, AIOSS_E_INVALID, "the state is damaged");
+    }
+    s->clear();
+    for (const std::int32_t token : tokens) s->push(token);
+    if (session.model->script.sabotages("load")) s->taint(1);
+    return AIOSS_OK;
+  });
+}
+
+void counters(const aioss_session* handle, aioss_counters* out) {
+  write_struct(out, session_of(handle)->counters);
+}
+
+}  // namespace
+
+const aioss_engine* entry() {
+  static constexpr aioss_engine kEngine = {
+      .struct_size = sizeof(aioss_engine),
+      .abi_version = AIOSS_ENGINE_ABI_VERSION,
+      .identity = identity,
+      .profiles = profiles,
+      .prefill_grid_tokens = prefill_grid_tokens,
+      .device_count = device_count,
+      .device = device,
+      .plan = plan,
+      .model_open = model_open,
+      .model_facts = model_facts,
+      .model_close = model_close,
+      .session_create = session_create,
+      .session_close = session_close,
+      .decode = decode,
+      .logits = logits,
+      .sequence_remove = sequence_remove,
+      .sequence_copy = sequence_copy,
+      .sequence_state_size = sequence_state_size,
+      .sequence_save = sequence_save,
+      .sequence_load = sequence_load,
+      .counters = counters,
+  };
+  return &kEngine;
+}
+
+}  // namespace aioss::engines::fake

@@ -1,0 +1,126 @@
+// The "model file" of the fake engine (`*.fake`): UTF-8 text, first line `aioss-fake 1`, then one
+// `key value` a line; `#` begins a comment line. In a value \n, \t and \\ are escapes.
+//
+//   context N               tokens the model was "trained" for (default 4096)
+//   template yes|no         whether it has a chat template (default yes)
+//   reply TEXT              what it answers; several: one is chosen by a hash of the prompt
+//   margin N                logits between the scripted token and the next best (default 12)
+//   delay_us_per_call N     time of a decode call, and for each token in it
+//   delay_us_per_token N
+//   load_ms N               time of loading, with progress
+//   fail_load KIND          corrupt | memory | io | unsupported | crash: loading ends so
+//   weight_bytes N          what plan and facts say (default: the size of the file)
+//   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
+//                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
+//                           abort, full, remove
+//
+// Prompt directives, recognised in the text of the prompt (not in replies); a user turn forgets
+// those of the turns before it:
+//
+//   [[crash N]] [[segv N]] [[exit N]] [[fail N]]
+//                           abort(), SIGSEGV, _exit(3), AIOSS_E_FAILED when the N-th token of the
+//                           reply is decoded (0 or absent: at once, in the prefill)
+//   [[stall MS]]            every decode call with this sequence takes so much longer
+//   [[echo]]                the reply is the last user message without its directives
+//   [[reply TEXT]]          the reply is TEXT
+//   [[long N]]              the reply is N bytes of lower-case words
+//   [[empty]]               the reply is the end token alone
+//   [[utf8]] [[badutf8]]    multi-byte characters and emoji; bytes that are not UTF-8
+//   [[margin N]] [[nan]]    as above, for this sequence; logits that are not numbers
+//
+// Values; no threads of their own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace aioss::engines::fake {
+
+// The vocabulary: byte tokens 0…255, then control tokens.
+enum : std::int32_t {
+  kTokenBos = 256,
+  kTokenEos,
+  kTokenSystem,
+  kTokenUser,
+  kTokenAssistant,  // opens the assistant's turn; the reply follows
+  kTokenTool,
+  kTokenDeveloper,
+  kTokenEndOfTurn,
+  kVocabularySize,
+};
+std::string_view control_name(std::int32_t token);  // "<|user|>", …
+
+inline constexpr std::size_t kScriptBytesMax = std::size_t{1} << 20;  // far above any test's needs
+
+struct Script {
+  std::uint32_t context_tokens = 4096;
+  bool has_template = true;
+  std::vector<std::string> replies;
+  float margin = 12.0F;
+  std::uint32_t delay_us_per_call = 0;
+  std::uint32_t delay_us_per_token = 0;
+  std::uint32_t load_ms = 0;
+  std::string fail_load;
+  std::uint64_t weight_bytes = 0;
+  std::vector<std::string> sabotage;
+
+  bool sabotages(std::string_view kind) const;
+  static Result<Script> parse(std::string_view text);
+};
+
+enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail };
+
+// What the engine "knows" of one sequence: a function of its own tokens alone, kept incrementally.
+class Sequence final {
+ public:
+  explicit Sequence(const Script& script) : script_(&script) {}
+
+  // Adds one token; the fault that is due with it, if any.
+  Fault push(std::int32_t token);
+  void truncate(std::size_t length);  // replays what is left: O(length)
+  void clear() { truncate(0); }
+  // kVocabularySize logits for the token after the last.
+  void logits(float* out) const;
+
+  const std::vector<std::int32_t>& tokens() const { return tokens_; }
+  std::uint32_t stall_ms() const { return directives_.stall_ms; }
+
+  // For `sabotage`: something foreign that changes the logits a little.
+  void taint(std::uint64_t value) { taint_ += value; }
+
+ private:
+  struct Directives {
+    Fault fault = Fault::kNone;
+    std::uint32_t fault_after = 0;
+    std::uint32_t stall_ms = 0;
+    bool echo = false;
+    bool nan = false;
+    bool has_reply = false;
+    std::string reply;
+    float margin = -1.0F;  // the script's
+  };
+
+  void read_prompt_byte(char byte);
+  void apply_directive(std::string_view text);
+  void begin_reply();
+  std::int32_t next_token() const;
+  std::int32_t next_word_token() const;
+
+  const Script* script_;  // of the model, which outlives its sessions
+  std::vector<std::int32_t> tokens_;
+  std::uint64_t hash_ = 0;
+  std::uint64_t taint_ = 0;
+  Directives directives_;
+  std::string bracket_;    // an unfinished [[directive
+  std::string user_text_;  // since the last user marker, for echo
+  bool in_reply_ = false;
+  std::size_t reply_position_ = 0;
+  std::string reply_;
+};
+
+}  // namespace aioss::engines::fake

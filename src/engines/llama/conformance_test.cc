@@ -1,0 +1,60 @@
+// The conformance suite against llama.cpp, with real models, in both profiles. The quick form, one
+// prompt length a model, is for every run; AIOSS_LONG=1 takes all lengths and chunk budgets.
+#include "engine/conformance.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "engines/llama/test_models.h"
+#include "os/environment.h"
+
+namespace aioss::engines::llama {
+namespace {
+
+constexpr const char* kText =
+    "The chain of custody is verified by anyone who holds an earlier checkpoint and the public "
+    "key of the log. A bank, a hospital and a court keep such records for ten years or more; nobody may "
+    "take one out, and whoever adds one signs it. On Thursday the clerk counted 1,284 of them. ";
+
+bool long_form() { return os::environment("AIOSS_LONG").has_value(); }
+
+engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick_lengths) {
+  const os::Fd fd = open_model_file(name);
+  engine::ConformanceOptions options;
+  options.fds = {fd.get()};
+  if (!long_form()) {
+    options.prompt_lengths = std::move(quick_lengths);
+    options.chunk_budgets = {64, 320};
+  }
+  {
+    const auto model = open_model(fd.get());
+    EXPECT_TRUE(model.has_value());
+    const auto text = open_text(**model);
+    EXPECT_TRUE(text.has_value());
+    options.tokens = *(*text)->tokenize(kText, false, false);
+  }
+  engine::ConformanceReport report = engine::run_conformance(*entry(), options);
+  std::fputs(report.text().c_str(), stdout);
+  return report;
+}
+
+TEST(LlamaConformance, SmolLm2) {
+  AIOSS_REQUIRE_MODEL(kSmolLm2);
+  const engine::ConformanceReport report = run(kSmolLm2, {155, 605});
+  EXPECT_TRUE(report.passed());
+  EXPECT_GT(report.checks.size(), 100u);
+}
+
+TEST(LlamaConformance, Gemma3) {
+  AIOSS_REQUIRE_MODEL(kGemma3);
+  // 500: decoding crosses 512, the width of this model's sliding window.
+  const engine::ConformanceReport report = run(kGemma3, {155, 500});
+  EXPECT_TRUE(report.passed());
+  EXPECT_GT(report.checks.size(), 100u);
+}
+
+}  // namespace
+}  // namespace aioss::engines::llama

@@ -1,0 +1,297 @@
+#include "engines/llama/llama_engine.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "build-info.h"
+#include "engine/abi.h"
+#include "engines/llama/log_scope.h"
+#include "engines/llama/model.h"
+#include "engines/llama/session.h"
+#include "llama.h"
+
+namespace aioss::engines::llama {
+
+std::string build_id() {
+  return std::string(llama_commit()) + "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU;
+}
+
+namespace {
+
+using engine::fail;
+using engine::guarded;
+using engine::read_struct;
+using engine::write_struct;
+
+constexpr std::uint32_t kGridTokens = 64;  // measured: see architecture.md 3.1
+
+LlamaSession* session_of(aioss_session* session) {
+  return reinterpret_cast<LlamaSession*>(session);
+}
+
+// Instruction sets compiled in, as ggml names them.
+const std::string& features() {
+  static const std::string text = [] {
+    const struct {
+      const char* name;
+      int has;
+    } all[] = {{"sse3", ggml_cpu_has_sse3()},
+               {"ssse3", ggml_cpu_has_ssse3()},
+               {"avx", ggml_cpu_has_avx()},
+               {"avx2", ggml_cpu_has_avx2()},
+               {"bmi2", ggml_cpu_has_bmi2()},
+               {"f16c", ggml_cpu_has_f16c()},
+               {"fma", ggml_cpu_has_fma()},
+               {"avx_vnni", ggml_cpu_has_avx_vnni()},
+               {"avx512", ggml_cpu_has_avx512()},
+               {"avx512_vbmi", ggml_cpu_has_avx512_vbmi()},
+               {"avx512_vnni", ggml_cpu_has_avx512_vnni()},
+               {"avx512_bf16", ggml_cpu_has_avx512_bf16()},
+               {"amx_int8", ggml_cpu_has_amx_int8()},
+               {"neon", ggml_cpu_has_neon()},
+               {"arm_fma", ggml_cpu_has_arm_fma()},
+               {"dotprod", ggml_cpu_has_dotprod()},
+               {"sve", ggml_cpu_has_sve()},
+               {"llamafile", ggml_cpu_has_llamafile()}};
+    std::string out;
+    for (const auto& feature : all) {
+      if (feature.has == 0) continue;
+      if (!out.empty()) out += ' ';
+      out += feature.name;
+    }
+    return out;
+  }();
+  return text;
+}
+
+void identity(aioss_engine_identity* out) {
+  static const std::string build = build_id();
+  // "0.5.0-dev" in the released tree; the suffix says nothing.
+  static const std::string version =
+      std::string(llama_version()).substr(0, std::string_view(llama_version()).find('-'));
+  aioss_engine_identity value = {};
+  value.abi_version = AIOSS_ENGINE_ABI_VERSION;
+  value.name = "llama";
+  value.version = version.c_str();
+  value.build_id = build.c_str();
+  value.compiler = llama_compiler();
+  value.cpu_features = features().c_str();
+  write_struct(out, value);
+}
+
+uint32_t profiles() {
+  return (1u << AIOSS_PROFILE_FAST) | (1u << AIOSS_PROFILE_REPRODUCIBLE);
+}
+
+uint32_t prefill_grid_tokens() { return kGridTokens; }
+
+uint32_t device_count() {
+  ensure_backend();
+  return static_cast<uint32_t>(ggml_backend_dev_count());
+}
+
+std::uint32_t kind_of(ggml_backend_dev_t device) {
+  switch (ggml_backend_dev_type(device)) {
+    case GGML_BACKEND_DEVICE_TYPE_GPU: return AIOSS_DEVICE_GPU;
+    case GGML_BACKEND_DEVICE_TYPE_IGPU: return AIOSS_DEVICE_IGPU;
+    case GGML_BACKEND_DEVICE_TYPE_ACCEL: return AIOSS_DEVICE_ACCEL;
+    default: return AIOSS_DEVICE_CPU;
+  }
+}
+
+template <std::size_t N>
+void copy_text(char (&out)[N], const char* text) {
+  std::strncpy(out, text == nullptr ? "" : text, N - 1);
+  out[N - 1] = '\0';
+}
+
+aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
+  return guarded(error, [&] {
+    if (index >= device_count()) return fail(error, AIOSS_E_INVALID, "there is no such device");
+    ggml_backend_dev_t dev = ggml_backend_dev_get(index);
+    aioss_device value = {};
+    value.kind = kind_of(dev);
+    copy_text(value.name, ggml_backend_dev_name(dev));
+    copy_text(value.backend, ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)));
+    copy_text(value.description, ggml_backend_dev_description(dev));
+    std::size_t free = 0;
+    std::size_t total = 0;
+    ggml_backend_dev_memory(dev, &free, &total);
+    value.bytes_free = free;
+    value.bytes_total = total;
+    if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a device");
+    return AIOSS_OK;
+  });
+}
+
+aioss_status plan(const aioss_model_options* model, const aioss_session_options* session,
+                  aioss_plan* out, aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_model_options model_options;
+    aioss_session_options session_options;
+    if (!read_struct(model, model_options) || !read_struct(session, session_options)) {
+      return fail(error, AIOSS_E_INVALID, "options without struct_size");
+    }
+    if (const auto s = engine::check_session_options(session_options, error); s != AIOSS_OK) {
+      return s;
+    }
+    aioss_plan value = {};
+    if (const auto s = plan_session(model_options, session_options, value, error); s != AIOSS_OK) {
+      return s;
+    }
+    if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
+    return AIOSS_OK;
+  });
+}
+
+std::string architecture_of(const llama_model* model) {
+  char text[64] = {};
+  const int n = llama_model_meta_val_str(model, "general.architecture", text, sizeof text);
+  return n > 0 ? text : "unknown";
+}
+
+aioss_status model_open(const aioss_model_options* options, aioss_model** out,
+                        aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_model_options copy;
+    if (out == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no options, or without struct_size");
+    }
+    *out = nullptr;
+    auto model = std::make_unique<LlamaModel>();
+    if (const auto s = load_model(copy, false, model->model, error); s != AIOSS_OK) return s;
+    model->profile = static_cast<aioss_profile>(copy.profile);
+    model->weight_bytes = resident_weight_bytes(*model->model);
+    model->architecture = architecture_of(model->model.get());
+    char text[256] = {};
+    llama_model_desc(model->model.get(), text, sizeof text);
+    model->description = text;
+    *out = reinterpret_cast<aioss_model*>(model.release());
+    return AIOSS_OK;
+  });
+}
+
+void model_facts(const aioss_model* handle, aioss_model_facts* out) {
+  const LlamaModel& model = *model_of(handle);
+  const llama_model* raw = model.model.get();
+  const auto number = [](std::int32_t n) { return n > 0 ? static_cast<std::uint32_t>(n) : 0; };
+  aioss_model_facts value = {};
+  value.vocabulary_size = number(llama_vocab_n_tokens(llama_model_get_vocab(raw)));
+  value.context_tokens_train = number(llama_model_n_ctx_train(raw));
+  value.embedding_size = number(llama_model_n_embd(raw));
+  value.layer_count = number(llama_model_n_layer(raw));
+  value.parameter_count = llama_model_n_params(raw);
+  value.weight_bytes = model.weight_bytes;
+  value.architecture = model.architecture.c_str();
+  value.description = model.description.c_str();
+  write_struct(out, value);
+}
+
+void model_close(aioss_model* model) {
+  const LogScope log;
+  delete model_of(model);
+}
+
+aioss_status session_create(aioss_model* model, const aioss_session_options* options,
+                            aioss_session** out, aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_session_options copy;
+    if (model == nullptr || out == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
+    }
+    *out = nullptr;
+    std::unique_ptr<LlamaSession> session;
+    const auto s = LlamaSession::create(*model_of(model), copy, session, error);
+    *out = reinterpret_cast<aioss_session*>(session.release());
+    return s;
+  });
+}
+
+void session_close(aioss_session* session) { delete session_of(session); }
+
+aioss_status decode(aioss_session* session, const aioss_batch* batch, aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_batch copy;
+    if (!read_struct(batch, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no batch, or without struct_size");
+    }
+    return session_of(session)->decode(copy, error);
+  });
+}
+
+const float* logits(aioss_session* session, uint32_t output) {
+  const float* row = nullptr;
+  guarded(nullptr, [&] {
+    row = session_of(session)->logits(output);
+    return AIOSS_OK;
+  });
+  return row;
+}
+
+aioss_status sequence_remove(aioss_session* session, int32_t sequence, int32_t from, int32_t to,
+                             aioss_error* error) {
+  return guarded(error, [&] { return session_of(session)->remove(sequence, from, to, error); });
+}
+
+aioss_status sequence_copy(aioss_session* session, int32_t source, int32_t target,
+                           aioss_error* error) {
+  return guarded(error, [&] { return session_of(session)->copy(source, target, error); });
+}
+
+aioss_status sequence_state_size(aioss_session* session, int32_t sequence, size_t* size,
+                                 aioss_error* error) {
+  return guarded(error, [&] {
+    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
+    return session_of(session)->state_size(sequence, *size, error);
+  });
+}
+
+aioss_status sequence_save(aioss_session* session, int32_t sequence, uint8_t* data, size_t* size,
+                           aioss_error* error) {
+  return guarded(error, [&] {
+    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
+    return session_of(session)->save(sequence, data, *size, error);
+  });
+}
+
+aioss_status sequence_load(aioss_session* session, int32_t sequence, const uint8_t* data,
+                           size_t size, aioss_error* error) {
+  return guarded(error,
+                 [&] { return session_of(session)->load(sequence, data, size, error); });
+}
+
+void counters(const aioss_session* session, aioss_counters* out) {
+  write_struct(out, reinterpret_cast<const LlamaSession*>(session)->counters());
+}
+
+}  // namespace
+
+const aioss_engine* entry() {
+  static constexpr aioss_engine kEngine = {
+      .struct_size = sizeof(aioss_engine),
+      .abi_version = AIOSS_ENGINE_ABI_VERSION,
+      .identity = identity,
+      .profiles = profiles,
+      .prefill_grid_tokens = prefill_grid_tokens,
+      .device_count = device_count,
+      .device = device,
+      .plan = plan,
+      .model_open = model_open,
+      .model_facts = model_facts,
+      .model_close = model_close,
+      .session_create = session_create,
+      .session_close = session_close,
+      .decode = decode,
+      .logits = logits,
+      .sequence_remove = sequence_remove,
+      .sequence_copy = sequence_copy,
+      .sequence_state_size = sequence_state_size,
+      .sequence_save = sequence_save,
+      .sequence_load = sequence_load,
+      .counters = counters,
+  };
+  return &kEngine;
+}
+
+}  // namespace aioss::engines::llama

@@ -1,0 +1,26 @@
+// The llama.cpp engine (v0.5.0, CPU), linked into the binary. Thread rules are those of
+// aioss/engine.h. Parses model files, which are untrusted: call model_open, plan and open_text in a
+// worker only. Opens no path: after a file descriptor is handed over, nothing is opened, whatever
+// the model.
+//
+// Profiles: fast (flash attention, repacked weights) and reproducible (neither, the whole KV window
+// kept, one number of threads). evidence is not promised: llamafile's matrix products give other
+// bits from two columns on.
+#pragma once
+
+#include <memory>
+
+#include "aioss/engine.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/text.h"
+
+namespace aioss::engines::llama {
+
+const aioss_engine* entry();
+
+// The text side of a model that this engine opened. Shares its vocabulary; the model must outlive
+// it.
+Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model);
+
+}  // namespace aioss::engines::llama

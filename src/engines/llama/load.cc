@@ -1,0 +1,208 @@
+// Opening a model from a file descriptor, and the dry run. Model files are untrusted; what
+// llama.cpp refuses comes back as a status, what it asserts on ends the process, which is a
+// worker's.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/assert.h"
+#include "engine/abi.h"
+#include "engines/llama/log_scope.h"
+#include "engines/llama/model.h"
+#include "llama-ext.h"
+
+namespace aioss::engines::llama {
+namespace {
+
+using engine::fail;
+
+constexpr std::uint32_t kCellsPad = 256;          // llama.cpp rounds a stream's cells up to this
+constexpr std::uint32_t kMicroBatchDefault = 512;  // llama.cpp's own choice
+
+struct FileCloser {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using FilePointer = std::unique_ptr<std::FILE, FileCloser>;
+
+aioss_status open_stream(int fd, FilePointer& out, aioss_error* error) {
+  char magic[4] = {};
+  const ssize_t n = pread(fd, magic, sizeof magic, 0);
+  if (n < 0) return fail(error, AIOSS_E_IO, "cannot read the model file");
+  if (n != sizeof magic || std::memcmp(magic, "GGUF", sizeof magic) != 0) {
+    return fail(error, AIOSS_E_CORRUPT, "not a GGUF file");
+  }
+  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) return fail(error, AIOSS_E_IO, "cannot duplicate the model's descriptor");
+  out.reset(fdopen(own, "rb"));
+  if (!out) {
+    close(own);
+    return fail(error, AIOSS_E_IO, "cannot open a stream on the model's descriptor");
+  }
+  // The duplicate shares its offset with the caller's descriptor, which may have been read before.
+  if (std::fseek(out.get(), 0, SEEK_SET) != 0) {
+    return fail(error, AIOSS_E_IO, "the model must be a seekable file");
+  }
+  return AIOSS_OK;
+}
+
+struct Progress {
+  const aioss_model_options* options;
+  bool cancelled = false;
+};
+
+bool on_progress(float fraction, void* user) {
+  auto* progress = static_cast<Progress*>(user);
+  if (progress->options->progress == nullptr) return true;
+  if (progress->options->progress(fraction, progress->options->progress_user) != 0) return true;
+  progress->cancelled = true;
+  return false;
+}
+
+aioss_status status_of(std::string_view message) {
+  const auto has = [&](std::string_view part) { return message.find(part) != message.npos; };
+  if (has("unknown model architecture") || has("unsupported model architecture")) {
+    return AIOSS_E_UNSUPPORTED;
+  }
+  if (has("unable to allocate") || has("failed to allocate")) return AIOSS_E_NO_MEMORY;
+  return AIOSS_E_CORRUPT;
+}
+
+// Models whose memory cannot be cut back to an earlier position, or that do not continue a text,
+// would break promises of the ABI: refused here, with the reason.
+aioss_status check_kind(const llama_model& model, aioss_error* error) {
+  const auto refuse = [&](const char* reason) { return fail(error, AIOSS_E_UNSUPPORTED, reason); };
+  if (llama_model_is_recurrent(&model) || llama_model_is_hybrid(&model)) {
+    return refuse("recurrent and hybrid models are not supported: their state cannot be cut back");
+  }
+  if (llama_model_is_diffusion(&model)) return refuse("diffusion models are not supported");
+  if (llama_model_has_encoder(&model) || !llama_model_has_decoder(&model)) {
+    return refuse("encoder models are not supported: only decoders continue a text");
+  }
+  const llama_vocab* vocab = llama_model_get_vocab(&model);
+  if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) <= 0) {
+    return refuse("the model has no vocabulary");
+  }
+  return AIOSS_OK;
+}
+
+std::uint32_t padded_cells(std::uint32_t cells) {
+  return (cells + kCellsPad - 1) / kCellsPad * kCellsPad;
+}
+
+}  // namespace
+
+aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
+                        aioss_error* error) {
+  if (options.fds == nullptr || options.fd_count == 0) {
+    return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
+  }
+  if (options.fd_count != 1) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "split models are not supported; join the parts with llama-gguf-split --merge");
+  }
+  if (options.flags != 0) return fail(error, AIOSS_E_INVALID, "unknown model flags");
+  if (options.profile != AIOSS_PROFILE_FAST && options.profile != AIOSS_PROFILE_REPRODUCIBLE) {
+    return fail(error, options.profile == AIOSS_PROFILE_EVIDENCE ? AIOSS_E_UNSUPPORTED
+                                                                 : AIOSS_E_INVALID,
+                "this engine keeps the profiles fast and reproducible only");
+  }
+  ensure_backend();
+  const LogScope log;
+  FilePointer file;
+  if (const auto s = open_stream(options.fds[0], file, error); s != AIOSS_OK) return s;
+
+  Progress progress{.options = &options};
+  ggml_backend_dev_t no_devices[] = {nullptr};  // the CPU alone, whatever else is compiled in
+  llama_model_params params = llama_model_default_params();
+  params.devices = no_devices;
+  params.n_gpu_layers = 0;
+  params.load_mode = dry ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
+  params.lazy_mode = LLAMA_LAZY_MODE_OFF;
+  params.progress_callback = on_progress;
+  params.progress_callback_user_data = &progress;
+  params.use_extra_bufts = options.profile == AIOSS_PROFILE_FAST;  // repacking changes bits
+  params.no_alloc = dry;
+  out.reset(llama_model_load_from_file_ptr(file.get(), params));
+  if (progress.cancelled) {
+    out.reset();
+    return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
+  }
+  if (!out) {
+    const std::string message = log.error_or("llama.cpp cannot load this file");
+    return fail(error, status_of(message), message);
+  }
+  return check_kind(*out, error);
+}
+
+llama_context_params context_params(const llama_model& model, aioss_profile profile,
+                                    const aioss_session_options& options) {
+  const bool reproducible = profile != AIOSS_PROFILE_FAST;
+  llama_context_params params = llama_context_default_params();
+  params.n_seq_max = options.sequences_max;
+  params.n_ctx = padded_cells(options.cells_per_sequence) * options.sequences_max;
+  params.n_batch = options.batch_tokens_max;
+  params.n_ubatch = options.micro_batch_tokens_max != 0
+                        ? options.micro_batch_tokens_max
+                        : std::min(options.batch_tokens_max, kMicroBatchDefault);
+  // llama.cpp asserts that every sequence may have one. Small on purpose: the default, n_batch,
+  // makes the compute buffer of large vocabularies many times larger.
+  params.n_outputs_max = std::max(options.outputs_max, options.sequences_max);
+  params.n_threads = static_cast<std::int32_t>(options.threads);
+  params.n_threads_batch = static_cast<std::int32_t>(options.threads_batch);
+  params.kv_unified = false;  // own KV stream for each sequence
+  params.no_perf = true;
+  params.offload_kqv = false;
+  params.op_offload = false;
+  // Flash attention splits the KV of a lone sequence at 512 cells, by thread: other bits than in
+  // company.
+  params.flash_attn_type =
+      reproducible ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  // A sliding-window ring would place cells, and so order sums, by how the prefill was cut.
+  params.swa_full = reproducible || llama_model_n_swa(&model) == 0;
+  return params;
+}
+
+aioss_status plan_session(const aioss_model_options& model_options,
+                          const aioss_session_options& session_options, aioss_plan& out,
+                          aioss_error* error) {
+  ModelPointer model;
+  if (const auto s = load_model(model_options, true, model, error); s != AIOSS_OK) return s;
+  const LogScope log;
+  const auto profile = static_cast<aioss_profile>(model_options.profile);
+  const ContextPointer context(
+      llama_init_from_model(model.get(), context_params(*model, profile, session_options)));
+  if (!context) {
+    return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot plan this session"));
+  }
+  out.exact = 1;
+  for (const auto& [type, bytes] : llama_get_memory_breakdown(context.get())) {
+    out.weight_bytes += bytes.model;
+    out.kv_bytes += bytes.context;
+    out.compute_bytes += bytes.compute;
+  }
+  const auto vocabulary =
+      static_cast<std::uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(model.get())));
+  const std::uint64_t rows = std::max(session_options.outputs_max, session_options.sequences_max);
+  out.output_bytes = rows * vocabulary * sizeof(float);
+  return AIOSS_OK;
+}
+
+std::uint64_t resident_weight_bytes(llama_model& model) {
+  const LogScope log;
+  aioss_session_options smallest = {};
+  smallest.sequences_max = smallest.batch_tokens_max = smallest.outputs_max = 1;
+  smallest.cells_per_sequence = smallest.threads = smallest.threads_batch = 1;
+  const ContextPointer context(
+      llama_init_from_model(&model, context_params(model, AIOSS_PROFILE_FAST, smallest)));
+  if (!context) return llama_model_size(&model);
+  std::uint64_t bytes = 0;
+  for (const auto& [type, data] : llama_get_memory_breakdown(context.get())) bytes += data.model;
+  return bytes;
+}
+
+}  // namespace aioss::engines::llama

@@ -1,0 +1,55 @@
+// What stands behind the opaque aioss_model* of this engine. Only this folder looks inside.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "aioss/engine.h"
+#include "llama.h"
+
+namespace aioss::engines::llama {
+
+struct ModelDeleter {
+  void operator()(llama_model* model) const { llama_model_free(model); }
+};
+struct ContextDeleter {
+  void operator()(llama_context* context) const { llama_free(context); }
+};
+using ModelPointer = std::unique_ptr<llama_model, ModelDeleter>;
+using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
+
+struct LlamaModel {
+  ModelPointer model;
+  aioss_profile profile = AIOSS_PROFILE_FAST;
+  std::uint64_t weight_bytes = 0;
+  std::string architecture;
+  std::string description;
+};
+
+inline LlamaModel* model_of(aioss_model* model) { return reinterpret_cast<LlamaModel*>(model); }
+inline const LlamaModel* model_of(const aioss_model* model) {
+  return reinterpret_cast<const LlamaModel*>(model);
+}
+
+// Loads the GGUF behind options.fds[0]; `dry` reads its header only and allocates no weights.
+// `options` is a copy made by read_struct.
+aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
+                        aioss_error* error);
+
+// What both a session and its dry run ask llama.cpp for. `options` has passed
+// check_session_options.
+llama_context_params context_params(const llama_model& model, aioss_profile profile,
+                                    const aioss_session_options& options);
+
+aioss_status plan_session(const aioss_model_options& model_options,
+                          const aioss_session_options& session_options, aioss_plan& out,
+                          aioss_error* error);
+
+// Bytes of weights as they are resident, repacked copies too. Creates the smallest possible
+// context.
+std::uint64_t resident_weight_bytes(llama_model& model);
+
+std::string build_id();
+
+}  // namespace aioss::engines::llama

@@ -1,0 +1,352 @@
+#include "engines/llama/session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "engine/abi.h"
+#include "engines/llama/log_scope.h"
+
+namespace aioss::engines::llama {
+namespace {
+
+using engine::fail;
+
+// How long idle compute threads spin before they sleep, in units of 128 Ki pauses (ggml's scale).
+// Zero would put a futex wake into every graph; ggml's own 50 burns a core for about 0.1 s after
+// each.
+constexpr std::uint32_t kPollLevel = 1;
+
+// Ahead of llama.cpp's own bytes, so that a state from elsewhere is refused before it is parsed.
+// Native byte order: a state never leaves the machine.
+struct StateHeader {
+  std::uint64_t magic;
+  std::uint64_t fingerprint;  // model, build, geometry
+  std::uint64_t length;       // tokens
+  std::uint64_t payload_bytes;
+  std::uint64_t checksum;
+};
+constexpr std::uint64_t kStateMagic = 0x3130'6473'616C'6C61u;
+
+// Finds damage, not malice: whoever stores a state authenticates it.
+std::uint64_t checksum_of(const std::uint8_t* data, std::size_t size, std::uint64_t hash) {
+  constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15u;
+  const auto mix = [&](std::uint64_t word) {
+    hash = (hash ^ word) * kPrime;
+    hash ^= hash >> 29;
+  };
+  std::uint64_t word = 0;
+  while (size >= sizeof word) {
+    std::memcpy(&word, data, sizeof word);
+    mix(word);
+    data += sizeof word;
+    size -= sizeof word;
+  }
+  word = 0;
+  if (size != 0) std::memcpy(&word, data, size);
+  mix(word ^ (std::uint64_t{size} << 56));
+  return hash;
+}
+
+ThreadPoolPointer make_pool(std::uint32_t threads) {
+  ggml_threadpool_params params = ggml_threadpool_params_default(static_cast<int>(threads));
+  params.poll = kPollLevel;
+  return ThreadPoolPointer(ggml_threadpool_new(&params));
+}
+
+}  // namespace
+
+aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options options,
+                                  std::unique_ptr<LlamaSession>& out, aioss_error* error) {
+  if (const auto s = engine::check_session_options(options, error); s != AIOSS_OK) return s;
+  // The gateway, which may read /sys, chooses; without a choice one thread is always right.
+  if (options.threads == 0) options.threads = 1;
+  if (options.threads_batch == 0) options.threads_batch = options.threads;
+  // Lone and accompanied decode steps take different counts in llama.cpp. One for all: never a
+  // cause.
+  if (model.profile != AIOSS_PROFILE_FAST) {
+    options.threads = options.threads_batch = std::max(options.threads, options.threads_batch);
+  }
+  const LogScope log;
+  std::unique_ptr<LlamaSession> session(new LlamaSession(model, options));
+  llama_context_params params = context_params(*model.model, model.profile, options);
+  if (options.abort != nullptr) {
+    params.abort_callback = &LlamaSession::on_abort;
+    params.abort_callback_data = session.get();
+  }
+  if ((options.flags & AIOSS_SESSION_COUNT_GRAPHS) != 0) {
+    params.cb_eval = &LlamaSession::on_node;
+    params.cb_eval_user_data = session.get();
+  }
+  session->context_.reset(llama_init_from_model(model.model.get(), params));
+  if (!session->context_) {
+    const std::string message = log.error_or("llama.cpp cannot create this session");
+    const bool memory = message.find("alloc") != std::string::npos;
+    return fail(error, memory ? AIOSS_E_NO_MEMORY : AIOSS_E_FAILED, message);
+  }
+  if (!session->attach_threads()) {
+    return fail(error, AIOSS_E_NO_MEMORY, "cannot start the compute threads");
+  }
+  out = std::move(session);
+  return AIOSS_OK;
+}
+
+LlamaSession::~LlamaSession() {
+  const LogScope log;
+  context_.reset();  // before the pools it computes with
+}
+
+bool LlamaSession::attach_threads() {
+  pool_ = make_pool(options_.threads);
+  if (!pool_) return false;
+  if (options_.threads_batch != options_.threads) {
+    pool_batch_ = make_pool(options_.threads_batch);
+    if (!pool_batch_) return false;
+  }
+  llama_attach_threadpool(context_.get(), pool_.get(),
+                          pool_batch_ ? pool_batch_.get() : pool_.get());
+  return true;
+}
+
+bool LlamaSession::on_abort(void* user) {
+  const auto* self = static_cast<const LlamaSession*>(user);
+  return self->abortable_ && self->options_.abort(self->options_.abort_user) != 0;
+}
+
+// Asked before each node of each graph. Always answers no, so that a graph still runs in one piece.
+// Every graph of a model begins with a node of the same name.
+bool LlamaSession::on_node(ggml_tensor* node, bool ask, void* user) {
+  auto* self = static_cast<LlamaSession*>(user);
+  if (!ask) return true;
+  if (self->first_node_.empty()) self->first_node_ = ggml_get_name(node);
+  if (self->first_node_ == ggml_get_name(node)) ++self->counters_.graphs;
+  return false;
+}
+
+bool LlamaSession::has_sequence(std::int32_t sequence) const {
+  return sequence >= 0 && static_cast<std::size_t>(sequence) < lengths_.size();
+}
+
+aioss_status LlamaSession::no_sequence(std::int32_t sequence, aioss_error* error) const {
+  return fail(error, AIOSS_E_INVALID,
+              "there is no sequence " + std::to_string(sequence) + "; there are " +
+                  std::to_string(lengths_.size()));
+}
+
+aioss_status LlamaSession::broken(aioss_error* error) const {
+  return fail(error, AIOSS_E_FAILED, "this session has failed before; close it");
+}
+
+aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) {
+  if (failed_) return broken(error);
+  const auto vocabulary = static_cast<std::uint32_t>(
+      llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+  if (const auto s = engine::check_batch(batch, options_, vocabulary, lengths_, error);
+      s != AIOSS_OK) {
+    return s;
+  }
+  output_rows_.clear();
+  one_each_.assign(batch.token_count, 1);
+  sequence_pointers_.resize(batch.token_count);
+  bool one_sequence = true;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    // llama.cpp's batch has no const; it does not write.
+    sequence_pointers_[i] = const_cast<llama_seq_id*>(&batch.sequences[i]);
+    one_sequence = one_sequence && batch.sequences[i] == batch.sequences[0];
+    if (batch.outputs[i] != 0) output_rows_.push_back(static_cast<std::int32_t>(i));
+  }
+  llama_batch raw = {};
+  raw.n_tokens = static_cast<std::int32_t>(batch.token_count);
+  raw.token = const_cast<llama_token*>(batch.tokens);
+  raw.pos = const_cast<llama_pos*>(batch.positions);
+  raw.n_seq_id = one_each_.data();
+  raw.seq_id = sequence_pointers_.data();
+  raw.logits = const_cast<std::int8_t*>(reinterpret_cast<const std::int8_t*>(batch.outputs));
+
+  const LogScope log;
+  // An abort gives up the whole call; neighbours must not lose a step because one client left.
+  abortable_ = one_sequence && batch.token_count > 1;
+  first_node_.clear();
+  failed_ = true;  // stays so if an exception leaves llama.cpp in an unknown state
+  const int result = llama_decode(context_.get(), raw);
+  failed_ = false;
+  abortable_ = false;
+  return finish(result, batch, log.error_or("llama.cpp failed"), error);
+}
+
+aioss_status LlamaSession::finish(int result, const aioss_batch& batch, const std::string& message,
+                                  aioss_error* error) {
+  if (result != 0) output_rows_.clear();
+  switch (result) {
+    case 0:
+      for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+        ++lengths_[static_cast<std::size_t>(batch.sequences[i])];
+      }
+      ++counters_.decode_calls;
+      counters_.tokens += batch.token_count;
+      return AIOSS_OK;
+    case 1: return fail(error, AIOSS_E_FULL, "no free KV cells");
+    case 2:
+      read_back_lengths(batch);
+      return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
+    case -1: return fail(error, AIOSS_E_INVALID, message);
+    default: failed_ = true; return fail(error, AIOSS_E_FAILED, message);
+  }
+}
+
+// After an abort llama.cpp has kept the micro-batches that were complete.
+void LlamaSession::read_back_lengths(const aioss_batch& batch) {
+  const llama_memory_t memory = llama_get_memory(context_.get());
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    const std::int32_t sequence = batch.sequences[i];
+    lengths_[static_cast<std::size_t>(sequence)] = llama_memory_seq_pos_max(memory, sequence) + 1;
+  }
+}
+
+const float* LlamaSession::logits(std::uint32_t output) {
+  if (failed_ || output >= output_rows_.size()) return nullptr;
+  const LogScope log;
+  return llama_get_logits_ith(context_.get(), output_rows_[output]);
+}
+
+aioss_status LlamaSession::remove(std::int32_t sequence, std::int32_t from, std::int32_t to,
+                                  aioss_error* error) {
+  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
+  if (from < 0 || (to >= 0 && to < from)) {
+    return fail(error, AIOSS_E_INVALID, "the range to remove is not a range");
+  }
+  if (from >= length || from == to) return AIOSS_OK;
+  if (to >= 0 && to < length) {
+    return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
+  }
+  const LogScope log;
+  const llama_memory_t memory = llama_get_memory(context_.get());
+  // A sliding-window ring forgets; what is left must still hold the window of the next position.
+  const std::int32_t window = llama_model_n_swa(model_.model.get());
+  if (from > 0 && window > 0 &&
+      llama_memory_seq_pos_min(memory, sequence) > std::max(0, from - window)) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "the sliding window before this position is gone; remove the whole sequence");
+  }
+  if (!llama_memory_seq_rm(memory, sequence, from, -1)) {
+    return fail(error, AIOSS_E_UNSUPPORTED, "this model's memory cannot be cut");
+  }
+  length = from;
+  return AIOSS_OK;
+}
+
+std::uint64_t LlamaSession::fingerprint() const {
+  const std::string text = build_id() + model_.description;
+  std::uint64_t hash = checksum_of(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(),
+                                   static_cast<std::uint64_t>(model_.profile));
+  const std::uint64_t numbers[] = {options_.sequences_max, options_.cells_per_sequence,
+                                   options_.batch_tokens_max, options_.micro_batch_tokens_max,
+                                   llama_model_n_params(model_.model.get()),
+                                   llama_model_size(model_.model.get())};
+  return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);
+}
+
+std::size_t LlamaSession::raw_size(std::int32_t sequence) const {
+  return llama_state_seq_get_size(context_.get(), sequence);
+}
+
+aioss_status LlamaSession::copy(std::int32_t source, std::int32_t target, aioss_error* error) {
+  if (failed_) return broken(error);
+  if (!has_sequence(source)) return no_sequence(source, error);
+  if (!has_sequence(target)) return no_sequence(target, error);
+  if (source == target || lengths_[static_cast<std::size_t>(target)] != 0) {
+    return fail(error, AIOSS_E_INVALID, "the target of a copy must be empty");
+  }
+  if (lengths_[static_cast<std::size_t>(source)] == 0) return AIOSS_OK;
+  // Not llama_memory_seq_cp: between streams it copies all cells, and only at the next decode, so
+  // that a state read before then would silently be another's.
+  const LogScope log;
+  Bytes state(raw_size(source));
+  const std::size_t size =
+      llama_state_seq_get_data(context_.get(), state.data(), state.size(), source);
+  if (size == 0 || llama_state_seq_set_data(context_.get(), state.data(), size, target) == 0) {
+    llama_memory_seq_rm(llama_get_memory(context_.get()), target, -1, -1);
+    return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot copy this sequence"));
+  }
+  lengths_[static_cast<std::size_t>(target)] = lengths_[static_cast<std::size_t>(source)];
+  return AIOSS_OK;
+}
+
+aioss_status LlamaSession::state_size(std::int32_t sequence, std::size_t& size,
+                                      aioss_error* error) {
+  if (failed_) return broken(error);
+  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  const LogScope log;
+  const std::size_t raw = raw_size(sequence);
+  if (raw == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot measure the state"));
+  size = sizeof(StateHeader) + raw;
+  return AIOSS_OK;
+}
+
+aioss_status LlamaSession::save(std::int32_t sequence, std::uint8_t* data, std::size_t& size,
+                                aioss_error* error) {
+  std::size_t needed = 0;
+  if (const auto s = state_size(sequence, needed, error); s != AIOSS_OK) return s;
+  if (data == nullptr || size < needed) {
+    return fail(error, AIOSS_E_INVALID,
+                "the state takes " + std::to_string(needed) + " bytes; there is less room");
+  }
+  const LogScope log;
+  std::uint8_t* payload = data + sizeof(StateHeader);
+  const std::size_t written = llama_state_seq_get_data(
+      context_.get(), payload, size - sizeof(StateHeader), sequence);
+  if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
+  const StateHeader header = {
+      .magic = kStateMagic,
+      .fingerprint = fingerprint(),
+      .length = static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
+      .payload_bytes = written,
+      .checksum = checksum_of(payload, written, 0)};
+  std::memcpy(data, &header, sizeof header);
+  size = sizeof header + written;
+  return AIOSS_OK;
+}
+
+aioss_status LlamaSession::load(std::int32_t sequence, const std::uint8_t* data, std::size_t size,
+                                aioss_error* error) {
+  if (failed_) return broken(error);
+  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  StateHeader header = {};
+  if (data == nullptr || size < sizeof header) {
+    return fail(error, AIOSS_E_INVALID, "these bytes are not a state");
+  }
+  std::memcpy(&header, data, sizeof header);
+  const std::uint8_t* payload = data + sizeof header;
+  if (header.magic != kStateMagic || header.payload_bytes != size - sizeof header ||
+      header.length > options_.cells_per_sequence) {
+    return fail(error, AIOSS_E_INVALID, "these bytes are not a state");
+  }
+  if (header.fingerprint != fingerprint()) {
+    return fail(error, AIOSS_E_INVALID,
+                "this state belongs to another model, build or session geometry");
+  }
+  if (checksum_of(payload, header.payload_bytes, 0) != header.checksum) {
+    return fail(error, AIOSS_E_INVALID, "the state is damaged");
+  }
+  const LogScope log;
+  const llama_memory_t memory = llama_get_memory(context_.get());
+  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
+  llama_memory_seq_rm(memory, sequence, -1, -1);
+  length = 0;
+  if (header.length == 0) return AIOSS_OK;
+  const std::size_t read = llama_state_seq_set_data(context_.get(), payload,
+                                                    header.payload_bytes, sequence);
+  if (read == 0 || llama_memory_seq_pos_max(memory, sequence) + 1 !=
+                       static_cast<std::int64_t>(header.length)) {
+    llama_memory_seq_rm(memory, sequence, -1, -1);
+    return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot load this state"));
+  }
+  length = static_cast<std::int32_t>(header.length);
+  return AIOSS_OK;
+}
+
+}  // namespace aioss::engines::llama

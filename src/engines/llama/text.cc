@@ -1,0 +1,99 @@
+// The text side of a llama.cpp model: its vocabulary and its chat template.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "codec/hex.h"
+#include "crypto/hash.h"
+#include "engines/llama/chat_template.h"
+#include "engines/llama/control_tokens.h"
+#include "engines/llama/llama_engine.h"
+#include "engines/llama/log_scope.h"
+#include "engines/llama/model.h"
+
+namespace aioss::engines::llama {
+namespace {
+
+using engine::Token;
+
+class LlamaTextModel final : public engine::TextModel {
+ public:
+  explicit LlamaTextModel(const llama_model& model)
+      : vocab_(llama_model_get_vocab(&model)), controls_(vocab_) {
+    facts_.vocabulary_size = static_cast<std::uint32_t>(llama_vocab_n_tokens(vocab_));
+    const std::int32_t context = llama_model_n_ctx_train(&model);
+    facts_.context_tokens_train = context > 0 ? static_cast<std::uint32_t>(context) : 0;
+    Result<std::unique_ptr<ChatTemplate>> chat = ChatTemplate::create(model);
+    if (!chat) {
+      chat_error_ = std::move(chat).error();
+      return;
+    }
+    chat_ = std::move(*chat);
+    facts_.has_chat_template = true;
+    facts_.chat_template_sha3 =
+        codec::to_hex(crypto::sha3_256(as_bytes(chat_->source())));
+  }
+
+  engine::TextFacts facts() const override { return facts_; }
+
+  Result<std::vector<Token>> tokenize(std::string_view text, bool add_special,
+                                      bool parse_special) const override {
+    const LogScope log;
+    return tokenize_text(vocab_, text, add_special, parse_special);
+  }
+
+  std::string piece(Token token) const override { return piece_of(vocab_, token, false); }
+  std::string display(Token token) const override { return piece_of(vocab_, token, true); }
+
+  bool is_end_of_generation(Token token) const override {
+    return token >= 0 && token < llama_vocab_n_tokens(vocab_) && llama_vocab_is_eog(vocab_, token);
+  }
+
+  Result<std::vector<Token>> apply_chat_template(
+      const std::vector<engine::ChatMessage>& messages, std::int64_t now_unix_s) const override {
+    if (!chat_) return chat_error_;
+    AIOSS_TRY(const RenderedPrompt rendered, chat_->render(messages, now_unix_s));
+    const std::vector<PromptPart>& parts = rendered.parts;
+    const LogScope log;
+    if (!rendered.origin_known) {
+      AIOSS_CHECK(check_plain(messages));
+    } else if (controls_.touches_input(parts)) {
+      return controls_.tokenize(parts);
+    }
+    // The ordinary case, exactly as llama.cpp does it.
+    std::string prompt;
+    for (const PromptPart& part : parts) prompt += part.text;
+    return tokenize_text(vocab_, prompt, true, true);
+  }
+
+ private:
+  // Without knowing who wrote which byte, a control token's text cannot be let through.
+  Status check_plain(const std::vector<engine::ChatMessage>& messages) const {
+    for (const engine::ChatMessage& message : messages) {
+      if (!controls_.touches_input({{true, message.content}})) continue;
+      return Error{Code::kInvalidArgument,
+                   "a message holds the text of a control token, which this model's template does "
+                   "not let us tell apart; remove it",
+                   "messages"};
+    }
+    return ok();
+  }
+
+  const llama_vocab* vocab_;  // of the model, which outlives this
+  ControlTokens controls_;
+  engine::TextFacts facts_;
+  std::unique_ptr<ChatTemplate> chat_;
+  Error chat_error_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model) {
+  ASSERT(&model.engine() == entry());
+  return std::unique_ptr<engine::TextModel>(
+      new LlamaTextModel(*model_of(model.handle())->model));
+}
+
+}  // namespace aioss::engines::llama

@@ -1,0 +1,44 @@
+// Frames over a stream socket: u32 little-endian length, then that many bytes. Both ends bound it. One
+// reader thread and one writer thread may use a channel at the same time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "os/file.h"
+
+namespace aioss::ipc {
+
+// A 4 MiB body, escaped and framed, with room to spare.
+inline constexpr std::uint32_t kFrameBytesMax = 16U << 20;
+
+class Channel final {
+ public:
+  explicit Channel(os::Fd socket) : socket_(std::move(socket)) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  int descriptor() const { return socket_.get(); }
+  // Blocks until the whole frame is handed to the kernel. kWorkerDied if the peer is gone.
+  Status send(ByteView frame);
+  // The same for several, handed over together: one system call, and the peer wakes once.
+  Status send_all(std::span<const Bytes> frames);
+  // The next frame. kWorkerDied at end of stream, kCorrupt for a bad length, kTimeout if no frame began
+  // in time (negative: wait for ever).
+  Result<Bytes> receive(std::chrono::milliseconds timeout = std::chrono::milliseconds(-1));
+  // Wakes both threads; later calls fail with kWorkerDied.
+  void shut_down();
+
+ private:
+  Status fill(std::size_t wanted);  // the reader's: until `wanted` bytes are in received_
+  Status take(std::span<std::uint8_t> into);
+
+  os::Fd socket_;
+  Bytes received_;              // read ahead; the reader's alone
+  std::size_t received_from_ = 0;
+};
+
+}  // namespace aioss::ipc

@@ -1,0 +1,35 @@
+// What both directions share; see to_worker.cc and from_worker.cc for the messages themselves.
+#include "ipc/messages.h"
+
+#include <array>
+
+#include "base/assert.h"
+
+namespace aioss::ipc {
+namespace {
+
+constexpr std::array<std::string_view, 3> kProfiles{"fast", "reproducible", "evidence"};
+constexpr std::array<std::string_view, 4> kReasons{"stop", "length", "cancelled", "error"};
+
+}  // namespace
+
+std::string_view name(Profile profile) {
+  const auto index = static_cast<std::size_t>(profile);
+  ASSERT(index < kProfiles.size());
+  return kProfiles[index];
+}
+
+std::optional<Profile> profile_from_name(std::string_view name) {
+  for (std::size_t i = 0; i < kProfiles.size(); ++i) {
+    if (kProfiles[i] == name) return static_cast<Profile>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view name(FinishReason reason) {
+  const auto index = static_cast<std::size_t>(reason);
+  ASSERT(index < kReasons.size());
+  return kReasons[index];
+}
+
+}  // namespace aioss::ipc

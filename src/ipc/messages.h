@@ -1,0 +1,183 @@
+// What the gateway and a worker say to each other. The worker is less trusted than the gateway: it has
+// parsed a model file. So the gateway checks every field it reads, as if a client had sent it.
+// Values only; encoding is canonical CBOR (messages.cc), transport is ipc/channel.h.
+//
+// Order, for one request: Submit → (Accepted | Rejected); after Accepted, Deltas of each choice in
+// order, then exactly one Finished per choice. Cancel is idempotent and may cross a Finished.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace aioss::ipc {
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+using RequestId = std::uint64_t;  // chosen by the gateway, unique for the life of a worker
+using Token = std::int32_t;
+
+enum class Profile : std::uint8_t { kFast = 0, kReproducible = 1, kEvidence = 2 };
+std::string_view name(Profile profile);
+std::optional<Profile> profile_from_name(std::string_view name);
+
+// ---- gateway → worker ---------------------------------------------------------------------------
+
+struct Configure {
+  std::uint32_t protocol_version = kProtocolVersion;
+  std::string engine = "llama";
+  Profile profile = Profile::kFast;
+  std::uint32_t streams = 0;           // S; 0: the worker's choice
+  std::uint32_t cells_per_stream = 0;  // C; 0: the model's training context, at most 4,096
+  std::uint32_t threads = 0;           // 0: the physical cores that this process may use
+  std::uint32_t queue_requests_max = 256;
+  std::uint32_t prefill_chunk_tokens_max = 0;  // 0: the worker's choice
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::string name;
+  bool operator==(const ChatMessage&) const = default;
+};
+
+struct LogitBias {
+  Token token = 0;
+  float bias = 0;  // −100 … 100; −100 forbids, as OpenAI has it
+  bool operator==(const LogitBias&) const = default;
+};
+
+// Defaults are OpenAI's: the untouched distribution.
+struct Sampling {
+  float temperature = 1.0F;         // 0: greedy
+  std::uint32_t top_k = 0;          // 0: off
+  float top_p = 1.0F;
+  float min_p = 0.0F;
+  float repetition_penalty = 1.0F;  // 1: off; over the last `penalty_window` tokens
+  float frequency_penalty = 0.0F;   // of generated tokens
+  float presence_penalty = 0.0F;
+  std::uint32_t penalty_window = 64;
+  std::vector<LogitBias> logit_bias = {};
+  std::uint64_t seed = 0;           // resolved: always set, always recorded
+  bool operator==(const Sampling&) const = default;
+};
+
+using Prompt = std::variant<std::string, std::vector<ChatMessage>, std::vector<Token>>;
+
+struct Submit {
+  RequestId id = 0;
+  Prompt prompt;  // text of a completion, a chat, or token ids
+  Sampling sampling;
+  std::uint32_t choices = 1;     // n
+  std::uint32_t tokens_max = 0;  // 0: the rest of the stream's cells
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  bool logprobs = false;
+  std::uint32_t top_logprobs = 0;  // 0 … 20
+  std::int64_t now_unix_s = 0;     // the date that a chat template sees
+  bool operator==(const Submit&) const = default;
+};
+
+struct Cancel { RequestId id = 0; };
+struct Ping { std::uint64_t nonce = 0; };
+struct Probe {};     // answer with ProbeReport: is the confinement real?
+struct Shutdown {};  // finish nothing, exit 0
+
+using ToWorker = std::variant<Configure, Submit, Cancel, Ping, Probe, Shutdown>;
+
+// ---- worker → gateway ---------------------------------------------------------------------------
+
+struct EngineFacts {
+  std::string name, version, build_id, compiler, cpu_features;
+};
+
+struct Hello {  // the first frame, before any model byte was read
+  std::uint32_t protocol_version = kProtocolVersion;
+  std::uint32_t engine_abi_version = 0;
+  std::string binary_version;
+  std::string confinement;  // os::Confinement::describe()
+};
+
+struct LoadProgress { float fraction = 0; };
+
+struct Ready {
+  EngineFacts engine;
+  std::string architecture, description;
+  std::uint64_t parameter_count = 0, weight_bytes = 0;
+  std::uint32_t vocabulary_size = 0, context_tokens_train = 0;
+  bool has_chat_template = false;
+  std::string chat_template_sha3;  // hex
+  Profile profile = Profile::kFast;
+  std::uint32_t streams = 0, cells_per_stream = 0, threads = 0;  // as resolved
+};
+
+struct LoadFailed { Error error; };
+
+struct Accepted {
+  RequestId id = 0;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t queue_position = 0;  // 0: started at once
+};
+
+struct Rejected { RequestId id = 0; Error error; };
+
+struct TokenLogprob {
+  Token token = 0;
+  std::string text;  // as the vocabulary writes it; may be part of a character
+  float logprob = 0;
+  struct Top { std::string text; float logprob = 0; Token token = 0; };
+  std::vector<Top> top;
+};
+
+struct Delta {
+  RequestId id = 0;
+  std::uint32_t choice = 0;
+  std::string text;           // whole UTF-8 characters, stop strings withheld
+  std::vector<Token> tokens;  // sampled since the last Delta of this choice
+  std::vector<TokenLogprob> logprobs;  // one per token, if asked for
+};
+
+enum class FinishReason : std::uint8_t { kStop = 0, kLength = 1, kCancelled = 2, kError = 3 };
+std::string_view name(FinishReason reason);  // "stop", "length", "cancelled", "error"
+
+struct Timings {  // of one choice, nanoseconds
+  std::uint64_t queue_ns = 0;    // from Submit to its first graph
+  std::uint64_t prefill_ns = 0;  // from there to its first token
+  std::uint64_t decode_ns = 0;   // from there to its last
+};
+
+struct Finished {
+  RequestId id = 0;
+  std::uint32_t choice = 0;
+  FinishReason reason = FinishReason::kStop;
+  std::uint32_t prompt_tokens = 0, completion_tokens = 0;
+  Timings timings;
+  std::optional<Error> error;  // with kError
+};
+
+struct Stats {  // about once a second while busy, and when it changes to idle
+  std::uint32_t running = 0, queued = 0;
+  std::uint64_t steps = 0, prompt_tokens = 0, completion_tokens = 0;
+};
+
+struct Pong { std::uint64_t nonce = 0; };
+
+struct ProbeReport {
+  struct Item { std::string attempt; bool refused = false; std::string detail; };
+  std::vector<Item> items;
+};
+
+using FromWorker = std::variant<Hello, LoadProgress, Ready, LoadFailed, Accepted, Rejected, Delta,
+                                Finished, Stats, Pong, ProbeReport>;
+
+// Encodes without failing; decode checks every field and every bound (kCorrupt).
+Bytes encode(const ToWorker& message);
+Bytes encode(const FromWorker& message);
+Result<ToWorker> decode_to_worker(ByteView frame);
+Result<FromWorker> decode_from_worker(ByteView frame);
+
+}  // namespace aioss::ipc

@@ -1,0 +1,236 @@
+// Frames from the gateway to a worker: kinds 1 to 6.
+#include "ipc/fields.h"
+#include "ipc/limits.h"
+#include "ipc/messages.h"
+
+namespace aioss::ipc {
+namespace {
+
+using detail::Array;
+using detail::FieldReader;
+using detail::Map;
+using detail::Value;
+using detail::text_value;
+using detail::tokens_value;
+
+enum Kind : std::uint64_t {
+  kConfigure = 1, kSubmit = 2, kCancel = 3, kPing = 4, kProbe = 5, kShutdown = 6,
+};
+enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
+
+Map message(Kind kind) {
+  Map map;
+  map.set(0, Value::uint(kind));
+  return map;
+}
+
+Map to_map(const Configure& m) {
+  Map map = message(kConfigure);
+  map.set(1, Value::uint(m.protocol_version));
+  map.set(2, text_value(m.engine, kNameBytesMax));
+  map.set(3, Value::uint(static_cast<std::uint64_t>(m.profile)));
+  map.set(4, Value::uint(m.streams));
+  map.set(5, Value::uint(m.cells_per_stream));
+  map.set(6, Value::uint(m.threads));
+  map.set(7, Value::uint(m.queue_requests_max));
+  map.set(8, Value::uint(m.prefill_chunk_tokens_max));
+  return map;
+}
+
+Result<ToWorker> read_configure(FieldReader& reader) {
+  Configure m;
+  m.protocol_version = reader.u32(1, UINT32_MAX);
+  m.engine = reader.text(2, kNameBytesMax);
+  m.profile = static_cast<Profile>(reader.u32(3, 2));
+  m.streams = reader.u32(4, kStreamsMax);
+  m.cells_per_stream = reader.u32(5, kCellsMax);
+  m.threads = reader.u32(6, kThreadsMax);
+  m.queue_requests_max = reader.u32(7, kQueueRequestsMax);
+  m.prefill_chunk_tokens_max = reader.u32(8, kCellsMax);
+  AIOSS_CHECK(reader.finish());
+  return ToWorker{std::move(m)};
+}
+
+Value to_value(const Prompt& prompt) {
+  Map map;
+  if (const auto* text = std::get_if<std::string>(&prompt)) {
+    map.set(0, Value::uint(kText)).set(1, text_value(*text, kPromptBytesMax));
+  } else if (const auto* chat = std::get_if<std::vector<ChatMessage>>(&prompt)) {
+    Array messages;
+    messages.reserve(chat->size());
+    for (const ChatMessage& m : *chat) {
+      Map entry;
+      entry.set(0, text_value(m.role, kRoleBytesMax));
+      entry.set(1, text_value(m.content, kPromptBytesMax));
+      entry.set(2, text_value(m.name, kNameBytesMax));
+      messages.push_back(Value::map(std::move(entry)));
+    }
+    map.set(0, Value::uint(kChat)).set(1, Value::array(std::move(messages)));
+  } else {
+    map.set(0, Value::uint(kTokens)).set(1, tokens_value(std::get<std::vector<Token>>(prompt)));
+  }
+  return Value::map(std::move(map));
+}
+
+std::vector<ChatMessage> read_chat(FieldReader& reader) {
+  std::vector<ChatMessage> chat;
+  std::size_t bytes = 0;
+  for (const Value& value : reader.array(1, kMessagesMax)) {
+    FieldReader entry(reader.as_map(value), "Submit.messages");
+    ChatMessage m{entry.text(0, kRoleBytesMax), entry.text(1, kPromptBytesMax),
+                  entry.text(2, kNameBytesMax)};
+    (void)entry.finish();
+    reader.adopt(entry);
+    bytes += m.role.size() + m.content.size() + m.name.size();
+    if (bytes > kPromptBytesMax) reader.fail(1, "the messages are longer than 4 MiB together");
+    if (reader.failed()) return {};
+    chat.push_back(std::move(m));
+  }
+  return chat;
+}
+
+Prompt read_prompt(FieldReader& outer) {
+  FieldReader reader(outer.map(2), "Submit.prompt");
+  Prompt prompt;
+  switch (reader.uint(0, 0, 2)) {
+    case kText: prompt = reader.text(1, kPromptBytesMax); break;
+    case kChat: prompt = read_chat(reader); break;
+    default: prompt = reader.tokens(1, kPromptTokensMax); break;
+  }
+  (void)reader.finish();
+  outer.adopt(reader);
+  return prompt;
+}
+
+Value to_value(const Sampling& s) {
+  Map map;
+  map.set(0, Value::float_bits(s.temperature));
+  map.set(1, Value::uint(s.top_k));
+  map.set(2, Value::float_bits(s.top_p));
+  map.set(3, Value::float_bits(s.min_p));
+  map.set(4, Value::float_bits(s.repetition_penalty));
+  map.set(5, Value::float_bits(s.frequency_penalty));
+  map.set(6, Value::float_bits(s.presence_penalty));
+  map.set(7, Value::uint(s.penalty_window));
+  Array biases;
+  biases.reserve(s.logit_bias.size());
+  for (const LogitBias& bias : s.logit_bias) {
+    Map entry;
+    entry.set(0, Value::uint(static_cast<std::uint32_t>(bias.token)));
+    entry.set(1, Value::float_bits(bias.bias));
+    biases.push_back(Value::map(std::move(entry)));
+  }
+  map.set(8, Value::array(std::move(biases)));
+  map.set(9, Value::uint(s.seed));
+  return Value::map(std::move(map));
+}
+
+Sampling read_sampling(FieldReader& outer) {
+  FieldReader reader(outer.map(3), "Submit.sampling");
+  Sampling s;
+  s.temperature = reader.real(0, 0, kTemperatureMax);
+  s.top_k = reader.u32(1, UINT32_MAX);
+  s.top_p = reader.real(2, 0, 1);
+  s.min_p = reader.real(3, 0, 1);
+  s.repetition_penalty = reader.real(4, kRepetitionPenaltyMin, kRepetitionPenaltyMax);
+  s.frequency_penalty = reader.real(5, -kPenaltyMax, kPenaltyMax);
+  s.presence_penalty = reader.real(6, -kPenaltyMax, kPenaltyMax);
+  s.penalty_window = reader.u32(7, kPenaltyWindowMax);
+  for (const Value& value : reader.array(8, kLogitBiasMax)) {
+    FieldReader entry(reader.as_map(value), "Submit.logit_bias");
+    const LogitBias bias{entry.token(0), entry.real(1, -kBiasMax, kBiasMax)};
+    (void)entry.finish();
+    reader.adopt(entry);
+    s.logit_bias.push_back(bias);
+  }
+  s.seed = reader.u64(9);
+  (void)reader.finish();
+  outer.adopt(reader);
+  return s;
+}
+
+Map to_map(const Submit& m) {
+  Map map = message(kSubmit);
+  map.set(1, Value::uint(m.id));
+  map.set(2, to_value(m.prompt));
+  map.set(3, to_value(m.sampling));
+  map.set(4, Value::uint(m.choices));
+  map.set(5, Value::uint(m.tokens_max));
+  Array stops;
+  for (const std::string& stop : m.stop) stops.push_back(text_value(stop, kStopBytesMax));
+  map.set(6, Value::array(std::move(stops)));
+  map.set(7, Value::boolean(m.ignore_eos));
+  map.set(8, Value::boolean(m.logprobs));
+  map.set(9, Value::uint(m.top_logprobs));
+  map.set(10, Value::integer(m.now_unix_s));
+  return map;
+}
+
+Result<ToWorker> read_submit(FieldReader& reader) {
+  Submit m;
+  m.id = reader.u64(1);
+  m.prompt = read_prompt(reader);
+  m.sampling = read_sampling(reader);
+  m.choices = static_cast<std::uint32_t>(reader.uint(4, 1, kChoicesMax));
+  m.tokens_max = reader.u32(5, kTokensMaxMax);
+  for (const Value& value : reader.array(6, kStopsMax)) {
+    const std::string* stop = value.if_text();
+    if (stop == nullptr || stop->empty() || stop->size() > kStopBytesMax) {
+      reader.fail(6, "a stop string is empty, too long or no text");
+      break;
+    }
+    m.stop.push_back(*stop);
+  }
+  m.ignore_eos = reader.boolean(7);
+  m.logprobs = reader.boolean(8);
+  m.top_logprobs = reader.u32(9, kTopLogprobsMax);
+  m.now_unix_s = reader.i64(10);
+  AIOSS_CHECK(reader.finish());
+  return ToWorker{std::move(m)};
+}
+
+Map to_map(const Cancel& m) {
+  Map map = message(kCancel);
+  map.set(1, Value::uint(m.id));
+  return map;
+}
+Map to_map(const Ping& m) {
+  Map map = message(kPing);
+  map.set(1, Value::uint(m.nonce));
+  return map;
+}
+Map to_map(const Probe&) { return message(kProbe); }
+Map to_map(const Shutdown&) { return message(kShutdown); }
+
+}  // namespace
+
+Bytes encode(const ToWorker& message) {
+  return codec::encode(std::visit([](const auto& m) { return to_map(m); }, message));
+}
+
+Result<ToWorker> decode_to_worker(ByteView frame) {
+  AIOSS_TRY(const Map map, codec::decode_map(frame));
+  FieldReader reader(map, "to worker");
+  switch (reader.uint(0, kConfigure, kShutdown)) {
+    case kConfigure: return read_configure(reader);
+    case kSubmit: return read_submit(reader);
+    case kCancel: {
+      const Cancel m{reader.u64(1)};
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{m};
+    }
+    case kPing: {
+      const Ping m{reader.u64(1)};
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{m};
+    }
+    case kProbe:
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{Probe{}};
+    default:
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{Shutdown{}};
+  }
+}
+
+}  // namespace aioss::ipc

@@ -1,0 +1,115 @@
+#include "ledger/chain.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "base/assert.h"
+#include "ledger/bytes_io.h"
+#include "ledger/ledger.h"
+
+namespace aioss::ledger {
+namespace {
+
+constexpr std::string_view kEntryTag = "aioss/entry/v1\n";
+constexpr std::string_view kChainTag = "aioss/chain/v1\n";
+constexpr std::string_view kGenesisTag = "aioss/genesis/v1\n";
+constexpr std::string_view kSegmentTag = "aioss/segment/v1\n";
+constexpr std::string_view kCommitTag = "aioss/commit/v1\n";
+constexpr std::uint8_t kLeafPrefix = 0x00;
+constexpr std::uint8_t kNodePrefix = 0x01;
+
+template <typename T>
+std::array<std::uint8_t, sizeof(T)> big_endian(T value) {
+  std::array<std::uint8_t, sizeof(T)> bytes;
+  store_big(value, bytes, 0);
+  return bytes;
+}
+
+}  // namespace
+
+Digest ChainHasher::leaf(const LedgerId& ledger_id, const Frame& frame) {
+  // 0x00 ‖ tag ‖ ledger_id ‖ u64 index ‖ u16 type ‖ u16 flags ‖ u32 length, then the body.
+  constexpr std::size_t kIdAt = 1 + kEntryTag.size();
+  constexpr std::size_t kIndexAt = kIdAt + sizeof(LedgerId);
+  std::array<std::uint8_t, kIndexAt + 16> head;
+  head[0] = kLeafPrefix;
+  std::copy(kEntryTag.begin(), kEntryTag.end(), head.begin() + 1);
+  std::copy(ledger_id.begin(), ledger_id.end(), head.begin() + kIdAt);
+  store_big(frame.index, head, kIndexAt);
+  store_big(frame.type, head, kIndexAt + 8);
+  store_big(frame.flags, head, kIndexAt + 10);
+  store_big(static_cast<std::uint32_t>(frame.body.size()), head, kIndexAt + 12);
+  return hasher_.update(head).update(frame.body).finish();
+}
+
+Digest ChainHasher::node(const Digest& left, const Digest& right) {
+  std::array<std::uint8_t, 1 + 2 * sizeof(Digest)> bytes;
+  bytes[0] = kNodePrefix;
+  std::copy(left.begin(), left.end(), bytes.begin() + 1);
+  std::copy(right.begin(), right.end(), bytes.begin() + 1 + sizeof(Digest));
+  return hasher_.update(bytes).finish();
+}
+
+Digest ChainHasher::chain(const Digest& before, const Digest& leaf) {
+  std::array<std::uint8_t, kChainTag.size() + 2 * sizeof(Digest)> bytes;
+  std::copy(kChainTag.begin(), kChainTag.end(), bytes.begin());
+  std::copy(before.begin(), before.end(), bytes.begin() + kChainTag.size());
+  std::copy(leaf.begin(), leaf.end(), bytes.begin() + kChainTag.size() + sizeof(Digest));
+  return hasher_.update(bytes).finish();
+}
+
+Digest genesis_hash(const LedgerId& ledger_id, std::string_view origin,
+                    const crypto::PublicKey& public_key) {
+  const auto length = big_endian(static_cast<std::uint32_t>(origin.size()));
+  return crypto::sha3_256(
+      {as_bytes(kGenesisTag), ledger_id, length, as_bytes(origin), public_key});
+}
+
+Digest segment_link(const SegmentHeader& previous, const Digest& last_chain,
+                    std::uint64_t record_count) {
+  const SegmentHeaderBytes header = encode(previous);
+  const auto count = big_endian(record_count);
+  return crypto::sha3_256({as_bytes(kSegmentTag), header, last_chain, count});
+}
+
+Digest commitment_of(const Digest& salt, std::string_view text) {
+  const auto length = big_endian(static_cast<std::uint64_t>(text.size()));
+  return crypto::sha3_256({as_bytes(kCommitTag), salt, length, as_bytes(text)});
+}
+
+Commitment commit(crypto::Random& random, std::string_view text) {
+  Commitment commitment;
+  random.fill(commitment.salt);
+  commitment.value = commitment_of(commitment.salt, text);
+  return commitment;
+}
+
+std::optional<MerkleTree> MerkleTree::from_frontier(std::uint64_t size,
+                                                    std::vector<Digest> frontier) {
+  if (frontier.size() != static_cast<std::size_t>(std::popcount(size))) return std::nullopt;
+  MerkleTree tree;
+  tree.size_ = size;
+  tree.frontier_ = std::move(frontier);
+  return tree;
+}
+
+void MerkleTree::add(const Digest& leaf, ChainHasher& hasher) {
+  Digest subtree = leaf;
+  // As in binary counting: each trailing one of the size is a full subtree as large as this one.
+  for (std::uint64_t bits = size_; (bits & 1U) != 0; bits >>= 1U) {
+    subtree = hasher.node(frontier_.back(), subtree);
+    frontier_.pop_back();
+  }
+  frontier_.push_back(subtree);
+  ++size_;
+}
+
+Digest MerkleTree::root(ChainHasher& hasher) const {
+  if (frontier_.empty()) return crypto::sha3_256(ByteView{});
+  Digest root = frontier_.back();
+  for (std::size_t i = frontier_.size() - 1; i-- > 0;) root = hasher.node(frontier_[i], root);
+  return root;
+}
+
+}  // namespace aioss::ledger

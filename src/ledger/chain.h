@@ -1,0 +1,57 @@
+// What is hashed, and how: entries to leaves, leaves to a chain and to a Merkle tree in the shape
+// of RFC 6962, everything SHA3-256. Formulas: docs/formats/ledger.md, section 4. A ChainHasher or
+// MerkleTree belongs to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "crypto/ed25519.h"
+#include "crypto/hash.h"
+#include "ledger/format.h"
+
+namespace aioss::ledger {
+
+// Keeps one hasher, because making one costs as much as hashing a small record.
+class ChainHasher final {
+ public:
+  ChainHasher() : hasher_(crypto::HashAlgorithm::kSha3_256) {}
+
+  // `frame.chain` is not part of a leaf and is not read.
+  Digest leaf(const LedgerId& ledger_id, const Frame& frame);
+  Digest node(const Digest& left, const Digest& right);
+  Digest chain(const Digest& before, const Digest& leaf);
+
+ private:
+  crypto::Hasher hasher_;
+};
+
+// The chain value before the first record.
+Digest genesis_hash(const LedgerId& ledger_id, std::string_view origin,
+                    const crypto::PublicKey& public_key);
+// What a segment's header says of the segment before it.
+Digest segment_link(const SegmentHeader& previous, const Digest& last_chain,
+                    std::uint64_t record_count);
+
+// The Merkle tree over all leaves so far, of which only the roots of its full subtrees are kept:
+// one digest for each bit of the size that is set.
+class MerkleTree final {
+ public:
+  MerkleTree() = default;
+  // From what a SEGMENT_SEAL says; nothing if the number of digests does not belong to the size.
+  static std::optional<MerkleTree> from_frontier(std::uint64_t size, std::vector<Digest> frontier);
+
+  void add(const Digest& leaf, ChainHasher& hasher);
+  Digest root(ChainHasher& hasher) const;
+  std::uint64_t size() const { return size_; }
+  const std::vector<Digest>& frontier() const { return frontier_; }  // largest subtree first
+
+ private:
+  std::uint64_t size_ = 0;
+  std::vector<Digest> frontier_;
+};
+
+}  // namespace aioss::ledger

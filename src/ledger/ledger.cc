@@ -1,0 +1,332 @@
+#include "ledger/ledger.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "base/bounded_queue.h"
+#include "base/strings.h"
+#include "codec/hex.h"
+#include "ledger/appender.h"
+#include "ledger/checkpoint.h"
+#include "ledger/directory.h"
+#include "ledger/recovery.h"
+#include "os/thread.h"
+
+namespace aioss::ledger {
+namespace {
+
+// A gateway has a few hundred requests under way, each with at most one record waiting here;
+// sixteen thousand is a disk that stands still for a second under the fastest producers measured.
+constexpr std::size_t kQueueRecordsMax = 16'384;
+constexpr std::size_t kQueueBytesMax = 64U << 20;
+// A commit group: enough that a sync costs little a record, small enough to write in a few
+// milliseconds.
+constexpr std::size_t kGroupRecordsMax = 1'024;
+constexpr std::size_t kGroupBytesMax = 1U << 20;
+// How often an idle writer looks whether the disk has space again.
+constexpr std::chrono::seconds kIdleCheck{1};
+// The last sixteenth of the reserve is left for what ends the program.
+constexpr std::uint64_t kReserveParts = 16;
+
+// What begins new work; refused first when the disk fills.
+bool begins_work(RecordType type) {
+  return type == RecordType::kInferRequest || type == RecordType::kModelLoad ||
+         type == RecordType::kEngineStart || type == RecordType::kUpdate;
+}
+
+bool is_own_type(RecordType type) {
+  return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
+         type == RecordType::kSegmentSeal;
+}
+
+std::string low_space_reason(std::uint64_t reserve_bytes) {
+  return "less than " + human_bytes(reserve_bytes) +
+         " are free on the disk of the ledger; free some space there and it goes on by itself";
+}
+
+struct Entry {
+  RecordType type{};
+  EncodedBody body;
+  Ledger::Done done;
+};
+
+}  // namespace
+
+class Ledger::Impl final {
+ public:
+  Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
+       std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
+       std::unique_ptr<Appender> appender)
+      : fs_(fs), options_(options), directory_(std::move(directory)), key_(std::move(key)),
+        identity_(std::move(identity)), instance_(instance), appender_(std::move(appender)) {
+    health_.writable = true;
+    health_.size = appender_->next_index();
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Impl() { stop(); }
+
+  void append(RecordType type, const codec::Map& body, Done done) {
+    ASSERT(!is_own_type(type));
+    auto encoded = encode_own(body);
+    if (!encoded) return done(std::move(encoded).error());
+    const std::size_t bytes = encoded->entries.size();
+    if (shut_.load()) return done(shut_error());
+    if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
+      queued_bytes_.fetch_sub(bytes);
+      return done(busy_error());
+    }
+    // The queue takes the entry or leaves it to us, but try_push() moves it either way; the
+    // callback therefore lives beside it until its fate is known.
+    auto shared = std::make_shared<Done>(std::move(done));
+    const auto forward = [shared](const Result<Committed>& result) { (*shared)(result); };
+    const auto push = queue_.try_push(Entry{type, std::move(*encoded), forward});
+    if (push == Queue::Push::kAccepted) return;
+    queued_bytes_.fetch_sub(bytes);
+    (*shared)(push == Queue::Push::kFull ? busy_error() : shut_error());
+  }
+
+  Health health() const {
+    std::lock_guard lock(mutex_);
+    return health_;
+  }
+  const Identity& identity() const { return identity_; }
+  const InstanceInfo& instance() const { return instance_; }
+
+  Status close() {
+    if (!stop()) return ok();
+    Status written = sign();
+    directory_.unlock();
+    return written;
+  }
+
+ private:
+  using Queue = BoundedQueue<Entry>;
+
+  // Ends the thread after what is queued. False if that was done before.
+  bool stop() {
+    queue_.close();
+    if (!thread_.joinable()) return false;
+    ASSERT(std::this_thread::get_id() != thread_.get_id());
+    thread_.join();
+    return true;
+  }
+
+  // Everything up to tree().size() is durable: the thread has ended and did not fail.
+  Status sign() {
+    if (failed_) return shut_error();
+    ChainHasher hasher;
+    const MerkleTree& tree = appender_->tree();
+    set_shut("the ledger is closed");
+    return write_checkpoint(fs_, options_.directory,
+                            {identity_.origin, tree.size(), tree.root(hasher)}, *key_);
+  }
+
+  static Error busy_error() {
+    return {Code::kBusy, "the ledger's queue is full; try again in a moment"};
+  }
+  Error shut_error() const {
+    const std::string reason = health().reason;
+    return {Code::kLedgerUnavailable, reason.empty() ? "the ledger is closed" : reason};
+  }
+
+  void set_shut(std::string reason) {
+    std::lock_guard lock(mutex_);
+    health_.writable = false;
+    health_.reason = std::move(reason);
+    shut_ = true;
+  }
+
+  // Latches. The records of the group that failed may or may not be on the disk; only a new
+  // process, which reads it again, can know.
+  void fail(const std::string& why) {
+    failed_ = true;
+    set_shut("the ledger could not be written (" + why +
+             "); see that its disk works and has space, then restart aioss");
+  }
+
+  void run() {
+    os::set_thread_name("ledger");
+    try {
+      while (!(queue_.closed() && queue_.size() == 0)) {
+        std::vector<Entry> batch = queue_.drain_for(kIdleCheck, kGroupRecordsMax);
+        for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
+        check_space();
+        write(batch);
+      }
+    } catch (const std::exception& problem) {  // the edge: only memory can be short here
+      fail(problem.what());
+      queue_.close();
+      while (auto entry = queue_.try_pop()) entry->done(shut_error());
+    }
+  }
+
+  void check_space() {
+    if (failed_ || options_.reserve_bytes == 0) return;
+    const auto available = fs_.bytes_available(options_.directory);
+    // If the file system does not say, a write that finds no space will.
+    const std::uint64_t bytes = available ? *available : options_.reserve_bytes;
+    space_low_ = bytes < options_.reserve_bytes;
+    space_out_ = bytes < options_.reserve_bytes / kReserveParts;
+    std::lock_guard lock(mutex_);
+    health_.writable = !space_low_;
+    health_.reason = space_low_ ? low_space_reason(options_.reserve_bytes) : "";
+  }
+
+  void write(std::vector<Entry>& batch) {
+    std::size_t next = 0;
+    while (next < batch.size()) {
+      std::vector<std::pair<Entry*, Committed>> group;
+      while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
+        Entry& entry = batch[next++];
+        if (space_out_ || (space_low_ && begins_work(entry.type))) {
+          entry.done(Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
+          continue;
+        }
+        group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
+      }
+      if (failed_) {
+        for (; next < batch.size(); ++next) batch[next].done(shut_error());
+        return;
+      }
+      commit(group);
+    }
+  }
+
+  void commit(const std::vector<std::pair<Entry*, Committed>>& group) {
+    if (group.empty()) return;
+    if (auto status = appender_->commit(); !status) {
+      fail(status.error().message);
+      for (const auto& [entry, committed] : group) entry->done(shut_error());
+      return;
+    }
+    publish_size();
+    for (const auto& [entry, committed] : group) entry->done(committed);
+    const bool full = appender_->segment_bytes() >= options_.segment_bytes_max ||
+                      appender_->segment_age_ns() >= options_.segment_age_max_ns;
+    if (!full) return;
+    if (auto status = appender_->rotate(); !status) return fail(status.error().message);
+    publish_size();
+  }
+
+  void publish_size() {
+    std::lock_guard lock(mutex_);
+    health_.size = appender_->next_index();
+  }
+
+  os::FileSystem& fs_;
+  const OpenOptions options_;
+  LockedDirectory directory_;
+  const std::unique_ptr<crypto::SigningKey> key_;
+  const Identity identity_;
+  const InstanceInfo instance_;
+  Queue queue_{kQueueRecordsMax};
+  std::atomic<std::size_t> queued_bytes_{0};
+  std::atomic<bool> shut_{false};
+  mutable std::mutex mutex_;
+  Health health_;  // guarded by mutex_
+  // Of the ledger thread; after stop(), of whoever stopped it.
+  std::unique_ptr<Appender> appender_;
+  bool failed_ = false;
+  bool space_low_ = false, space_out_ = false;
+  std::thread thread_;
+};
+
+namespace {
+
+Status write_recovered(Appender& appender, const Recovered& recovered,
+                       const std::set<std::uint64_t>& open_requests) {
+  const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
+    AIOSS_TRY(const EncodedBody encoded, encode_own(body));
+    appender.stage(type, encoded);
+    return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
+  };
+  for (const codec::Map& body : recovered.recovery_bodies) {
+    AIOSS_CHECK(stage(RecordType::kRecovery, body));
+  }
+  for (const std::uint64_t request : open_requests) {
+    codec::Map body;
+    body.set(key::kRefIndex, codec::Value::uint(request))
+        .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
+    AIOSS_CHECK(stage(RecordType::kInferAbort, body));
+  }
+  return appender.commit();
+}
+
+Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
+  AIOSS_TRY(const std::uint64_t bytes, fs.bytes_available(options.directory));
+  if (bytes >= options.reserve_bytes) return ok();
+  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(options.reserve_bytes) +
+                                             " are free on the disk of the ledger; free some "
+                                             "space there, then start aioss again"};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
+                                             crypto::Random& random, const OpenOptions& options) {
+  if (auto found = fs.info(options.directory + '/' + std::string(kSegmentFolder)); !found) {
+    return Error{Code::kNotFound, "there is no ledger in " + options.directory +
+                                      "; make one with `aioss ledger init`"};
+  }
+  AIOSS_CHECK(check_file_system(fs, options.directory, options.allow_unsafe_file_system));
+  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, options.directory));
+  AIOSS_CHECK(check_reserve(fs, options));
+  auto loaded = crypto::SigningKey::load(fs, signing_key_path(options.directory));
+  if (!loaded) return std::move(loaded).error().with_context("the ledger's signing key");
+  auto key = std::move(*loaded);
+  AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key()));
+  Identity identity{recovered.origin, recovered.position.ledger_id,
+                    format_verifier_key({recovered.origin, key->public_key()})};
+  const InstanceInfo instance = new_instance(random, options.boot_id);
+  const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
+  auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
+                                             std::move(recovered.position));
+  AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
+  AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
+  return std::unique_ptr<Ledger>(new Ledger(
+      std::make_unique<Impl>(fs, options, std::move(locked), std::move(key), std::move(identity),
+                             instance, std::move(appender))));
+}
+
+Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Ledger::~Ledger() = default;
+
+void Ledger::append(RecordType type, codec::Map body, Done done) {
+  impl_->append(type, body, std::move(done));
+}
+
+Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable ready;
+    std::optional<Result<Committed>> result;
+  } answer;
+  append(type, std::move(body), [&answer](const Result<Committed>& result) {
+    std::lock_guard lock(answer.mutex);
+    answer.result = result;
+    answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
+  });
+  std::unique_lock lock(answer.mutex);
+  answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
+  return *answer.result;
+}
+
+Health Ledger::health() const { return impl_->health(); }
+const Identity& Ledger::identity() const { return impl_->identity(); }
+std::string Ledger::instance_id_hex() const {
+  return codec::to_hex(impl_->instance().instance_id);
+}
+Status Ledger::close() { return impl_->close(); }
+
+}  // namespace aioss::ledger

@@ -1,0 +1,108 @@
+// The append-only ledger: one writer thread, group commit, SHA3-256 chain. Durable means: fdatasync
+// has returned. A failed write or sync latches the ledger shut: every later append fails at once
+// with kLedgerUnavailable, nothing is retried on that file, and only a new process re-reads the
+// disk.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "codec/cbor.h"
+#include "crypto/random.h"
+#include "ledger/record.h"
+#include "os/file.h"
+
+namespace aioss::ledger {
+
+struct Committed {
+  std::uint64_t index = 0;
+  Digest leaf{};
+};
+
+struct InitOptions {
+  std::string directory;
+  std::string origin = {};  // its name in checkpoints: "bank.example/ward-3"; "" makes one
+  bool allow_unsafe_file_system = false;
+  std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
+};
+
+struct Identity {
+  std::string origin;
+  std::array<std::uint8_t, 16> ledger_id{};
+  std::string verifier_key;  // C2SP vkey line: name+hash+base64(0x01 ‖ public key)
+};
+
+// Creates directory, signing key, first segment, GENESIS and the first checkpoint. kConflict if
+// there is a ledger already. What an interrupted init left behind is taken up.
+Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
+                      const InitOptions& options);
+
+struct OpenOptions {
+  std::string directory;
+  // A segment is sealed after the commit group that reaches either of these.
+  std::uint64_t segment_bytes_max = 256ULL << 20;
+  std::int64_t segment_age_max_ns = 24LL * 3600 * 1'000'000'000;
+  // Below this much free space: refuse to start, and refuse new work (requests, loads). What ends
+  // work under way is still taken, down to a sixteenth of it.
+  std::uint64_t reserve_bytes = 256ULL << 20;
+  bool allow_unsafe_file_system = false;
+  std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
+};
+
+struct Health {
+  bool writable = false;
+  std::string reason;  // why not: one sentence that says what to do
+  std::uint64_t size = 0;  // durable records
+};
+
+class Ledger final {
+ public:
+  // Locks (kConflict if another process has it), verifies every record, recovers a torn tail
+  // (RECOVERY, and INFER_ABORT for each INFER_REQUEST left dangling), starts the writer thread.
+  // kCorrupt if no crash explains what is on the disk: then nothing was changed. The references
+  // outlive the ledger.
+  static Result<std::unique_ptr<Ledger>> open(os::FileSystem& fs, const Clock& clock,
+                                              crypto::Random& random, const OpenOptions& options);
+  // Without close(): stops the thread after what is queued, writes no checkpoint.
+  ~Ledger();
+
+  using Done = std::function<void(const Result<Committed>&)>;
+  // Thread-safe, never blocks. The common keys 0–3 (times, boot, instance) are set by the ledger;
+  // the body brings the rest. Records stand in the order of the calls. `done` runs on the ledger
+  // thread once the record is durable or has failed; it must not block. What fails before it is
+  // queued fails in this call, on the caller's thread: kBusy (full queue), kTooLarge (body over
+  // 65,400 bytes), kLedgerUnavailable (the ledger is shut). GENESIS, SEGMENT_OPEN, SEGMENT_SEAL are
+  // the ledger's own.
+  void append(RecordType type, codec::Map body, Done done);
+  // append() and wait. Not on the io thread and not from a `done`.
+  Result<Committed> append_and_wait(RecordType type, codec::Map body);
+
+  Health health() const;              // thread-safe
+  const Identity& identity() const;   // thread-safe
+  std::string instance_id_hex() const;
+
+  // Waits for what is queued, signs one checkpoint over it, releases the lock.
+  Status close();
+
+ private:
+  class Impl;
+  explicit Ledger(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Salted commitment to a text: what the chain holds instead of the text. Keep the salt to open it.
+struct Commitment {
+  Digest value{};
+  Digest salt{};
+};
+Commitment commit(crypto::Random& random, std::string_view text);
+Digest commitment_of(const Digest& salt, std::string_view text);
+
+}  // namespace aioss::ledger

@@ -1,0 +1,29 @@
+// What happens between "there is a ledger on the disk" and "it can be appended to": judge what is
+// there, put a torn end aside, and say where to go on. Blocking; the caller holds the ledger's
+// lock.
+//
+// Rules, each with a test (docs/formats/ledger.md, section 7): a torn tail is copied to quarantine/
+// and cut; anything that no crash explains is refused and left exactly as it is.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "crypto/ed25519.h"
+#include "ledger/appender.h"
+#include "os/file.h"
+
+namespace aioss::ledger {
+
+struct Recovered {
+  std::string origin;
+  Position position;
+  bool needs_segment = false;  // the last segment is sealed, or its successor was taken away
+  std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
+};
+
+Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
+                          const crypto::PublicKey& own_key);
+
+}  // namespace aioss::ledger

@@ -1,0 +1,232 @@
+#include "ledger/verify.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "codec/hex.h"
+#include "ledger/checkpoint.h"
+#include "ledger/walk.h"
+
+namespace aioss::ledger {
+namespace {
+
+// Most severe first. A torn tail is reported before a missing key: it says more.
+int rank(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kUsage: return 9;
+    case Verdict::kFork: return 8;
+    case Verdict::kTruncated: return 7;
+    case Verdict::kTampered: return 6;
+    case Verdict::kReplayMismatch: return 5;
+    case Verdict::kPayloadMissing: return 4;
+    case Verdict::kTornTail: return 3;
+    case Verdict::kUnknown: return 2;
+    case Verdict::kOk: return 0;
+  }
+  return 9;
+}
+
+std::string count(std::uint64_t n, std::string_view noun) {
+  return std::to_string(n) + ' ' + std::string(noun) + (n == 1 ? "" : "s");
+}
+
+class Verifier {
+ public:
+  Verifier(os::FileSystem& fs, const VerifyOptions& options) : fs_(fs), options_(options) {}
+
+  VerifyReport run() {
+    if (!options_.verifier_key.empty()) {
+      auto key = parse_verifier_key(options_.verifier_key);
+      if (!key) return usage(key.error());
+      key_ = std::move(*key);
+    }
+    read_note();  // before the records: they grow, and a note never covers more than there is
+    WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
+    if (note_) walking.root_size = note_->checkpoint.size;
+    auto walked = walk(fs_, walking);
+    if (!walked) return usage(walked.error());
+    describe(*walked);
+    judge_walk(*walked);
+    judge_key(*walked);
+    judge_note(*walked);
+    if (report_.verdict == Verdict::kOk) report_.finding = proven();
+    return std::move(report_);
+  }
+
+ private:
+  VerifyReport usage(const Error& error) {
+    report_.verdict = Verdict::kUsage;
+    report_.finding = error.message;
+    return std::move(report_);
+  }
+
+  void conclude(Verdict verdict, std::string finding) {
+    if (rank(verdict) <= rank(report_.verdict)) return;
+    report_.verdict = verdict;
+    report_.finding = std::move(finding);
+  }
+
+  void read_note() {
+    auto note = read_checkpoint(fs_, options_.directory);
+    if (note) {
+      note_ = std::move(*note);
+    } else {
+      note_problem_ = note.error().code == Code::kNotFound ? "it is missing" : note.error().message;
+    }
+  }
+
+  void describe(const WalkResult& walked) {
+    const WalkState& state = walked.state;
+    report_.verdict = Verdict::kOk;
+    report_.origin = state.origin.value_or("");
+    report_.records = state.next_index;
+    report_.segments = state.segments;
+    report_.bytes = state.bytes;
+    report_.first_wall_ns = state.first_wall_ns;
+    report_.last_wall_ns = state.last_wall_ns;
+    report_.head_chain_hex = codec::to_hex(state.chain);
+    ChainHasher hasher;
+    report_.root_hex = codec::to_hex(state.tree.root(hasher));
+    report_.dangling_requests = state.open_requests.size() + state.untracked_requests;
+  }
+
+  void judge_walk(const WalkResult& walked) {
+    if (walked.damage != Damage::kNone) {
+      report_.bad_index = walked.state.next_index;
+      report_.bad_file = std::string(kSegmentFolder) + '/' + walked.file;
+      report_.bad_offset = walked.offset;
+    }
+    const std::string place = " (record " + std::to_string(walked.state.next_index) + ", " +
+                              walked.file + " at byte " + std::to_string(walked.offset) + ")";
+    switch (walked.damage) {
+      case Damage::kNone: break;
+      case Damage::kTornTail:
+        conclude(Verdict::kTornTail, "the last write is incomplete: " + walked.problem + place +
+                                         "; everything before it is good. Starting aioss on this "
+                                         "ledger keeps a copy of the rest and records it");
+        break;
+      case Damage::kWrong:
+        conclude(Verdict::kTampered, walked.problem + place);
+        break;
+      case Damage::kUnknownVersion:
+        conclude(Verdict::kUnknown, walked.problem + place + "; verify with a newer aioss");
+        break;
+    }
+    if (walked.state.first_unknown_type) {
+      conclude(Verdict::kUnknown, "record " + std::to_string(*walked.state.first_unknown_type) +
+                                      " has a type that this program does not know; verify with a "
+                                      "newer aioss");
+    }
+  }
+
+  void judge_key(const WalkResult& walked) {
+    const WalkState& state = walked.state;
+    if (!state.origin) {
+      if (walked.damage == Damage::kNone || walked.damage == Damage::kTornTail) {
+        conclude(Verdict::kTruncated, "the ledger ends before its GENESIS");
+      }
+      return;
+    }
+    const VerifierKey own{*state.origin, state.public_key};
+    if (!key_) {
+      conclude(Verdict::kUnknown,
+               "self-consistent, untrusted: without --key anyone could have written this ledger");
+    } else if (!(*key_ == own)) {
+      conclude(Verdict::kTampered,
+               "the ledger is not the one of the given key: its GENESIS names " +
+                   format_verifier_key(own));
+    }
+    signer_ = key_ ? *key_ : own;
+  }
+
+  void judge_note(const WalkResult& walked) {
+    if (!signer_) return;
+    if (!note_) {
+      bad_file(std::string(kCheckpointFile));
+      conclude(Verdict::kTampered,
+               "the checkpoint cannot be read (" + note_problem_ + "); every ledger has one");
+      return;
+    }
+    const Checkpoint& checkpoint = note_->checkpoint;
+    if (checkpoint.origin != signer_->name || !signed_by(*note_, *signer_)) {
+      bad_file(std::string(kCheckpointFile));
+      conclude(Verdict::kTampered, "the checkpoint is not signed by the ledger's key");
+      return;
+    }
+    if (walked.root_at || checkpoint.size == 0) {
+      if (!walked.root_at || *walked.root_at != checkpoint.root) {
+        bad_file(std::string(kCheckpointFile));
+        conclude(Verdict::kFork, "the ledger's own key has signed another history: the root over " +
+                                     count(checkpoint.size, "record") +
+                                     " is not the one in the checkpoint");
+        return;
+      }
+      report_.checkpoint_size = checkpoint.size;
+    } else if (walked.damage == Damage::kNone || walked.damage == Damage::kTornTail) {
+      conclude(Verdict::kTruncated, "the ledger was cut: its checkpoint covers " +
+                                        count(checkpoint.size, "record") + ", only " +
+                                        std::to_string(walked.state.next_index) + " are there");
+    }
+  }
+
+  void bad_file(std::string name) {
+    if (!report_.bad_file) report_.bad_file = std::move(name);
+  }
+
+  std::string proven() const {
+    const std::uint64_t covered = report_.checkpoint_size.value_or(0);
+    const std::uint64_t after = report_.records - covered;
+    std::string text = count(report_.records, "record") + " in " +
+                       count(report_.segments, "segment") + " are unchanged and in order; the "
+                       "checkpoint signed by the given key covers the first " +
+                       std::to_string(covered);
+    if (after > 0) {
+      text += ", the " + std::to_string(after) + " after it are covered by the chain alone";
+    }
+    return text;
+  }
+
+  os::FileSystem& fs_;
+  const VerifyOptions& options_;
+  std::optional<VerifierKey> key_;     // as given
+  std::optional<VerifierKey> signer_;  // whose signature the checkpoint must carry
+  std::optional<Note> note_;
+  std::string note_problem_;
+  VerifyReport report_;
+};
+
+}  // namespace
+
+std::string_view name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kOk: return "ok";
+    case Verdict::kUsage: return "usage";
+    case Verdict::kTampered: return "tampered";
+    case Verdict::kTruncated: return "truncated";
+    case Verdict::kFork: return "fork";
+    case Verdict::kTornTail: return "torn_tail";
+    case Verdict::kUnknown: return "unknown";
+    case Verdict::kPayloadMissing: return "payload_missing";
+    case Verdict::kReplayMismatch: return "replay_mismatch";
+  }
+  return "usage";
+}
+
+VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options) {
+  return Verifier(fs, options).run();
+}
+
+Status read_records(os::FileSystem& fs, const std::string& directory, std::uint64_t from_index,
+                    const std::function<bool(const Record&)>& visit) {
+  WalkOptions walking{directory, std::nullopt, nullptr, nullptr};
+  walking.visit = [&](const Record& record) {
+    return record.index < from_index || visit(record);
+  };
+  AIOSS_TRY(const WalkResult walked, walk(fs, walking));
+  if (walked.damage == Damage::kNone) return ok();
+  return Error{Code::kCorrupt, "record " + std::to_string(walked.state.next_index) + " in " +
+                                   walked.file + " at byte " + std::to_string(walked.offset) +
+                                   ": " + walked.problem};
+}
+
+}  // namespace aioss::ledger

@@ -1,0 +1,62 @@
+// Verification of a ledger on disk by anyone with its public key: no model, no engine, no gateway,
+// no lock, and nothing is changed. Reads untrusted bytes; memory does not grow with the ledger.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "ledger/record.h"
+#include "os/file.h"
+
+namespace aioss::ledger {
+
+// Also the exit code of `aioss verify`. Severity: 4 > 3 > 2 > 8 > 7 > 6 > 5, but a torn tail is
+// reported before a missing key.
+enum class Verdict : int {
+  kOk = 0,
+  kUsage = 1,          // usage or I/O
+  kTampered = 2,
+  kTruncated = 3,      // shorter than the checkpoint
+  kFork = 4,
+  kTornTail = 5,
+  kUnknown = 6,        // unknown version, type, or no key: self-consistent, untrusted
+  kPayloadMissing = 7,
+  kReplayMismatch = 8,
+};
+std::string_view name(Verdict verdict);
+
+struct VerifyOptions {
+  std::string directory;
+  std::string verifier_key = {};  // "" gives at best kUnknown
+  // Called with (bytes done, bytes in all), now and then.
+  std::function<void(std::uint64_t, std::uint64_t)> progress = {};
+};
+
+struct VerifyReport {
+  Verdict verdict = Verdict::kUsage;
+  std::string finding;  // one sentence: what is wrong and where, or what was proven
+  std::string origin;
+  std::uint64_t records = 0;
+  std::uint64_t segments = 0;
+  std::uint64_t bytes = 0;
+  std::optional<std::uint64_t> bad_index;    // first bad record
+  std::optional<std::string> bad_file;
+  std::optional<std::uint64_t> bad_offset;
+  std::optional<std::uint64_t> checkpoint_size;  // records covered by the newest valid checkpoint
+  std::int64_t first_wall_ns = 0, last_wall_ns = 0;
+  std::string head_chain_hex, root_hex;
+  std::uint64_t dangling_requests = 0;  // INFER_REQUEST without result or abort
+};
+
+VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options);
+
+// Reads records in order for `ledger tail|show`: frames and chain are checked on the way. The
+// visitor returns false to stop. kCorrupt at the first bad byte (after visiting everything before
+// it).
+Status read_records(os::FileSystem& fs, const std::string& directory, std::uint64_t from_index,
+                    const std::function<bool(const Record&)>& visit);
+
+}  // namespace aioss::ledger

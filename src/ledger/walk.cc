@@ -1,0 +1,320 @@
+#include "ledger/walk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ledger/segment_reader.h"
+
+namespace aioss::ledger {
+namespace {
+
+constexpr std::uint64_t kProgressBytes = 8ULL << 20;
+
+// A rule that was broken, and how badly. Nothing: all is well.
+struct Finding {
+  Damage damage = Damage::kNone;
+  std::string_view problem;
+  explicit operator bool() const { return damage != Damage::kNone; }
+};
+constexpr Finding kGood{};
+Finding wrong(std::string_view problem) { return {Damage::kWrong, problem}; }
+
+class Walker {
+ public:
+  Walker(os::FileSystem& fs, const WalkOptions& options)
+      : fs_(fs),
+        options_(options),
+        folder_(options.directory + '/' + std::string(kSegmentFolder)) {}
+
+  Result<WalkResult> run() {
+    AIOSS_TRY(const auto files, segment_files());
+    AIOSS_CHECK(measure(files));
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      AIOSS_CHECK(read_segment(files[i], i + 1 == files.size()));
+      if (result_.damage != Damage::kNone || result_.stopped) break;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  WalkState& state() { return result_.state; }
+
+  Result<std::vector<std::string>> segment_files() {
+    auto names = fs_.list(folder_);
+    if (!names) return std::move(names).error();
+    std::vector<std::string> files;
+    for (std::string& name : *names) {
+      if (parse_segment_file_name(name)) files.push_back(std::move(name));
+    }
+    if (files.empty()) {
+      return Error{Code::kNotFound, "there is no ledger here; make one with `aioss ledger init`"};
+    }
+    return files;  // sorted by name, and so by index
+  }
+
+  Status measure(const std::vector<std::string>& files) {
+    if (!options_.progress) return ok();
+    for (const std::string& file : files) {
+      AIOSS_TRY(const os::FileInfo about, fs_.info(folder_ + '/' + file));
+      bytes_in_all_ += about.size;
+    }
+    return ok();
+  }
+
+  Status read_segment(const std::string& name, bool last) {
+    state().previous = std::exchange(state().segment, SegmentState{});
+    state().segment.file = name;
+    AIOSS_TRY(const auto file, fs_.open(folder_ + '/' + name, os::OpenMode::kRead));
+    AIOSS_TRY(const os::FileInfo about, file->info());
+    SegmentReader reader(*file, about.size);
+    AIOSS_TRY(const ByteView window, reader.window());
+    const ParsedHeader parsed = parse_header(window);
+    if (parsed.form != Form::kGood) {
+      return damaged(form_finding(parsed.form, parsed.problem), reader, last);
+    }
+    state().segment.header = parsed.header;
+    ++state().segments;
+    if (const Finding finding = check_header(parsed.header, state().previous)) {
+      return damaged(finding, reader, last);
+    }
+    state().segment.bytes = kSegmentHeaderBytes;
+    state().bytes += kSegmentHeaderBytes;
+    reader.advance(kSegmentHeaderBytes);
+    AIOSS_CHECK(read_records(reader, last));
+    if (result_.damage != Damage::kNone || result_.stopped) return ok();
+    return check_end(reader, last);
+  }
+
+  Status read_records(SegmentReader& reader, bool last) {
+    while (reader.offset() < reader.end()) {
+      AIOSS_TRY(const ByteView window, reader.window());
+      const ParsedFrame parsed = parse_frame(window);
+      Finding finding = form_finding(parsed.form, parsed.problem);
+      if (state().segment.sealed) finding = wrong("bytes follow the segment's seal");
+      if (!finding) finding = take(parsed.frame);
+      if (finding) return damaged(finding, reader, last);
+      reader.advance(parsed.frame.bytes);
+      state().segment.bytes += parsed.frame.bytes;
+      state().bytes += parsed.frame.bytes;
+      report_progress();
+      if (options_.visit && !options_.visit(record_)) {
+        result_.stopped = true;
+        return ok();
+      }
+    }
+    return ok();
+  }
+
+  Status check_end(SegmentReader& reader, bool last) {
+    if (!last && !state().segment.sealed) {
+      return damaged(wrong("the segment has no seal, and another follows it"), reader, last);
+    }
+    // A segment gets its name after its first record was synced; so this, too, is a lost write.
+    if (state().segment.records == 0) {
+      return damaged({Damage::kTornTail, "the segment has no record"}, reader, last);
+    }
+    return ok();
+  }
+
+  static Finding form_finding(Form form, std::string_view problem) {
+    switch (form) {
+      case Form::kGood: return kGood;
+      case Form::kDamaged: return {Damage::kTornTail, problem};
+      case Form::kUnknownVersion: return {Damage::kUnknownVersion, problem};
+      case Form::kWrong: break;
+    }
+    return wrong(problem);
+  }
+
+  // Records where the walk ends and why. What looks like a torn write is one only at the end of the
+  // last segment, and only if nothing that was written after a later sync stands behind it.
+  Status damaged(Finding finding, SegmentReader& reader, bool last) {
+    result_.offset = reader.offset();
+    result_.tail_bytes = reader.end() - reader.offset();
+    result_.file = state().segment.file;
+    result_.problem = std::string(finding.problem);
+    result_.damage = finding.damage;
+    if (finding.damage != Damage::kTornTail) return ok();
+    bool follows = !last;
+    if (last && reader.offset() < reader.end()) {
+      reader.advance(1);
+      AIOSS_TRY(follows, later_group_follows(reader, state().next_index));
+    }
+    if (follows) {
+      result_.damage = Damage::kWrong;
+      result_.problem += ", and good records follow it";
+    }
+    return ok();
+  }
+
+  Finding check_header(const SegmentHeader& header, const SegmentState& previous) {
+    const bool first = state().next_index == 0;
+    if (header.first_index != state().next_index ||
+        parse_segment_file_name(state().segment.file) != header.first_index) {
+      return wrong("the segment does not begin where the one before it ended");
+    }
+    if (header.segment_number != state().segments - 1) {
+      return wrong("a segment is missing or repeated");
+    }
+    if (first) {
+      ledger_id_ = header.ledger_id;
+      state().chain = header.previous_chain;  // proven by GENESIS
+      if (header.previous_segment == Digest{}) return kGood;
+      return wrong("the first segment names one before it");
+    }
+    if (header.ledger_id != ledger_id_) return wrong("the segment belongs to another ledger");
+    if (header.previous_chain != state().chain) {
+      return wrong("the chain breaks between two segments");
+    }
+    if (header.previous_segment !=
+        segment_link(previous.header, state().chain, previous.records)) {
+      return wrong("the segment does not follow the one before it");
+    }
+    return kGood;
+  }
+
+  Finding take(const Frame& frame) {
+    if (frame.index != state().next_index) {
+      return wrong("a record is missing, repeated or out of order");
+    }
+    const Digest leaf = hasher_.leaf(ledger_id_, frame);
+    const Digest chain = hasher_.chain(state().chain, leaf);
+    if (chain != frame.chain) return wrong("the record does not match the chain");
+    auto body = codec::decode_map(frame.body);
+    if (!body) return wrong("the record's body is not canonical CBOR");
+    record_ = {frame.index, static_cast<RecordType>(frame.type), frame.flags, leaf, chain,
+               std::move(*body)};
+    if (const Finding finding = check_meaning()) return finding;
+    state().chain = chain;
+    state().tree.add(leaf, hasher_);
+    ++state().next_index;
+    ++state().segment.records;
+    if (options_.root_size == state().next_index) result_.root_at = state().tree.root(hasher_);
+    return kGood;
+  }
+
+  // The rules about which record stands where. They hold before the record is counted.
+  Finding check_meaning() {
+    if (const Finding finding = check_common()) return finding;
+    const RecordType type = record_.type;
+    if ((type == RecordType::kSegmentOpen) != (state().segment.records == 0)) {
+      return wrong("SEGMENT_OPEN is not exactly the first record of the segment");
+    }
+    if ((type == RecordType::kGenesis) != (record_.index == 1)) {
+      return wrong("GENESIS is not exactly record 1");
+    }
+    if ((record_.flags & kFlagGroupFirst) == 0 && type == RecordType::kSegmentOpen) {
+      return wrong("SEGMENT_OPEN does not begin a commit group");
+    }
+    switch (type) {
+      case RecordType::kGenesis: return check_genesis();
+      case RecordType::kSegmentOpen: return check_open();
+      case RecordType::kSegmentSeal: return check_seal();
+      case RecordType::kInferRequest: note_request(); break;
+      case RecordType::kInferResult:
+      case RecordType::kInferAbort: note_end(); break;
+      default: note_other(); break;
+    }
+    return kGood;
+  }
+
+  Finding check_common() {
+    const auto wall = record_.body.get_int(key::kWallNs, "time");
+    const auto instance = record_.body.get_bytes(key::kInstanceId, "instance");
+    if (!wall || *wall < 0 || !record_.body.get_uint(key::kMonotonicNs, "time") || !instance ||
+        instance->size() != sizeof(LedgerId)) {
+      return wrong("the record lacks what every record has");
+    }
+    if (record_.index == 0) state().first_wall_ns = *wall;
+    state().last_wall_ns = *wall;
+    return kGood;
+  }
+
+  Finding check_genesis() {
+    const auto origin = record_.body.get_text(key::genesis::kOrigin, "origin");
+    const auto public_key = record_.body.get_digest(key::genesis::kPublicKey, "public key");
+    if (!origin || !public_key) return wrong("GENESIS lacks its name or its key");
+    if (genesis_hash(ledger_id_, *origin, *public_key) != state().segment.header.previous_chain) {
+      return wrong("the chain does not begin with this GENESIS");
+    }
+    state().origin = *origin;
+    state().public_key = *public_key;
+    return kGood;
+  }
+
+  Finding check_open() {
+    const auto hash = record_.body.get_digest(key::segment_open::kHeaderHash, "header hash");
+    if (!hash || *hash != crypto::sha3_256(encode(state().segment.header))) {
+      return wrong("the segment's header was changed");
+    }
+    return kGood;
+  }
+
+  Finding check_seal() {
+    namespace seal = key::segment_seal;
+    const codec::Map& body = record_.body;
+    const auto is = [&body](std::uint64_t key, std::uint64_t value) {
+      const auto found = body.get_uint(key, "");
+      return found && *found == value;
+    };
+    Bytes frontier;
+    for (const Digest& digest : state().tree.frontier()) {
+      frontier.insert(frontier.end(), digest.begin(), digest.end());
+    }
+    const auto root = body.get_digest(seal::kRoot, "root");
+    const auto sealed_frontier = body.get_bytes(seal::kFrontier, "frontier");
+    if (!is(seal::kSegmentRecords, state().segment.records) ||
+        !is(seal::kFileBytes, state().segment.bytes) || !is(seal::kTreeSize, record_.index) ||
+        !root || *root != state().tree.root(hasher_) || !sealed_frontier ||
+        *sealed_frontier != frontier) {
+      return wrong("the seal does not describe its segment");
+    }
+    state().segment.sealed = true;
+    return kGood;
+  }
+
+  void note_request() {
+    if (state().open_requests.size() < kOpenRequestsMax) {
+      state().open_requests.insert(record_.index);
+    } else {
+      ++state().untracked_requests;
+    }
+  }
+
+  void note_end() {
+    const auto request = record_.body.get_uint(key::kRefIndex, "request");
+    if (!request || state().open_requests.erase(*request) > 0) return;
+    if (state().untracked_requests > 0) --state().untracked_requests;
+  }
+
+  void note_other() {
+    const auto type = static_cast<std::uint16_t>(record_.type);
+    if (type < kFirstPrivateType && !name(record_.type) && !state().first_unknown_type) {
+      state().first_unknown_type = record_.index;
+    }
+  }
+
+  void report_progress() {
+    if (!options_.progress || state().bytes - reported_ < kProgressBytes) return;
+    reported_ = state().bytes;
+    options_.progress(state().bytes, std::max(bytes_in_all_, state().bytes));
+  }
+
+  os::FileSystem& fs_;
+  const WalkOptions& options_;
+  const std::string folder_;
+  ChainHasher hasher_;
+  LedgerId ledger_id_{};
+  Record record_;  // the one being looked at
+  WalkResult result_;
+  std::uint64_t bytes_in_all_ = 0;
+  std::uint64_t reported_ = 0;
+};
+
+}  // namespace
+
+Result<WalkResult> walk(os::FileSystem& fs, const WalkOptions& options) {
+  return Walker(fs, options).run();
+}
+
+}  // namespace aioss::ledger

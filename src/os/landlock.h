@@ -1,0 +1,21 @@
+// Landlock by its system calls: glibc has no wrappers, and the headers of Debian 12 stop at ABI 2.
+// Internal to os. Acts on the calling thread and what it starts later.
+#pragma once
+
+#include "base/result.h"
+
+namespace aioss::os {
+
+// The kernel's ABI version; 0 if it has no Landlock or it is switched off.
+int landlock_abi();
+
+enum class LandlockScope {
+  kReadOnly,  // files may be read, nothing may be written, created, removed, renamed or executed
+  kNothing,   // no file or directory may be opened
+};
+// Also no TCP bind or connect (ABI 4), no device ioctl on files opened later (5), no abstract Unix sockets
+// and no signals out of the domain (6), as far as the kernel knows them. Needs no_new_privs. Returns the
+// ABI; 0 and no effect if there is none.
+Result<int> restrict_with_landlock(LandlockScope scope);
+
+}  // namespace aioss::os

@@ -1,0 +1,145 @@
+// The attempts of probe_confinement(). Where it can be done, an attempt is one that the filter must see
+// but that has no effect if it passes: a null path, a descriptor that is not open. A refusal is EPERM,
+// EACCES or ENOSYS; anything else means that the kernel looked further than it should have.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "os/sandbox.h"
+
+namespace aioss::os {
+namespace {
+
+constexpr int kNoDescriptor = -1;
+
+class Probe final {
+ public:
+  // `result` is what a system call returned: −1 with errno set, or what it made.
+  void report(std::string attempt, long result) {
+    const int failed = errno;
+    const bool refused =
+        result == -1 && (failed == EPERM || failed == EACCES || failed == ENOSYS);
+    const char* const detail = result == -1 ? ::strerrordesc_np(failed) : "it succeeded";
+    outcomes_.push_back({std::move(attempt), refused, detail != nullptr ? detail : "unknown errno"});
+  }
+  // The same for calls that make a descriptor, which is closed.
+  void report_descriptor(std::string attempt, int fd) {
+    report(std::move(attempt), fd);
+    if (fd >= 0) ::close(fd);
+  }
+  std::vector<ProbeOutcome> take() { return std::move(outcomes_); }
+
+ private:
+  std::vector<ProbeOutcome> outcomes_;
+};
+
+void try_files(Probe& probe) {
+  probe.report_descriptor("open /etc/passwd", ::open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+  probe.report_descriptor("open /proc/self/mem for writing",
+                          ::open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+  probe.report_descriptor("open / as a directory", ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  probe.report_descriptor("openat2", static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, nullptr,
+                                                                nullptr, 0)));
+  probe.report_descriptor("create a temporary file",
+                          ::open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+  probe.report("mkdir", ::syscall(SYS_mkdir, nullptr, 0700));
+  probe.report("unlink", ::syscall(SYS_unlink, nullptr));
+  probe.report("rename", ::syscall(SYS_rename, nullptr, nullptr));
+  probe.report("chdir", ::syscall(SYS_chdir, nullptr));
+  probe.report_descriptor("memfd_create", ::memfd_create("probe", MFD_CLOEXEC));
+}
+
+void try_network(Probe& probe) {
+  struct Kind {
+    const char* attempt;
+    int family, type;
+  };
+  for (const Kind kind : {Kind{"socket AF_INET", AF_INET, SOCK_STREAM},
+                          Kind{"socket AF_INET datagram", AF_INET, SOCK_DGRAM},
+                          Kind{"socket AF_INET6", AF_INET6, SOCK_STREAM},
+                          Kind{"socket AF_UNIX", AF_UNIX, SOCK_STREAM},
+                          Kind{"socket AF_NETLINK", AF_NETLINK, SOCK_RAW},
+                          Kind{"socket AF_PACKET", AF_PACKET, SOCK_RAW},
+                          Kind{"socket AF_VSOCK", AF_VSOCK, SOCK_STREAM},
+                          Kind{"socket AF_ALG", AF_ALG, SOCK_SEQPACKET}}) {
+    probe.report_descriptor(kind.attempt, ::socket(kind.family, kind.type | SOCK_CLOEXEC, 0));
+  }
+  int pair[2];
+  const int paired = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+  probe.report("socketpair", paired);
+  for (int i = 0; paired == 0 && i < 2; ++i) ::close(pair[i]);
+
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+  probe.report("connect", ::connect(kNoDescriptor, to, sizeof address));
+  probe.report("bind", ::bind(kNoDescriptor, to, sizeof address));
+  probe.report("listen", ::listen(kNoDescriptor, 1));
+  probe.report_descriptor("accept", ::accept(kNoDescriptor, nullptr, nullptr));
+  probe.report("sendto with an address", ::sendto(kNoDescriptor, "", 0, 0, to, sizeof address));
+  // A pointer whose low half is zero: a filter that compares 32 bits takes it for null.
+  probe.report("sendto with an address at 4 GiB",
+               ::syscall(SYS_sendto, kNoDescriptor, nullptr, 0, 0, 1ULL << 32, sizeof address));
+  probe.report("sendto with MSG_FASTOPEN",
+               ::sendto(kNoDescriptor, "", 0, MSG_FASTOPEN, nullptr, 0));
+  msghdr message{};
+  probe.report("sendmsg with MSG_FASTOPEN", ::sendmsg(kNoDescriptor, &message, MSG_FASTOPEN));
+  probe.report("sendmmsg", ::syscall(SYS_sendmmsg, kNoDescriptor, nullptr, 0, 0));
+  probe.report("recvmsg", ::recvmsg(kNoDescriptor, &message, 0));
+}
+
+// A child that was made after all ends at once and is reaped.
+void report_child(Probe& probe, const char* attempt, long pid) {
+  if (pid == 0) ::_exit(0);
+  probe.report(attempt, pid);
+  if (pid > 0) ::waitpid(static_cast<pid_t>(pid), nullptr, 0);
+}
+
+void try_processes(Probe& probe) {
+  probe.report("execve", ::syscall(SYS_execve, nullptr, nullptr, nullptr));
+  probe.report("execveat", ::syscall(SYS_execveat, kNoDescriptor, nullptr, nullptr, nullptr, 0));
+  report_child(probe, "fork", ::syscall(SYS_fork));
+  report_child(probe, "clone of a process", ::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  probe.report("clone3", ::syscall(SYS_clone3, nullptr, 0));
+  probe.report("kill another process", ::kill(1, 0));
+  probe.report("kill the process group", ::kill(0, 0));
+  probe.report("tgkill another process", ::syscall(SYS_tgkill, 1, 1, 0));
+  probe.report_descriptor("pidfd_open", static_cast<int>(::syscall(SYS_pidfd_open, 1, 0)));
+  probe.report("setuid", ::syscall(SYS_setuid, ::getuid()));
+  probe.report("seccomp", ::syscall(SYS_seccomp, 0xFFFF, 0, nullptr));
+}
+
+void try_memory(Probe& probe) {
+  constexpr std::size_t kPage = 4096;
+  void* const code = ::mmap(nullptr, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  probe.report("mmap of executable memory", code == MAP_FAILED ? -1 : 0);
+  if (code != MAP_FAILED) ::munmap(code, kPage);
+  void* const data = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return;
+  probe.report("mprotect to executable memory", ::mprotect(data, kPage, PROT_READ | PROT_EXEC));
+  ::munmap(data, kPage);
+  probe.report("shmget", ::syscall(SYS_shmget, 0, 0, 0));
+  probe.report("ioctl", ::syscall(SYS_ioctl, kNoDescriptor, 0, 0));
+}
+
+}  // namespace
+
+std::vector<ProbeOutcome> probe_confinement() {
+  Probe probe;
+  try_files(probe);
+  try_network(probe);
+  try_processes(probe);
+  try_memory(probe);
+  return probe.take();
+}
+
+}  // namespace aioss::os

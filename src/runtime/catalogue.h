@@ -1,0 +1,63 @@
+// The catalogue: which models there are, by name. Models are named in requests, never by path, so a
+// request cannot reach a file that the operator did not put in the directory.
+//
+// A name is the file's name without its extension and uses letters, digits and . _ + - only; a file
+// with another name is left out, with a notice. A set "x-00001-of-00003.gguf" … is one model "x".
+// Symbolic links are followed, because model stores use them; but a file is resolved once, when it
+// is opened, and the hash, the record and the worker all use that descriptor, so a link that is
+// swapped later changes nothing. What must be a regular file is checked on the descriptor. Values;
+// functions block on the disk.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "os/file.h"
+
+namespace aioss::runtime {
+
+inline constexpr std::size_t kModelsMax = 1024;       // of one directory; far past any disk's room
+inline constexpr std::size_t kModelNameBytesMax = 128;
+// Each is a descriptor of the worker, which takes no more than these.
+inline constexpr std::uint32_t kSplitPartsMax = 64;
+
+struct CatalogueOptions {
+  std::string models_dir;                // "" for none
+  std::vector<std::string> model_files;  // their names are made safe rather than refused
+  bool fake_models = false;
+};
+
+struct CatalogueEntry {
+  std::string name;
+  std::string engine;              // "llama" or "fake"
+  std::vector<std::string> paths;  // in the order of the parts
+  std::uint64_t file_bytes = 0;    // of all parts
+  std::int64_t modified_unix_s = 0;  // of the newest part
+  std::vector<os::FileInfo> parts;   // as they were when scanned
+  std::optional<Error> problem;      // why it cannot be loaded (a part is missing)
+};
+
+struct Catalogue {
+  std::map<std::string, CatalogueEntry, std::less<>> models;
+  std::vector<std::string> notices;  // what was left out, and why
+};
+
+bool is_model_name(std::string_view name);
+
+Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options);
+
+// The open files of a model, in order, at offset 0.
+struct OpenModel {
+  std::vector<std::unique_ptr<os::File>> files;
+  std::vector<os::FileInfo> parts;
+  std::uint64_t bytes() const;
+};
+Result<std::shared_ptr<OpenModel>> open_model(os::FileSystem& fs, const CatalogueEntry& entry);
+
+}  // namespace aioss::runtime

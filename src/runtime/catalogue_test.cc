@@ -1,0 +1,207 @@
+#include "runtime/catalogue.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace aioss::runtime {
+namespace {
+
+class CatalogueTest : public ::testing::Test {
+ protected:
+  CatalogueTest() {
+    std::string pattern = ::testing::TempDir() + "aioss-catalogue-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~CatalogueTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string path(const std::string& name) const { return directory_ + "/" + name; }
+  void add(const std::string& name, const std::string& content = "x") {
+    std::ofstream(path(name)) << content;
+  }
+  Catalogue scan(bool fake_models = false, std::vector<std::string> files = {}) {
+    auto scanned = scan_catalogue(fs_, {directory_, std::move(files), fake_models});
+    EXPECT_TRUE(scanned) << (scanned ? "" : scanned.error().message);
+    return scanned ? *scanned : Catalogue{};
+  }
+  std::vector<std::string> names(const Catalogue& catalogue) {
+    std::vector<std::string> all;
+    for (const auto& [name, entry] : catalogue.models) all.push_back(name);
+    return all;
+  }
+  bool noticed(const Catalogue& catalogue, std::string_view text) {
+    return std::any_of(
+        catalogue.notices.begin(), catalogue.notices.end(),
+        [&](const std::string& notice) { return notice.find(text) != std::string::npos; });
+  }
+
+  os::RealFileSystem fs_;
+  std::string directory_;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(CatalogueTest, NamesModelsByTheirFiles) {
+  add("Tiny-1B.Q4_K_M.gguf", "12345");
+  add("notes.txt");
+  add("gguf");
+  add("script.fake");
+  const Catalogue catalogue = scan();
+  ASSERT_EQ(names(catalogue), Names{"Tiny-1B.Q4_K_M"});
+  const CatalogueEntry& entry = catalogue.models.begin()->second;
+  EXPECT_EQ(entry.engine, "llama");
+  EXPECT_EQ(entry.file_bytes, 5U);
+  EXPECT_GT(entry.modified_unix_s, 1'600'000'000);
+  EXPECT_TRUE(catalogue.notices.empty());
+  EXPECT_EQ(names(scan(true)), (Names{"Tiny-1B.Q4_K_M", "script"}));
+}
+
+TEST_F(CatalogueTest, LeavesOutNamesThatAreNotSafe) {
+  for (const char* name : {"my model.gguf", ".hidden.gguf", "-rf.gguf", "n\xc3\xa9.gguf",
+                           "new\nline.gguf", "quote\".gguf", ".gguf"}) {
+    add(name);
+  }
+  add("ok.gguf");
+  const Catalogue catalogue = scan();
+  EXPECT_EQ(names(catalogue), Names{"ok"});
+  EXPECT_EQ(catalogue.notices.size(), 7U);
+  for (const std::string& notice : catalogue.notices) {
+    EXPECT_EQ(notice.find('\n'), std::string::npos) << "a file name forges a log line";
+  }
+}
+
+TEST_F(CatalogueTest, LeavesOutWhatIsNoFile) {
+  std::filesystem::create_directory(path("dir.gguf"));
+  ASSERT_EQ(::mkfifo(path("pipe.gguf").c_str(), 0600), 0);
+  std::filesystem::create_symlink(path("nowhere"), path("dangling.gguf"));
+  const Catalogue catalogue = scan();
+  EXPECT_TRUE(catalogue.models.empty());
+  EXPECT_EQ(catalogue.notices.size(), 3U);
+}
+
+TEST_F(CatalogueTest, FollowsLinksOnceAndKeepsTheFile) {
+  add("real", "first");
+  add("other", "second");
+  std::filesystem::create_symlink(path("real"), path("m.gguf"));
+  const Catalogue catalogue = scan();
+  ASSERT_EQ(names(catalogue), Names{"m"});
+  auto opened = open_model(fs_, catalogue.models.begin()->second);
+  ASSERT_TRUE(opened);
+  std::filesystem::remove(path("m.gguf"));
+  std::filesystem::create_symlink(path("other"), path("m.gguf"));
+  Bytes content(5);
+  ASSERT_TRUE((*opened)->files.front()->read_at(0, content));
+  EXPECT_EQ(as_text(content), "first") << "a link swapped after opening changed the model";
+}
+
+TEST_F(CatalogueTest, SplitSetIsOneModelInOrder) {
+  add("big-00002-of-00003.gguf", "22");
+  add("big-00001-of-00003.gguf", "1");
+  add("big-00003-of-00003.gguf", "333");
+  add("not-1-of-2.gguf", "x");
+  const Catalogue catalogue = scan();
+  ASSERT_EQ(names(catalogue), (Names{"big", "not-1-of-2"}));
+  const CatalogueEntry& entry = catalogue.models.at("big");
+  EXPECT_FALSE(entry.problem);
+  EXPECT_EQ(entry.file_bytes, 6U);
+  auto opened = open_model(fs_, entry);
+  ASSERT_TRUE(opened);
+  ASSERT_EQ((*opened)->files.size(), 3U);
+  EXPECT_EQ((*opened)->bytes(), 6U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    Bytes content(1);
+    ASSERT_TRUE((*opened)->files[i]->read_at(0, content));
+    EXPECT_EQ(content[0], '1' + i);
+  }
+}
+
+TEST_F(CatalogueTest, SplitSetWithAMissingPartSaysWhich) {
+  add("big-00001-of-00003.gguf");
+  add("big-00003-of-00003.gguf");
+  const Catalogue catalogue = scan();
+  ASSERT_EQ(names(catalogue), Names{"big"});
+  const CatalogueEntry& entry = catalogue.models.at("big");
+  ASSERT_TRUE(entry.problem);
+  EXPECT_NE(entry.problem->message.find("part 2 of 3"), std::string::npos);
+  const auto opened = open_model(fs_, entry);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kModelCorrupt);
+}
+
+TEST_F(CatalogueTest, AbsurdSplitsAreRefused) {
+  add("a-00001-of-99999.gguf");
+  add("b-00000-of-00002.gguf");
+  add("c-00003-of-00002.gguf");
+  const Catalogue catalogue = scan();
+  // b and c are no parts: ordinary names.
+  EXPECT_EQ(names(catalogue), (Names{"a", "b-00000-of-00002", "c-00003-of-00002"}));
+  EXPECT_TRUE(catalogue.models.at("a").problem);
+}
+
+TEST_F(CatalogueTest, TwoFilesOfOneNameAreNoticed) {
+  add("m.gguf");
+  add("m.fake");
+  add("s.gguf");
+  add("s-00001-of-00001.gguf");
+  const Catalogue catalogue = scan(true);
+  EXPECT_EQ(names(catalogue), (Names{"m", "s"}));
+  EXPECT_EQ(catalogue.notices.size(), 2U);
+  EXPECT_TRUE(noticed(catalogue, "another file has the model name 'm'"));
+}
+
+TEST_F(CatalogueTest, SingleFilesGetSafeNames) {
+  std::filesystem::create_directory(path("sub"));
+  add("sub/my model.gguf", "123");
+  add("sub/plain", "1");
+  const Catalogue catalogue = scan(false, {path("sub/my model.gguf"), path("sub/plain")});
+  EXPECT_EQ(names(catalogue), (Names{"my-model", "plain"}));
+  for (const auto& [name, entry] : catalogue.models) EXPECT_TRUE(is_model_name(name));
+  EXPECT_FALSE(scan_catalogue(fs_, {"", {path("nosuch.gguf")}, false}));
+  EXPECT_FALSE(scan_catalogue(fs_, {"", {path("sub")}, false}));
+}
+
+TEST_F(CatalogueTest, SingleFileOfASplitSetBringsTheOthers) {
+  add("big-00001-of-00002.gguf");
+  add("big-00002-of-00002.gguf");
+  const auto scanned = scan_catalogue(fs_, {"", {path("big-00001-of-00002.gguf")}, false});
+  ASSERT_TRUE(scanned);
+  EXPECT_EQ(scanned->models.at("big").paths.size(), 2U);
+}
+
+TEST_F(CatalogueTest, VanishedOrUnreadableFileIsAClearError) {
+  add("m.gguf");
+  add("n.gguf");
+  const Catalogue catalogue = scan();
+  std::filesystem::remove(path("m.gguf"));
+  const auto gone = open_model(fs_, catalogue.models.at("m"));
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, Code::kNotFound);
+  EXPECT_EQ(gone.error().message.find(directory_), std::string::npos) << "a path leaks";
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read every file";
+  std::filesystem::permissions(path("n.gguf"), std::filesystem::perms::none);
+  EXPECT_FALSE(open_model(fs_, catalogue.models.at("n")));
+}
+
+TEST_F(CatalogueTest, MissingDirectorySaysWhatToDo) {
+  const auto scanned = scan_catalogue(fs_, {path("nosuch"), {}, false});
+  ASSERT_FALSE(scanned);
+  EXPECT_EQ(scanned.error().code, Code::kNotFound);
+  EXPECT_NE(scanned.error().message.find("create it"), std::string::npos);
+}
+
+TEST_F(CatalogueTest, ModelNames) {
+  for (const char* name : {"a", "A-b_c.d+e", "0"}) EXPECT_TRUE(is_model_name(name)) << name;
+  for (const char* name : {"", ".", "..", "-a", "a/b", "a b", "a\\b", "a%2fb", "\xc3\xa9"}) {
+    EXPECT_FALSE(is_model_name(name)) << name;
+  }
+  EXPECT_TRUE(is_model_name(std::string(kModelNameBytesMax, 'a')));
+  EXPECT_FALSE(is_model_name(std::string(kModelNameBytesMax + 1, 'a')));
+}
+
+}  // namespace
+}  // namespace aioss::runtime

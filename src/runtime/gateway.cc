@@ -1,0 +1,301 @@
+// The gateway's door: checks what can be checked at once, gives a request its id and seed, and
+// leaves the rest to the runtime thread.
+#include "runtime/gateway.h"
+
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "codec/hex.h"
+#include "runtime/answer.h"
+#include "runtime/catalogue.h"
+#include "runtime/hash_cache.h"
+#include "runtime/hasher.h"
+#include "runtime/model_view.h"
+#include "runtime/records.h"
+#include "runtime/stream_desk.h"
+#include "runtime/supervisor.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Streams beside those that the worker's queue holds: running ones, and ends that are being
+// recorded. More than the KV streams of any worker (ipc::kStreamsMax).
+constexpr std::uint32_t kRunningMax = 512;
+constexpr std::size_t kRequestIdBytes = 12;
+constexpr auto kProgressStep = std::chrono::milliseconds(100);
+constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
+constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
+constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces and its last records
+
+class GatewayImpl final : public Gateway {
+ public:
+  GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
+              crypto::Random& random, ledger::Ledger& ledger, MetricRegistry& metrics,
+              std::uint64_t config_record, Catalogue catalogue);
+  ~GatewayImpl() override { shut_down(std::chrono::milliseconds(0)); }
+
+  Result<std::shared_ptr<Stream>> submit(GenerateCall call) override;
+  std::vector<ModelEntry> models() const override { return view_.entries(); }
+  Status rescan() override;
+  Result<ModelEntry> load(const std::string& model,
+                          const std::function<void(float)>& progress) override;
+  GatewayHealth health() const override;
+  Result<ipc::ProbeReport> probe(const std::string& model) override;
+  void shut_down(std::chrono::milliseconds drain) override;
+
+ private:
+  std::uint32_t streams_max() const { return options_.queue_requests_max + kRunningMax; }
+  Status post(Task task);
+  std::string make_request_id();
+  std::uint64_t make_seed();
+  Status check_open() const;
+  void remember_hashes(const Catalogue& catalogue);
+  void stop_workers();
+
+  const GatewayOptions options_;
+  os::FileSystem& fs_;
+  const Clock& clock_;
+  crypto::Random& random_;
+  ledger::Ledger& ledger_;
+  ModelView view_;
+  HashCache hashes_;
+  std::shared_ptr<StreamDesk> desk_;
+  std::atomic<ipc::RequestId> last_id_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex shut_down_mutex_;
+  bool is_shut_down_ = false;  // guarded by shut_down_mutex_
+
+  // Last, so that their threads end before anything else goes.
+  Hasher hasher_;
+  Supervisor supervisor_;
+  std::thread runtime_;
+};
+
+GatewayImpl::GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
+                         crypto::Random& random, ledger::Ledger& ledger, MetricRegistry& metrics,
+                         std::uint64_t config_record, Catalogue catalogue)
+    : options_(options),
+      fs_(fs),
+      clock_(clock),
+      random_(random),
+      ledger_(ledger),
+      hashes_(fs, options.state_dir),
+      desk_(std::make_shared<StreamDesk>(
+          streams_max(), task_queue_capacity(streams_max(), options.workers_max), metrics)),
+      hasher_(fs, hashes_, clock),
+      supervisor_({options_, fs, clock, ledger, metrics, hasher_, view_, desk_, config_record,
+                   streams_max()},
+                  catalogue) {
+  view_.set_catalogue(catalogue);
+  remember_hashes(catalogue);
+  hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
+    desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });
+  });
+  runtime_ = std::thread([this] { supervisor_.run(); });
+}
+
+// What is known of files that were hashed before, for the list of models.
+void GatewayImpl::remember_hashes(const Catalogue& catalogue) {
+  for (const auto& [name, entry] : catalogue.models) {
+    if (entry.parts.size() != 1) continue;
+    if (const auto digest = hashes_.find(entry.parts.front())) {
+      view_.set_sha256(name, codec::to_hex(*digest));
+    }
+  }
+}
+
+Status GatewayImpl::post(Task task) {
+  if (desk_->tasks().try_push(std::move(task)) == TaskQueue::Push::kAccepted) return ok();
+  return Error{Code::kBusy, "the gateway is busy; try again later"};
+}
+
+std::string GatewayImpl::make_request_id() {
+  std::array<std::uint8_t, kRequestIdBytes> bytes{};
+  random_.fill(bytes);
+  return "req_" + codec::to_hex(bytes);
+}
+
+// 63 bits, so that a client that reads it as a signed number sees the same.
+std::uint64_t GatewayImpl::make_seed() {
+  std::array<std::uint8_t, 8> bytes{};
+  random_.fill(bytes);
+  std::uint64_t seed = 0;
+  for (const std::uint8_t byte : bytes) seed = (seed << 8) | byte;
+  return seed >> 1;
+}
+
+Status GatewayImpl::check_open() const {
+  if (stopping_.load()) return Error{Code::kShuttingDown, "the gateway is stopping"};
+  const ledger::Health health = ledger_.health();
+  if (!health.writable) return Error{Code::kLedgerUnavailable, health.reason};
+  return ok();
+}
+
+// The frame is decoded again as the worker would do it: one place has the bounds of every field,
+// and a request that would make a worker refuse the conversation never reaches it.
+Result<std::size_t> check_frame(const ipc::Submit& request) {
+  const Bytes frame = ipc::encode(request);
+  if (frame.size() > ipc::kFrameBytesMax) {
+    return Error{Code::kTooLarge, "the request is larger than 16 MiB"};
+  }
+  const Result<ipc::ToWorker> decoded = ipc::decode_to_worker(frame);
+  if (!decoded) return Error{Code::kInvalidArgument, decoded.error().message};
+  const auto* same = std::get_if<ipc::Submit>(&*decoded);
+  if (same == nullptr || !(*same == request)) {  // texts over a bound are cut by the encoder
+    return Error{Code::kInvalidArgument,
+                 "the request holds a text that is too long or is not valid UTF-8"};
+  }
+  return frame.size();
+}
+
+Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
+  AIOSS_CHECK(check_open());
+  if (!is_model_name(call.model) || !view_.contains(call.model)) {
+    return Error{Code::kNotFound,
+                 "there is no model '" + one_line(replace_invalid_utf8(
+                                             call.model.substr(0, kModelNameBytesMax))) +
+                     "'; GET /v1/models lists those there are",
+                 "model"};
+  }
+  call.request.id = ++last_id_;
+  if (!call.seed_given) call.request.sampling.seed = make_seed();
+  call.seed_given = true;
+  AIOSS_TRY(const std::size_t bytes, check_frame(call.request));
+  if (!desk_->enter(bytes)) {
+    return Error{Code::kBusy, "too many requests are waiting; try again later"};
+  }
+  auto stream = std::make_shared<StreamState>(
+      StreamSetup{std::move(call), make_request_id(), options_.profile}, ledger_, random_, desk_);
+  const auto pushed = desk_->tasks().try_push(
+      [stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
+  if (pushed != TaskQueue::Push::kAccepted) {
+    desk_->leave(bytes);
+    return Error{Code::kShuttingDown, "the gateway is stopping"};
+  }
+  return std::static_pointer_cast<Stream>(stream);
+}
+
+Status GatewayImpl::rescan() {
+  AIOSS_CHECK(check_open());
+  AIOSS_TRY(Catalogue catalogue,
+            scan_catalogue(fs_, {options_.models_dir, options_.model_files, options_.fake_models}));
+  for (const std::string& notice : catalogue.notices) log::warn(notice);
+  auto answer = std::make_shared<Answer<bool>>();
+  const Catalogue copy = catalogue;
+  AIOSS_CHECK(post([copy, answer](Supervisor& supervisor) {
+    supervisor.replace_catalogue(copy, answer);
+  }));
+  if (!answer->wait_for(kAnswerWait)) {
+    return Error{Code::kTimeout, "the gateway did not take the new list of models in time"};
+  }
+  remember_hashes(catalogue);
+  return ok();
+}
+
+Result<ModelEntry> GatewayImpl::load(const std::string& model,
+                                     const std::function<void(float)>& progress) {
+  AIOSS_CHECK(check_open());
+  if (!view_.contains(model)) {
+    return Error{Code::kNotFound, "there is no model '" + one_line(model) + "'", "model"};
+  }
+  auto answer = std::make_shared<Answer<ModelEntry>>();
+  AIOSS_CHECK(
+      post([model, answer](Supervisor& supervisor) { supervisor.load(model, answer); }));
+  // The supervisor keeps the deadline of a load; twice, because a stopping worker may come before
+  // it.
+  const auto deadline = 2 * options_.load_timeout + kStopWait;
+  for (std::chrono::milliseconds waited(0); waited < deadline; waited += kProgressStep) {
+    if (auto result = answer->wait_for(kProgressStep)) {
+      if (*result && progress) progress(1.0F);
+      return std::move(*result);
+    }
+    const auto entry = view_.entry(model);
+    if (entry && progress) progress(entry->load_fraction);
+  }
+  return Error{Code::kTimeout, "model '" + model + "' was not loaded in time"};
+}
+
+GatewayHealth GatewayImpl::health() const {
+  GatewayHealth health;
+  health.ledger = ledger_.health();
+  const ModelView::Totals totals = view_.totals();
+  health.workers = totals.workers;
+  health.running = totals.running;
+  health.queued = totals.queued;
+  health.confinement = totals.confinement;
+  health.notices = view_.notices();
+  const Status open = check_open();
+  health.ok = open.has_value();
+  if (!open) health.reason = open.error().message;
+  return health;
+}
+
+Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
+  AIOSS_CHECK(load(model, nullptr).has_value() ? ok() : check_open());
+  auto answer = std::make_shared<Answer<ipc::ProbeReport>>();
+  AIOSS_CHECK(
+      post([model, answer](Supervisor& supervisor) { supervisor.probe(model, answer); }));
+  if (auto result = answer->wait_for(kAnswerWait)) return std::move(*result);
+  return Error{Code::kTimeout, "the worker did not report in time"};
+}
+
+void GatewayImpl::stop_workers() {
+  auto stopped = std::make_shared<Answer<Supervisor::EngineRecords>>();
+  desk_->post([stopped](Supervisor& supervisor) { supervisor.stop_all(stopped); });
+  const auto result = stopped->wait_for(kStopWait);
+  if (!result || !*result) {
+    log::error("workers did not stop in time; they are killed");
+    return;
+  }
+  for (const std::uint64_t record : **result) {
+    const auto recorded = ledger_.append_and_wait(ledger::RecordType::kEngineStop,
+                                                  records::engine_stop(record, "shutdown"));
+    if (recorded) continue;
+    log::error("ENGINE_STOP is not recorded", {{"reason", recorded.error().message}});
+  }
+}
+
+void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
+  stopping_.store(true);
+  std::lock_guard lock(shut_down_mutex_);
+  if (is_shut_down_) return;
+  is_shut_down_ = true;
+  if (!desk_->wait_until_empty(drain)) {
+    desk_->post([](Supervisor& supervisor) {
+      supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});
+    });
+    if (!desk_->wait_until_empty(kAbortWait)) {
+      log::error("requests are left without a recorded end", {{"requests", desk_->streams()}});
+    }
+  }
+  stop_workers();
+  desk_->tasks().close();
+  runtime_.join();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
+                                                 const Clock& clock, crypto::Random& random,
+                                                 ledger::Ledger& ledger, MetricRegistry& metrics) {
+  if (options.workers_max == 0 || options.queue_requests_max == 0) {
+    return Error{Code::kUsage, "the numbers of workers and of queued requests must be at least 1"};
+  }
+  AIOSS_TRY(Catalogue catalogue,
+            scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
+  for (const std::string& notice : catalogue.notices) log::warn(notice);
+  const records::Configuration configuration = records::canonical_configuration(options);
+  const ledger::Commitment commitment = ledger::commit(random, configuration.text);
+  AIOSS_TRY(const ledger::Committed config,
+            ledger.append_and_wait(ledger::RecordType::kConfigChange,
+                                   records::config_change(commitment.value, configuration.keys)));
+  return std::make_unique<GatewayImpl>(options, fs, clock, random, ledger, metrics, config.index,
+                                       std::move(catalogue));
+}
+
+}  // namespace aioss::runtime

@@ -1,0 +1,103 @@
+// The gateway without its wire: catalogue, workers, streams and records. `serve` puts HTTP on it,
+// `run` a terminal. It makes no call into an engine: models are parsed and run in worker processes
+// only. Thread-safe unless said otherwise.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "crypto/random.h"
+#include "ipc/messages.h"
+#include "ledger/ledger.h"
+#include "os/file.h"
+#include "runtime/principal.h"
+#include "runtime/stream.h"
+
+namespace aioss::runtime {
+
+struct GatewayOptions {
+  std::string models_dir;   // every *.gguf in it is a model, named by its file name without .gguf
+  std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
+  bool fake_models = false; // also *.fake: scripts of the fake engine, for tests
+  ipc::Profile profile = ipc::Profile::kFast;
+  std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
+  std::uint32_t queue_requests_max = 256;
+  std::string state_dir;    // cache of file hashes; "" keeps none
+  std::string worker_executable = "/proc/self/exe";
+  std::chrono::milliseconds load_timeout{600'000};
+  std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
+  // Other effective settings (host, port, …): name and value, for the record of the configuration.
+  std::vector<std::pair<std::string, std::string>> configuration;
+};
+
+struct ModelEntry {  // of the catalogue
+  std::string name;
+  std::string engine;        // "llama" or "fake"
+  std::uint64_t file_bytes = 0;
+  std::int64_t modified_unix_s = 0;
+  std::string state;         // "cold", "loading", "ready", "failed"
+  float load_fraction = 0;
+  std::optional<Error> last_error;
+  std::optional<ipc::Ready> facts;  // while ready
+  std::string sha256;        // hex, "" until computed
+};
+
+struct GenerateCall {
+  Principal principal;
+  std::string model;
+  ipc::Submit request;       // id is set by the gateway; a seed of 0 with !seed_given is replaced
+  bool seed_given = false;
+  std::string endpoint;      // "/v1/chat/completions", "cli", for the record
+  bool streaming = false;    // for the record
+};
+
+struct GatewayHealth {
+  bool ok = false;
+  std::string reason;
+  ledger::Health ledger;
+  std::uint32_t workers = 0, running = 0, queued = 0;
+  std::vector<std::string> confinement;  // per worker
+  std::vector<std::string> notices;      // files in the models directory left out, and why
+};
+
+class Gateway {
+ public:
+  // The references outlive the gateway. Scans the models directory. Writes the effective
+  // configuration (CONFIG_CHANGE) before it returns; ENGINE_START follows with the first worker of
+  // each engine.
+  static Result<std::unique_ptr<Gateway>> create(const GatewayOptions& options, os::FileSystem& fs,
+                                                 const Clock& clock, crypto::Random& random,
+                                                 ledger::Ledger& ledger, MetricRegistry& metrics);
+  virtual ~Gateway() = default;
+
+  // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests:
+  // kBusy. A field out of the bounds of ipc/limits.h: kInvalidArgument. Everything later (load
+  // failures, refusals of the worker) comes as StreamFailed. Starts the model's worker if none
+  // runs.
+  virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
+
+  virtual std::vector<ModelEntry> models() const = 0;
+  // Reads the models directory again; blocks on the disk. A model whose file is gone takes no new
+  // request, and its worker is stopped once idle.
+  virtual Status rescan() = 0;
+  // Starts the worker now and waits; `progress` gets 0…1. Blocks.
+  virtual Result<ModelEntry> load(const std::string& model,
+                                  const std::function<void(float)>& progress) = 0;
+  virtual GatewayHealth health() const = 0;
+  // Asks the model's worker to try what must be refused (tests, and `--prove` later). Blocks.
+  virtual Result<ipc::ProbeReport> probe(const std::string& model) = 0;
+  // Ends streams with kShuttingDown, stops workers, writes MODEL_UNLOAD and ENGINE_STOP. The ledger
+  // is closed by its owner, after.
+  virtual void shut_down(std::chrono::milliseconds drain) = 0;
+};
+
+}  // namespace aioss::runtime

@@ -1,0 +1,81 @@
+#include "runtime/model_view.h"
+
+#include <utility>
+
+namespace aioss::runtime {
+
+void ModelView::set_catalogue(const Catalogue& catalogue) {
+  std::lock_guard lock(mutex_);
+  std::map<std::string, ModelEntry, std::less<>> models;
+  for (const auto& [name, found] : catalogue.models) {
+    ModelEntry entry;
+    entry.state = "cold";
+    if (auto known = models_.find(name); known != models_.end()) entry = std::move(known->second);
+    if (entry.file_bytes != found.file_bytes || entry.modified_unix_s != found.modified_unix_s) {
+      entry.sha256.clear();
+    }
+    entry.name = name;
+    entry.engine = found.engine;
+    entry.file_bytes = found.file_bytes;
+    entry.modified_unix_s = found.modified_unix_s;
+    if (found.problem) {
+      entry.state = "failed";
+      entry.last_error = found.problem;
+    }
+    models.emplace(name, std::move(entry));
+  }
+  models_ = std::move(models);
+  notices_ = catalogue.notices;
+}
+
+bool ModelView::contains(std::string_view model) const {
+  std::lock_guard lock(mutex_);
+  return models_.contains(model);
+}
+
+std::vector<std::string> ModelView::notices() const {
+  std::lock_guard lock(mutex_);
+  return notices_;
+}
+
+void ModelView::set_state(const std::string& model, State state) {
+  std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  if (found == models_.end()) return;  // its file is gone
+  found->second.state = std::move(state.state);
+  found->second.load_fraction = state.load_fraction;
+  found->second.last_error = std::move(state.last_error);
+  found->second.facts = std::move(state.facts);
+}
+
+void ModelView::set_sha256(const std::string& model, std::string hex) {
+  std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  if (found != models_.end()) found->second.sha256 = std::move(hex);
+}
+
+std::optional<ModelEntry> ModelView::entry(std::string_view model) const {
+  std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  if (found == models_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::vector<ModelEntry> ModelView::entries() const {
+  std::lock_guard lock(mutex_);
+  std::vector<ModelEntry> list;
+  for (const auto& [name, entry] : models_) list.push_back(entry);
+  return list;
+}
+
+void ModelView::set_totals(Totals totals) {
+  std::lock_guard lock(mutex_);
+  totals_ = std::move(totals);
+}
+
+ModelView::Totals ModelView::totals() const {
+  std::lock_guard lock(mutex_);
+  return totals_;
+}
+
+}  // namespace aioss::runtime

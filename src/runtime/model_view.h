@@ -1,0 +1,51 @@
+// What the runtime thread shows of its models to all others. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ipc/messages.h"
+#include "runtime/catalogue.h"
+#include "runtime/gateway.h"
+
+namespace aioss::runtime {
+
+class ModelView final {
+ public:
+  // Replaces the list of models. What is known of those that stay is kept.
+  void set_catalogue(const Catalogue& catalogue);
+  bool contains(std::string_view model) const;
+  std::vector<std::string> notices() const;
+
+  struct State {  // of one model
+    std::string state = "cold";
+    float load_fraction = 0;
+    std::optional<Error> last_error;
+    std::optional<ipc::Ready> facts;
+  };
+  void set_state(const std::string& model, State state);
+  void set_sha256(const std::string& model, std::string hex);
+  std::optional<ModelEntry> entry(std::string_view model) const;
+  std::vector<ModelEntry> entries() const;
+
+  struct Totals {  // over all workers
+    std::uint32_t workers = 0, running = 0, queued = 0;
+    std::vector<std::string> confinement;
+  };
+  void set_totals(Totals totals);
+  Totals totals() const;
+
+ private:
+  mutable std::mutex mutex_;  // guards all that follows
+  std::map<std::string, ModelEntry, std::less<>> models_;
+  std::vector<std::string> notices_;
+  Totals totals_;
+};
+
+}  // namespace aioss::runtime

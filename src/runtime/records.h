@@ -1,0 +1,88 @@
+// What the runtime writes into the ledger: bodies of records, made from runtime types. No text of a
+// prompt or an output is in any of them, only salted commitments; what exactly is committed to is
+// defined in docs/formats/commitments.md and built here. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "codec/cbor.h"
+#include "ipc/messages.h"
+#include "runtime/gateway.h"
+#include "runtime/hasher.h"
+#include "runtime/principal.h"
+#include "runtime/stream.h"
+
+namespace aioss::runtime::records {
+
+// Canonical CBOR of a prompt: a map of 0 (kind: 0 text, 1 chat, 2 tokens) and 1 (the text; an array
+// of messages {0 role, 1 content, 2 name, absent if ""}; an array of token ids). Texts are byte
+// strings.
+Bytes canonical_prompt(const ipc::Prompt& prompt);
+// Canonical CBOR of the stop strings: an array of byte strings, in the order given.
+Bytes canonical_stops(const std::vector<std::string>& stops);
+// The effective configuration as "name=value\n" lines, sorted by name, with \n and \\ escaped.
+struct Configuration {
+  std::string text;
+  std::vector<std::string> keys;
+};
+Configuration canonical_configuration(const GatewayOptions& options);
+
+codec::Map actor(const Principal& principal);
+
+struct Request {
+  const GenerateCall& call;
+  std::string request_id;
+  ipc::Profile profile = ipc::Profile::kFast;
+  std::uint64_t model_ref = 0, config_ref = 0;
+  Digest prompt_commitment{};
+  std::uint64_t prompt_bytes = 0;
+  std::optional<Digest> stop_commitment;
+};
+codec::Map infer_request(const Request& request);
+
+struct Choice {
+  Digest output_commitment{};
+  std::uint64_t output_bytes = 0;
+  std::uint32_t completion_tokens = 0;
+  ipc::FinishReason reason = ipc::FinishReason::kStop;
+  ipc::Timings timings;
+};
+codec::Map infer_result(const std::string& request_id, std::uint64_t request_ref,
+                        std::uint32_t prompt_tokens, const std::vector<Choice>& choices);
+
+// Without `request_ref`: the request ended before it was handed to a worker, so no INFER_REQUEST
+// stands in the ledger; the actor is then named here.
+struct Abort {
+  const GenerateCall& call;
+  std::string request_id;
+  std::optional<std::uint64_t> request_ref;
+  Error error;
+  std::optional<std::uint64_t> tokens_so_far;
+};
+codec::Map infer_abort(const Abort& abort);
+
+struct EngineStart {
+  ipc::EngineFacts engine;
+  ipc::Profile profile = ipc::Profile::kFast;
+  Digest binary_sha3{};
+  std::string cpu_model, confinement;
+};
+codec::Map engine_start(const EngineStart& start);
+
+codec::Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash& hash,
+                      std::uint64_t file_bytes, std::uint64_t engine_ref);
+
+// ENGINE_STOP and MODEL_UNLOAD: why, and the record that they end.
+codec::Map engine_stop(std::uint64_t start_ref, std::string_view reason);
+codec::Map model_unload(std::uint64_t load_ref, std::string_view reason);
+
+codec::Map config_change(const Digest& commitment, const std::vector<std::string>& keys);
+
+}  // namespace aioss::runtime::records

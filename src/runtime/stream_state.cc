@@ -1,0 +1,432 @@
+#include "runtime/stream_state.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/assert.h"
+#include "runtime/records.h"
+
+namespace aioss::runtime {
+namespace {
+
+Error violation(std::string what) { return {Code::kCorrupt, std::move(what)}; }
+
+Error ledger_error(const Error& error) {
+  return {error.code == Code::kBusy ? Code::kBusy : Code::kLedgerUnavailable,
+          "the ledger cannot record this request: " + error.message};
+}
+
+std::size_t size_of(const StreamDelta& delta) {
+  std::size_t bytes = sizeof(StreamDelta) + delta.text.size() +
+                      delta.tokens.size() * sizeof(ipc::Token) +
+                      delta.logprobs.size() * sizeof(ipc::TokenLogprob);
+  for (const ipc::TokenLogprob& logprob : delta.logprobs) {
+    bytes += logprob.text.size() + logprob.top.size() * sizeof(ipc::TokenLogprob::Top);
+    for (const auto& top : logprob.top) bytes += top.text.size();
+  }
+  return bytes;
+}
+
+template <typename T>
+void move_append(std::vector<T>& to, std::vector<T>& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+}  // namespace
+
+StreamState::StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random,
+                         std::shared_ptr<StreamHost> host)
+    : setup_(std::move(setup)),
+      ledger_(ledger),
+      random_(random),
+      host_(std::move(host)),
+      choices_(setup_.call.request.choices) {
+  ASSERT(!choices_.empty());
+}
+
+// ---- consumer -----------------------------------------------------------------------------------
+
+std::optional<StreamEvent> StreamState::take() {
+  if (!gate_open_ || events_.empty()) return std::nullopt;
+  std::optional<StreamEvent> event(std::move(events_.front()));
+  events_.pop_front();
+  if (const auto* delta = std::get_if<StreamDelta>(&*event)) unread_bytes_ -= size_of(*delta);
+  return event;
+}
+
+std::optional<StreamEvent> StreamState::try_next() {
+  std::lock_guard lock(mutex_);
+  return take();
+}
+
+std::optional<StreamEvent> StreamState::next_for(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  readable_.wait_for(lock, timeout, [&] { return gate_open_ && !events_.empty(); });
+  return take();
+}
+
+void StreamState::set_wake(std::function<void()> wake) {
+  auto shared = std::make_shared<const std::function<void()>>(std::move(wake));
+  bool now = false;
+  {
+    std::lock_guard lock(mutex_);
+    now = gate_open_ && !events_.empty();
+    // After the end nothing will change: keeping the function would keep what it holds alive.
+    if (!over_) wake_ = shared;
+  }
+  if (now) (*shared)();
+}
+
+void StreamState::cancel() {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (end_ != End::kOpen || over_ || cancelled_) return;
+    cancelled_ = Error{Code::kCancelled, "the client ended the request"};
+    drop_unread();
+    effects.stop_worker = true;
+  }
+  perform(std::move(effects));
+}
+
+std::vector<std::vector<ipc::Token>> StreamState::tokens() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::vector<ipc::Token>> all;
+  for (const Choice& choice : choices_) all.push_back(choice.tokens);
+  return all;
+}
+
+// ---- after a step -------------------------------------------------------------------------------
+
+void StreamState::perform(Effects effects) {
+  if (effects.append) {
+    const bool is_request = effects.append->type == ledger::RecordType::kInferRequest;
+    ledger_.append(effects.append->type, std::move(effects.append->body),
+                   [self = shared_from_this(), is_request](const auto& result) {
+                     is_request ? self->request_recorded(result) : self->end_recorded(result);
+                   });
+  }
+  if (effects.stop_worker) host_->stop_worker(id());
+  if (effects.changed) wake(effects.outcome.has_value());
+  if (effects.outcome) host_->ended(*this, *effects.outcome);
+}
+
+void StreamState::wake(bool last) {
+  std::shared_ptr<const std::function<void()>> wake;
+  {
+    std::lock_guard lock(mutex_);
+    wake = last ? std::move(wake_) : wake_;
+    if (last) wake_.reset();
+  }
+  readable_.notify_all();
+  if (wake) (*wake)();
+}
+
+// ---- steps, with the lock held ------------------------------------------------------------------
+
+void StreamState::push(StreamEvent event) {
+  ASSERT(!over_);
+  events_.push_back(std::move(event));
+}
+
+void StreamState::drop_unread() {
+  std::erase_if(events_, [](const StreamEvent& event) {
+    return !std::holds_alternative<StreamStarted>(event);
+  });
+  unread_bytes_ = 0;
+}
+
+// A consumer that is behind gets fewer, larger events.
+void StreamState::push_delta(StreamDelta delta, Effects& effects) {
+  unread_bytes_ += size_of(delta);
+  auto* last = events_.empty() ? nullptr : std::get_if<StreamDelta>(&events_.back());
+  if (last != nullptr && last->choice == delta.choice) {
+    unread_bytes_ -= sizeof(StreamDelta);
+    last->text += delta.text;
+    move_append(last->tokens, delta.tokens);
+    move_append(last->logprobs, delta.logprobs);
+  } else {
+    push(std::move(delta));
+  }
+  effects.changed = gate_open_;
+  if (unread_bytes_ <= kUnreadBytesMax) return;
+  cancelled_ = Error{Code::kTimeout,
+                     "the client reads too slowly: more than 8 MiB of the answer wait"};
+  drop_unread();
+  effects.stop_worker = true;
+}
+
+void StreamState::open_gate_if_due(Effects& effects) {
+  if (gate_open_ || over_ || !accepted_ || request_record_ != RequestRecord::kDurable) return;
+  events_.push_front(StreamStarted{request_index_, prompt_tokens_});
+  gate_open_ = true;
+  effects.changed = true;
+}
+
+void StreamState::decide(End end, std::optional<Error> error, Effects& effects) {
+  if (end_ != End::kOpen || over_) return;
+  end_ = end;
+  end_error_ = std::move(error);
+  append_end_if_due(effects);
+}
+
+// The end's record names the request's record, so it waits for that one's index.
+void StreamState::append_end_if_due(Effects& effects) {
+  if (end_ == End::kOpen || end_appended_ || over_) return;
+  if (request_record_ == RequestRecord::kPending) return;
+  end_appended_ = true;
+  ASSERT(!effects.append);
+  if (end_ == End::kResult) {
+    effects.append = Append{ledger::RecordType::kInferResult, result_body()};
+  } else {
+    effects.append = Append{ledger::RecordType::kInferAbort, abort_body()};
+  }
+}
+
+codec::Map StreamState::result_body() {
+  std::vector<records::Choice> list;
+  for (Choice& choice : choices_) {
+    const ledger::Commitment commitment = ledger::commit(random_, choice.text);
+    choice.output_salt = commitment.salt;
+    list.push_back({commitment.value, choice.text.size(), choice.end.completion_tokens,
+                    choice.end.reason, choice.end.timings});
+  }
+  return records::infer_result(setup_.request_id, request_index_, prompt_tokens_, list);
+}
+
+codec::Map StreamState::abort_body() {
+  ASSERT(end_error_);
+  std::optional<std::uint64_t> ref, tokens;
+  if (request_record_ == RequestRecord::kDurable) {
+    ref = request_index_;
+    tokens = tokens_so_far();
+  }
+  return records::infer_abort({setup_.call, setup_.request_id, ref, *end_error_, tokens});
+}
+
+std::uint64_t StreamState::tokens_so_far() const {
+  std::uint64_t total = 0;
+  for (const Choice& choice : choices_) total += choice.tokens.size();
+  return total;
+}
+
+void StreamState::finish_failed(Error error, std::optional<std::uint64_t> record,
+                                Effects& effects) {
+  const bool cancelled = error.code == Code::kCancelled;
+  if (!gate_open_) events_.clear();
+  push(StreamFailed{std::move(error), record});
+  over_ = gate_open_ = true;
+  effects.changed = true;
+  effects.outcome = cancelled ? StreamOutcome::kCancelled : StreamOutcome::kFailed;
+}
+
+void StreamState::finish_done(std::uint64_t record, Effects& effects) {
+  ASSERT(last_choice_);
+  std::uint32_t completion_tokens = 0;
+  for (const Choice& choice : choices_) completion_tokens += choice.end.completion_tokens;
+  push(choices_[*last_choice_].end);
+  push(StreamDone{record, prompt_tokens_, completion_tokens});
+  over_ = true;
+  effects.changed = true;
+  effects.outcome = StreamOutcome::kDone;
+}
+
+// ---- runtime thread -----------------------------------------------------------------------------
+
+bool StreamState::wants_to_run() const {
+  std::lock_guard lock(mutex_);
+  return !cancelled_ && !over_ && end_ == End::kOpen;
+}
+
+void StreamState::begin(const LoadedModel& model) {
+  const ipc::Submit& request = setup_.call.request;
+  const Bytes prompt = records::canonical_prompt(request.prompt);
+  const ledger::Commitment commitment = ledger::commit(random_, as_text(prompt));
+  std::optional<ledger::Commitment> stops;
+  if (!request.stop.empty()) {
+    stops = ledger::commit(random_, as_text(records::canonical_stops(request.stop)));
+  }
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    ASSERT(request_record_ == RequestRecord::kNone);
+    if (end_ != End::kOpen || over_) return;
+    request_record_ = RequestRecord::kPending;
+    token_limit_ = model.cells_per_stream;
+    if (request.tokens_max > 0) token_limit_ = std::min(token_limit_, request.tokens_max);
+    prompt_salt_ = commitment.salt;
+    if (stops) stop_salt_ = stops->salt;
+  }
+  std::optional<Digest> stop_commitment;
+  if (stops) stop_commitment = stops->value;
+  effects.append = Append{
+      ledger::RecordType::kInferRequest,
+      records::infer_request({setup_.call, setup_.request_id, setup_.profile, model.load_record,
+                              model.config_record, commitment.value, prompt.size(),
+                              stop_commitment})};
+  perform(std::move(effects));
+}
+
+// ---- any thread ---------------------------------------------------------------------------------
+
+void StreamState::abort(Error error) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (cancelled_) error = *cancelled_;
+    decide(End::kAbort, std::move(error), effects);
+  }
+  perform(std::move(effects));
+}
+
+void StreamState::ledger_failed(const Error& error) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (over_) return;
+    drop_unread();
+    finish_failed(ledger_error(error), std::nullopt, effects);
+    effects.stop_worker = true;
+  }
+  perform(std::move(effects));
+}
+
+// ---- ledger thread ------------------------------------------------------------------------------
+
+void StreamState::request_recorded(const Result<ledger::Committed>& result) {
+  if (!result) {
+    ledger_failed(result.error());
+    return;
+  }
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    request_record_ = RequestRecord::kDurable;
+    request_index_ = result->index;
+    if (over_) return;
+    open_gate_if_due(effects);
+    append_end_if_due(effects);
+  }
+  perform(std::move(effects));
+}
+
+void StreamState::end_recorded(const Result<ledger::Committed>& result) {
+  if (!result) {
+    ledger_failed(result.error());
+    return;
+  }
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (over_) return;
+    if (end_ == End::kResult) {
+      finish_done(result->index, effects);
+    } else {
+      finish_failed(*end_error_, result->index, effects);
+    }
+  }
+  perform(std::move(effects));
+}
+
+// ---- link thread --------------------------------------------------------------------------------
+
+Status StreamState::accepted(const ipc::Accepted& message) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (accepted_) return violation("it accepted a request twice");
+    accepted_ = true;
+    prompt_tokens_ = message.prompt_tokens;
+    if (end_ == End::kOpen) open_gate_if_due(effects);
+  }
+  perform(std::move(effects));
+  return ok();
+}
+
+Status StreamState::rejected(ipc::Rejected message) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (accepted_) return violation("it rejected a request that it had accepted");
+    decide(End::kAbort, cancelled_ ? *cancelled_ : std::move(message.error), effects);
+  }
+  perform(std::move(effects));
+  return ok();
+}
+
+Status StreamState::delta(ipc::Delta message) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (!accepted_) return violation("it answered a request that it had not accepted");
+    if (message.choice >= choices_.size()) return violation("it answered an unknown choice");
+    Choice& choice = choices_[message.choice];
+    if (choice.ended) return violation("it went on after the end of a choice");
+    if (message.tokens.size() > token_limit_ - choice.tokens.size()) {
+      return violation("it sent more tokens than were asked for");
+    }
+    if (message.text.size() > kOutputBytesMax - output_bytes_) {
+      return violation("it sent more text than any answer holds");
+    }
+    const std::size_t logprobs = setup_.call.request.logprobs ? message.tokens.size() : 0;
+    if (message.logprobs.size() != logprobs) {
+      return violation("it sent log probabilities that do not match the tokens");
+    }
+    output_bytes_ += message.text.size();
+    choice.text += message.text;
+    choice.tokens.insert(choice.tokens.end(), message.tokens.begin(), message.tokens.end());
+    if (cancelled_ || end_ != End::kOpen || over_) return ok();  // nobody will read it
+    push_delta({message.choice, std::move(message.text), std::move(message.tokens),
+                std::move(message.logprobs)},
+               effects);
+  }
+  perform(std::move(effects));
+  return ok();
+}
+
+Result<bool> StreamState::finished(ipc::Finished message) {
+  Effects effects;
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!accepted_) return violation("it finished a request that it had not accepted");
+    if (message.choice >= choices_.size() || choices_[message.choice].ended) {
+      return violation("it finished a choice twice or one that was not asked");
+    }
+    const bool whole = message.reason == ipc::FinishReason::kStop ||
+                       message.reason == ipc::FinishReason::kLength;
+    if (whole && message.prompt_tokens != prompt_tokens_) {
+      return violation("it changed its mind about the number of prompt tokens");
+    }
+    Choice& choice = choices_[message.choice];
+    choice.ended = true;
+    choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
+    last = ++choices_ended_ == choices_.size();
+    if (message.reason == ipc::FinishReason::kError && !failure_) {
+      failure_ = std::move(message.error).value_or(
+          Error{Code::kEngineFailed, "the engine failed; see the log"});
+      effects.stop_worker = !last;  // the other choices of a request that failed are of no use
+    }
+    if (message.reason == ipc::FinishReason::kCancelled && !cancelled_ && !failure_ &&
+        end_ == End::kOpen && !over_) {
+      return violation("it cancelled a request by itself");
+    }
+    const bool open = !cancelled_ && !failure_ && end_ == End::kOpen && !over_;
+    if (!last && open) {
+      push(choice.end);
+      effects.changed = gate_open_;
+    } else if (last && cancelled_) {
+      decide(End::kAbort, *cancelled_, effects);
+    } else if (last && failure_) {
+      decide(End::kAbort, *failure_, effects);
+    } else if (last && open) {
+      last_choice_ = message.choice;
+      decide(End::kResult, std::nullopt, effects);
+    }
+  }
+  perform(std::move(effects));
+  return last;
+}
+
+}  // namespace aioss::runtime

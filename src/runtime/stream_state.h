@@ -1,0 +1,172 @@
+// The implementation of Stream: one request from its submission to its last record.
+//
+// It is told what happens by the runtime thread (begin, abort), by a worker link's reader thread
+// (accepted, delta, …) and by the ledger thread (a record is durable), and turns it into events
+// that respect the gates described in stream.h. All state is behind one lock; nothing is called
+// with it held: what a step causes (a record to append, the consumer to wake, the worker to stop)
+// is collected and done after.
+//
+// Every stream leaves exactly one end in the ledger: INFER_RESULT or INFER_ABORT; the latter also
+// if the request never reached a worker. Only a ledger that refuses to write can prevent that.
+//
+// What the worker says is untrusted: a message that breaks the protocol is answered with an error,
+// and the link kills the worker.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "crypto/random.h"
+#include "ledger/ledger.h"
+#include "runtime/gateway.h"
+#include "runtime/stream.h"
+
+namespace aioss::runtime {
+
+// Unread bytes of one stream. Far more than a client that reads can be behind, little beside a
+// model.
+inline constexpr std::size_t kUnreadBytesMax = std::size_t{8} << 20;
+// Text of one stream, kept for its commitment: 16 choices of 2 MiB.
+inline constexpr std::size_t kOutputBytesMax = std::size_t{32} << 20;
+
+class StreamState;
+
+enum class StreamOutcome { kDone, kCancelled, kFailed };
+
+// What a stream asks of the gateway. Called without locks, from any thread; must not block.
+class StreamHost {
+ public:
+  virtual ~StreamHost() = default;
+  virtual void stop_worker(ipc::RequestId id) = 0;  // the worker need not go on with it
+  virtual void ended(const StreamState& stream, StreamOutcome outcome) = 0;  // once, the last
+};
+
+struct StreamSetup {
+  GenerateCall call;  // with id and seed
+  std::string request_id;
+  ipc::Profile profile = ipc::Profile::kFast;
+};
+
+struct LoadedModel {  // what a request is bound to when it starts
+  std::uint64_t load_record = 0;
+  std::uint64_t config_record = 0;
+  std::uint32_t cells_per_stream = 0;
+};
+
+class StreamState final : public Stream, public std::enable_shared_from_this<StreamState> {
+ public:
+  // Ledger and random outlive the stream's last record.
+  StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random,
+              std::shared_ptr<StreamHost> host);
+
+  const std::string& request_id() const override { return setup_.request_id; }
+  ipc::Profile profile() const override { return setup_.profile; }
+  std::uint64_t seed() const override { return setup_.call.request.sampling.seed; }
+  std::optional<StreamEvent> try_next() override;
+  std::optional<StreamEvent> next_for(std::chrono::milliseconds timeout) override;
+  void set_wake(std::function<void()> wake) override;
+  void cancel() override;
+
+  ipc::RequestId id() const { return setup_.call.request.id; }
+  const std::string& model() const { return setup_.call.model; }
+  const ipc::Submit& request() const { return setup_.call.request; }
+  std::vector<std::vector<ipc::Token>> tokens() const;  // of each choice, so far
+
+  // Runtime thread. False: it has ended or its client has left, and must not start.
+  bool wants_to_run() const;
+  // Appends INFER_REQUEST. Once, before the worker gets the request.
+  void begin(const LoadedModel& model);
+
+  // Any thread. Ends it without waiting for the worker. Later calls change nothing. With the client
+  // gone, the cause that is recorded is that.
+  void abort(Error error);
+  // The ledger is shut: nothing more may be shown, nothing can be recorded.
+  void ledger_failed(const Error& error);
+
+  // Link thread. An error means: the worker broke the protocol.
+  Status accepted(const ipc::Accepted& message);
+  Status rejected(ipc::Rejected message);
+  Status delta(ipc::Delta message);
+  // True if that was the last choice: the worker will say no more of this request.
+  Result<bool> finished(ipc::Finished message);
+
+ private:
+  enum class RequestRecord { kNone, kPending, kDurable };
+  enum class End { kOpen, kResult, kAbort };
+
+  struct Choice {
+    std::string text;
+    std::vector<ipc::Token> tokens;
+    bool ended = false;
+    ChoiceEnd end;
+    Digest output_salt{};
+  };
+
+  struct Append {
+    ledger::RecordType type{};
+    codec::Map body;
+  };
+  struct Effects {  // of one step, for after the lock
+    bool changed = false;
+    bool stop_worker = false;
+    std::optional<Append> append;
+    std::optional<StreamOutcome> outcome;
+  };
+  void perform(Effects effects);
+  void wake(bool last);
+
+  // All with mutex_ held.
+  std::optional<StreamEvent> take();
+  void push(StreamEvent event);
+  void push_delta(StreamDelta delta, Effects& effects);
+  void open_gate_if_due(Effects& effects);
+  void decide(End end, std::optional<Error> error, Effects& effects);
+  void append_end_if_due(Effects& effects);
+  codec::Map result_body();
+  codec::Map abort_body();
+  void drop_unread();
+  void finish_failed(Error error, std::optional<std::uint64_t> record, Effects& effects);
+  void finish_done(std::uint64_t record, Effects& effects);
+  std::uint64_t tokens_so_far() const;
+
+  // Ledger thread.
+  void request_recorded(const Result<ledger::Committed>& result);
+  void end_recorded(const Result<ledger::Committed>& result);
+
+  const StreamSetup setup_;
+  ledger::Ledger& ledger_;
+  crypto::Random& random_;
+  const std::shared_ptr<StreamHost> host_;
+
+  mutable std::mutex mutex_;  // guards all that follows
+  std::condition_variable readable_;
+  std::shared_ptr<const std::function<void()>> wake_;
+  std::deque<StreamEvent> events_;
+  std::size_t unread_bytes_ = 0;
+  bool gate_open_ = false;  // events_ may be seen
+
+  RequestRecord request_record_ = RequestRecord::kNone;
+  std::uint64_t request_index_ = 0;
+  std::uint32_t token_limit_ = 0;  // of a choice
+  bool accepted_ = false;
+  std::uint32_t prompt_tokens_ = 0;
+  std::vector<Choice> choices_;
+  std::size_t choices_ended_ = 0;
+  std::size_t output_bytes_ = 0;
+  std::optional<std::size_t> last_choice_;  // its end is held back until the result is durable
+
+  std::optional<Error> cancelled_;  // the client left, or reads too slowly
+  std::optional<Error> failure_;    // of a choice
+  End end_ = End::kOpen;
+  std::optional<Error> end_error_;
+  bool end_appended_ = false;
+  bool over_ = false;  // the terminal event is in events_
+
+  Digest prompt_salt_{}, stop_salt_{};  // kept to open the commitments
+};
+
+}  // namespace aioss::runtime

@@ -1,0 +1,285 @@
+#include "runtime/supervisor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "os/cpu.h"
+#include "os/thread.h"
+
+namespace aioss::runtime {
+namespace {
+
+// A stream posts its submission, its end, and "stop the worker" for up to three reasons.
+constexpr std::size_t kTasksPerStream = 6;
+// A worker posts four events, its hash, and the fates of three records.
+constexpr std::size_t kTasksPerWorker = 10;
+// Stopping workers stay beside their successors for a moment.
+constexpr std::size_t kGenerations = 2;
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr auto kTickIdle = std::chrono::milliseconds(1000);
+constexpr auto kTickBusy = std::chrono::milliseconds(50);  // while something loads or stops
+constexpr std::int64_t kRetryAfterNs = kSecondNs;  // a model that failed to load is not hammered
+constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
+constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message to SIGKILL
+
+}  // namespace
+
+std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
+  return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
+         2 * kCallerTasksMax;
+}
+
+Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
+    : parts_(parts),
+      desk_(*parts_.desk),
+      catalogue_(std::move(catalogue)),
+      workers_gauge_(parts_.metrics.gauge("aioss_workers", "Worker processes that run.")),
+      queue_gauge_(parts_.metrics.gauge(
+          "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
+      running_gauge_(parts_.metrics.gauge("aioss_requests_running", "Requests being computed.")),
+      restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
+                                       "Workers started in place of one that died.")),
+      load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
+                                            "Loads of models that failed.")),
+      load_seconds_(parts_.metrics.histogram("aioss_model_load_seconds",
+                                             "From asking for a model to its readiness.",
+                                             {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300})) {
+  if (const auto cpu = os::cpu_info()) cpu_model_ = cpu->model;
+}
+
+Supervisor::~Supervisor() = default;
+
+void Supervisor::run() {
+  os::set_thread_name("runtime");
+  TaskQueue& tasks = desk_.tasks();
+  while (!tasks.closed() || tasks.size() > 0) {
+    const bool busy = std::any_of(slots_.begin(), slots_.end(), [](const auto& entry) {
+      const Phase phase = entry.second->phase;
+      return phase == Phase::kLoading || phase == Phase::kStopping;
+    });
+    if (auto task = tasks.pop_for(busy ? kTickBusy : kTickIdle)) (*task)(*this);
+    tick();
+  }
+}
+
+Supervisor::Slot& Supervisor::slot_of(const std::string& model) {
+  std::unique_ptr<Slot>& slot = slots_[model];
+  if (!slot) {
+    slot = std::make_unique<Slot>();
+    slot->name = model;
+  }
+  return *slot;
+}
+
+// ---- streams ------------------------------------------------------------------------------------
+
+void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes) {
+  Slot& slot = slot_of(stream->model());
+  running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
+  if (refusing_) {
+    stream->abort(*refusing_);
+  } else if (!stream->wants_to_run()) {
+    stream->abort({Code::kCancelled, "the client left before its request started"});
+  } else if (slot.phase == Phase::kReady) {
+    hand_over(slot, stream);
+  } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
+    stream->abort(*slot.last_error);
+  } else {
+    slot.waiting.push_back(stream);
+    want(slot);
+  }
+}
+
+void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream) {
+  ASSERT(slot.phase == Phase::kReady && slot.load_record && slot.ready);
+  if (!stream->wants_to_run()) {
+    stream->abort({Code::kCancelled, "the client left before its request started"});
+    return;
+  }
+  if (!slot.link->admit(stream)) {
+    slot.waiting.push_back(stream);  // it has just died; its last event starts another
+    return;
+  }
+  slot.last_used_ns = parts_.clock.monotonic_ns();
+  running_.at(stream->id()).handed_over = true;
+  stream->begin({*slot.load_record, parts_.config_record, slot.ready->cells_per_stream});
+  slot.link->submit(*stream);
+}
+
+void Supervisor::stop_request(ipc::RequestId id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;  // it ended in the meantime
+  Running& running = found->second;
+  if (running.handed_over) {
+    if (running.slot->link) running.slot->link->cancel(id);
+    return;
+  }
+  std::erase(running.slot->waiting, running.stream);
+  running.stream->abort({Code::kCancelled, "the client left before its request started"});
+}
+
+void Supervisor::stream_ended(ipc::RequestId id) {
+  const auto found = running_.find(id);
+  ASSERT(found != running_.end());
+  Slot& slot = *found->second.slot;
+  if (!found->second.handed_over) std::erase(slot.waiting, found->second.stream);
+  slot.last_used_ns = parts_.clock.monotonic_ns();
+  const std::size_t prompt_bytes = found->second.prompt_bytes;
+  running_.erase(found);
+  desk_.leave(prompt_bytes);
+}
+
+void Supervisor::abort_waiting(Slot& slot, const Error& error) {
+  for (const auto& stream : std::exchange(slot.waiting, {})) stream->abort(error);
+  for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(error);
+  for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(error);
+}
+
+void Supervisor::abort_all(const Error& why) {
+  refusing_ = why;
+  for (auto& [name, slot] : slots_) abort_waiting(*slot, why);
+  for (auto& [id, running] : running_) {
+    running.stream->abort(why);
+    if (running.handed_over && running.slot->link) running.slot->link->cancel(id);
+  }
+}
+
+// ---- callers that wait --------------------------------------------------------------------------
+
+void Supervisor::load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer) {
+  if (refusing_) {
+    answer->give(*refusing_);
+    return;
+  }
+  Slot& slot = slot_of(model);
+  if (slot.phase == Phase::kReady) {
+    const auto entry = parts_.view.entry(model);
+    answer->give(entry ? Result<ModelEntry>(*entry)
+                       : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
+    return;
+  }
+  if (slot.load_waiters.size() >= kCallerTasksMax) {
+    answer->give(Error{Code::kBusy, "too many wait for this model; try again later"});
+    return;
+  }
+  slot.load_waiters.push_back(std::move(answer));
+  want(slot);
+}
+
+void Supervisor::probe(const std::string& model,
+                       std::shared_ptr<Answer<ipc::ProbeReport>> answer) {
+  Slot& slot = slot_of(model);
+  if (slot.phase != Phase::kReady || slot.probe_waiters.size() >= kCallerTasksMax) {
+    answer->give(Error{Code::kBusy, "model '" + model + "' has no worker now; load it first"});
+    return;
+  }
+  slot.probe_waiters.push_back(std::move(answer));
+  if (slot.probe_waiters.size() == 1) slot.link->probe();
+}
+
+void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer) {
+  catalogue_ = std::move(catalogue);
+  parts_.view.set_catalogue(catalogue_);
+  for (auto& [name, slot] : slots_) {
+    slot->last_error.reset();  // a file may have been mended
+    publish(*slot);
+  }
+  answer->give(true);
+}
+
+// ---- watching -----------------------------------------------------------------------------------
+
+bool Supervisor::is_idle(const Slot& slot) const {
+  return slot.phase == Phase::kReady && slot.link->outstanding() == 0 && slot.waiting.empty() &&
+         slot.probe_waiters.empty();
+}
+
+void Supervisor::tick() {
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  for (auto& [name, slot] : slots_) {
+    if (slot->phase == Phase::kLoading) publish(*slot);
+    if (slot->phase != Phase::kStopping || !slot->link) continue;
+    if (now - slot->stop_began_ns > kTerminateGraceNs) {
+      slot->link->kill({Code::kWorkerDied, "the worker did not stop when asked"});
+    } else if (now - slot->stop_began_ns > kShutdownGraceNs) {
+      slot->link->terminate();
+    }
+  }
+  if (now - last_second_ns_ < kSecondNs) return;
+  last_second_ns_ = now;
+  check_workers(now);
+  check_ledger();
+  publish_totals();
+}
+
+void Supervisor::check_workers(std::int64_t now_ns) {
+  const std::int64_t timeout_ns = parts_.options.load_timeout.count() * 1'000'000;
+  for (auto& [name, slot] : slots_) {
+    if (slot->phase == Phase::kLoading && now_ns - slot->load_began_ns > timeout_ns) {
+      fail_load(*slot, {Code::kTimeout, "model '" + name + "' took longer to load than " +
+                                            std::to_string(timeout_ns / kSecondNs) +
+                                            " s; raise the limit or use a smaller model"});
+    }
+    if (slot->phase != Phase::kReady) continue;
+    if (auto sick = slot->link->check_health()) {
+      log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
+      slot->link->kill(std::move(*sick));
+    } else if (!catalogue_.models.contains(name) && is_idle(*slot)) {
+      stop(*slot, "removed");
+    }
+  }
+}
+
+// A ledger that is shut tells only those who try to write. Streams that run must end too.
+void Supervisor::check_ledger() {
+  const ledger::Health health = parts_.ledger.health();
+  if (health.writable || running_.empty()) return;
+  const Error error{Code::kLedgerUnavailable, health.reason};
+  for (auto& [id, running] : running_) running.stream->ledger_failed(error);
+}
+
+void Supervisor::publish(Slot& slot) {
+  ModelView::State state;
+  state.last_error = slot.last_error;
+  const auto known = catalogue_.models.find(slot.name);
+  if (known != catalogue_.models.end() && known->second.problem) {
+    state.last_error = known->second.problem;
+  }
+  switch (slot.phase) {
+    case Phase::kCold:
+    case Phase::kStopping: state.state = state.last_error ? "failed" : "cold"; break;
+    case Phase::kWaitingForRoom: state.state = "loading"; break;
+    case Phase::kLoading:
+      state.state = "loading";
+      if (slot.link) state.load_fraction = slot.link->load_fraction();
+      break;
+    case Phase::kReady:
+      state.state = "ready";
+      state.load_fraction = 1;
+      state.facts = slot.ready;
+      break;
+  }
+  parts_.view.set_state(slot.name, std::move(state));
+}
+
+void Supervisor::publish_totals() {
+  ModelView::Totals totals;
+  for (const auto& [name, slot] : slots_) {
+    totals.queued += static_cast<std::uint32_t>(slot->waiting.size());
+    if (!slot->link) continue;
+    ++totals.workers;
+    const ipc::Stats stats = slot->link->stats();
+    totals.running += stats.running;
+    totals.queued += stats.queued;
+    if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
+  }
+  workers_gauge_.set(totals.workers);
+  queue_gauge_.set(totals.queued);
+  running_gauge_.set(totals.running);
+  parts_.view.set_totals(std::move(totals));
+}
+
+}  // namespace aioss::runtime

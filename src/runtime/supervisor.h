@@ -1,0 +1,171 @@
+// The owner of models and workers: starts a worker when a model is asked for, hands requests over,
+// notices failures, makes room, stops. All its state belongs to the runtime thread; other threads
+// reach it by tasks (stream_desk.h). It never waits: what takes time (loading, hashing, durable
+// records, a worker's end) comes back as a task.
+//
+// A model goes cold → (waiting for room) → loading → ready → stopping → cold. Ready means: the
+// worker is ready, the file's hash is known and MODEL_LOAD is durable; requests that came before
+// wait.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "crypto/random.h"
+#include "ledger/ledger.h"
+#include "os/file.h"
+#include "runtime/answer.h"
+#include "runtime/catalogue.h"
+#include "runtime/gateway.h"
+#include "runtime/hasher.h"
+#include "runtime/model_view.h"
+#include "runtime/stream_desk.h"
+#include "runtime/worker_link.h"
+
+namespace aioss::runtime {
+
+struct SupervisorParts {  // all outlive the supervisor
+  const GatewayOptions& options;
+  os::FileSystem& fs;
+  const Clock& clock;
+  ledger::Ledger& ledger;
+  MetricRegistry& metrics;
+  Hasher& hasher;
+  ModelView& view;
+  std::shared_ptr<StreamDesk> desk;
+  std::uint64_t config_record = 0;
+  std::uint32_t streams_max = 0;
+};
+
+class Supervisor final {
+ public:
+  Supervisor(const SupervisorParts& parts, Catalogue catalogue);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // Runs tasks until the queue is closed and empty.
+  void run();
+
+  // Tasks of other threads.
+  void submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes);
+  void stop_request(ipc::RequestId id);
+  void stream_ended(ipc::RequestId id);
+  void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);
+  void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
+  void replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer);
+  void binary_hashed(Result<Digest> digest);
+  // Refuses everything new and ends every stream.
+  void abort_all(const Error& why);
+  // Stops all workers; then the answer: the records of the engines that were started.
+  using EngineRecords = std::vector<std::uint64_t>;
+  void stop_all(std::shared_ptr<Answer<EngineRecords>> answer);
+
+ private:
+  enum class Phase { kCold, kWaitingForRoom, kLoading, kReady, kStopping };
+
+  struct Slot {  // one model
+    std::string name;
+    Phase phase = Phase::kCold;
+    std::uint64_t load = 0;  // number of the load, so that late tasks of an earlier one are known
+    std::unique_ptr<WorkerLink> link;
+    std::optional<ipc::Hello> hello;
+    std::optional<ipc::Ready> ready;
+    std::optional<ModelHash> hash;
+    std::uint64_t file_bytes = 0;
+    bool load_appended = false;
+    std::optional<std::uint64_t> load_record;
+    std::string unload_reason;       // for MODEL_UNLOAD; "": it died
+    std::deque<std::shared_ptr<StreamState>> waiting;
+    std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
+    std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
+    std::optional<Error> last_error;
+    std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
+    bool died_before = false;
+  };
+
+  struct Running {
+    std::shared_ptr<StreamState> stream;
+    Slot* slot = nullptr;
+    std::size_t prompt_bytes = 0;
+    bool handed_over = false;
+  };
+
+  struct Engine {
+    bool appended = false;
+    std::optional<std::uint64_t> record;
+  };
+
+  // supervisor.cc
+  Slot& slot_of(const std::string& model);
+  void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
+  void abort_waiting(Slot& slot, const Error& error);
+  void tick();
+  void check_workers(std::int64_t now_ns);
+  void check_ledger();
+  bool is_idle(const Slot& slot) const;
+  void publish(Slot& slot);
+  void publish_totals();
+
+  // supervisor_load.cc
+  void want(Slot& slot);  // start it, now or when there is room
+  bool make_room(const Slot& for_slot);
+  void start(Slot& slot);
+  Status start_worker(Slot& slot);
+  void on_link(const std::string& model, std::uint64_t load, LinkEvent event);
+  void on_hello(Slot& slot, ipc::Hello hello);
+  void on_ready(Slot& slot, ipc::Ready ready);
+  void on_load_failed(Slot& slot, const Error& error);
+  void on_probe(Slot& slot, const ipc::ProbeReport& report);
+  void on_ended(Slot& slot, const LinkEnded& ended);
+  void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
+  void advance(Slot& slot);  // towards ready: what is still missing?
+  void append_engine_start(Slot& slot, const std::string& identity);
+  void on_engine_recorded(const std::string& identity, const Result<ledger::Committed>& result);
+  void append_model_load(Slot& slot, std::uint64_t engine_record);
+  void on_load_recorded(const std::string& model, std::uint64_t load,
+                        const Result<ledger::Committed>& result);
+  void became_ready(Slot& slot);
+  void fail_load(Slot& slot, Error error);
+  void stop(Slot& slot, std::string reason);
+  void append_model_unload(std::uint64_t load_record, const std::string& reason);
+  void on_unload_recorded();
+  void finish_stop_all();
+  std::size_t links() const;
+
+  const SupervisorParts parts_;
+  StreamDesk& desk_;
+  Catalogue catalogue_;
+  std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
+  std::unordered_map<ipc::RequestId, Running> running_;
+  std::map<std::string, Engine> engines_;  // by identity
+  std::optional<Digest> binary_sha3_;
+  std::string cpu_model_;
+  std::uint64_t loads_ = 0;
+  std::size_t records_pending_ = 0;  // MODEL_LOAD and MODEL_UNLOAD that are not durable yet
+  std::optional<Error> refusing_;    // everything, since abort_all()
+  std::shared_ptr<Answer<EngineRecords>> stop_answer_;
+  std::int64_t last_second_ns_ = 0;
+
+  Gauge& workers_gauge_;
+  Gauge& queue_gauge_;
+  Gauge& running_gauge_;
+  Counter& restarts_;
+  Counter& load_failures_;
+  Histogram& load_seconds_;
+};
+
+// How many tasks can be in the queue at once, so that none that matters is ever refused.
+std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max);
+// Of which callers that may be told "busy" (load, probe, rescan) may use this many.
+inline constexpr std::size_t kCallerTasksMax = 64;
+
+}  // namespace aioss::runtime

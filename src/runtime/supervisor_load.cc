@@ -1,0 +1,366 @@
+// The life of a worker: how a model comes to be ready, and what happens when its worker ends.
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "codec/hex.h"
+#include "runtime/records.h"
+#include "runtime/supervisor.h"
+
+namespace aioss::runtime {
+namespace {
+
+constexpr double kNsPerSecond = 1e9;
+
+}  // namespace
+
+std::size_t Supervisor::links() const {
+  return static_cast<std::size_t>(
+      std::count_if(slots_.begin(), slots_.end(),
+                    [](const auto& entry) { return entry.second->link != nullptr; }));
+}
+
+// ---- starting -----------------------------------------------------------------------------------
+
+void Supervisor::want(Slot& slot) {
+  if (slot.phase == Phase::kLoading || slot.phase == Phase::kWaitingForRoom) return;
+  if (slot.phase == Phase::kStopping) return;  // started again when it has stopped
+  slot.load_began_ns = parts_.clock.monotonic_ns();
+  if (links() < parts_.options.workers_max) {
+    start(slot);
+  } else if (make_room(slot)) {
+    slot.phase = Phase::kWaitingForRoom;
+    publish(slot);
+  } else {
+    abort_waiting(slot, {Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
+                                          " loaded models are busy; try again later"});
+  }
+}
+
+// True if a worker is on its way out already, or an idle one is sent there now.
+bool Supervisor::make_room(const Slot& for_slot) {
+  std::size_t stopping = 0, waiting = 0;
+  Slot* oldest = nullptr;
+  for (auto& [name, slot] : slots_) {
+    if (slot.get() == &for_slot) continue;
+    if (slot->phase == Phase::kStopping) ++stopping;
+    if (slot->phase == Phase::kWaitingForRoom) ++waiting;
+    if (!is_idle(*slot)) continue;
+    if (oldest == nullptr || slot->last_used_ns < oldest->last_used_ns) oldest = slot.get();
+  }
+  if (stopping > waiting) return true;
+  if (oldest == nullptr) return false;
+  stop(*oldest, "replaced");
+  return true;
+}
+
+void Supervisor::start(Slot& slot) {
+  ASSERT(!slot.link);
+  slot.phase = Phase::kLoading;
+  slot.load = ++loads_;
+  slot.hello.reset();
+  slot.ready.reset();
+  slot.hash.reset();
+  slot.load_appended = false;
+  slot.load_record.reset();
+  slot.unload_reason.clear();
+  slot.last_error.reset();
+  log::info("loading a model", {{"model", slot.name}});
+  if (Status started = start_worker(slot); !started) fail_load(slot, std::move(started).error());
+  publish(slot);
+  publish_totals();
+}
+
+Status Supervisor::start_worker(Slot& slot) {
+  const auto entry = catalogue_.models.find(slot.name);
+  if (entry == catalogue_.models.end()) {
+    return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
+  }
+  AIOSS_TRY(const std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry->second));
+  slot.file_bytes = files->bytes();
+
+  const GatewayOptions& options = parts_.options;
+  LinkOptions link;
+  link.model = slot.name;
+  link.executable = options.worker_executable;
+  link.number = slot.load;
+  for (const auto& file : files->files) link.model_fds.push_back(file->descriptor());
+  link.configure.engine = entry->second.engine;
+  link.configure.profile = options.profile;
+  link.configure.streams = options.parallel;
+  link.configure.cells_per_stream = options.context_tokens;
+  link.configure.threads = options.threads;
+  link.configure.queue_requests_max = options.queue_requests_max;
+  link.streams_max = parts_.streams_max;
+
+  const auto desk = parts_.desk;
+  AIOSS_TRY(slot.link,
+            WorkerLink::start(link, [desk, name = slot.name, load = slot.load](LinkEvent event) {
+              desk->post([name, load, event = std::move(event)](Supervisor& supervisor) {
+                supervisor.on_link(name, load, event);
+              });
+            }));
+  if (slot.died_before) restarts_.add();
+  slot.died_before = false;
+  parts_.hasher.hash_model(files, [desk, name = slot.name, load = slot.load](auto hash) {
+    desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
+      supervisor.on_hashed(name, load, hash);
+    });
+  });
+  return ok();
+}
+
+void Supervisor::on_link(const std::string& model, std::uint64_t load, LinkEvent event) {
+  Slot& slot = slot_of(model);
+  ASSERT(slot.load == load && slot.link);  // a link's last event comes before its successor starts
+  if (auto* hello = std::get_if<ipc::Hello>(&event)) on_hello(slot, std::move(*hello));
+  if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(slot, std::move(*ready));
+  if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) on_load_failed(slot, failed->error);
+  if (auto* report = std::get_if<ipc::ProbeReport>(&event)) on_probe(slot, *report);
+  if (auto* ended = std::get_if<LinkEnded>(&event)) on_ended(slot, *ended);
+}
+
+void Supervisor::on_hello(Slot& slot, ipc::Hello hello) {
+  log::info("a worker has started", {{"model", slot.name},
+                                     {"pid", slot.link->pid()},
+                                     {"confinement", hello.confinement}});
+  slot.hello = std::move(hello);
+}
+
+void Supervisor::on_ready(Slot& slot, ipc::Ready ready) {
+  if (slot.phase != Phase::kLoading) return;  // it is being stopped
+  slot.ready = std::move(ready);
+  advance(slot);
+}
+
+void Supervisor::on_load_failed(Slot& slot, const Error& error) {
+  if (slot.phase == Phase::kLoading) fail_load(slot, error);
+}
+
+void Supervisor::on_probe(Slot& slot, const ipc::ProbeReport& report) {
+  for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(report);
+}
+
+void Supervisor::on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash) {
+  Slot& slot = slot_of(model);
+  if (slot.load != load || slot.phase != Phase::kLoading) return;
+  if (!hash) {
+    fail_load(slot, std::move(hash).error());
+    return;
+  }
+  slot.hash = *hash;
+  parts_.view.set_sha256(model, codec::to_hex(hash->sha256));
+  advance(slot);
+}
+
+void Supervisor::binary_hashed(Result<Digest> digest) {
+  if (!digest) {
+    log::error("the executable cannot be read for its record",
+               {{"reason", digest.error().message}});
+    for (auto& [name, slot] : slots_) {
+      if (slot->phase == Phase::kLoading) fail_load(*slot, digest.error());
+    }
+    return;
+  }
+  binary_sha3_ = *digest;
+  for (auto& [name, slot] : slots_) advance(*slot);
+}
+
+// ---- recording ----------------------------------------------------------------------------------
+
+void Supervisor::advance(Slot& slot) {
+  if (slot.phase != Phase::kLoading || !slot.ready || !slot.hash || !binary_sha3_) return;
+  if (slot.load_appended) return;
+  const ipc::EngineFacts& facts = slot.ready->engine;
+  const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id;
+  const auto engine = engines_.find(identity);
+  if (engine == engines_.end() || !engine->second.appended) {
+    append_engine_start(slot, identity);
+  } else if (engine->second.record) {
+    append_model_load(slot, *engine->second.record);
+  }  // otherwise the record is on its way
+}
+
+void Supervisor::append_engine_start(Slot& slot, const std::string& identity) {
+  engines_[identity].appended = true;
+  const auto desk = parts_.desk;
+  parts_.ledger.append(
+      ledger::RecordType::kEngineStart,
+      records::engine_start({slot.ready->engine, parts_.options.profile, *binary_sha3_, cpu_model_,
+                             slot.hello ? slot.hello->confinement : ""}),
+      [desk, identity](const Result<ledger::Committed>& result) {
+        desk->post([identity, result](Supervisor& supervisor) {
+          supervisor.on_engine_recorded(identity, result);
+        });
+      });
+}
+
+void Supervisor::on_engine_recorded(const std::string& identity,
+                                    const Result<ledger::Committed>& result) {
+  if (result) {
+    engines_[identity].record = result->index;
+    for (auto& [name, slot] : slots_) advance(*slot);
+    return;
+  }
+  engines_.erase(identity);
+  for (auto& [name, slot] : slots_) {
+    if (slot->phase == Phase::kLoading && slot->ready) {
+      fail_load(*slot, {Code::kLedgerUnavailable,
+                        "the engine's start cannot be recorded: " + result.error().message});
+    }
+  }
+}
+
+void Supervisor::append_model_load(Slot& slot, std::uint64_t engine_record) {
+  slot.load_appended = true;
+  ++records_pending_;
+  const auto desk = parts_.desk;
+  parts_.ledger.append(
+      ledger::RecordType::kModelLoad,
+      records::model_load(slot.name, *slot.ready, *slot.hash, slot.file_bytes, engine_record),
+      [desk, name = slot.name, load = slot.load](const Result<ledger::Committed>& result) {
+        desk->post([name, load, result](Supervisor& supervisor) {
+          supervisor.on_load_recorded(name, load, result);
+        });
+      });
+}
+
+void Supervisor::on_load_recorded(const std::string& model, std::uint64_t load,
+                                  const Result<ledger::Committed>& result) {
+  --records_pending_;
+  Slot& slot = slot_of(model);
+  const bool current = slot.load == load && slot.link;
+  if (!result) {
+    if (current && slot.phase == Phase::kLoading) {
+      fail_load(slot, {Code::kLedgerUnavailable,
+                       "the load cannot be recorded: " + result.error().message});
+    }
+  } else if (!current) {
+    // The worker ended before its load was durable.
+    append_model_unload(result->index, slot.load == load ? slot.unload_reason : "worker_died");
+  } else {
+    slot.load_record = result->index;
+    if (slot.phase == Phase::kLoading) became_ready(slot);
+  }
+  finish_stop_all();
+}
+
+void Supervisor::append_model_unload(std::uint64_t load_record, const std::string& reason) {
+  ++records_pending_;
+  const auto desk = parts_.desk;
+  parts_.ledger.append(
+      ledger::RecordType::kModelUnload, records::model_unload(load_record, reason),
+      [desk](const Result<ledger::Committed>&) {
+        desk->post([](Supervisor& supervisor) { supervisor.on_unload_recorded(); });
+      });
+}
+
+void Supervisor::on_unload_recorded() {
+  --records_pending_;
+  finish_stop_all();
+}
+
+// ---- ready, or not ------------------------------------------------------------------------------
+
+void Supervisor::became_ready(Slot& slot) {
+  slot.phase = Phase::kReady;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  const double seconds = static_cast<double>(now - slot.load_began_ns) / kNsPerSecond;
+  slot.last_used_ns = now;
+  load_seconds_.observe(seconds);
+  log::info("a model is ready", {{"model", slot.name},
+                                 {"seconds", seconds},
+                                 {"streams", slot.ready->streams},
+                                 {"cells_per_stream", slot.ready->cells_per_stream}});
+  publish(slot);
+  publish_totals();
+  if (const auto entry = parts_.view.entry(slot.name)) {
+    for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(*entry);
+  }
+  for (const auto& stream : std::exchange(slot.waiting, {})) hand_over(slot, stream);
+}
+
+void Supervisor::fail_load(Slot& slot, Error error) {
+  log::error("a model cannot be loaded", {{"model", slot.name}, {"reason", error.message}});
+  load_failures_.add();
+  slot.last_error = error;
+  slot.failed_ns = parts_.clock.monotonic_ns();
+  slot.unload_reason = "load_failed";
+  if (slot.link) {
+    slot.phase = Phase::kStopping;
+    slot.stop_began_ns = slot.failed_ns;
+    slot.link->kill(error);
+  } else {
+    slot.phase = Phase::kCold;
+  }
+  publish(slot);
+  abort_waiting(slot, error);
+}
+
+void Supervisor::stop(Slot& slot, std::string reason) {
+  ASSERT(slot.link);
+  log::info("unloading a model", {{"model", slot.name}, {"reason", reason}});
+  const bool serves = slot.phase == Phase::kReady;
+  slot.phase = Phase::kStopping;
+  slot.stop_began_ns = parts_.clock.monotonic_ns();
+  slot.unload_reason = std::move(reason);
+  const Error why{Code::kShuttingDown, "the model is being unloaded"};
+  // While it loads it does not listen, and there is nothing to leave in order.
+  serves ? slot.link->stop(why) : slot.link->kill(why);
+  publish(slot);
+}
+
+// The link has ended its streams already.
+void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
+  const Phase phase = std::exchange(slot.phase, Phase::kCold);
+  slot.link.reset();
+  if (phase == Phase::kLoading) {
+    fail_load(slot, ended.error);
+  }
+  if (phase == Phase::kReady) {
+    log::error("a worker has ended", {{"model", slot.name},
+                                      {"status", ended.status},
+                                      {"reason", ended.error.message}});
+    slot.died_before = true;
+    slot.unload_reason = "worker_died: " + ended.status;
+    for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(ended.error);
+  }
+  if (slot.load_record) append_model_unload(*slot.load_record, slot.unload_reason);
+  slot.load_record.reset();
+  slot.ready.reset();
+  publish(slot);
+  publish_totals();
+  finish_stop_all();
+  if (refusing_) return;
+  // Those who made it stop come first, else its own new requests would take their room.
+  for (auto& [name, other] : slots_) {
+    if (other->phase != Phase::kWaitingForRoom) continue;
+    if (links() < parts_.options.workers_max) start(*other);
+  }
+  if (!slot.waiting.empty() || !slot.load_waiters.empty()) want(slot);
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+void Supervisor::stop_all(std::shared_ptr<Answer<EngineRecords>> answer) {
+  refusing_ = Error{Code::kShuttingDown, "the gateway is stopping"};
+  stop_answer_ = std::move(answer);
+  for (auto& [name, slot] : slots_) {
+    abort_waiting(*slot, *refusing_);
+    if (slot->phase == Phase::kWaitingForRoom) slot->phase = Phase::kCold;
+    if (slot->phase == Phase::kLoading || slot->phase == Phase::kReady) stop(*slot, "shutdown");
+  }
+  finish_stop_all();
+}
+
+void Supervisor::finish_stop_all() {
+  if (!stop_answer_ || links() > 0 || records_pending_ > 0) return;
+  EngineRecords started;
+  for (const auto& [identity, engine] : engines_) {
+    if (engine.record) started.push_back(*engine.record);
+  }
+  std::exchange(stop_answer_, nullptr)->give(std::move(started));
+}
+
+}  // namespace aioss::runtime

@@ -1,0 +1,473 @@
+// Workers that die, misbehave, fail to load or stand in each other's way: what clients are told,
+// what is recorded, and that the next request works.
+#include "runtime/supervisor.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/testing/test_bench.h"
+
+namespace aioss::runtime {
+namespace {
+
+using ledger::RecordType;
+using std::chrono::milliseconds;
+using testing::Answered;
+using testing::read_all;
+using testing::read_some_text;
+namespace key = ledger::key;
+
+class SupervisorTest : public ::testing::Test {
+ protected:
+  void expect_good_ledger() {
+    bench.finish();
+    const ledger::VerifyReport report = bench.verify();
+    EXPECT_EQ(report.verdict, ledger::Verdict::kOk) << report.finding;
+    EXPECT_EQ(report.dangling_requests, 0U);
+    EXPECT_EQ(bench.count(RecordType::kModelLoad), bench.count(RecordType::kModelUnload));
+    EXPECT_EQ(bench.count(RecordType::kEngineStart), bench.count(RecordType::kEngineStop));
+  }
+  std::vector<std::string> texts(RecordType type, std::uint64_t which) {
+    std::vector<std::string> all;
+    for (const ledger::Record& record : bench.records()) {
+      if (record.type == type) all.push_back(*record.body.get_text(which, "text"));
+    }
+    return all;
+  }
+  ModelEntry entry(const std::string& model) {
+    for (const ModelEntry& entry : bench.gateway().models()) {
+      if (entry.name == model) return entry;
+    }
+    return {};
+  }
+
+  testing::TestBench bench;
+};
+
+// ---- death --------------------------------------------------------------------------------------
+
+TEST_F(SupervisorTest, KilledWorkerEndsItsStreamsAndIsReplaced) {
+  bench.add_model("m", "reply hello\ndelay_us_per_call 2000\n");
+  bench.start();
+  const auto first = bench.submit("m", "[[long 100000]]");
+  const auto second = bench.submit("m", "[[long 100000]]");
+  Answered a, b;
+  ASSERT_TRUE(read_some_text(*first, a));
+  ASSERT_TRUE(read_some_text(*second, b));
+  const std::vector<int> pids = bench.worker_pids();
+  ASSERT_EQ(pids.size(), 1U);
+  ASSERT_EQ(::kill(pids.front(), SIGKILL), 0);
+  for (const auto& stream : {first, second}) {
+    const Answered rest = read_all(*stream);
+    EXPECT_EQ(rest.code(), "worker_died");
+    EXPECT_NE(rest.failed->error.message.find("signal 9"), std::string::npos);
+    EXPECT_TRUE(rest.failed->abort_record);
+  }
+  EXPECT_TRUE(bench.ask("m", "again").done);
+  EXPECT_NE(bench.metrics().render().find("aioss_worker_restarts_total 1"), std::string::npos);
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kInferAbort, key::infer_abort::kCause),
+            (std::vector<std::string>{"worker_died", "worker_died"}));
+  const auto unloads = texts(RecordType::kModelUnload, key::model_unload::kReason);
+  ASSERT_EQ(unloads.size(), 2U);
+  EXPECT_EQ(unloads[0], "worker_died: signal 9 (Killed)");
+  EXPECT_EQ(unloads[1], "shutdown");
+  EXPECT_EQ(bench.count(RecordType::kEngineStart), 1U) << "the engine is the same";
+}
+
+TEST_F(SupervisorTest, EngineThatCrashesTakesNobodyWithIt) {
+  bench.add_model("m", "reply hello world\n");
+  bench.start();
+  for (const std::string prompt : {"[[crash 3]]", "[[segv 2]]", "[[exit 1]]", "[[crash 0]]"}) {
+    EXPECT_EQ(bench.ask("m", prompt).code(), "worker_died") << prompt;
+    EXPECT_EQ(bench.ask("m", "good").text.at(0), "hello world");
+  }
+  expect_good_ledger();
+  EXPECT_EQ(bench.count(RecordType::kModelLoad), 5U);
+}
+
+TEST_F(SupervisorTest, IdleWorkerThatDiesIsReplacedOnDemand) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "a").done);
+  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  ASSERT_TRUE(bench.wait_for_state("m", "cold"));
+  EXPECT_TRUE(bench.worker_pids().empty());
+  EXPECT_TRUE(bench.ask("m", "b").done);
+  expect_good_ledger();
+}
+
+// A request that is handed over in the moment of death must end or be served, never hang.
+TEST_F(SupervisorTest, RequestsDuringDeathAllEnd) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  std::atomic<bool> stop{false};
+  std::thread killer([&] {
+    while (!stop) {
+      for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+      std::this_thread::sleep_for(milliseconds(30));
+    }
+  });
+  int done = 0, died = 0;
+  for (int i = 0; i < 60; ++i) {
+    const Answered answered = bench.ask("m", "q");
+    if (answered.done) ++done;
+    if (answered.code() == "worker_died") ++died;
+    EXPECT_TRUE(answered.done || answered.code() == "worker_died") << answered.code();
+  }
+  stop = true;
+  killer.join();
+  EXPECT_EQ(done + died, 60);
+  std::this_thread::sleep_for(milliseconds(1100));  // a load that was killed is not retried at once
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  expect_good_ledger();
+}
+
+// ---- loading ------------------------------------------------------------------------------------
+
+TEST_F(SupervisorTest, FailedLoadIsToldToAllWhoWait) {
+  bench.add_model("m", "load_ms 200\nfail_load corrupt\n");
+  bench.start();
+  const auto first = bench.submit("m", "a");
+  const auto second = bench.submit("m", "b");
+  for (const auto& stream : {first, second}) {
+    const Answered answered = read_all(*stream);
+    EXPECT_EQ(answered.code(), "model_corrupt");
+    EXPECT_TRUE(answered.failed->abort_record);
+  }
+  EXPECT_EQ(entry("m").state, "failed");
+  ASSERT_TRUE(entry("m").last_error);
+  EXPECT_EQ(entry("m").last_error->code, Code::kModelCorrupt);
+  // At once: refused with the same reason, without another worker.
+  EXPECT_EQ(bench.ask("m", "c").code(), "model_corrupt");
+  expect_good_ledger();
+  EXPECT_EQ(bench.count(RecordType::kModelLoad), 0U);
+  EXPECT_EQ(bench.count(RecordType::kInferAbort), 3U);
+  EXPECT_NE(bench.metrics().render().find("aioss_model_load_failures_total 1"),
+            std::string::npos);
+}
+
+TEST_F(SupervisorTest, FailedLoadIsRetriedAfterAWhile) {
+  bench.add_model("m", "fail_load memory\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "a").code(), "no_memory");
+  bench.add_model("m", "reply hello\n");
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_TRUE(bench.ask("m", "b").done);
+  EXPECT_EQ(entry("m").state, "ready");
+  EXPECT_FALSE(entry("m").last_error);
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, CrashWhileLoadingIsAFailedLoad) {
+  bench.add_model("m", "fail_load crash\n");
+  bench.start();
+  const Answered answered = bench.ask("m", "a");
+  EXPECT_EQ(answered.code(), "worker_died");
+  EXPECT_EQ(entry("m").state, "failed");
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, LoadHasADeadline) {
+  bench.options.load_timeout = milliseconds(300);
+  bench.add_bad_model("silent", "silent");
+  bench.add_bad_model("slow", "slow_load");
+  bench.start();
+  EXPECT_EQ(bench.ask("silent", "a").code(), "timeout");
+  EXPECT_EQ(bench.ask("slow", "a").code(), "timeout");
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, LoadReportsProgressAndFacts) {
+  bench.add_model("m", "reply hello\nload_ms 500\n");
+  bench.start();
+  EXPECT_EQ(entry("m").state, "cold");
+  std::vector<float> seen;
+  const auto loaded = bench.gateway().load("m", [&](float f) { seen.push_back(f); });
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->state, "ready");
+  ASSERT_TRUE(loaded->facts);
+  EXPECT_EQ(loaded->facts->engine.name, "fake");
+  EXPECT_EQ(loaded->sha256.size(), 64U);
+  ASSERT_FALSE(seen.empty());
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(seen.back(), 1.0F);
+  EXPECT_GT(std::count_if(seen.begin(), seen.end(), [](float f) { return f > 0 && f < 1; }), 0);
+  EXPECT_EQ(bench.gateway().load("nosuch", nullptr).error().code, Code::kNotFound);
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, HashIsComputedThenRemembered) {
+  bench.add_model("m", "reply hello\n");
+  // As if it had been written long ago: a fresh file is not remembered.
+  std::filesystem::last_write_time(
+      bench.model_path("m.fake"),
+      std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "a").done);
+  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  ASSERT_TRUE(bench.wait_for_state("m", "cold"));
+  EXPECT_TRUE(bench.ask("m", "a").done);
+  expect_good_ledger();
+  std::vector<std::uint64_t> sources;
+  std::vector<Bytes> hashes;
+  for (const ledger::Record& record : bench.records()) {
+    if (record.type != RecordType::kModelLoad) continue;
+    sources.push_back(*record.body.get_uint(key::model_load::kHashSource, "source"));
+    hashes.push_back(*record.body.get_bytes(key::model_load::kSha256, "hash"));
+  }
+  EXPECT_EQ(sources, (std::vector<std::uint64_t>{0, 1}));
+  ASSERT_EQ(hashes.size(), 2U);
+  EXPECT_EQ(hashes[0], hashes[1]);
+}
+
+TEST_F(SupervisorTest, WorkerIsConfined) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  const auto report = bench.gateway().probe("m");
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_FALSE(report->items.empty());
+  for (const auto& item : report->items) EXPECT_TRUE(item.refused) << item.attempt;
+  EXPECT_TRUE(bench.ask("m", "a").done) << "the probe did harm";
+  const auto wait = [&] { return bench.gateway().health().confinement; };
+  for (int i = 0; i < 300 && wait().empty(); ++i) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_EQ(wait().size(), 1U);
+  expect_good_ledger();
+}
+
+// ---- room ---------------------------------------------------------------------------------------
+
+TEST_F(SupervisorTest, LeastRecentlyUsedIdleWorkerMakesRoom) {
+  bench.options.workers_max = 2;
+  for (const char* name : {"a", "b", "c"}) bench.add_model(name, "reply hello\n");
+  bench.start();
+  for (const char* name : {"a", "b", "a"}) {  // then b is the oldest
+    EXPECT_TRUE(bench.ask(name, "q").done);
+    // The end of a request is noted just after its client sees it.
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_TRUE(bench.ask("c", "q").done);
+  EXPECT_EQ(entry("a").state, "ready");
+  EXPECT_EQ(entry("b").state, "cold");
+  EXPECT_EQ(entry("c").state, "ready");
+  EXPECT_LE(bench.worker_pids().size(), 2U);
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"replaced", "shutdown", "shutdown"}));
+}
+
+TEST_F(SupervisorTest, BusyWorkersAreNotReplaced) {
+  bench.options.workers_max = 1;
+  bench.add_model("a", "reply hello\ndelay_us_per_call 2000\n");
+  bench.add_model("b", "reply hello\n");
+  bench.start();
+  const auto running = bench.submit("a", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*running, answered));
+  EXPECT_EQ(bench.ask("b", "q").code(), "busy");
+  running->cancel();
+  EXPECT_EQ(read_all(*running).code(), "cancelled");
+  EXPECT_TRUE(bench.ask("b", "q").done);
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, TwoModelsTakeTurnsInOneRoom) {
+  bench.options.workers_max = 1;
+  bench.add_model("a", "reply from a\n");
+  bench.add_model("b", "reply from b\n");
+  bench.start();
+  std::vector<std::thread> threads;
+  std::atomic<int> done{0}, busy{0};
+  std::atomic<bool> ok{true};
+  for (const std::string model : {"a", "b"}) {
+    threads.emplace_back([&, model] {
+      for (int i = 0; i < 10; ++i) {
+        const Answered answered = bench.ask(model, "q");
+        EXPECT_TRUE(answered.done || answered.code() == "busy") << answered.code();
+        answered.done ? ++done : ++busy;
+        if (answered.done) ok = ok && answered.text.at(0) == "from " + model;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done + busy, 20);
+  EXPECT_GT(done.load(), 0);
+  EXPECT_TRUE(ok) << "an answer came from the other model";
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, RemovedModelIsUnloadedAndUnknown) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "a").done);
+  std::filesystem::remove(bench.model_path("m.fake"));
+  bench.add_model("n", "reply new\n");
+  ASSERT_TRUE(bench.gateway().rescan());
+  EXPECT_EQ(bench.gateway().submit(bench.call("m", "a")).error().code, Code::kNotFound);
+  EXPECT_EQ(bench.ask("n", "a").text.at(0), "new");
+  for (int i = 0; i < 500 && bench.worker_pids().size() > 1; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_EQ(bench.worker_pids().size(), 1U);
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason).front(), "removed");
+}
+
+TEST_F(SupervisorTest, VanishedFileIsAClearError) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  std::filesystem::remove(bench.model_path("m.fake"));
+  const Answered answered = bench.ask("m", "a");
+  EXPECT_EQ(answered.code(), "not_found");
+  EXPECT_EQ(answered.failed->error.message.find(bench.directory()), std::string::npos)
+      << "a path of the server reaches the client";
+  expect_good_ledger();
+}
+
+// ---- bad manners --------------------------------------------------------------------------------
+
+class BadWorkerTest : public SupervisorTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(BadWorkerTest, IsKilledWithAReason) {
+  bench.add_bad_model("bad", GetParam());
+  bench.add_model("good", "reply hello\n");
+  bench.start();
+  const auto stream = bench.submit("bad", "q");
+  const Answered answered = read_all(*stream);
+  if (std::string(GetParam()) == "finish_twice" || std::string(GetParam()) == "after_end") {
+    // The answer was whole before the worker went wrong.
+    EXPECT_TRUE(answered.done || answered.failed);
+  } else {
+    ASSERT_TRUE(answered.failed);
+    EXPECT_FALSE(answered.failed->error.message.empty());
+    EXPECT_NE(answered.code(), "timeout");
+    EXPECT_NE(answered.code(), "cancelled");
+  }
+  for (int i = 0; i < 500 && !bench.worker_pids().empty(); ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_TRUE(bench.worker_pids().empty()) << "it was not killed";
+  EXPECT_TRUE(bench.ask("good", "q").done);
+  expect_good_ledger();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, BadWorkerTest,
+    ::testing::Values("version", "no_hello", "garbage", "huge", "hello_twice", "profile",
+                      "exit_in_load", "ready_twice", "pong_unasked", "probe_unasked", "exit",
+                      "partial_frame", "early_delta", "wrong_id", "accept_twice", "late_reject",
+                      "extra_choice", "extra_tokens", "logprobs_unasked", "self_cancel",
+                      "other_prompt", "finish_twice", "after_end"),
+    [](const auto& param) { return std::string(param.param); });
+
+TEST_F(SupervisorTest, ReaderThatIsTooSlowIsCutOff) {
+  bench.add_bad_model("m", "flood");
+  bench.start();
+  const auto stream = bench.submit("m", "q");
+  std::this_thread::sleep_for(milliseconds(1000));  // nobody reads; 20 MiB come
+  const Answered answered = read_all(*stream);
+  EXPECT_EQ(answered.code(), "timeout");
+  EXPECT_NE(answered.failed->error.message.find("slowly"), std::string::npos);
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, StubbornWorkerIsKilledAtShutDown) {
+  bench.add_bad_model("m", "stubborn");
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  expect_good_ledger();
+  EXPECT_TRUE(bench.worker_pids().empty());
+}
+
+// ---- health, without waiting for real seconds ---------------------------------------------------
+
+class LinkTest : public ::testing::Test {
+ protected:
+  void start(const std::string& rule) {
+    directory_ = ::testing::TempDir() + "aioss-link-" + std::to_string(::getpid());
+    std::ofstream(directory_) << "misbehave " << rule << "\n";
+    file_ = std::move(*files_.open(directory_, os::OpenMode::kRead));
+    LinkOptions options;
+    options.model = "m";
+    options.executable = AIOSS_TEST_WORKER;
+    options.model_fds = {file_->descriptor()};
+    options.configure.engine = "fake";
+    options.streams_max = 4;
+    auto started = WorkerLink::start(options, [this](LinkEvent event) {
+      if (std::holds_alternative<ipc::Ready>(event)) ready_->give(true);
+      if (auto* ended = std::get_if<LinkEnded>(&event)) ended_->give(*ended);
+    });
+    ASSERT_TRUE(started) << started.error().message;
+    link_ = std::move(*started);
+    ASSERT_TRUE(ready_->wait_for(milliseconds(10'000)));
+  }
+  void TearDown() override {
+    link_.reset();
+    std::filesystem::remove(directory_);
+  }
+  // Checks as if a second had passed each time.
+  std::optional<Error> check(int times) {
+    for (int i = 0; i < times; ++i) {
+      if (auto sick = link_->check_health()) return sick;
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    return std::nullopt;
+  }
+
+  std::string directory_;
+  os::RealFileSystem files_;
+  std::unique_ptr<os::File> file_;
+  std::shared_ptr<Answer<bool>> ready_ = std::make_shared<Answer<bool>>();
+  std::shared_ptr<Answer<LinkEnded>> ended_ = std::make_shared<Answer<LinkEnded>>();
+  std::unique_ptr<WorkerLink> link_;
+};
+
+TEST_F(LinkTest, WorkerThatAnswersPingsIsHealthy) {
+  start("none");
+  EXPECT_FALSE(check(100));
+}
+
+TEST_F(LinkTest, SilentWorkerIsFound) {
+  start("no_pong");
+  const auto sick = check(100);
+  ASSERT_TRUE(sick);
+  EXPECT_NE(sick->message.find("has not answered"), std::string::npos);
+  link_->kill(*sick);
+  const auto ended = ended_->wait_for(milliseconds(10'000));
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_EQ((*ended)->error.message, sick->message);
+  EXPECT_EQ((*ended)->status, "signal 9 (Killed)");
+}
+
+TEST_F(LinkTest, WrongPongEndsIt) {
+  start("wrong_pong");
+  (void)check(1);
+  const auto ended = ended_->wait_for(milliseconds(10'000));
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_NE((*ended)->error.message.find("broke the protocol"), std::string::npos);
+}
+
+TEST_F(SupervisorTest, CancelThatIsIgnoredIsFoundByTheHealthCheck) {
+  bench.add_bad_model("m", "no_cancel");
+  bench.start();
+  const auto stream = bench.submit("m", "q");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered));
+  stream->cancel();
+  EXPECT_FALSE(stream->next_for(milliseconds(200))) << "it ended without the worker's word";
+  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  EXPECT_EQ(read_all(*stream).code(), "cancelled") << "the client's leaving is the cause";
+  expect_good_ledger();
+}
+
+}  // namespace
+}  // namespace aioss::runtime

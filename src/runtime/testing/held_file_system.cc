@@ -1,0 +1,78 @@
+#include "runtime/testing/held_file_system.h"
+
+#include <chrono>
+#include <utility>
+
+namespace aioss::runtime::testing {
+namespace {
+
+class HeldFile final : public os::File {
+ public:
+  HeldFile(std::unique_ptr<os::File> real, HeldFileSystem& owner)
+      : real_(std::move(real)), owner_(owner) {}
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<std::uint8_t> into) override {
+    return real_->read_at(offset, into);
+  }
+  Result<std::size_t> write_at(std::uint64_t offset, ByteView bytes) override {
+    return real_->write_at(offset, bytes);
+  }
+  Status sync_data() override {
+    AIOSS_CHECK(owner_.before_sync());
+    return real_->sync_data();
+  }
+  Status sync_all() override {
+    AIOSS_CHECK(owner_.before_sync());
+    return real_->sync_all();
+  }
+  Status truncate(std::uint64_t size) override { return real_->truncate(size); }
+  Result<os::FileInfo> info() override { return real_->info(); }
+  Status lock_exclusive() override { return real_->lock_exclusive(); }
+  int descriptor() const override { return real_->descriptor(); }
+
+ private:
+  std::unique_ptr<os::File> real_;
+  HeldFileSystem& owner_;
+};
+
+}  // namespace
+
+void HeldFileSystem::hold() {
+  std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
+void HeldFileSystem::release() {
+  std::lock_guard lock(mutex_);
+  held_ = false;
+  changed_.notify_all();
+}
+
+void HeldFileSystem::fail() {
+  std::lock_guard lock(mutex_);
+  failing_ = true;
+  held_ = false;
+  changed_.notify_all();
+}
+
+bool HeldFileSystem::wait_until_held() {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return held_ && waiting_ > 0; });
+}
+
+Status HeldFileSystem::before_sync() {
+  std::unique_lock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return !held_; });
+  --waiting_;
+  if (failing_) return Error{Code::kIo, "the test's disk refuses to sync"};
+  return ok();
+}
+
+Result<std::unique_ptr<os::File>> HeldFileSystem::open(const std::string& path, os::OpenMode mode,
+                                                       unsigned permissions) {
+  AIOSS_TRY(std::unique_ptr<os::File> real, real_.open(path, mode, permissions));
+  return std::make_unique<HeldFile>(std::move(real), *this);
+}
+
+}  // namespace aioss::runtime::testing

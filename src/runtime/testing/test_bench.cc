@@ -1,0 +1,179 @@
+#include "runtime/testing/test_bench.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace aioss::runtime::testing {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr milliseconds kStep{10};
+
+void note(StreamEvent event, Answered& into) {
+  if (auto* started = std::get_if<StreamStarted>(&event)) into.started = *started;
+  if (auto* delta = std::get_if<StreamDelta>(&event)) {
+    if (into.text.size() <= delta->choice) into.text.resize(delta->choice + 1);
+    into.text[delta->choice] += delta->text;
+  }
+  if (std::holds_alternative<ChoiceEnd>(event)) ++into.choice_ends;
+  if (auto* done = std::get_if<StreamDone>(&event)) into.done = *done;
+  if (auto* failed = std::get_if<StreamFailed>(&event)) into.failed = *failed;
+  into.events.push_back(std::move(event));
+}
+
+}  // namespace
+
+Answered read_all(Stream& stream, int seconds) {
+  Answered answered;
+  for (int waited = 0; !answered.ended() && waited < seconds * 10;) {
+    if (auto event = stream.next_for(milliseconds(100))) {
+      note(std::move(*event), answered);
+    } else {
+      ++waited;
+    }
+  }
+  EXPECT_TRUE(answered.ended()) << "the stream did not end";
+  EXPECT_FALSE(stream.try_next()) << "something came after the end";
+  return answered;
+}
+
+bool read_some_text(Stream& stream, Answered& into) {
+  for (int waited = 0; waited < 200;) {
+    auto event = stream.next_for(milliseconds(100));
+    if (!event) {
+      ++waited;
+      continue;
+    }
+    note(std::move(*event), into);
+    if (into.ended()) return false;
+    if (!into.text.empty() && !into.text.front().empty()) return true;
+  }
+  return false;
+}
+
+TestBench::TestBench() {
+  std::string pattern = ::testing::TempDir() + "aioss-runtime-XXXXXX";
+  directory_ = ::mkdtemp(pattern.data());
+  std::filesystem::create_directories(directory_ + "/models");
+  std::filesystem::create_directories(directory_ + "/state");
+  const auto identity = ledger::init(disk_, clock_, random_,
+                                     {directory_ + "/ledger", "test.example/runtime", true});
+  EXPECT_TRUE(identity) << (identity ? "" : identity.error().message);
+  verifier_key_ = identity->verifier_key;
+  options.models_dir = directory_ + "/models";
+  options.state_dir = directory_ + "/state";
+  options.fake_models = true;
+  options.worker_executable = AIOSS_TEST_WORKER;
+  options.parallel = 2;
+}
+
+TestBench::~TestBench() {
+  disk_.release();
+  gateway_.reset();
+  ledger_.reset();
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+std::string TestBench::model_path(const std::string& name) const {
+  return directory_ + "/models/" + name;
+}
+
+void TestBench::add_model(const std::string& name, const std::string& script) {
+  std::ofstream(model_path(name + ".fake")) << "aioss-fake 1\n" << script;
+}
+
+void TestBench::add_bad_model(const std::string& name, const std::string& rule) {
+  std::ofstream(model_path(name + ".fake")) << "misbehave " << rule << "\n";
+}
+
+void TestBench::start() {
+  ledger::OpenOptions open;
+  open.directory = directory_ + "/ledger";
+  open.reserve_bytes = 0;
+  open.allow_unsafe_file_system = true;
+  auto opened = ledger::Ledger::open(disk_, clock_, random_, open);
+  ASSERT_TRUE(opened) << opened.error().message;
+  ledger_ = std::move(*opened);
+  auto created = Gateway::create(options, files_, clock_, random_, *ledger_, metrics_);
+  ASSERT_TRUE(created) << created.error().message;
+  gateway_ = std::move(*created);
+}
+
+GenerateCall TestBench::call(const std::string& model, const std::string& prompt) const {
+  GenerateCall call;
+  call.model = model;
+  call.endpoint = "/v1/chat/completions";
+  call.principal.source = "local";
+  call.request.prompt = std::vector<ipc::ChatMessage>{{"user", prompt, ""}};
+  call.request.sampling.temperature = 0;
+  return call;
+}
+
+std::shared_ptr<Stream> TestBench::submit(const std::string& model, const std::string& prompt) {
+  auto stream = gateway_->submit(call(model, prompt));
+  EXPECT_TRUE(stream) << (stream ? "" : stream.error().message);
+  return stream ? *stream : nullptr;
+}
+
+Answered TestBench::ask(const std::string& model, const std::string& prompt) {
+  const auto stream = submit(model, prompt);
+  return stream ? read_all(*stream) : Answered{};
+}
+
+bool TestBench::wait_for_state(const std::string& model, const std::string& state) {
+  for (int i = 0; i < 2000; ++i) {
+    for (const ModelEntry& entry : gateway_->models()) {
+      if (entry.name == model && entry.state == state) return true;
+    }
+    std::this_thread::sleep_for(kStep);
+  }
+  return false;
+}
+
+std::vector<int> TestBench::worker_pids() const {
+  std::vector<int> pids;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream children(task.path() / "children");
+    for (int pid = 0; children >> pid;) pids.push_back(pid);
+  }
+  return pids;
+}
+
+void TestBench::finish() {
+  gateway_->shut_down(milliseconds(0));
+  gateway_.reset();
+  (void)ledger_->close();
+  ledger_.reset();
+}
+
+ledger::VerifyReport TestBench::verify() {
+  return ledger::verify(files_, {directory_ + "/ledger", verifier_key_, nullptr});
+}
+
+std::vector<ledger::Record> TestBench::records() {
+  std::vector<ledger::Record> all;
+  const Status read = ledger::read_records(files_, directory_ + "/ledger", 0,
+                                           [&](const ledger::Record& record) {
+                                             all.push_back(record);
+                                             return true;
+                                           });
+  EXPECT_TRUE(read) << (read ? "" : read.error().message);
+  return all;
+}
+
+std::size_t TestBench::count(ledger::RecordType type) {
+  std::size_t count = 0;
+  for (const ledger::Record& record : records()) count += record.type == type ? 1 : 0;
+  return count;
+}
+
+}  // namespace aioss::runtime::testing

@@ -1,0 +1,79 @@
+// What most tests of the runtime need: a ledger and a models directory in a temporary folder, a
+// gateway over them with the test worker, and the whole answer of a stream as one value.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "crypto/random.h"
+#include "ledger/ledger.h"
+#include "ledger/verify.h"
+#include "os/clock.h"
+#include "runtime/gateway.h"
+#include "runtime/testing/held_file_system.h"
+
+namespace aioss::runtime::testing {
+
+struct Answered {
+  std::vector<StreamEvent> events;
+  std::vector<std::string> text;  // of each choice
+  std::optional<StreamStarted> started;
+  std::optional<StreamDone> done;
+  std::optional<StreamFailed> failed;
+  std::size_t choice_ends = 0;
+
+  bool ended() const { return done || failed; }
+  std::string code() const { return failed ? std::string(info(failed->error.code).name) : ""; }
+};
+
+// Reads until the end; gives up after `seconds` without one.
+Answered read_all(Stream& stream, int seconds = 20);
+// Reads until an event with text; false if none came.
+bool read_some_text(Stream& stream, Answered& into);
+
+class TestBench final {
+ public:
+  TestBench();
+  ~TestBench();
+
+  std::string model_path(const std::string& name) const;
+  void add_model(const std::string& name, const std::string& script);
+  void add_bad_model(const std::string& name, const std::string& rule);
+  // The options of the next start(): with the fake engine and the test worker.
+  GatewayOptions options;
+  void start();
+  Gateway& gateway() { return *gateway_; }
+  ledger::Ledger& ledger() { return *ledger_; }
+  MetricRegistry& metrics() { return metrics_; }
+  HeldFileSystem& disk() { return disk_; }  // the ledger's
+
+  GenerateCall call(const std::string& model, const std::string& prompt) const;
+  std::shared_ptr<Stream> submit(const std::string& model, const std::string& prompt);
+  Answered ask(const std::string& model, const std::string& prompt);
+  bool wait_for_state(const std::string& model, const std::string& state);
+  // The worker processes of this program.
+  std::vector<int> worker_pids() const;
+
+  // Ends the gateway and closes the ledger.
+  void finish();
+  ledger::VerifyReport verify();
+  std::vector<ledger::Record> records();
+  std::size_t count(ledger::RecordType type);
+  const std::string& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+  HeldFileSystem disk_;
+  os::RealFileSystem files_;
+  os::SystemClock clock_;
+  crypto::SystemRandom random_;
+  MetricRegistry metrics_;
+  std::string verifier_key_;
+  std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<Gateway> gateway_;
+};
+
+}  // namespace aioss::runtime::testing

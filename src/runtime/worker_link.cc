@@ -1,0 +1,351 @@
+#include "runtime/worker_link.h"
+
+#include <csignal>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "os/thread.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Beside requests and their cancels: configure, shutdown, probes, one ping at a time.
+constexpr std::size_t kOutboxSpare = 16;
+constexpr auto kOutboxWait = std::chrono::seconds(60);  // only to have a deadline; close() wakes it
+// A worker's reader thread answers pings between frames; half a minute of silence is a hang, and
+// not a machine under load. Counted in checks, not in time, so that a gateway that was itself
+// stopped for a while does not blame its workers.
+constexpr unsigned kSilentChecksMax = 30;
+// A cancel is honoured between two graphs; a minute covers a large prefill on a slow machine.
+constexpr unsigned kCancelChecksMax = 60;
+constexpr auto kExitGrace = std::chrono::milliseconds(2000);  // from closing the socket to its end
+constexpr auto kReapStep = std::chrono::milliseconds(20);
+constexpr int kSocketInChild = 3;
+
+std::vector<std::string> arguments(std::size_t model_count) {
+  std::string models;
+  for (std::size_t i = 0; i < model_count; ++i) {
+    models += (i > 0 ? "," : "") + std::to_string(kSocketInChild + 1 + static_cast<int>(i));
+  }
+  return {"aioss", "worker", "--socket", std::to_string(kSocketInChild), "--models", models};
+}
+
+os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
+  os::SpawnOptions spawn;
+  spawn.executable = options.executable;
+  spawn.arguments = arguments(options.model_fds.size());
+  spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
+  spawn.descriptors.emplace_back(kSocketInChild, socket);
+  int number = kSocketInChild;
+  for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
+  return spawn;
+}
+
+Error violation(std::string what) { return {Code::kCorrupt, std::move(what)}; }
+
+}  // namespace
+
+Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options,
+                                                      OnEvent on_event) {
+  AIOSS_TRY(auto sockets, os::socket_pair());
+  auto child = os::Child::spawn(spawn_options(options, sockets.second.get()));
+  if (!child) return std::move(child).error().with_context("cannot start a worker process");
+  sockets.second.reset();  // so that the worker's end closes when the worker does
+  std::unique_ptr<WorkerLink> link(new WorkerLink(options, std::move(*child),
+                                                  std::move(sockets.first), std::move(on_event)));
+  link->reader_ = std::thread([raw = link.get()] { raw->read_loop(); });
+  link->writer_ = std::thread([raw = link.get()] { raw->write_loop(); });
+  return link;
+}
+
+WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socket, OnEvent on_event)
+    : model_(options.model),
+      number_(options.number),
+      configure_(options.configure),
+      on_event_(std::move(on_event)),
+      pid_(child.pid()),
+      channel_(std::move(socket)),
+      outbox_(2 * options.streams_max + kOutboxSpare),
+      child_(std::move(child)) {}
+
+WorkerLink::~WorkerLink() {
+  kill({Code::kShuttingDown, "the gateway is stopping"});
+  reader_.join();
+  writer_.join();
+}
+
+// ---- runtime thread -----------------------------------------------------------------------------
+
+ipc::Stats WorkerLink::stats() const {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+std::size_t WorkerLink::outstanding() const {
+  std::lock_guard lock(mutex_);
+  return requests_.size();
+}
+
+bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  const ipc::RequestId id = stream->id();
+  requests_.emplace(id, Entry{std::move(stream), 0});
+  return true;
+}
+
+void WorkerLink::submit(const StreamState& stream) { send(stream.request()); }
+
+void WorkerLink::cancel(ipc::RequestId id) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = requests_.find(id);
+    if (found == requests_.end() || found->second.cancel_seconds > 0) return;
+    found->second.cancel_seconds = 1;
+  }
+  send(ipc::Cancel{id});
+}
+
+void WorkerLink::probe() {
+  {
+    std::lock_guard lock(mutex_);
+    ++probes_outstanding_;
+  }
+  send(ipc::Probe{});
+}
+
+void WorkerLink::stop(Error why) {
+  remember_reason(std::move(why));
+  send(ipc::Shutdown{});
+}
+
+void WorkerLink::terminate() { send_signal(SIGTERM); }
+
+void WorkerLink::kill(Error why) {
+  remember_reason(std::move(why));
+  send_signal(SIGKILL);
+  // Not left to the kernel: a process in uninterruptible sleep dies later, its streams must not
+  // wait.
+  channel_.shut_down();
+}
+
+std::optional<Error> WorkerLink::check_health() {
+  std::optional<std::uint64_t> nonce;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, entry] : requests_) {
+      if (entry.cancel_seconds > 0 && ++entry.cancel_seconds > kCancelChecksMax) {
+        return Error{Code::kWorkerDied, "the worker did not stop a cancelled request"};
+      }
+    }
+    if (ping_outstanding_) {
+      if (++silent_seconds_ <= kSilentChecksMax) return std::nullopt;
+      return Error{Code::kWorkerDied, "the worker has not answered for " +
+                                          std::to_string(kSilentChecksMax) + " s"};
+    }
+    silent_seconds_ = 0;
+    ping_outstanding_ = nonce = ++ping_nonce_;
+  }
+  send(ipc::Ping{*nonce});
+  return std::nullopt;
+}
+
+void WorkerLink::send(const ipc::ToWorker& message) {
+  // The outbox holds a request and a cancel of every stream there can be, so it is full only if the
+  // worker reads nothing; then it does not matter what is lost, for it is going to be killed.
+  if (outbox_.try_push(ipc::encode(message)) == BoundedQueue<Bytes>::Push::kFull) {
+    kill({Code::kWorkerDied, "the worker does not read its messages"});
+  }
+}
+
+void WorkerLink::send_signal(int signal) {
+  std::lock_guard lock(child_mutex_);
+  // It may have ended by itself in the meantime.
+  if (const Status sent = child_.send_signal(signal); !sent) {
+    log::debug("a signal did not reach a worker", {{"reason", sent.error().message}});
+  }
+}
+
+void WorkerLink::remember_reason(Error why) {
+  std::lock_guard lock(mutex_);
+  if (!reason_) reason_ = std::move(why);
+}
+
+// ---- writer's thread ----------------------------------------------------------------------------
+
+void WorkerLink::write_loop() {
+  os::set_thread_name("send-" + std::to_string(number_));
+  while (!outbox_.closed() || outbox_.size() > 0) {
+    const std::optional<Bytes> frame = outbox_.pop_for(kOutboxWait);
+    if (!frame) continue;
+    if (!channel_.send(*frame)) break;  // the reader sees the same end and knows why
+  }
+}
+
+// ---- reader's thread ----------------------------------------------------------------------------
+
+void WorkerLink::read_loop() {
+  os::set_thread_name("link-" + std::to_string(number_));
+  end(read_frames());
+}
+
+Error WorkerLink::read_frames() {
+  for (;;) {
+    Result<Bytes> frame = channel_.receive();
+    if (!frame) {
+      if (frame.error().code == Code::kWorkerDied) return std::move(frame).error();
+      return std::move(frame).error().with_context("the worker broke the protocol");
+    }
+    Result<ipc::FromWorker> message = ipc::decode_from_worker(*frame);
+    if (!message) return std::move(message).error().with_context("the worker broke the protocol");
+    if (Status handled = handle(std::move(*message)); !handled) {
+      if (handled.error().code != Code::kCorrupt) return std::move(handled).error();
+      return std::move(handled).error().with_context("the worker broke the protocol");
+    }
+  }
+}
+
+Status WorkerLink::handle(ipc::FromWorker message) {
+  const bool is_hello = std::holds_alternative<ipc::Hello>(message);
+  if (is_hello != (phase_ == Phase::kHello)) return violation("its greeting is not its first word");
+  const bool is_load = std::holds_alternative<ipc::LoadProgress>(message) ||
+                       std::holds_alternative<ipc::Ready>(message) ||
+                       std::holds_alternative<ipc::LoadFailed>(message);
+  if (!is_hello && is_load != (phase_ == Phase::kLoading)) {
+    return violation("a message came before or after its time");
+  }
+  return std::visit([this](auto& m) { return on(m); }, message);
+}
+
+Status WorkerLink::on(ipc::Hello& message) {
+  if (message.protocol_version != ipc::kProtocolVersion) {
+    return Error{Code::kUnsupported,
+                 "the worker speaks protocol " + std::to_string(message.protocol_version) +
+                     ", this gateway " + std::to_string(ipc::kProtocolVersion) +
+                     "; use one aioss for both"};
+  }
+  phase_ = Phase::kLoading;
+  on_event_(std::move(message));
+  send(configure_);
+  return ok();
+}
+
+Status WorkerLink::on(ipc::LoadProgress& message) {
+  load_fraction_.store(message.fraction, std::memory_order_relaxed);
+  return ok();
+}
+
+Status WorkerLink::on(ipc::Ready& message) {
+  if (message.profile != configure_.profile || message.engine.name != configure_.engine) {
+    return violation("it loaded with another profile or engine than was asked for");
+  }
+  phase_ = Phase::kServing;
+  load_fraction_.store(1, std::memory_order_relaxed);
+  on_event_(std::move(message));
+  return ok();
+}
+
+Status WorkerLink::on(ipc::LoadFailed& message) {
+  Error error = message.error;
+  on_event_(std::move(message));
+  return error.code == Code::kCorrupt ? Error{Code::kModelCorrupt, error.message} : error;
+}
+
+Result<std::shared_ptr<StreamState>> WorkerLink::stream_of(ipc::RequestId id) const {
+  std::lock_guard lock(mutex_);
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return violation("it speaks of a request that it does not have");
+  return found->second.stream;
+}
+
+void WorkerLink::forget(ipc::RequestId id) {
+  std::lock_guard lock(mutex_);
+  requests_.erase(id);
+}
+
+Status WorkerLink::on(ipc::Accepted& message) {
+  AIOSS_TRY(const auto stream, stream_of(message.id));
+  return stream->accepted(message);
+}
+
+Status WorkerLink::on(ipc::Rejected& message) {
+  const ipc::RequestId id = message.id;
+  AIOSS_TRY(const auto stream, stream_of(id));
+  AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  forget(id);
+  return ok();
+}
+
+Status WorkerLink::on(ipc::Delta& message) {
+  AIOSS_TRY(const auto stream, stream_of(message.id));
+  return stream->delta(std::move(message));
+}
+
+Status WorkerLink::on(ipc::Finished& message) {
+  const ipc::RequestId id = message.id;
+  AIOSS_TRY(const auto stream, stream_of(id));
+  AIOSS_TRY(const bool last, stream->finished(std::move(message)));
+  if (last) forget(id);
+  return ok();
+}
+
+Status WorkerLink::on(ipc::Stats& message) {
+  std::lock_guard lock(mutex_);
+  stats_ = message;
+  return ok();
+}
+
+Status WorkerLink::on(ipc::Pong& message) {
+  std::lock_guard lock(mutex_);
+  if (ping_outstanding_ != message.nonce) return violation("it answered a ping that was not sent");
+  ping_outstanding_.reset();
+  return ok();
+}
+
+Status WorkerLink::on(ipc::ProbeReport& message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (probes_outstanding_ == 0) return violation("it reported a probe that was not asked for");
+    --probes_outstanding_;
+  }
+  on_event_(std::move(message));
+  return ok();
+}
+
+// The socket is closed: a healthy worker ends by itself, whatever it does.
+os::ExitStatus WorkerLink::reap() {
+  for (auto waited = std::chrono::milliseconds(0);; waited += kReapStep) {
+    {
+      std::lock_guard lock(child_mutex_);
+      if (const auto status = child_.wait_for(kReapStep)) return *status;
+    }
+    if (waited >= kExitGrace) send_signal(SIGKILL);
+  }
+}
+
+void WorkerLink::end(Error why) {
+  const bool died = why.code == Code::kWorkerDied;
+  channel_.shut_down();
+  outbox_.close();
+  if (!died) send_signal(SIGKILL);
+  const std::string status = reap().describe();
+  std::vector<std::shared_ptr<StreamState>> streams;
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (reason_) {
+      why = *reason_;
+    } else if (died) {
+      why = {Code::kWorkerDied, "the worker of model '" + model_ + "' ended unexpectedly (" +
+                                    status + "); try again, a new one is started"};
+    }
+    for (auto& [id, entry] : requests_) streams.push_back(std::move(entry.stream));
+    requests_.clear();
+  }
+  const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
+  for (const auto& stream : streams) stream->abort(Error{code, why.message});
+  on_event_(LinkEnded{std::move(why), status});
+}
+
+}  // namespace aioss::runtime

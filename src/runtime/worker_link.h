@@ -1,0 +1,142 @@
+// One worker process and the conversation with it: start, handshake, load, requests, health, end.
+//
+// Threads: `link-N` reads frames and hands them to the streams; `send-N` writes what is queued, so
+// that a worker that does not read can never block anyone else. All other calls come from the
+// runtime thread. The worker is not trusted: every frame is checked against what it may say now,
+// and one that breaks the protocol gets the process killed. Its death, of whatever kind, closes the
+// socket, so the reader learns of it at once, ends the streams and reports it as the last event.
+//
+// The events are called on the reader's thread, without locks, and must not block.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/bounded_queue.h"
+#include "base/result.h"
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+#include "os/process.h"
+#include "runtime/stream_state.h"
+
+namespace aioss::runtime {
+
+struct LinkOptions {
+  std::string model;       // for messages
+  std::string executable;
+  std::uint64_t number = 0;  // of the worker, for thread names
+  std::vector<int> model_fds;  // borrowed until start() returns
+  ipc::Configure configure;
+  std::size_t streams_max = 0;  // that the gateway has at once
+};
+
+struct LinkEnded {
+  Error error;         // kWorkerDied, or why it was killed
+  std::string status;  // "exit code 3", "signal 9 (Killed)"
+};
+
+// In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()); LinkEnded is
+// last and may come at any point.
+using LinkEvent =
+    std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport, LinkEnded>;
+
+class WorkerLink final {
+ public:
+  using OnEvent = std::function<void(LinkEvent)>;
+  static Result<std::unique_ptr<WorkerLink>> start(const LinkOptions& options, OnEvent on_event);
+  // Kills the worker if it still runs.
+  ~WorkerLink();
+  WorkerLink(const WorkerLink&) = delete;
+  WorkerLink& operator=(const WorkerLink&) = delete;
+
+  int pid() const { return pid_; }
+  float load_fraction() const { return load_fraction_.load(std::memory_order_relaxed); }
+  ipc::Stats stats() const;
+  std::size_t outstanding() const;  // requests that the worker has
+
+  // Makes the worker's answers reach the stream from now on. False: the worker has ended.
+  bool admit(std::shared_ptr<StreamState> stream);
+  // Hands over a request that was admitted and begun.
+  void submit(const StreamState& stream);
+  void cancel(ipc::RequestId id);  // nothing if the worker does not have it
+  void probe();
+
+  // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and
+  // LinkEnded are told, if nothing was before.
+  void stop(Error why);
+  void terminate();
+  void kill(Error why);
+
+  // Every second while it serves: asks for a sign of life. The reason if it has been silent, or
+  // ignored a cancel, for too long; the caller kills it.
+  std::optional<Error> check_health();
+
+ private:
+  WorkerLink(const LinkOptions& options, os::Child child, os::Fd socket, OnEvent on_event);
+
+  enum class Phase { kHello, kLoading, kServing };
+  struct Entry {
+    std::shared_ptr<StreamState> stream;
+    unsigned cancel_seconds = 0;  // since Cancel was sent; 0: it was not
+  };
+
+  // Reader's thread.
+  void read_loop();
+  Error read_frames();
+  Status handle(ipc::FromWorker message);
+  Status on(ipc::Hello& message);
+  Status on(ipc::LoadProgress& message);
+  Status on(ipc::Ready& message);
+  Status on(ipc::LoadFailed& message);
+  Status on(ipc::Accepted& message);
+  Status on(ipc::Rejected& message);
+  Status on(ipc::Delta& message);
+  Status on(ipc::Finished& message);
+  Status on(ipc::Stats& message);
+  Status on(ipc::Pong& message);
+  Status on(ipc::ProbeReport& message);
+  Result<std::shared_ptr<StreamState>> stream_of(ipc::RequestId id) const;
+  void forget(ipc::RequestId id);
+  os::ExitStatus reap();
+  void end(Error why);
+
+  void write_loop();
+  void send(const ipc::ToWorker& message);
+  void send_signal(int signal);
+  void remember_reason(Error why);
+
+  const std::string model_;
+  const std::uint64_t number_;
+  const ipc::Configure configure_;
+  const OnEvent on_event_;
+  const int pid_;
+  ipc::Channel channel_;
+  BoundedQueue<Bytes> outbox_;
+  std::atomic<float> load_fraction_{0};
+  Phase phase_ = Phase::kHello;  // reader's thread only
+
+  std::mutex child_mutex_;
+  os::Child child_;  // guarded by child_mutex_
+
+  mutable std::mutex mutex_;  // guards all that follows
+  std::unordered_map<ipc::RequestId, Entry> requests_;
+  bool ended_ = false;
+  std::optional<Error> reason_;
+  ipc::Stats stats_;
+  std::uint64_t ping_nonce_ = 0;
+  std::optional<std::uint64_t> ping_outstanding_;
+  unsigned silent_seconds_ = 0;
+  unsigned probes_outstanding_ = 0;
+
+  std::thread reader_, writer_;
+};
+
+}  // namespace aioss::runtime

@@ -1,0 +1,205 @@
+#include "server/api_core.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "api/openai/response.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "base/suggest.h"
+#include "server/replies.h"
+
+namespace aioss::server {
+namespace {
+
+using api::openai::Endpoint;
+using http::net::awaitable;
+using runtime::Role;
+
+// A directory on a slow disk; nobody waits longer for a list.
+constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
+
+DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
+  DoorOptions door;
+  door.keys = keys;
+  door.operator_uids = options.operator_uids;
+  return door;
+}
+
+// The beginning of something from a request, fit for a message.
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t kShownMax = 80;
+  std::string shown = one_line(text.substr(0, kShownMax));
+  return text.size() > kShownMax ? shown + "..." : shown;
+}
+
+Error unknown_route(const std::string& path) {
+  std::vector<std::string> known;
+  for (const Route& route : routes()) {
+    if (!route.path.ends_with('/')) known.emplace_back(route.path);
+  }
+  std::string hint = did_you_mean(path, known);
+  if (hint.empty()) {
+    hint = "; there are";
+    for (const std::string& route : known) hint += " " + route;
+  }
+  return {Code::kNotFound, "there is no route '" + excerpt(path) + "'" + hint};
+}
+
+Status check_role(const runtime::Principal& principal, Action action) {
+  switch (action) {
+    case Action::kChat:
+    case Action::kCompletion: return require_role(principal, {Role::kUser, Role::kOperator});
+    case Action::kMetrics: return require_role(principal, {Role::kOperator, Role::kAuditor});
+    case Action::kRescan: return require_role(principal, {Role::kOperator});
+    case Action::kModels:
+    case Action::kModel:
+    case Action::kHealth: return ok();
+  }
+  return Error{Code::kInternal, "a route without a rule"};
+}
+
+awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
+  const int status = response.status;
+  const Status sent = co_await writer.send(std::move(response));
+  co_return sent.has_value() ? status : info(Code::kCancelled).http_status;
+}
+
+void log_request(const http::Request& request, std::string_view label, int status) {
+  const auto level = status >= 500 ? log::Level::kWarn : log::Level::kDebug;
+  log::write(level, "request",
+             {{"method", excerpt(request.method)}, {"route", label}, {"status", status},
+              {"peer", request.peer.address}});
+}
+
+}  // namespace
+
+ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOptions& options)
+    : parts_(parts),
+      keys_(std::move(keys)),
+      door_(door_options(keys_.get(), options)),
+      metrics_(parts.registry),
+      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval} {
+  SideThread::Job every_second;
+  if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
+  side_ = std::make_unique<SideThread>(std::move(every_second));
+}
+
+awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
+  const RouteMatch match = match_route(request.method, request.path);
+  const std::string_view label = match.route == nullptr ? kUnknownRoute : match.route->label;
+  http::Request outline;  // what the log needs, after the request has been moved away
+  outline.method = request.method;
+  outline.peer = request.peer;
+  const int status = co_await answer(match, std::move(request), writer);
+  metrics_.request_answered(label, status);
+  log_request(outline, label, status);
+}
+
+Result<runtime::Principal> ApiCore::admit(const http::Request& request,
+                                          const RouteMatch& match) const {
+  AIOSS_CHECK(check_origin(request, keys_ == nullptr));
+  AIOSS_TRY(runtime::Principal principal, identify(request, door_));
+  if (match.kind == RouteMatch::Kind::kUnknownPath) return unknown_route(request.path);
+  if (match.kind == RouteMatch::Kind::kWrongMethod)
+    return Error{Code::kMethodNotAllowed,
+                 std::string(match.route->label) + " takes " + allowed_methods(*match.route) +
+                     ", not " + excerpt(request.method)};
+  AIOSS_CHECK(check_role(principal, match.route->action));
+  return principal;
+}
+
+awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
+                               http::ResponseWriter& writer) {
+  const bool health = match.kind == RouteMatch::Kind::kFound && match.route->action == Action::kHealth;
+  if (health && check_origin(request, keys_ == nullptr).has_value()) {
+    http::Response response = health_page(request);
+    co_return co_await reply(writer, std::move(response));
+  }
+  auto principal = admit(request, match);
+  if (!principal.has_value()) {
+    http::Response response = error_response(principal.error());
+    if (principal.error().code == Code::kMethodNotAllowed)
+      response.headers.emplace_back("Allow", allowed_methods(*match.route));
+    co_return co_await reply(writer, std::move(response));
+  }
+  const Action action = match.route->action;
+  if (action == Action::kChat || action == Action::kCompletion) {
+    runtime::Principal caller = std::move(*principal);
+    co_return co_await generate(action, std::move(request), std::move(caller), writer);
+  }
+  if (action == Action::kRescan) co_return co_await rescan(writer);
+  http::Response response = page(match, request);
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::Principal principal,
+                                 http::ResponseWriter& writer) {
+  const Endpoint endpoint = action == Action::kChat ? Endpoint::kChat : Endpoint::kCompletion;
+  Generation generation(generation_, writer, endpoint, std::move(principal));
+  co_return co_await generation.run(std::move(request.body));
+}
+
+awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Status>>();  // set before the event
+  const bool accepted = side_ != nullptr && side_->run([&gateway = parts_.gateway, event, result] {
+    *result = gateway.rescan();
+    event->notify();
+  });
+  if (!accepted) {
+    http::Response response =
+        error_response(Error(Code::kBusy, "too many rescans are waiting; try again later"));
+    co_return co_await reply(writer, std::move(response));
+  }
+  const bool finished = co_await event->wait(kRescanTimeout);
+  http::Response response;
+  if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the models directory took too long to read"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+http::Response ApiCore::page(const RouteMatch& match, const http::Request& request) {
+  switch (match.route->action) {
+    case Action::kModels:
+      return json_response(200, api::openai::model_list(parts_.gateway.models()));
+    case Action::kModel: return model_page(match.parameter);
+    case Action::kMetrics: return metrics_page();
+    default: return health_page(request);
+  }
+}
+
+http::Response ApiCore::health_page(const http::Request& request) {
+  const bool known = identify(request, door_).has_value();
+  const std::string problem = keys_ == nullptr ? "" : keys_->problem();
+  return health_response(parts_.gateway.health(), problem, known);
+}
+
+http::Response ApiCore::metrics_page() {
+  metrics_.sample(parts_.gateway.health(),
+                  server_ == nullptr ? http::Counters() : server_->counters());
+  http::Response response(200, "text/plain; version=0.0.4; charset=utf-8", parts_.registry.render());
+  response.headers.emplace_back("Cache-Control", "no-store");
+  return response;
+}
+
+http::Response ApiCore::model_page(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const runtime::ModelEntry& entry : parts_.gateway.models()) {
+    if (entry.name == name) return json_response(200, api::openai::model_object(entry));
+    names.push_back(entry.name);
+  }
+  return error_response(Error(
+      Code::kNotFound,
+      "there is no model '" + excerpt(name) + "'" + did_you_mean(name, names) + "; see /v1/models",
+      "model"));
+}
+
+}  // namespace aioss::server

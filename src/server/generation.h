@@ -1,0 +1,75 @@
+// One generation request from its body to the last byte of its answer: parse, submit, and either stream
+// the chunks as they become visible or collect them. Lives in the frame of the coroutine that answers
+// the request; io thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/openai/request.h"
+#include "api/openai/response.h"
+#include "base/clock.h"
+#include "http/server.h"
+#include "runtime/gateway.h"
+#include "server/http_metrics.h"
+
+namespace aioss::server {
+
+// What every request needs; all of it outlives every request.
+struct GenerationContext {
+  http::net::io_context& io;
+  runtime::Gateway& gateway;
+  HttpMetrics& metrics;
+  const Clock& clock;
+  std::chrono::milliseconds ping_interval;
+};
+
+class Generation final {
+ public:
+  Generation(const GenerationContext& context, http::ResponseWriter& writer,
+             api::openai::Endpoint endpoint, runtime::Principal principal);
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Answers the request. The status that was sent, or that of kCancelled if the client left.
+  http::net::awaitable<int> run(std::string body);
+
+ private:
+  using Event = runtime::StreamEvent;
+
+  Result<std::shared_ptr<runtime::Stream>> submit(const std::string& body);
+  void attach(std::shared_ptr<runtime::Stream> stream);
+  http::net::awaitable<std::optional<Event>> next_event();
+  http::net::awaitable<int> answer_error(Error error);
+  http::net::awaitable<int> stream_answer();
+  http::net::awaitable<int> whole_answer();
+  int client_left();
+
+  // Appends what is visible now to `out`. True once the stream has ended.
+  bool drain(api::openai::ChunkWriter& chunks, std::string& out);
+  std::optional<Error> check_choice(const Event& event) const;
+  void observe(const Event& event);
+  void observe_delta(const runtime::StreamDelta& delta);
+  api::openai::AnswerFacts facts() const;
+  http::Headers headers() const;
+
+  const GenerationContext& context_;
+  http::ResponseWriter& writer_;
+  const runtime::Principal principal_;
+  const std::int64_t arrived_ns_;
+  api::openai::ParsedRequest request_;  // its prompt has gone to the gateway
+  std::shared_ptr<runtime::Stream> stream_;
+  std::shared_ptr<http::AsyncEvent> event_;
+  runtime::StreamStarted started_;
+  std::optional<std::uint64_t> abort_record_;
+  std::vector<std::int64_t> last_token_ns_;  // by choice; 0 before its first token
+  bool first_token_seen_ = false;
+  std::uint64_t completion_tokens_ = 0;
+  std::string outcome_;  // for the metrics
+};
+
+}  // namespace aioss::server

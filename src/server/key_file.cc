@@ -1,0 +1,214 @@
+#include "server/key_file.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "codec/hex.h"
+#include "crypto/hash.h"
+
+namespace aioss::server {
+namespace {
+
+constexpr std::string_view kKeyPrefix = "aioss_";
+constexpr std::size_t kSecretBytes = 24;  // 192 bits: out of reach of any search
+constexpr std::size_t kSaltBytes = 16;
+constexpr std::size_t kFields = 6;
+
+struct RoleName {
+  runtime::Role role;
+  std::string_view name;
+};
+constexpr std::array kRoles{RoleName{runtime::Role::kUser, "user"},
+                            RoleName{runtime::Role::kOperator, "operator"},
+                            RoleName{runtime::Role::kAuditor, "auditor"}};
+
+Digest digest_of(ByteView salt, std::string_view key) {
+  return crypto::sha3_256({salt, as_bytes(key)});
+}
+
+bool is_name(std::string_view text) {
+  if (text.empty() || text.size() > kKeyNameBytesMax) return false;
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '@' || c == '=';
+  });
+}
+
+Status check_name(std::string_view what, std::string_view text) {
+  if (is_name(text)) return ok();
+  return Error{Code::kInvalidArgument, "the " + std::string(what) + " must be 1 to " +
+                                           std::to_string(kKeyNameBytesMax) +
+                                           " letters, digits or . _ - @ =",
+               std::string(what)};
+}
+
+std::vector<std::string_view> words(std::string_view line) {
+  std::vector<std::string_view> out;
+  std::size_t at = 0;
+  while ((at = line.find_first_not_of(" \t\r", at)) != std::string_view::npos) {
+    const std::size_t end = std::min(line.find_first_of(" \t\r", at), line.size());
+    out.push_back(line.substr(at, end - at));
+    at = end;
+  }
+  return out;
+}
+
+Result<Key> parse_line(std::string_view line) {
+  const auto fields = words(line);
+  if (fields.size() != kFields)
+    return Error{Code::kUsage, "needs 6 words, id tenant user role salt hash, and has " +
+                                   std::to_string(fields.size())};
+  AIOSS_CHECK(check_name("id", fields[0]));
+  AIOSS_CHECK(check_name("tenant", fields[1]));
+  AIOSS_CHECK(check_name("user", fields[2]));
+  const auto role = role_from_name(fields[3]);
+  if (!role.has_value())
+    return Error{Code::kUsage, "the role must be user, operator or auditor"};
+  auto salt = codec::from_hex(fields[4]);
+  auto digest = codec::from_hex(fields[5]);
+  if (!salt.has_value() || salt->size() < kSaltBytes || salt->size() > sizeof(Digest))
+    return Error{Code::kUsage, "the salt must be 32 to 64 hexadecimal digits"};
+  if (!digest.has_value() || digest->size() != sizeof(Digest))
+    return Error{Code::kUsage, "the hash must be 64 hexadecimal digits"};
+  Key key{std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), *role,
+          std::move(*salt), Digest{}};
+  std::copy(digest->begin(), digest->end(), key.digest.begin());
+  return key;
+}
+
+}  // namespace
+
+std::string_view name(runtime::Role role) {
+  for (const RoleName& entry : kRoles) {
+    if (entry.role == role) return entry.name;
+  }
+  return "user";
+}
+
+std::optional<runtime::Role> role_from_name(std::string_view name) {
+  for (const RoleName& entry : kRoles) {
+    if (entry.name == name) return entry.role;
+  }
+  return std::nullopt;
+}
+
+ParsedKeys parse_keys(std::string_view text) {
+  ParsedKeys out;
+  std::size_t number = 0;
+  for (const std::string_view raw : split(text, '\n')) {
+    ++number;
+    const std::string_view line = trim(raw);
+    if (line.empty() || line.front() == '#') continue;
+    const auto problem = [&](std::string_view what) {
+      out.problems.push_back("line " + std::to_string(number) + ": " + std::string(what));
+    };
+    auto key = parse_line(line);
+    if (!key.has_value()) {
+      problem(key.error().message);
+    } else if (out.keys.size() == kKeysMax) {
+      problem("there may be at most " + std::to_string(kKeysMax) + " keys");
+      break;
+    } else if (std::any_of(out.keys.begin(), out.keys.end(),
+                           [&](const Key& other) { return other.id == key->id; })) {
+      problem("the id is used twice");
+    } else {
+      out.keys.push_back(std::move(*key));
+    }
+  }
+  return out;
+}
+
+Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string_view tenant,
+                        std::string_view user, runtime::Role role) {
+  AIOSS_CHECK(check_name("id", id));
+  AIOSS_CHECK(check_name("tenant", tenant));
+  AIOSS_CHECK(check_name("user", user));
+  std::array<std::uint8_t, kSecretBytes> secret{};
+  std::array<std::uint8_t, kSaltBytes> salt{};
+  random.fill(secret);
+  random.fill(salt);
+  NewKey made;
+  made.key = std::string(kKeyPrefix) + codec::to_hex(secret);
+  for (const std::string_view word : {id, tenant, user, name(role)}) {
+    made.line += word;
+    made.line += ' ';
+  }
+  made.line += codec::to_hex(salt) + ' ' + codec::to_hex(digest_of(salt, made.key));
+  return made;
+}
+
+Result<std::unique_ptr<KeyRing>> KeyRing::create(os::FileSystem& fs, std::string path) {
+  std::unique_ptr<KeyRing> ring(new KeyRing(fs, std::move(path)));
+  AIOSS_TRY(ParsedKeys parsed, ring->read());
+  if (!parsed.problems.empty())
+    return Error{Code::kUsage, "key file " + ring->path_ + ", " + parsed.problems.front()};
+  ring->adopt(std::move(parsed));
+  return ring;
+}
+
+Result<ParsedKeys> KeyRing::read() {
+  seen_.reset();
+  AIOSS_TRY(const os::FileInfo info, fs_.info(path_));
+  AIOSS_TRY(const Bytes bytes, os::read_file(fs_, path_, kKeyFileBytesMax));
+  seen_ = info;  // of before the read: a change during it is seen next time
+  return parse_keys(as_text(bytes));
+}
+
+void KeyRing::adopt(ParsedKeys parsed) {
+  auto keys = std::make_shared<const std::vector<Key>>(std::move(parsed.keys));
+  std::string problem = parsed.problems.empty() ? "" : "key file, " + parsed.problems.front();
+  if (!problem.empty()) log::warn("a line of the key file is not used", {{"problem", problem}});
+  std::lock_guard lock(mutex_);
+  keys_ = std::move(keys);
+  problem_ = std::move(problem);
+}
+
+void KeyRing::refresh() {
+  const auto info = fs_.info(path_);
+  if (info.has_value() && seen_.has_value() && info->modified_ns == seen_->modified_ns &&
+      info->size == seen_->size && info->inode == seen_->inode)
+    return;
+  const bool was_readable = seen_.has_value();
+  auto parsed = read();
+  if (parsed.has_value()) return adopt(std::move(*parsed));
+  if (was_readable) log::error("the key file cannot be read: every key is refused");
+  std::lock_guard lock(mutex_);
+  keys_ = std::make_shared<const std::vector<Key>>();
+  problem_ = "the key file cannot be read: every key is refused";
+}
+
+std::optional<runtime::Principal> KeyRing::find(std::string_view key) const {
+  std::shared_ptr<const std::vector<Key>> keys;
+  {
+    std::lock_guard lock(mutex_);
+    keys = keys_;
+  }
+  if (key.size() > kKeyBytesMax) return std::nullopt;
+  const Key* found = nullptr;
+  for (const Key& candidate : *keys) {  // all of them, always
+    const Digest digest = digest_of(candidate.salt, key);
+    if (crypto::equal_constant_time(digest, candidate.digest)) found = &candidate;
+  }
+  if (found == nullptr) return std::nullopt;
+  runtime::Principal principal;
+  principal.tenant = found->tenant;
+  principal.user = found->user;
+  principal.role = found->role;
+  principal.source = "key:" + found->id;
+  return principal;
+}
+
+std::string KeyRing::problem() const {
+  std::lock_guard lock(mutex_);
+  return problem_;
+}
+
+std::size_t KeyRing::size() const {
+  std::lock_guard lock(mutex_);
+  return keys_->size();
+}
+
+}  // namespace aioss::server

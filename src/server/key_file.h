@@ -1,0 +1,84 @@
+// Who may come in by key. One key a line: `id tenant user role salt_hex sha3_hex`, '#' begins a comment.
+// The file holds no key, only SHA3-256(salt ‖ key); the key itself is shown once, when it is made.
+//
+// A broken line grants nothing: at start it stops the server, in a running one it is reported and the
+// other lines hold. A file that cannot be read any more admits nobody.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/random.h"
+#include "os/file.h"
+#include "runtime/principal.h"
+
+namespace aioss::server {
+
+// Every key is tried for every request, so that time tells nothing: 1,024 hashes are about 1 ms.
+inline constexpr std::size_t kKeysMax = 1024;
+// A key of ours has 54 bytes. Longer ones are refused unhashed.
+inline constexpr std::size_t kKeyBytesMax = 256;
+inline constexpr std::size_t kKeyNameBytesMax = 64;  // of an id, a tenant, a user
+// kKeysMax of the longest lines, and as much again in comments.
+inline constexpr std::uint64_t kKeyFileBytesMax = 1U << 20;
+
+struct Key {
+  std::string id;
+  std::string tenant;
+  std::string user;
+  runtime::Role role = runtime::Role::kUser;
+  Bytes salt;
+  Digest digest{};
+};
+
+std::string_view name(runtime::Role role);  // "user", "operator", "auditor"
+std::optional<runtime::Role> role_from_name(std::string_view name);
+
+struct ParsedKeys {
+  std::vector<Key> keys;
+  std::vector<std::string> problems;  // "line 3: …"; their lines are not in `keys`
+};
+ParsedKeys parse_keys(std::string_view text);
+
+struct NewKey {
+  std::string key;   // to be shown once and kept by its user
+  std::string line;  // for the key file, without a line break
+};
+// kInvalidArgument for a name that a key file cannot hold.
+Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string_view tenant,
+                        std::string_view user, runtime::Role role);
+
+// The keys of one file. find() and problem() from any thread; refresh() from one thread at a time.
+class KeyRing final {
+ public:
+  // kUsage with the line, if any line is broken. `fs` outlives the ring.
+  static Result<std::unique_ptr<KeyRing>> create(os::FileSystem& fs, std::string path);
+
+  // Reads the file again if it has changed. Blocks on the disk.
+  void refresh();
+  // Takes the same time whichever key matches, if any.
+  std::optional<runtime::Principal> find(std::string_view key) const;
+  std::string problem() const;  // why some or all keys are not accepted; "" if all is well
+  std::size_t size() const;
+
+ private:
+  KeyRing(os::FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
+  Result<ParsedKeys> read();
+  void adopt(ParsedKeys parsed);
+
+  os::FileSystem& fs_;
+  const std::string path_;
+  std::optional<os::FileInfo> seen_;  // of what was read last; refresh()'s thread only
+  mutable std::mutex mutex_;
+  std::shared_ptr<const std::vector<Key>> keys_;  // guarded by mutex_; shared with a find() under way
+  std::string problem_;                           // guarded by mutex_
+};
+
+}  // namespace aioss::server

@@ -1,0 +1,176 @@
+#include "server/key_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include "codec/hex.h"
+#include "crypto/hash.h"
+
+namespace aioss::server {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class CountingRandom final : public crypto::Random {
+ public:
+  void fill(std::span<std::uint8_t> out) override {
+    for (std::uint8_t& byte : out) byte = next_++;
+  }
+
+ private:
+  std::uint8_t next_ = 0;
+};
+
+NewKey make(crypto::Random& random, const std::string& id,
+            runtime::Role role = runtime::Role::kUser) {
+  auto made = make_key(random, id, "ward-3", "ada", role);
+  EXPECT_TRUE(made.has_value());
+  return *made;
+}
+
+const std::string kSalt(32, 'a');
+const std::string kHash(64, 'b');
+
+TEST(MakeKey, HoldsOnlyASaltedHash) {
+  CountingRandom random;
+  const NewKey made = make(random, "k1", runtime::Role::kAuditor);
+  EXPECT_EQ(made.key, "aioss_000102030405060708090a0b0c0d0e0f1011121314151617");
+  const std::string salt = "18191a1b1c1d1e1f2021222324252627";
+  const auto salt_bytes = codec::from_hex(salt);
+  const Digest digest = crypto::sha3_256({*salt_bytes, as_bytes(made.key)});
+  EXPECT_EQ(made.line, "k1 ward-3 ada auditor " + salt + " " + codec::to_hex(digest));
+  EXPECT_EQ(made.line.find(made.key.substr(6)), std::string::npos);
+}
+
+TEST(MakeKey, RefusesNamesThatAFileCannotHold) {
+  CountingRandom random;
+  for (const std::string name : {"", "a b", "a\nb", "#", "\xC3\xA9"}) {
+    EXPECT_FALSE(make_key(random, name, "t", "u", runtime::Role::kUser).has_value()) << name;
+    EXPECT_FALSE(make_key(random, "i", name, "u", runtime::Role::kUser).has_value()) << name;
+    EXPECT_FALSE(make_key(random, "i", "t", name, runtime::Role::kUser).has_value()) << name;
+  }
+  EXPECT_FALSE(make_key(random, std::string(65, 'a'), "t", "u", runtime::Role::kUser).has_value());
+}
+
+TEST(ParseKeys, ReadsLinesAndComments) {
+  const ParsedKeys parsed = parse_keys("# keys\n\n  k1 t1 u1 operator " + kSalt + " " + kHash +
+                                       "\r\nk2\tt2 u2  user " + kSalt + " " + kHash);
+  EXPECT_THAT(parsed.problems, IsEmpty());
+  ASSERT_EQ(parsed.keys.size(), 2U);
+  EXPECT_EQ(parsed.keys[0].id, "k1");
+  EXPECT_EQ(parsed.keys[0].tenant, "t1");
+  EXPECT_EQ(parsed.keys[0].user, "u1");
+  EXPECT_EQ(parsed.keys[0].role, runtime::Role::kOperator);
+  EXPECT_EQ(parsed.keys[0].salt, Bytes(16, 0xAA));
+  EXPECT_EQ(parsed.keys[1].digest[31], 0xBB);
+}
+
+TEST(ParseKeys, ABrokenLineIsReportedAndGrantsNothing) {
+  const auto problem = [](const std::string& line) {
+    const ParsedKeys parsed = parse_keys("# one\n" + line);
+    EXPECT_THAT(parsed.keys, IsEmpty()) << line;
+    return parsed.problems.empty() ? "" : parsed.problems.front();
+  };
+  EXPECT_THAT(problem("k t u user " + kSalt), HasSubstr("line 2: needs 6 words"));
+  EXPECT_THAT(problem("k t u user " + kSalt + " " + kHash + " x"), HasSubstr("has 7"));
+  EXPECT_THAT(problem("k t u king " + kSalt + " " + kHash), HasSubstr("role"));
+  EXPECT_THAT(problem("k t u user aa " + kHash), HasSubstr("salt"));
+  EXPECT_THAT(problem("k t u user " + kSalt + " " + kHash + "aa"), HasSubstr("hash"));
+  EXPECT_THAT(problem("k! t u user " + kSalt + " " + kHash), HasSubstr("id"));
+  const std::string good = "k t u user " + kSalt + " " + kHash;
+  const ParsedKeys twice = parse_keys(good + "\n" + good);
+  EXPECT_EQ(twice.keys.size(), 1U);
+  EXPECT_THAT(twice.problems, ElementsAre("line 2: the id is used twice"));
+}
+
+TEST(ParseKeys, HasABound) {
+  std::string text;
+  for (std::size_t i = 0; i <= kKeysMax; ++i)
+    text += "k" + std::to_string(i) + " t u user " + kSalt + " " + kHash + "\n";
+  const ParsedKeys parsed = parse_keys(text);
+  EXPECT_EQ(parsed.keys.size(), kKeysMax);
+  EXPECT_EQ(parsed.problems.size(), 1U);
+}
+
+class KeyRingTest : public testing::Test {
+ protected:
+  KeyRingTest() {
+    path_ = testing::TempDir() + "keys-" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove(path_);
+  }
+  ~KeyRingTest() override { std::filesystem::remove(path_); }
+
+  void write(const std::string& text) {
+    ASSERT_TRUE(os::replace_file(fs_, path_, as_bytes(text)).has_value());
+  }
+
+  os::RealFileSystem fs_;
+  CountingRandom random_;
+  std::string path_;
+};
+
+TEST_F(KeyRingTest, FindsEachKeyAndNoOther) {
+  const NewKey one = make(random_, "k1");
+  const NewKey two = make(random_, "k2", runtime::Role::kOperator);
+  write(one.line + "\n" + two.line + "\n");
+  const auto ring = KeyRing::create(fs_, path_);
+  ASSERT_TRUE(ring.has_value());
+  const auto found = (*ring)->find(two.key);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->source, "key:k2");
+  EXPECT_EQ(found->tenant, "ward-3");
+  EXPECT_EQ(found->user, "ada");
+  EXPECT_EQ(found->role, runtime::Role::kOperator);
+  EXPECT_EQ((*ring)->find(one.key)->source, "key:k1");
+  EXPECT_FALSE((*ring)->find("").has_value());
+  EXPECT_FALSE((*ring)->find(one.key + "0").has_value());
+  EXPECT_FALSE((*ring)->find(one.key.substr(0, one.key.size() - 1)).has_value());
+  EXPECT_FALSE((*ring)->find(std::string(100'000, 'x')).has_value());
+}
+
+TEST_F(KeyRingTest, ABrokenOrAbsentFileStopsTheStart) {
+  EXPECT_FALSE(KeyRing::create(fs_, path_).has_value());
+  write("# fine\nnonsense\n");
+  const auto ring = KeyRing::create(fs_, path_);
+  ASSERT_FALSE(ring.has_value());
+  EXPECT_EQ(ring.error().code, Code::kUsage);
+  EXPECT_THAT(ring.error().message, HasSubstr("line 2"));
+}
+
+TEST_F(KeyRingTest, FollowsTheFile) {
+  const NewKey one = make(random_, "k1");
+  const NewKey two = make(random_, "k2");
+  write(one.line + "\n");
+  const auto ring = KeyRing::create(fs_, path_);
+  ASSERT_TRUE(ring.has_value());
+
+  write(two.line + "\n");
+  (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  EXPECT_TRUE((*ring)->find(two.key).has_value());
+
+  write(two.line + "\nnonsense\n");
+  (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(two.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("line 2"));
+
+  ASSERT_TRUE(fs_.remove(path_).has_value());
+  (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(two.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("cannot be read"));
+
+  write(one.line + "\n");
+  (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+  EXPECT_EQ((*ring)->problem(), "");
+}
+
+}  // namespace
+}  // namespace aioss::server

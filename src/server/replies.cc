@@ -1,0 +1,55 @@
+#include "server/replies.h"
+
+#include <utility>
+
+#include "api/openai/response.h"
+#include "codec/json.h"
+
+namespace aioss::server {
+namespace {
+
+// Trying again at once cannot help: OpenAI's clients read this before they do.
+bool is_lasting(Code code) {
+  return code == Code::kModelCorrupt || code == Code::kNoMemory || code == Code::kCorrupt ||
+         code == Code::kLedgerUnavailable || code == Code::kConflict;
+}
+
+}  // namespace
+
+http::Response json_response(int status, std::string body) {
+  http::Response response(status, "application/json", std::move(body));
+  response.headers.emplace_back("Cache-Control", "no-store");
+  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+http::Response error_response(const Error& error) {
+  http::Response response =
+      json_response(info(error.code).http_status, api::openai::error_body(error));
+  if (error.code == Code::kBusy) response.headers.emplace_back("Retry-After", "1");
+  if (error.code == Code::kShuttingDown) response.headers.emplace_back("Retry-After", "5");
+  if (error.code == Code::kUnauthenticated)
+    response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"aioss\"");
+  if (is_lasting(error.code)) response.headers.emplace_back("X-Should-Retry", "false");
+  return response;
+}
+
+http::Response health_response(const runtime::GatewayHealth& health, const std::string& key_problem,
+                               bool detailed) {
+  const bool ok = health.ok && health.ledger.writable;
+  codec::OrderedJson body;
+  body["status"] = ok ? "ok" : "unavailable";
+  if (detailed) {
+    body["reason"] = !health.ledger.writable ? health.ledger.reason : health.reason;
+    body["version"] = AIOSS_VERSION;
+    body["ledger"] = {{"writable", health.ledger.writable}, {"records", health.ledger.size}};
+    body["workers"] = health.workers;
+    body["running"] = health.running;
+    body["queued"] = health.queued;
+    body["confinement"] = health.confinement;
+    if (!key_problem.empty()) body["keys"] = key_problem;
+  }
+  return json_response(ok ? 200 : 503, codec::dump_json(body));
+}
+
+}  // namespace aioss::server

@@ -1,0 +1,45 @@
+#include "server/routes.h"
+
+#include <array>
+
+namespace aioss::server {
+namespace {
+
+constexpr std::array kRoutes{
+    Route{"/v1/chat/completions", "/v1/chat/completions", "POST", Action::kChat},
+    Route{"/v1/completions", "/v1/completions", "POST", Action::kCompletion},
+    Route{"/v1/models", "/v1/models", "GET", Action::kModels},
+    Route{"/v1/models/", "/v1/models/{id}", "GET", Action::kModel},
+    Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
+    Route{"/health", "/health", "GET", Action::kHealth},
+    Route{"/metrics", "/metrics", "GET", Action::kMetrics},
+};
+
+bool matches(const Route& route, std::string_view path) {
+  if (!route.path.ends_with('/')) return path == route.path;
+  return path.starts_with(route.path) && path.size() > route.path.size();
+}
+
+}  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
+
+RouteMatch match_route(std::string_view method, std::string_view path) {
+  RouteMatch match;
+  for (const Route& route : kRoutes) {
+    if (!matches(route, path)) continue;
+    match.route = &route;
+    if (route.path.ends_with('/')) match.parameter = path.substr(route.path.size());
+    const bool head = method == "HEAD" && route.method == "GET";
+    const bool found = head || method == route.method;
+    match.kind = found ? RouteMatch::Kind::kFound : RouteMatch::Kind::kWrongMethod;
+    return match;
+  }
+  return match;
+}
+
+std::string allowed_methods(const Route& route) {
+  return route.method == "GET" ? "GET, HEAD" : std::string(route.method);
+}
+
+}  // namespace aioss::server

@@ -1,0 +1,39 @@
+// The table of routes: which paths exist, which methods they take, what they are called in metrics. Pure.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace aioss::server {
+
+enum class Action {
+  kChat,
+  kCompletion,
+  kModels,
+  kModel,
+  kRescan,
+  kHealth,
+  kMetrics,
+};
+
+struct Route {
+  std::string_view path;  // ends with '/' if what follows is a parameter
+  std::string_view label;
+  std::string_view method;
+  Action action;
+};
+std::span<const Route> routes();
+
+struct RouteMatch {
+  enum class Kind { kFound, kUnknownPath, kWrongMethod };
+  Kind kind = Kind::kUnknownPath;
+  const Route* route = nullptr;  // unless kUnknownPath
+  std::string parameter;
+};
+// HEAD is taken where GET is.
+RouteMatch match_route(std::string_view method, std::string_view path);
+// For the Allow header: "GET, HEAD".
+std::string allowed_methods(const Route& route);
+
+}  // namespace aioss::server

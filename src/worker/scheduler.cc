@@ -1,0 +1,298 @@
+#include "worker/scheduler.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace aioss::worker {
+namespace {
+
+// Of every four prefill calls one goes to whoever waits longest, so that short prompts, which go first
+// because that keeps the typical wait short, cannot starve a long one.
+constexpr std::uint32_t kTurnOfTheOldest = 4;
+// Positions in fast chunks: kernels work in tiles of this many rows or divisors of it.
+constexpr std::uint32_t kTileTokens = 16;
+
+ChunkLimits chunk_limits(const SchedulerOptions& options) {
+  return {.gap_target_ns = options.gap_target_ns,
+          .chunk_tokens_min = std::min(options.chunk_tokens_min, options.batch_tokens_max),
+          .chunk_tokens_max = options.batch_tokens_max};
+}
+
+std::vector<std::uint32_t> runs_of(const std::vector<bool>& decoding) {
+  std::vector<std::uint32_t> runs;
+  bool in_run = false;
+  for (const bool active : decoding) {
+    if (active && in_run) ++runs.back();
+    if (active && !in_run) runs.push_back(1);
+    in_run = active;
+  }
+  return runs;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
+                     const SchedulerOptions& options, const Clock& clock, AbortBoard& board,
+                     EventSink& sink)
+    : session_(session),
+      vocabulary_(vocabulary),
+      options_(options),
+      clock_(clock),
+      board_(board),
+      sink_(sink),
+      costs_(chunk_limits(options), options.streams),
+      streams_(options.streams, nullptr) {
+  ASSERT(options.streams > 0 && options.batch_tokens_max >= options.streams);
+  ASSERT(options.prefill_grid_tokens > 0);
+  ASSERT(options.profile == ipc::Profile::kFast ||
+         options.batch_tokens_max >= options.prefill_grid_tokens);
+}
+
+void Scheduler::Batch::clear() {
+  tokens.clear();
+  positions.clear();
+  sequences.clear();
+  outputs.clear();
+}
+
+void Scheduler::Batch::add(Token token, std::uint32_t position, std::int32_t sequence,
+                           bool output) {
+  tokens.push_back(token);
+  positions.push_back(static_cast<std::int32_t>(position));
+  sequences.push_back(sequence);
+  outputs.push_back(output ? 1 : 0);
+}
+
+std::uint32_t Scheduler::running() const {
+  return static_cast<std::uint32_t>(
+      std::count_if(streams_.begin(), streams_.end(), [](const Sequence* s) { return s; }));
+}
+
+Status Scheduler::step() {
+  AIOSS_CHECK(clear_ended_streams());
+  admit();
+  AIOSS_CHECK(close_hole());
+  const Call call = choose_call();
+  if (call != Call::kNone) {
+    last_call_ = call;
+    ++stats_.steps;
+    AIOSS_CHECK(call == Call::kDecode ? decode_step() : prefill_step());
+  }
+  forget_finished();
+  emit_stats_if_due();
+  return ok();
+}
+
+Scheduler::Call Scheduler::choose_call() const {
+  const bool decoding = std::any_of(streams_.begin(), streams_.end(), [](const Sequence* s) {
+    return s != nullptr && s->phase == Phase::kDecode;
+  });
+  if (!decoding) return prefilling_.empty() ? Call::kNone : Call::kPrefill;
+  if (prefilling_.empty()) return Call::kDecode;
+  return last_call_ == Call::kDecode ? Call::kPrefill : Call::kDecode;
+}
+
+Status Scheduler::run_batch(std::span<Sequence* const> affected) {
+  aioss_batch batch = {};
+  batch.struct_size = sizeof batch;
+  batch.token_count = static_cast<std::uint32_t>(batch_.tokens.size());
+  batch.tokens = batch_.tokens.data();
+  batch.positions = batch_.positions.data();
+  batch.sequences = batch_.sequences.data();
+  batch.outputs = batch_.outputs.data();
+  Status status = session_.decode(batch);
+  if (status.has_value() || status.error().code == Code::kCancelled) return status;
+  return broken(affected, std::move(status).error());
+}
+
+Status Scheduler::decode_step() {
+  std::vector<Sequence*> decoding;
+  batch_.clear();
+  for (Sequence* const sequence : streams_) {
+    if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
+    batch_.add(sequence->next, sequence->computed, sequence->stream, true);
+    decoding.push_back(sequence);
+  }
+  const std::vector<std::uint32_t> runs = decode_runs();
+  const std::int64_t start = clock_.monotonic_ns();
+  // A decode step is aborted only when the process ends: nothing is undone then.
+  AIOSS_CHECK(run_batch(decoding));
+  costs_.decoded(runs, clock_.monotonic_ns() - start, copied_);
+  copied_ = false;
+  for (std::size_t i = 0; i < decoding.size(); ++i) {
+    ++decoding[i]->computed;
+    take_token(*decoding[i], session_.logits(static_cast<std::uint32_t>(i)));
+  }
+  return ok();
+}
+
+Sequence& Scheduler::next_to_prefill() {
+  ASSERT(!prefilling_.empty());
+  if (++prefill_calls_ % kTurnOfTheOldest == 0) return *prefilling_.front();
+  const auto remaining = [](const Sequence* s) { return s->request.prompt.size() - s->computed; };
+  // The first of equals: the one that came first.
+  return **std::min_element(
+      prefilling_.begin(), prefilling_.end(),
+      [&](const Sequence* a, const Sequence* b) { return remaining(a) < remaining(b); });
+}
+
+// Where the next chunk of the prompt ends.
+std::uint32_t Scheduler::chunk_end(const Sequence& sequence) const {
+  const std::uint32_t prompt = sequence.request.prompt_tokens();
+  const std::uint32_t from = sequence.computed;
+  std::uint32_t decoders = 0;
+  for (const std::uint32_t run : decode_runs()) decoders += run;
+  const std::uint32_t budget = costs_.chunk_tokens(decoders);
+  if (options_.profile == ipc::Profile::kFast) {
+    // A small rest would cost a step of its own.
+    const std::uint32_t most = std::min(budget + budget / 4, options_.batch_tokens_max);
+    if (prompt - from <= most) return prompt;
+    return std::max((from + budget) / kTileTokens * kTileTokens, from + 1);
+  }
+  const std::uint32_t grid = options_.prefill_grid_tokens;
+  const std::uint32_t on_grid = prompt / grid * grid;
+  if (from >= on_grid) return prompt;  // the tail, by itself
+  const std::uint32_t end = (from + budget) / grid * grid;
+  return std::min(std::max(end, from + grid), on_grid);
+}
+
+Status Scheduler::prefill_step() {
+  Sequence& sequence = next_to_prefill();
+  const Request& request = sequence.request;
+  const std::uint32_t end = chunk_end(sequence);
+  ASSERT(end > sequence.computed && end <= request.prompt_tokens());
+  const std::uint32_t count = end - sequence.computed;
+  batch_.clear();
+  for (std::uint32_t i = sequence.computed; i < end; ++i) {
+    batch_.add(request.prompt[i], i, sequence.stream, i + 1 == request.prompt_tokens());
+  }
+  const std::int64_t start = clock_.monotonic_ns();
+  if (sequence.started_ns == 0) sequence.started_ns = start;
+  Sequence* const affected[] = {&sequence};
+  board_.begin_prefill(request.id());
+  const Status status = run_batch(affected);
+  board_.end_prefill();
+  if (!status && status.error().code == Code::kCancelled && !board_.stopping()) {
+    return after_abort(sequence);
+  }
+  AIOSS_CHECK(status);
+  costs_.prefilled(count, clock_.monotonic_ns() - start);
+  sequence.computed = end;
+  stats_.prompt_tokens += count;
+  return end == request.prompt_tokens() ? finish_prefill(sequence) : ok();
+}
+
+// The engine holds an unspecified part of the chunk: back to where the last one ended. The cancel command
+// that caused this is on its way, or has been taken back by a worker that goes on.
+Status Scheduler::after_abort(Sequence& sequence) {
+  const auto kept = static_cast<std::int32_t>(sequence.computed);
+  if (session_.remove(sequence.stream, kept, -1)) return ok();
+  sequence.computed = 0;  // an engine that cannot cut: from the beginning
+  const Status cleared = session_.remove(sequence.stream, 0, -1);
+  if (cleared) return ok();
+  Sequence* const affected[] = {&sequence};
+  return broken(affected, cleared.error());
+}
+
+// The prompt's last logits are there: the first token of this choice, and of the siblings that waited for
+// the same prompt, each drawn with its own number from the same row.
+Status Scheduler::finish_prefill(Sequence& sequence) {
+  std::erase(prefilling_, &sequence);
+  const std::int32_t source = sequence.stream;
+  std::vector<Sequence*> group{&sequence};
+  for (Sequence& other : sequence.request.choices) {
+    if (other.phase == Phase::kFollower) group.push_back(&other);
+  }
+  const std::span<const float> logits = session_.logits(0);
+  for (Sequence* const member : group) {
+    member->started_ns = sequence.started_ns;
+    member->computed = sequence.computed;
+    member->phase = Phase::kDecode;
+    take_token(*member, logits);
+  }
+  // Only now, because a copy is a call, which ends the life of the logits. A leader that has ended still
+  // holds the state: streams are cleared before the next call.
+  for (Sequence* const member : std::span(group).subspan(1)) {
+    if (member->phase != Phase::kDecode) continue;
+    if (const Status copied = session_.copy(source, member->stream); !copied) {
+      return broken(group, copied.error());
+    }
+    copied_ = true;
+  }
+  return ok();
+}
+
+std::vector<std::uint32_t> Scheduler::decode_runs() const {
+  std::vector<bool> decoding;
+  for (const Sequence* s : streams_) decoding.push_back(s && s->phase == Phase::kDecode);
+  return runs_of(decoding);
+}
+
+// Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the graphs
+// that it saves are worth the copy.
+Status Scheduler::close_hole() {
+  if (!queue_.empty() || !prefilling_.empty()) return ok();
+  const std::int32_t hole = lowest_free_stream();
+  if (hole == kNoStream) return ok();
+  std::size_t highest = streams_.size() - 1;
+  while (highest > static_cast<std::size_t>(hole) && streams_[highest] == nullptr) --highest;
+  if (highest <= static_cast<std::size_t>(hole)) return ok();
+  Sequence* const sequence = streams_[highest];
+  if (sequence->phase != Phase::kDecode) return ok();
+
+  std::vector<bool> decoding;
+  for (const Sequence* s : streams_) decoding.push_back(s && s->phase == Phase::kDecode);
+  const std::vector<std::uint32_t> before = runs_of(decoding);
+  decoding[highest] = false;
+  decoding[static_cast<std::size_t>(hole)] = true;
+  const std::uint32_t steps = sequence->request.tokens_max - sequence->generated;
+  if (!costs_.compaction_pays(before, runs_of(decoding), steps)) return ok();
+
+  const auto source = static_cast<std::int32_t>(highest);
+  Status moved = session_.copy(source, hole);
+  if (moved) moved = session_.remove(source, 0, -1);
+  Sequence* const affected[] = {sequence};
+  if (!moved) return broken(affected, moved.error());
+  copied_ = true;
+  streams_[highest] = nullptr;
+  streams_[static_cast<std::size_t>(hole)] = sequence;
+  sequence->stream = hole;
+  return ok();
+}
+
+// Of sequences that ended: their cells hold a prompt that nobody may see again.
+Status Scheduler::clear_ended_streams() {
+  while (!ended_streams_.empty()) {
+    const std::int32_t stream = ended_streams_.back();
+    ended_streams_.pop_back();
+    if (const Status cleared = session_.remove(stream, 0, -1); !cleared) {
+      return broken({}, cleared.error());
+    }
+  }
+  return ok();
+}
+
+// Says why to everyone: those whose tokens were in the call, and those who merely lose the worker.
+Status Scheduler::broken(std::span<Sequence* const> affected, Error error) {
+  if (error.code != Code::kNoMemory) error.code = Code::kEngineFailed;
+  for (Sequence* const sequence : affected) {
+    if (sequence->phase != Phase::kDone) finish(*sequence, ipc::FinishReason::kError, error);
+  }
+  fail_all({Code::kWorkerDied,
+            "the engine failed for another request and is starting again; send the request again"});
+  return error;
+}
+
+void Scheduler::fail_all(const Error& error) {
+  for (const auto& [id, request] : requests_) {
+    for (Sequence& sequence : request->choices) {
+      if (sequence.phase != Phase::kDone) finish(sequence, ipc::FinishReason::kError, error);
+    }
+  }
+  forget_finished();
+}
+
+}  // namespace aioss::worker

@@ -1,0 +1,137 @@
+// The heart of a worker: continuous batching of many sequences over one engine session.
+//
+// One step is one engine call: either a decode step (the next token of every running sequence) or a prefill
+// chunk of one sequence; they alternate while there is work of both kinds. Two calls cost what one mixed
+// call would (sequences share a graph only token by token), and a prefill can be aborted without undoing
+// a neighbour's token. In profile fast a chunk is sized from measured speed so that streams that are being
+// decoded see no long gap; in the others it also ends on the engine's grid, the tail by itself, so that
+// results do not depend on it.
+//
+// Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one that
+// must wait is queued, first come first served; over the bound it is refused. Running sequences keep the
+// lowest ids, because a gap costs one graph: new ones fill holes first, and where it pays the highest is
+// copied into a hole.
+//
+// Used by one thread, the engine thread, which is the only caller of the session. Results depend on the
+// commands alone; the clock decides only how a prompt is cut and when a hole is closed.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "ipc/messages.h"
+#include "worker/abort_board.h"
+#include "worker/sequence.h"
+#include "worker/step_costs.h"
+#include "worker/vocabulary.h"
+
+namespace aioss::worker {
+
+struct SchedulerOptions {
+  ipc::Profile profile = ipc::Profile::kFast;
+  std::uint32_t streams = 1;           // S
+  std::uint32_t cells_per_stream = 0;  // C
+  std::uint32_t queue_requests_max = 256;
+  std::uint32_t batch_tokens_max = 512;    // of the session; at least S
+  std::uint32_t prefill_grid_tokens = 64;  // of the engine
+  // While others decode. 150 ms is a third of what llama-server's neighbours wait for a 110-token prompt
+  // on two cores, and costs under 2 % of total speed there.
+  std::int64_t gap_target_ns = 150'000'000;
+  std::uint32_t chunk_tokens_min = 16;
+};
+
+// Where the scheduler says what happened. May block, when the reader of the events is slow.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void emit(ipc::FromWorker event) = 0;
+};
+
+class Scheduler final {
+ public:
+  // The references outlive the scheduler.
+  Scheduler(engine::Session& session, const Vocabulary& vocabulary, const SchedulerOptions& options,
+            const Clock& clock, AbortBoard& board, EventSink& sink);
+
+  void submit(PreparedRequest prepared);  // → Accepted or Rejected
+  void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
+  // One engine call. An error means that the engine is broken: every request has been finished with the
+  // reason, and the scheduler must not be used again.
+  Status step();
+  // Something to compute, now or queued.
+  bool busy() const { return !requests_.empty(); }
+  // Ends every request with this error.
+  void fail_all(const Error& error);
+
+  std::uint32_t running() const;
+  std::uint32_t queued() const { return static_cast<std::uint32_t>(queue_.size()); }
+
+ private:
+  enum class Call : std::uint8_t { kNone, kDecode, kPrefill };
+
+  // scheduler_admission.cc
+  std::optional<Error> refusal(const PreparedRequest& prepared, std::uint32_t& tokens_max) const;
+  void admit();
+  void start(Sequence& sequence, std::int32_t stream);
+  std::int32_t lowest_free_stream() const;
+
+  // scheduler.cc
+  Call choose_call() const;
+  Status decode_step();
+  Status prefill_step();
+  Sequence& next_to_prefill();
+  std::uint32_t chunk_end(const Sequence& sequence) const;
+  Status run_batch(std::span<Sequence* const> affected);
+  Status after_abort(Sequence& sequence);
+  Status finish_prefill(Sequence& sequence);
+  Status close_hole();
+  Status clear_ended_streams();
+  Status broken(std::span<Sequence* const> affected, Error error);
+  std::vector<std::uint32_t> decode_runs() const;
+
+  // scheduler_events.cc
+  void take_token(Sequence& sequence, std::span<const float> logits);
+  void emit_delta(const Sequence& sequence, const SampledToken& sampled, bool with_logprob,
+                  std::string text);
+  ipc::TokenLogprob describe(const SampledToken& sampled) const;
+  void finish(Sequence& sequence, ipc::FinishReason reason, std::optional<Error> error = {});
+  void forget_finished();
+  void emit_stats_if_due();
+
+  engine::Session& session_;
+  const Vocabulary& vocabulary_;
+  const SchedulerOptions options_;
+  const Clock& clock_;
+  AbortBoard& board_;
+  EventSink& sink_;
+  StepCosts costs_;
+  SamplerScratch scratch_;
+
+  std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
+  std::deque<Sequence*> queue_;      // of requests_; in order of arrival
+  std::deque<Sequence*> prefilling_; // in order of admission
+  std::vector<Sequence*> streams_;   // by engine sequence id; null: free
+  std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
+  std::uint32_t requests_queued_ = 0;        // with a choice in queue_
+  Call last_call_ = Call::kNone;
+  std::uint32_t prefill_calls_ = 0;
+  bool copied_ = false;  // since the last decode call
+
+  struct Batch {
+    std::vector<std::int32_t> tokens, positions, sequences;
+    std::vector<std::uint8_t> outputs;
+    void clear();
+    void add(Token token, std::uint32_t position, std::int32_t sequence, bool output);
+  } batch_;
+  ipc::Stats stats_;
+  std::int64_t stats_sent_ns_ = 0;
+  bool stats_idle_sent_ = true;
+};
+
+}  // namespace aioss::worker

@@ -1,0 +1,115 @@
+// Who may come in, and where: see scheduler.h.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/assert.h"
+#include "worker/scheduler.h"
+
+namespace aioss::worker {
+
+std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
+                                        std::uint32_t& tokens_max) const {
+  const ipc::Submit& submit = prepared.submit;
+  const std::uint64_t prompt = prepared.prompt.size();
+  const std::uint64_t cells = options_.cells_per_stream;
+  if (requests_.contains(submit.id)) {
+    return Error{Code::kInvalidArgument, "a request with this id is running"};
+  }
+  if (prompt == 0) return Error{Code::kInvalidArgument, "the prompt is empty", "prompt"};
+  for (const Token token : prepared.prompt) {
+    if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
+      return Error{Code::kInvalidArgument,
+                   "the prompt holds token " + std::to_string(token) + "; this model has " +
+                       std::to_string(vocabulary_.size()) + " tokens", "prompt"};
+    }
+  }
+  for (const ipc::LogitBias& bias : submit.sampling.logit_bias) {
+    if (bias.token < 0 || static_cast<std::uint32_t>(bias.token) >= vocabulary_.size()) {
+      return Error{Code::kInvalidArgument,
+                   "logit_bias names token " + std::to_string(bias.token) + "; this model has " +
+                       std::to_string(vocabulary_.size()) + " tokens", "logit_bias"};
+    }
+  }
+  if (prompt >= cells) {
+    return Error{Code::kContextExceeded,
+                 "the prompt has " + std::to_string(prompt) + " tokens and the context holds " +
+                     std::to_string(cells) + "; shorten the prompt", "messages"};
+  }
+  if (prompt + submit.tokens_max > cells) {
+    return Error{Code::kContextExceeded,
+                 "the prompt has " + std::to_string(prompt) + " tokens and max_tokens asks for " +
+                     std::to_string(submit.tokens_max) + ", together " +
+                     std::to_string(prompt + submit.tokens_max) + "; the context holds " +
+                     std::to_string(cells), "max_tokens"};
+  }
+  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
+  if (!starts_now && requests_queued_ >= options_.queue_requests_max) {
+    return Error{Code::kBusy, std::to_string(requests_queued_) +
+                                  " requests are waiting for this model; try again later"};
+  }
+  tokens_max = submit.tokens_max > 0 ? submit.tokens_max
+                                     : static_cast<std::uint32_t>(cells - prompt);
+  return std::nullopt;
+}
+
+void Scheduler::submit(PreparedRequest prepared) {
+  const ipc::RequestId id = prepared.submit.id;
+  std::uint32_t tokens_max = 0;
+  if (std::optional<Error> error = refusal(prepared, tokens_max)) {
+    sink_.emit(ipc::Rejected{id, std::move(*error)});
+    return;
+  }
+  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
+  const std::uint32_t position = starts_now ? 0 : requests_queued_ + 1;
+  auto request = std::make_unique<Request>(std::move(prepared), tokens_max);
+  sink_.emit(ipc::Accepted{id, request->prompt_tokens(), position});
+  for (Sequence& sequence : request->choices) queue_.push_back(&sequence);
+  ++requests_queued_;
+  requests_.emplace(id, std::move(request));
+  admit();
+}
+
+std::int32_t Scheduler::lowest_free_stream() const {
+  const auto found = std::find(streams_.begin(), streams_.end(), nullptr);
+  return found == streams_.end() ? kNoStream
+                                 : static_cast<std::int32_t>(found - streams_.begin());
+}
+
+void Scheduler::admit() {
+  while (!queue_.empty()) {
+    const std::int32_t stream = lowest_free_stream();
+    if (stream == kNoStream) return;
+    Sequence& sequence = *queue_.front();
+    queue_.pop_front();
+    start(sequence, stream);
+  }
+}
+
+void Scheduler::start(Sequence& sequence, std::int32_t stream) {
+  ASSERT(sequence.phase == Phase::kQueued);
+  Request& request = sequence.request;
+  if (--request.choices_queued == 0) --requests_queued_;
+  sequence.stream = stream;
+  streams_[static_cast<std::size_t>(stream)] = &sequence;
+  const bool sibling_prefills =
+      std::any_of(request.choices.begin(), request.choices.end(),
+                  [](const Sequence& other) { return other.phase == Phase::kPrefill; });
+  if (sibling_prefills) {
+    sequence.phase = Phase::kFollower;  // gets a copy when the sibling is through
+  } else {
+    sequence.phase = Phase::kPrefill;
+    prefilling_.push_back(&sequence);
+  }
+}
+
+void Scheduler::cancel(ipc::RequestId id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return;
+  for (Sequence& sequence : found->second->choices) {
+    if (sequence.phase != Phase::kDone) finish(sequence, ipc::FinishReason::kCancelled);
+  }
+  forget_finished();
+}
+
+}  // namespace aioss::worker

@@ -1,0 +1,135 @@
+// From logits to events: sampling, text, ends. See scheduler.h.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/assert.h"
+#include "codec/utf8.h"
+#include "ipc/limits.h"
+#include "worker/scheduler.h"
+
+namespace aioss::worker {
+namespace {
+
+constexpr std::int64_t kStatsIntervalNs = 1'000'000'000;
+
+std::uint64_t elapsed(std::int64_t from, std::int64_t to) {
+  return to > from ? static_cast<std::uint64_t>(to - from) : 0;
+}
+
+}  // namespace
+
+void Scheduler::take_token(Sequence& sequence, std::span<const float> logits) {
+  const Request& request = sequence.request;
+  const ipc::Submit& submit = request.submit;
+  if (logits.size() != vocabulary_.size()) {
+    finish(sequence, ipc::FinishReason::kError,
+           Error{Code::kEngineFailed, "the engine computed no logits for this token"});
+    return;
+  }
+  Result<SampledToken> sampled =
+      sequence.sampler.sample(logits, {submit.logprobs, submit.top_logprobs}, scratch_);
+  if (!sampled) {
+    finish(sequence, ipc::FinishReason::kError, std::move(sampled).error());
+    return;
+  }
+  const Token token = sampled->token;
+  sequence.sampler.accept(token);
+  sequence.next = token;
+  ++sequence.generated;
+  ++stats_.completion_tokens;
+  sequence.last_token_ns = clock_.monotonic_ns();
+  if (sequence.generated == 1) sequence.first_token_ns = sequence.last_token_ns;
+
+  std::string text;
+  const bool ended = vocabulary_.ends_generation(token) && !submit.ignore_eos;
+  const bool stopped = ended || sequence.text.push(vocabulary_.piece(token), text);
+  const bool full = sequence.generated == request.tokens_max;
+  if (ended || (full && !stopped)) sequence.text.finish(text);
+  // The end token is no part of the answer's text, so it has no log probability there either.
+  emit_delta(sequence, *sampled, submit.logprobs && !ended, std::move(text));
+  if (stopped) {
+    finish(sequence, ipc::FinishReason::kStop);
+  } else if (full) {
+    finish(sequence, ipc::FinishReason::kLength);
+  }
+}
+
+ipc::TokenLogprob Scheduler::describe(const SampledToken& sampled) const {
+  ipc::TokenLogprob out;
+  out.token = sampled.token;
+  out.text = vocabulary_.display(sampled.token);
+  out.logprob = sampled.logprob;
+  for (const SampledToken::Top& top : sampled.top) {
+    out.top.push_back({std::string(vocabulary_.display(top.token)), top.logprob, top.token});
+  }
+  return out;
+}
+
+void Scheduler::emit_delta(const Sequence& sequence, const SampledToken& sampled,
+                           bool with_logprob, std::string text) {
+  ipc::Delta delta;
+  delta.id = sequence.request.id();
+  delta.choice = sequence.choice;
+  delta.tokens.push_back(sampled.token);
+  if (with_logprob) delta.logprobs.push_back(describe(sampled));
+  std::string_view rest = text;
+  while (rest.size() > ipc::kDeltaTextBytesMax) {  // a vocabulary with absurdly long tokens
+    const std::string_view front = rest.substr(0, ipc::kDeltaTextBytesMax);
+    delta.text = front.substr(0, codec::utf8_whole_prefix(front));
+    rest.remove_prefix(delta.text.size());
+    sink_.emit(std::exchange(delta, ipc::Delta{delta.id, delta.choice, {}, {}, {}}));
+  }
+  delta.text = rest;
+  sink_.emit(std::move(delta));
+}
+
+void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::optional<Error> error) {
+  ASSERT(sequence.phase != Phase::kDone);
+  Request& request = sequence.request;
+  if (sequence.phase == Phase::kQueued) {
+    std::erase(queue_, &sequence);
+    if (--request.choices_queued == 0) --requests_queued_;
+  } else {
+    std::erase(prefilling_, &sequence);
+    streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
+    ended_streams_.push_back(sequence.stream);
+    sequence.stream = kNoStream;
+  }
+  sequence.phase = Phase::kDone;
+  --request.choices_open;
+
+  const std::int64_t now = clock_.monotonic_ns();
+  const std::int64_t started = sequence.started_ns != 0 ? sequence.started_ns : now;
+  const std::int64_t first = sequence.generated > 0 ? sequence.first_token_ns : now;
+  ipc::Finished finished;
+  finished.id = request.id();
+  finished.choice = sequence.choice;
+  finished.reason = reason;
+  finished.prompt_tokens = request.prompt_tokens();
+  finished.completion_tokens = sequence.generated;
+  finished.timings.queue_ns = elapsed(request.received_ns, started);
+  finished.timings.prefill_ns = elapsed(started, first);
+  finished.timings.decode_ns =
+      sequence.generated > 0 ? elapsed(first, sequence.last_token_ns) : 0;
+  finished.error = std::move(error);
+  sink_.emit(std::move(finished));
+}
+
+void Scheduler::forget_finished() {
+  std::erase_if(requests_, [](const auto& entry) { return entry.second->choices_open == 0; });
+}
+
+void Scheduler::emit_stats_if_due() {
+  const std::int64_t now = clock_.monotonic_ns();
+  const bool due = busy() ? now - stats_sent_ns_ >= kStatsIntervalNs : !stats_idle_sent_;
+  if (busy()) stats_idle_sent_ = false;
+  if (!due) return;
+  stats_idle_sent_ = !busy();
+  stats_sent_ns_ = now;
+  stats_.running = running();
+  stats_.queued = requests_queued_;
+  sink_.emit(stats_);
+}
+
+}  // namespace aioss::worker

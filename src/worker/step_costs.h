@@ -1,0 +1,40 @@
+// What engine calls take, measured as they happen, and what follows from it: how many prompt tokens fit in a
+// step while others decode, and whether closing a hole in the sequence ids is worth a copy. Decides how
+// fast, never what: no result depends on it. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace aioss::worker {
+
+struct ChunkLimits {
+  std::int64_t gap_target_ns = 0;      // longest time between two tokens of a stream, aimed at
+  std::uint32_t chunk_tokens_min = 0;  // below it a graph costs more than its tokens
+  std::uint32_t chunk_tokens_max = 0;  // one engine call
+};
+
+class StepCosts final {
+ public:
+  StepCosts(const ChunkLimits& limits, std::uint32_t streams);
+
+  void decoded(std::span<const std::uint32_t> runs, std::int64_t ns, bool after_copy);
+  void prefilled(std::uint32_t tokens, std::int64_t ns);
+
+  // Prompt tokens for the next call, with `decoders` streams waiting for their next token.
+  std::uint32_t chunk_tokens(std::uint32_t decoders) const;
+  // Runs are lengths of consecutive sequence ids: one graph each. `steps` is how long it would last.
+  bool compaction_pays(std::span<const std::uint32_t> before, std::span<const std::uint32_t> after,
+                       std::uint32_t steps) const;
+
+ private:
+  double graph_ns(std::uint32_t sequences) const;  // 0 if unknown
+
+  const ChunkLimits limits_;
+  std::vector<double> decode_ns_;      // by sequences in one graph; 0: not measured
+  double prefill_ns_per_token_ = 0;    // 0: not measured
+  double copy_ns_;
+};
+
+}  // namespace aioss::worker

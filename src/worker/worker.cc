@@ -1,0 +1,223 @@
+// Start-up of a worker process: the order of these steps is the security argument. Whatever parses a byte
+// of the model file comes after both stages of the sandbox.
+#include "worker/worker.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "ipc/channel.h"
+#include "ipc/limits.h"
+#include "ipc/messages.h"
+#include "os/cpu.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "worker/gguf.h"
+#include "worker/service.h"
+#include "worker/vocabulary.h"
+
+namespace aioss::worker {
+namespace {
+
+constexpr std::chrono::seconds kConfigureTimeout{60};
+constexpr std::uint32_t kStreamsDefault = 4;  // two cores saturate at about this many
+constexpr std::uint32_t kCellsDefaultMax = 4096;
+// One call of prefill when nobody waits: llama.cpp's micro-batch, over which nothing gets faster.
+constexpr std::uint32_t kBatchTokensDefault = 512;
+constexpr int kOomScore = 500;  // of −1000 … 1000: before the gateway, which holds the ledger
+
+// Progress is told when it moved by this much.
+constexpr float kProgressStep = 0.01F;
+
+struct LoadReporter {
+  ipc::Channel& channel;
+  float told = -1;
+
+  static int report(float fraction, void* user) {
+    auto& self = *static_cast<LoadReporter*>(user);
+    const float value = std::clamp(fraction, 0.0F, 1.0F);
+    if (value < 1.0F && value - self.told < kProgressStep) return 1;
+    self.told = value;
+    // A gateway that is gone needs no model.
+    return self.channel.send(ipc::encode(ipc::FromWorker{ipc::LoadProgress{value}})) ? 1 : 0;
+  }
+};
+
+// Everything that a running model consists of, in the order in which it may be destroyed (last first).
+struct Loaded {
+  std::unique_ptr<engine::Model> model;
+  std::unique_ptr<engine::Session> session;
+  std::unique_ptr<engine::TextModel> text;
+  std::unique_ptr<const Vocabulary> vocabulary;
+  SchedulerOptions scheduler;
+  ipc::Ready ready;
+};
+
+void prefer_to_be_killed() {
+  os::RealFileSystem fs;
+  const auto file = fs.open("/proc/self/oom_score_adj", os::OpenMode::kReadWrite);
+  if (!file) return;  // not vital, and not everywhere allowed
+  const std::string score = std::to_string(kOomScore);
+  (void)(*file)->write_at(0, as_bytes(score));
+}
+
+Result<const EngineChoice*> find_engine(const WorkerOptions& options, const std::string& name) {
+  for (const EngineChoice& choice : options.engines) {
+    if (choice.name == name) return &choice;
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + name};
+}
+
+Result<ipc::Configure> receive_configure(ipc::Channel& channel) {
+  AIOSS_TRY(const Bytes frame, channel.receive(kConfigureTimeout));
+  AIOSS_TRY(ipc::ToWorker message, ipc::decode_to_worker(frame));
+  auto* configure = std::get_if<ipc::Configure>(&message);
+  if (configure == nullptr) return Error{Code::kCorrupt, "the first frame must be Configure"};
+  if (configure->protocol_version != ipc::kProtocolVersion) {
+    return Error{Code::kUnsupported, "gateway and worker speak different protocol versions"};
+  }
+  return std::move(*configure);
+}
+
+aioss_session_options session_options(const SchedulerOptions& scheduler, std::uint32_t threads,
+                                      AbortBoard& board) {
+  aioss_session_options options = {};
+  options.struct_size = sizeof options;
+  options.sequences_max = scheduler.streams;
+  options.cells_per_sequence = scheduler.cells_per_stream;
+  options.batch_tokens_max = scheduler.batch_tokens_max;
+  options.outputs_max = scheduler.streams;
+  options.threads = threads;
+  options.threads_batch = threads;
+  options.abort = &AbortBoard::should_abort;
+  options.abort_user = &board;
+  return options;
+}
+
+SchedulerOptions resolve(const ipc::Configure& configure, const aioss_model_facts& facts,
+                         const aioss_engine& engine) {
+  SchedulerOptions options;
+  options.profile = configure.profile;
+  options.streams = configure.streams > 0 ? configure.streams : kStreamsDefault;
+  const std::uint32_t trained =
+      facts.context_tokens_train > 0 ? facts.context_tokens_train : kCellsDefaultMax;
+  // More than the model was trained for would be noise, not context.
+  options.cells_per_stream = configure.cells_per_stream > 0
+                                 ? std::min(configure.cells_per_stream, trained)
+                                 : std::min(trained, kCellsDefaultMax);
+  options.queue_requests_max = configure.queue_requests_max;
+  options.prefill_grid_tokens = std::max(engine.prefill_grid_tokens(), 1U);
+  const std::uint32_t chunk = configure.prefill_chunk_tokens_max;
+  options.batch_tokens_max = std::max({chunk > 0 ? chunk : kBatchTokensDefault, options.streams,
+                                       options.prefill_grid_tokens});
+  return options;
+}
+
+ipc::EngineFacts facts_of(const aioss_engine& engine) {
+  const engine::Identity identity = engine::identity(engine);
+  return {identity.name, identity.version, identity.build_id, identity.compiler,
+          identity.cpu_features};
+}
+
+ipc::Ready describe(const aioss_engine& engine, const Loaded& loaded, ipc::Profile profile,
+                    std::uint32_t threads) {
+  const aioss_model_facts facts = loaded.model->facts();
+  const engine::TextFacts text = loaded.text->facts();
+  ipc::Ready ready;
+  ready.engine = facts_of(engine);
+  ready.architecture = facts.architecture != nullptr ? facts.architecture : "";
+  ready.description = facts.description != nullptr ? facts.description : "";
+  ready.parameter_count = facts.parameter_count;
+  ready.weight_bytes = facts.weight_bytes;
+  ready.vocabulary_size = facts.vocabulary_size;
+  ready.context_tokens_train = facts.context_tokens_train;
+  ready.has_chat_template = text.has_chat_template;
+  ready.chat_template_sha3 = text.chat_template_sha3;
+  ready.profile = profile;
+  ready.streams = loaded.scheduler.streams;
+  ready.cells_per_stream = loaded.scheduler.cells_per_stream;
+  ready.threads = threads;
+  return ready;
+}
+
+Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configure,
+                    std::uint32_t threads_default, ipc::Channel& channel, AbortBoard& board) {
+  AIOSS_TRY(const EngineChoice* choice, find_engine(options, configure.engine));
+  const auto profile = static_cast<aioss_profile>(configure.profile);
+  AIOSS_CHECK(engine::validate(*choice->engine, profile));
+  if (choice->needs_gguf) AIOSS_CHECK(gguf::read_headers(options.model_fds));
+
+  LoadReporter reporter{channel};
+  aioss_model_options model_options = {};
+  model_options.struct_size = sizeof model_options;
+  model_options.profile = static_cast<std::uint32_t>(profile);
+  model_options.fds = options.model_fds.data();
+  model_options.fd_count = static_cast<std::uint32_t>(options.model_fds.size());
+  model_options.progress = &LoadReporter::report;
+  model_options.progress_user = &reporter;
+
+  Loaded loaded;
+  AIOSS_TRY(loaded.model, engine::Model::open(*choice->engine, model_options));
+  const aioss_model_facts facts = loaded.model->facts();
+  loaded.scheduler = resolve(configure, facts, *choice->engine);
+  const std::uint32_t threads = configure.threads > 0 ? configure.threads : threads_default;
+  const aioss_session_options session = session_options(loaded.scheduler, threads, board);
+  AIOSS_TRY(loaded.session, engine::Session::create(*loaded.model, session));
+  AIOSS_TRY(loaded.text, choice->open_text(*loaded.model, options.model_fds));
+  AIOSS_TRY(loaded.vocabulary, Vocabulary::create(*loaded.text, facts.vocabulary_size));
+  loaded.ready = describe(*choice->engine, loaded, configure.profile, threads);
+  return loaded;
+}
+
+WorkerExit fail_load(ipc::Channel& channel, const Error& error, WorkerExit exit) {
+  (void)channel.send(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
+  return exit;
+}
+
+WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
+  ipc::Channel channel{os::Fd(options.socket_fd)};
+  const std::uint32_t threads = os::cpu_budget().usable_cores();  // /proc is out of reach later
+  prefer_to_be_killed();
+  const Result<os::Confinement> stage_one = os::enter_stage_one();
+  ipc::Hello hello;
+  hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
+  hello.binary_version = AIOSS_VERSION;
+  hello.confinement = stage_one ? stage_one->describe() : "none";
+  if (!channel.send(ipc::encode(ipc::FromWorker{hello}))) return WorkerExit::kOk;
+  if (!stage_one) return fail_load(channel, stage_one.error(), WorkerExit::kConfinement);
+
+  const Result<ipc::Configure> configure = receive_configure(channel);
+  if (!configure) {
+    if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
+    return fail_load(channel, configure.error(), WorkerExit::kProtocol);
+  }
+  const Result<os::Confinement> stage_two = os::enter_stage_two();
+  if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
+
+  AbortBoard board;
+  Result<Loaded> loaded = load(options, *configure, threads, channel, board);
+  if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
+  if (!channel.send(ipc::encode(ipc::FromWorker{loaded->ready}))) return WorkerExit::kOk;
+  Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary,
+                  loaded->scheduler, clock, board);
+  return service.run();
+}
+
+}  // namespace
+
+int run_worker(const WorkerOptions& options, const Clock& clock) {
+  WorkerExit exit = WorkerExit::kInternal;
+  try {
+    exit = serve(options, clock);
+  } catch (const std::bad_alloc&) {
+    std::fputs("aioss worker: out of memory\n", stderr);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "aioss worker: %s\n", e.what());
+  }
+  return static_cast<int>(exit);
+}
+
+}  // namespace aioss::worker

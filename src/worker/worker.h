@@ -1,0 +1,54 @@
+// The worker process: one model, one engine, one batch scheduler, behind a socket and a sandbox. Called
+// by app/main for the hidden command `aioss worker`; nothing else of the binary runs in that process.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aioss/engine.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/text.h"
+
+namespace aioss::worker {
+
+// Exit codes of a worker process, so that the gateway can say what happened.
+enum class WorkerExit : int {
+  kOk = 0,             // the socket closed, or Shutdown
+  kInternal = 70,      // a bug or exhausted memory
+  kProtocol = 76,      // the gateway did not speak as expected
+  kConfinement = 77,   // the sandbox could not be entered; no model byte was read
+  kLoadFailed = 78,    // LoadFailed said why
+  kEngineFailed = 79,  // the engine broke; every request was told so
+};
+
+// One engine that this binary can run, wired in app/: the table, and how to get the text side of a model
+// (for llama: from the loaded model itself, so that the vocabulary is held once).
+struct EngineChoice {
+  std::string name;
+  const aioss_engine* engine = nullptr;
+  std::function<Result<std::unique_ptr<engine::TextModel>>(engine::Model& model,
+                                                           const std::vector<int>& fds)>
+      open_text;
+  bool needs_gguf = true;  // run our GGUF checks before the engine sees the file
+};
+
+struct WorkerOptions {
+  int socket_fd = 3;
+  std::vector<int> model_fds;  // inherited, read-only
+  std::vector<EngineChoice> engines;
+};
+
+// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes. Returns
+// the process's exit code. Single-threaded when called.
+int run_worker(const WorkerOptions& options, const Clock& clock);
+
+// `aioss worker --inspect`: confines itself, reads the GGUF header of fds[0] with our own strict reader
+// and writes one JSON object and a newline to `out_fd`: what the file says, or {"error":{"code","message"}}.
+// Returns an ExitCode.
+int run_inspect(int model_fd, int out_fd);
+
+}  // namespace aioss::worker

@@ -1,0 +1,364 @@
+// A real worker process over a socketpair, confined as in the product, with the fake engine.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "engines/fake/fake_engine.h"
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "worker/gguf_builder.h"
+#include "worker/scheduler_fixture.h"
+#include "worker/worker.h"
+
+namespace aioss::worker {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kPatience{20'000};  // for a message; only a hang takes that long
+
+std::vector<EngineChoice> engines() {
+  EngineChoice fake;
+  fake.name = "fake";
+  fake.engine = engines::fake::entry();
+  fake.open_text = [](engine::Model& model, const std::vector<int>&) {
+    return engines::fake::open_text(model);
+  };
+  fake.needs_gguf = false;
+  EngineChoice strict = fake;  // as the llama engine: our reader looks first
+  strict.name = "strict";
+  strict.needs_gguf = true;
+  return {fake, strict};
+}
+
+// Runs `body` in a child; its result is the exit code.
+template <typename Body>
+pid_t in_child(Body body) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(body());
+  return pid;
+}
+
+std::string ending(pid_t pid) {
+  int status = 0;
+  EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+  return WIFEXITED(status) ? "exit " + std::to_string(WEXITSTATUS(status))
+                           : "signal " + std::to_string(WTERMSIG(status));
+}
+
+class RunningWorker {
+ public:
+  explicit RunningWorker(std::string_view script) : model_(memory_file(script)) {
+    auto sockets = os::socket_pair();
+    EXPECT_TRUE(sockets);
+    const int theirs = sockets->second.release();
+    const int ours = sockets->first.release();
+    pid_ = in_child([&] {
+      ::close(ours);
+      WorkerOptions options;
+      options.socket_fd = theirs;
+      options.model_fds = {model_.get()};
+      options.engines = engines();
+      return run_worker(options, os::SystemClock());
+    });
+    ::close(theirs);
+    channel = std::make_unique<ipc::Channel>(os::Fd(ours));
+  }
+  ~RunningWorker() {
+    channel.reset();
+    if (pid_ > 0) (void)ending(pid_);
+  }
+
+  void send(const ipc::ToWorker& message) { EXPECT_TRUE(channel->send(ipc::encode(message))); }
+  void send_text(ipc::RequestId id, std::string_view text) {
+    ipc::Submit submit = request(id);
+    submit.prompt = std::vector<ipc::ChatMessage>{{"user", std::string(text), ""}};
+    send(submit);
+  }
+
+  // The next message that is no Stats and no LoadProgress.
+  std::optional<ipc::FromWorker> next() {
+    for (;;) {
+      const Result<Bytes> frame = channel->receive(kPatience);
+      if (!frame) return std::nullopt;
+      Result<ipc::FromWorker> message = ipc::decode_from_worker(*frame);
+      EXPECT_TRUE(message) << message.error().message;
+      if (!message) return std::nullopt;
+      progress += std::holds_alternative<ipc::LoadProgress>(*message) ? 1 : 0;
+      if (std::holds_alternative<ipc::Stats>(*message)) continue;
+      if (!std::holds_alternative<ipc::LoadProgress>(*message)) return std::move(*message);
+    }
+  }
+  template <typename T>
+  T expect() {
+    const auto message = next();
+    if (message && std::holds_alternative<T>(*message)) return std::get<T>(*message);
+    ADD_FAILURE() << "another message, or none: " << (message ? message->index() : 999);
+    return T{};
+  }
+  ipc::Ready start(ipc::Configure configure = {}) {
+    (void)expect<ipc::Hello>();
+    if (configure.engine == "llama") configure.engine = "fake";
+    send(configure);
+    return expect<ipc::Ready>();
+  }
+  std::string end() {
+    const std::string how = ending(pid_);
+    pid_ = -1;
+    return how;
+  }
+  void hang_up() { channel.reset(); }
+  void kill(int signal) { ::kill(pid_, signal); }
+
+  std::unique_ptr<ipc::Channel> channel;
+  int progress = 0;
+
+ private:
+  os::Fd model_;
+  pid_t pid_ = -1;
+};
+
+constexpr std::string_view kSmallScript = "aioss-fake 1\ncontext 512\nreply Good day.\n";
+
+TEST(WorkerProcess, ServesARequestFromHelloToTheEnd) {
+  RunningWorker worker(kSmallScript);
+  const auto hello = worker.expect<ipc::Hello>();
+  EXPECT_EQ(hello.protocol_version, ipc::kProtocolVersion);
+  EXPECT_EQ(hello.engine_abi_version, AIOSS_ENGINE_ABI_VERSION);
+  EXPECT_NE(hello.confinement.find("seccomp"), std::string::npos) << hello.confinement;
+  ipc::Configure configure;
+  configure.engine = "fake";
+  configure.profile = ipc::Profile::kReproducible;
+  configure.streams = 3;
+  worker.send(configure);
+  const auto ready = worker.expect<ipc::Ready>();
+  EXPECT_GT(worker.progress, 5);
+  EXPECT_EQ(ready.engine.name, "fake");
+  EXPECT_EQ(ready.streams, 3U);
+  EXPECT_EQ(ready.cells_per_stream, 512U);
+  EXPECT_GE(ready.threads, 1U);
+  EXPECT_EQ(ready.profile, ipc::Profile::kReproducible);
+  EXPECT_TRUE(ready.has_chat_template);
+
+  worker.send_text(7, "hello");
+  const auto accepted = worker.expect<ipc::Accepted>();
+  EXPECT_EQ(accepted.id, 7U);
+  EXPECT_EQ(accepted.prompt_tokens, 9U);
+  std::string text;
+  for (;;) {
+    const auto message = worker.next();
+    ASSERT_TRUE(message);
+    if (const auto* delta = std::get_if<ipc::Delta>(&*message)) {
+      text += delta->text;
+      continue;
+    }
+    const auto& finished = std::get<ipc::Finished>(*message);
+    EXPECT_EQ(finished.reason, ipc::FinishReason::kStop);
+    EXPECT_EQ(finished.completion_tokens, 10U);
+    break;
+  }
+  EXPECT_EQ(text, "Good day.");
+  worker.send(ipc::Ping{42});
+  EXPECT_EQ(worker.expect<ipc::Pong>().nonce, 42U);
+  worker.send(ipc::Shutdown{});
+  EXPECT_EQ(worker.end(), "exit 0");
+}
+
+TEST(WorkerProcess, EverythingForbiddenIsRefused) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.start();
+  worker.send(ipc::Probe{});
+  const auto report = worker.expect<ipc::ProbeReport>();
+  EXPECT_GE(report.items.size(), 5U);
+  for (const auto& item : report.items) EXPECT_TRUE(item.refused) << item.attempt << ": " << item.detail;
+  worker.send_text(1, "and it still works");
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+}
+
+TEST(WorkerProcess, EndsWhenTheGatewayIsGone) {
+  RunningWorker idle(kSmallScript);
+  (void)idle.start();
+  idle.hang_up();
+  EXPECT_EQ(idle.end(), "exit 0");
+
+  RunningWorker busy("aioss-fake 1\ndelay_us_per_call 2000\n");
+  (void)busy.start();
+  busy.send_text(1, "[[long 5000]]");
+  (void)busy.expect<ipc::Accepted>();
+  (void)busy.expect<ipc::Delta>();
+  busy.hang_up();
+  EXPECT_EQ(busy.end(), "exit 0");
+
+  RunningWorker unconfigured(kSmallScript);
+  (void)unconfigured.expect<ipc::Hello>();
+  unconfigured.hang_up();
+  EXPECT_EQ(unconfigured.end(), "exit 0");
+}
+
+TEST(WorkerProcess, CancelStopsAPrefillThatStalls) {
+  RunningWorker worker(kScript);
+  (void)worker.start();
+  // The second chunk of this prompt takes ten minutes, unless the abort flag works.
+  worker.send_text(1, "[[stall 600000]] " + std::string(900, 'x'));
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+  std::this_thread::sleep_for(milliseconds(50));  // into the stall; without it the test is weaker
+  worker.send(ipc::Cancel{1});
+  const auto finished = worker.expect<ipc::Finished>();
+  EXPECT_EQ(finished.id, 1U);
+  EXPECT_EQ(finished.reason, ipc::FinishReason::kCancelled);
+  worker.send_text(2, "and the stream is free");
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 2U);
+  (void)worker.expect<ipc::Delta>();
+}
+
+TEST(WorkerProcess, LoadFailuresSayWhy) {
+  const std::vector<std::pair<std::string, Code>> cases = {
+      {"aioss-fake 1\nfail_load corrupt\n", Code::kModelCorrupt},
+      {"aioss-fake 1\nfail_load memory\n", Code::kNoMemory},
+      {"no script at all", Code::kModelCorrupt},
+  };
+  for (const auto& [script, code] : cases) {
+    RunningWorker worker(script);
+    (void)worker.expect<ipc::Hello>();
+    ipc::Configure configure;
+    configure.engine = "fake";
+    worker.send(configure);
+    EXPECT_EQ(worker.expect<ipc::LoadFailed>().error.code, code) << script;
+    EXPECT_EQ(worker.end(), "exit 78");
+  }
+}
+
+TEST(WorkerProcess, OurReaderRefusesTheFileBeforeAnEngineSeesIt) {
+  // The fake engine would take this file.
+  RunningWorker worker(kSmallScript);
+  (void)worker.expect<ipc::Hello>();
+  ipc::Configure configure;
+  configure.engine = "strict";
+  worker.send(configure);
+  const auto failed = worker.expect<ipc::LoadFailed>();
+  EXPECT_EQ(failed.error.code, Code::kModelCorrupt);
+  EXPECT_NE(failed.error.message.find("not a GGUF file"), std::string::npos);
+}
+
+TEST(WorkerProcess, AnUnknownEngineOrProtocolIsRefused) {
+  RunningWorker unknown(kSmallScript);
+  (void)unknown.expect<ipc::Hello>();
+  ipc::Configure configure;
+  configure.engine = "steam";
+  unknown.send(configure);
+  EXPECT_EQ(unknown.expect<ipc::LoadFailed>().error.code, Code::kUnsupported);
+
+  RunningWorker future(kSmallScript);
+  (void)future.expect<ipc::Hello>();
+  configure.engine = "fake";
+  configure.protocol_version = 99;
+  future.send(configure);
+  EXPECT_EQ(future.expect<ipc::LoadFailed>().error.code, Code::kUnsupported);
+  EXPECT_EQ(future.end(), "exit 76");
+}
+
+TEST(WorkerProcess, GarbageEndsTheWorker) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.start();
+  EXPECT_TRUE(worker.channel->send(as_bytes("this is not CBOR")));
+  EXPECT_EQ(worker.end(), "exit 76");
+}
+
+TEST(WorkerProcess, AnEngineThatFailsIsToldAndEndsTheProcess) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.start();
+  worker.send_text(1, "[[fail 2]]");
+  std::optional<ipc::Finished> finished;
+  while (const auto message = worker.next()) {
+    if (const auto* m = std::get_if<ipc::Finished>(&*message)) finished = *m;
+  }
+  ASSERT_TRUE(finished);
+  EXPECT_EQ(finished->error->code, Code::kEngineFailed);
+  EXPECT_EQ(worker.end(), "exit 79");
+}
+
+TEST(WorkerProcess, ACrashIsSeenAsTheEndOfTheStream) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.start();
+  worker.send_text(1, "[[crash 2]]");
+  while (worker.next()) {
+  }
+  EXPECT_EQ(worker.end(), "signal 6");
+}
+
+TEST(WorkerProcess, RefusalsReachTheGateway) {
+  RunningWorker worker("aioss-fake 1\ncontext 100\ntemplate no\n");
+  (void)worker.start();
+  worker.send_text(1, "x");
+  auto rejected = worker.expect<ipc::Rejected>();
+  EXPECT_EQ(rejected.id, 1U);
+  EXPECT_EQ(rejected.error.code, Code::kUnsupported);
+  ipc::Submit submit = request(2);
+  submit.prompt = std::string(500, 'x');
+  worker.send(submit);
+  rejected = worker.expect<ipc::Rejected>();
+  EXPECT_EQ(rejected.error.code, Code::kContextExceeded);
+  EXPECT_NE(rejected.error.message.find("501"), std::string::npos);
+  submit = request(3);
+  submit.prompt = std::vector<Token>{'a', 'b'};
+  submit.tokens_max = 1;
+  worker.send(submit);
+  EXPECT_EQ(worker.expect<ipc::Accepted>().prompt_tokens, 2U);
+}
+
+// ---- inspect -----------------------------------------------------------------------------------------
+
+std::pair<nlohmann::json, std::string> inspect(const os::Fd& file) {
+  int pipes[2];
+  EXPECT_EQ(::pipe(pipes), 0);
+  const pid_t pid = in_child([&] { return run_inspect(file.get(), pipes[1]); });
+  ::close(pipes[1]);
+  std::string out;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = ::read(pipes[0], buffer, sizeof buffer)) > 0;) {
+    out.append(buffer, static_cast<std::size_t>(n));
+  }
+  ::close(pipes[0]);
+  const std::string how = ending(pid);
+  EXPECT_FALSE(out.empty()) << how;
+  return {nlohmann::json::parse(out, nullptr, false), how};
+}
+
+TEST(Inspect, SaysWhatTheFileSays) {
+  const auto [report, how] = inspect(gguf::small_model().file());
+  EXPECT_EQ(how, "exit 0");
+  EXPECT_EQ(report["architecture"], "llama");
+  EXPECT_EQ(report["name"], "Tiny");
+  EXPECT_EQ(report["parameters"], 768);
+  EXPECT_EQ(report["context_length"], 2048);
+  EXPECT_EQ(report["heads_kv"], 2);
+  EXPECT_EQ(report["vocabulary_size"], 3);
+  EXPECT_EQ(report["alignment"], 64);
+  EXPECT_EQ(report["chat_template"], "{{ messages }}");
+  EXPECT_EQ(report["chat_template_sha3"].get<std::string>().size(), 64U);
+  EXPECT_EQ(report["quantization"].size(), 3U);
+  EXPECT_EQ(report["quantization"][2]["type"], "Q4_K");
+  EXPECT_EQ(report["quantization"][2]["bits_per_weight"], 4.5);
+}
+
+TEST(Inspect, SaysWhatIsWrong) {
+  const auto [report, how] = inspect(memory_file("not a model"));
+  EXPECT_EQ(how, "exit 5");
+  EXPECT_EQ(report["error"]["code"], "model_corrupt");
+}
+
+TEST(Inspect, SurvivesNamesThatAreNoText) {
+  gguf::Builder b;
+  b.start(0, 2).entry("general.architecture", "\xFF\xFE").entry("general.name", "a\nb\x01");
+  const auto [report, how] = inspect(b.file());
+  EXPECT_EQ(how, "exit 0");
+  EXPECT_EQ(report["tensors"], 0);
+}
+
+}  // namespace
+}  // namespace aioss::worker

@@ -1,0 +1,125 @@
+"""Starts the servers under measurement and reads what the kernel says of them."""
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import tempfile
+import time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def descendants(pid):
+    """pid and all below it."""
+    found, queue = [], [pid]
+    while queue:
+        current = queue.pop()
+        found.append(current)
+        for children in pathlib.Path(f"/proc/{current}/task").glob("*/children"):
+            queue += [int(c) for c in children.read_text().split()]
+    return found
+
+
+def cpu_seconds(pid):
+    total = 0
+    for process in descendants(pid):
+        fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def thread_cpu_seconds(pid, name):
+    """CPU time of the threads of that name, nanosecond resolution."""
+    total = 0
+    for process in descendants(pid):
+        for task in pathlib.Path(f"/proc/{process}/task").iterdir():
+            if (task / "comm").read_text().strip() == name:
+                total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def peak_bytes(pid):
+    total = 0
+    for process in descendants(pid):
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        total += int(found.group(1)) * 1024 if found else 0
+    return total
+
+
+class Server:
+    """A child process that listens on self.port."""
+
+    def __init__(self, name, command, port, log):
+        self.name, self.port = name, port
+        self.started = time.perf_counter()
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def wait_listening(self, timeout=120):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                time.sleep(0.002)
+        raise RuntimeError(f"{self.name} does not listen")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def start_aioss(binary, models, parallel, context, threads, profile="fast"):
+    port = free_port()
+    state = tempfile.mkdtemp(prefix="aioss-bench-")
+    log = open(f"{state}/log", "wb")
+    return Server("aioss", [
+        str(binary), "serve", "--port", str(port), "--models-dir", str(models), "--ledger",
+        f"{state}/ledger", "--parallel", str(parallel), "--ctx", str(context), "--threads",
+        str(threads), "--profile", profile], port, log)
+
+
+def start_llama_server(binary, model, parallel, context, threads):
+    port = free_port()
+    log = open(tempfile.mktemp(prefix="llama-server-"), "wb")
+    return Server("llama-server", [
+        str(binary), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-np",
+        str(parallel), "-c", str(parallel * context), "-t", str(threads), "-tb", str(threads)],
+        port, log)
+
+
+def build_peer(source, cache, jobs):
+    """llama-server and llama-bench from the same tree, with upstream's own defaults."""
+    build = pathlib.Path(cache) / "build" / f"peer-{pathlib.Path(source).name}"
+    binary = build / "bin" / "llama-server"
+    if not binary.exists():
+        print("Building llama-server from the same llama.cpp tree (about 10 minutes)", flush=True)
+        subprocess.run([
+            "cmake", "-S", source, "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+            "-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_TESTS=OFF",
+            "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF", "-DLLAMA_OPENSSL=OFF",
+            "-DLLAMA_BUILD_UI=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF"],
+            check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["cmake", "--build", str(build), "-j", str(jobs), "--target",
+                        "llama-server", "llama-bench"], check=True, stdout=subprocess.DEVNULL)
+    return build / "bin"

@@ -1,0 +1,125 @@
+"""kill -9 of the worker and of the gateway in the middle of a stream: what a client sees, what the
+ledger says, and that the next request is served."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from aioss_server import SMOLLM2, AiossServer, wait_until  # noqa: E402
+
+BODY = {"model": SMOLLM2, "prompt": "A long story about a clerk:", "max_tokens": 400,
+        "temperature": 0, "ignore_eos": True, "stream": True}
+
+
+class OpenStream:
+    """A stream read by hand, so that a test can stop in the middle."""
+
+    def __init__(self, server, body):
+        payload = json.dumps(body).encode()
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self.socket.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                            b"Content-Type: application/json\r\nContent-Length: "
+                            + str(len(payload)).encode() + b"\r\n\r\n" + payload)
+        self.data = b""
+
+    def read_events(self, count):
+        while self.data.count(b"data: ") < count:
+            block = self.socket.recv(4096)
+            if not block:
+                raise AssertionError(f"the stream ended early: {self.data[-500:]!r}")
+            self.data += block
+
+    def read_to_end(self):
+        """Up to the last chunk of the body, or the end of the connection."""
+        try:
+            while not self.data.endswith(b"0\r\n\r\n"):
+                block = self.socket.recv(65536)
+                if not block:
+                    break
+                self.data += block
+        except ConnectionError:
+            pass
+        return self.data
+
+    def close(self):
+        self.socket.close()
+
+
+class Kills(unittest.TestCase):
+    def test_worker_killed_mid_stream(self):
+        with AiossServer("--parallel", 2, "--ctx", 1024) as server:
+            stream = OpenStream(server, BODY)
+            stream.read_events(5)
+            (worker,) = server.worker_pids()
+            os.kill(worker, signal.SIGKILL)
+            data = stream.read_to_end()
+            self.assertIn(b'"error"', data)
+            self.assertIn(b"worker_died", data)
+            self.assertNotIn(b"[DONE]", data)
+            # The connection is still good, and the next request starts a fresh worker.
+            status, _, answer = server.post("/v1/completions",
+                                            {**BODY, "stream": False, "max_tokens": 3})
+            self.assertEqual(status, 200, answer)
+            self.assertNotIn(worker, server.worker_pids())
+            stream.close()
+            server.stop()
+            types = [r["type"] for r in server.records()]
+            self.assertEqual(types.count("MODEL_LOAD"), 2)
+            self.assertEqual(types.count("INFER_ABORT"), 1)
+            self.assertEqual(types.count("INFER_RESULT"), 1)
+
+    def test_gateway_killed_mid_stream(self):
+        server = AiossServer("--parallel", 2, "--ctx", 1024).start()
+        stream = OpenStream(server, BODY)
+        stream.read_events(5)
+        workers = server.worker_pids()
+        server.kill()
+        stream.close()
+        wait_until(lambda: not any(pathlib.Path(f"/proc/{w}/exe").exists() for w in workers),
+                   what="the workers' end")
+        before = server.verify(expect=(0, 5, 6))
+        self.assertGreater(before["records"], 3)
+        server.process.stdout.close()
+        # The next start recovers: the dangling request gets its abort, and all verifies.
+        server.start()
+        status, _, _ = server.post("/v1/completions", {**BODY, "stream": False, "max_tokens": 3})
+        self.assertEqual(status, 200)
+        server.stop()
+        report = server.verify()
+        self.assertEqual(report["dangling_requests"], 0)
+        aborted = [r for r in server.records() if r["type"] == "INFER_ABORT"]
+        self.assertEqual(len(aborted), 1)
+        server.__exit__(None)
+
+    def test_client_gone_frees_the_stream(self):
+        with AiossServer("--parallel", 1, "--ctx", 1024) as server:
+            stream = OpenStream(server, BODY)
+            stream.read_events(3)
+            stream.close()
+            # One stream only: this request waits for the slot, which must come back at once.
+            status, _, answer = server.post("/v1/completions",
+                                            {**BODY, "stream": False, "max_tokens": 3})
+            self.assertEqual(status, 200, answer)
+            server.stop()
+            aborts = [r for r in server.records() if r["type"] == "INFER_ABORT"]
+            self.assertEqual(len(aborts), 1)
+            self.assertIn("cancelled", json.dumps(aborts[0]))
+
+    def test_confinement_is_reported(self):
+        with AiossServer() as server:
+            server.post("/v1/completions", {**BODY, "stream": False, "max_tokens": 1})
+            status, _, health = server.get("/health")
+            self.assertEqual(status, 200)
+            self.assertIn("seccomp", json.dumps(health))
+            (worker,) = server.worker_pids()
+            text = pathlib.Path(f"/proc/{worker}/status").read_text()
+            self.assertIn("NoNewPrivs:\t1", text)
+            self.assertIn("Seccomp:\t2", text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Checks the include arrows of docs/architecture.md: a folder includes only the layers below it, and
+some libraries are used in one place only. Exit 1 and a line per fault."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+
+# Folder → the folders it may include. Transitive on purpose: an arrow skips no layer silently.
+BASE = {"base"}
+OS = BASE | {"os"}
+SUPPORT = OS | {"crypto", "codec"}
+ALLOWED = {
+    "base": BASE,
+    "os": OS,
+    "crypto": OS | {"crypto"},
+    "codec": OS | {"codec"},
+    "ledger": SUPPORT | {"ledger"},
+    "ipc": SUPPORT | {"ipc"},
+    "engine": SUPPORT | {"engine"},
+    "engines/fake": SUPPORT | {"engine", "engines/fake"},
+    "engines/llama": SUPPORT | {"engine", "engines/llama"},
+    "http": SUPPORT | {"http"},
+    "worker": SUPPORT | {"ipc", "engine", "worker"},
+    "runtime": SUPPORT | {"ipc", "ledger", "runtime"},
+    "api/openai": SUPPORT | {"ipc", "ledger", "runtime", "api/openai"},
+    "server": SUPPORT | {"ipc", "ledger", "runtime", "http", "api/openai", "server"},
+    "cli": SUPPORT | {"ipc", "ledger", "runtime", "http", "api/openai", "server", "cli"},
+}
+ALLOWED["app"] = set().union(*ALLOWED.values()) | {"app"}
+
+# A test may also use the fake engine, and for the gateway's tests the worker.
+TEST_EXTRA = {
+    "worker": {"engines/fake"},
+    "runtime": {"worker", "engine", "engines/fake"},
+    "engine": {"engines/fake"},
+}
+
+# Header prefix → the only folders that may include it.
+ONLY_IN = {
+    "boost/": {"http", "server", "cli"},
+    "openssl/": {"crypto"},
+    "seccomp.h": {"os"},
+    "linux/": {"os"},
+    "sys/": {"os", "http", "ipc", "base"},  # sockets of their own, and the log's terminal
+    "nlohmann/": {"codec", "api/openai", "server", "cli", "worker"},
+    "toml++": {"cli"},
+    "CLI/": {"cli"},
+    "spdlog/": {"base"},
+    "fmt/": {"base"},
+}
+# llama.cpp's own headers, which it includes by bare or folder name; for engines/llama alone.
+LLAMA_HEADERS = {"llama.h", "llama-ext.h", "chat.h", "log.h", "json.h", "build-info.h",
+                 "jinja/caps.h", "jinja/runtime.h", "ggml.h", "ggml-cpu.h", "ggml-backend.h"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
+
+
+def folder_of(path):
+    parts = path.relative_to(SRC).parts[:-1]
+    return "/".join(parts[:2]) if parts[0] in ("engines", "api") else parts[0]
+
+
+def is_test(path):
+    return "test" in path.stem.split("_") or "testing" in path.parts
+
+
+def faults_of(path):
+    folder = folder_of(path)
+    if folder not in ALLOWED:
+        yield f"{path.relative_to(ROOT)}: folder '{folder}' is not in tools/layers.py"
+        return
+    allowed = set(ALLOWED[folder])
+    if is_test(path):
+        allowed |= TEST_EXTRA.get(folder, set())
+    for quote, name in INCLUDE.findall(path.read_text()):
+        if quote == '"':
+            target = name.rsplit("/", 1)[0]
+            if name.startswith("aioss/"):
+                continue
+            if folder == "engines/llama" and name in LLAMA_HEADERS:
+                continue
+            if target not in allowed:
+                yield f"{path.relative_to(ROOT)}: {folder} may not include {name}"
+            elif not (SRC / name).exists():
+                yield f"{path.relative_to(ROOT)}: no such header: {name}"
+        for prefix, homes in ONLY_IN.items():
+            if quote == "<" and name.startswith(prefix) and folder not in homes:
+                if prefix in ("sys/", "linux/") and is_test(path):
+                    continue
+                yield (f"{path.relative_to(ROOT)}: <{name}> belongs to "
+                       f"{', '.join(sorted(homes))} only")
+
+
+def main():
+    files = sorted(p for p in SRC.rglob("*") if p.suffix in (".h", ".cc", ".c"))
+    faults = [fault for path in files for fault in faults_of(path)]
+    for fault in faults:
+        print(fault)
+    print(f"layers: {len(files)} files, {len(faults)} faults")
+    return 1 if faults or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
