@@ -18,7 +18,8 @@ target_link_options(aioss_options INTERFACE -Wl,-z,relro,-z,now -Wl,--gc-section
 if(AIOSS_SANITIZE)
   list(JOIN AIOSS_SANITIZE "," AIOSS_SANITIZE_LIST)
   target_compile_options(aioss_options INTERFACE
-    -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -Wno-maybe-uninitialized)  # g++ 12 reports instrumented variants as uninitialized
   target_link_options(aioss_options INTERFACE -fsanitize=${AIOSS_SANITIZE_LIST})
 else()
   target_link_options(aioss_options INTERFACE -static-libstdc++ -static-libgcc)

@@ -1,8 +1,8 @@
 # llama.cpp, built once from a source tree that is already on disk, as static libraries.
 #
 #   AIOSS_LLAMA_SOURCE_DIR  a llama.cpp v0.5.0 tree. `./dev` obtains and checks one.
-#   AIOSS_LLAMA_BUILD_DIR   where its objects go. `./dev` points it at a cache folder shared by every
-#                           preset, because the libraries do not depend on how our own code is built.
+#   AIOSS_LLAMA_BUILD_DIR   where its objects go. `./dev` points it at a cache folder shared by all
+#                           presets: the libraries do not depend on how our own code is built.
 #   AIOSS_CPU               native | x86-64-v3 | x86-64-v4
 #
 # Nothing here downloads. Defines the target aioss::llama; only src/engines/llama links it.

@@ -47,9 +47,9 @@ typedef enum aioss_status {
     AIOSS_E_CORRUPT = 3,     /* the model file is damaged or not of a known format */
     AIOSS_E_NO_MEMORY = 4,
     AIOSS_E_IO = 5,
-    AIOSS_E_ABORTED = 6,     /* the abort or progress callback asked to stop */
-    AIOSS_E_FULL = 7,        /* no KV cells are left for this sequence */
-    AIOSS_E_FAILED = 8       /* the engine failed inside; the session must be closed */
+    AIOSS_E_ABORTED = 6, /* the abort or progress callback asked to stop */
+    AIOSS_E_FULL = 7,    /* no KV cells are left for this sequence */
+    AIOSS_E_FAILED = 8   /* the engine failed inside; the session must be closed */
 } aioss_status;
 
 typedef struct aioss_error {
@@ -77,9 +77,9 @@ typedef enum aioss_device_kind {
 
 typedef struct aioss_device {
     uint32_t struct_size;
-    uint32_t kind;       /* aioss_device_kind */
-    char name[64];       /* "CPU", "CUDA0", … */
-    char backend[32];    /* "CPU", "CUDA", "Vulkan", "Metal" */
+    uint32_t kind;    /* aioss_device_kind */
+    char name[64];    /* "CPU", "CUDA0", … */
+    char backend[32]; /* "CPU", "CUDA", "Vulkan", "Metal" */
     char description[128];
     uint64_t bytes_total;
     uint64_t bytes_free;
@@ -88,7 +88,7 @@ typedef struct aioss_device {
 /* ---- profiles: which differences in arithmetic are allowed ----------------------------------- */
 
 typedef enum aioss_profile {
-    AIOSS_PROFILE_FAST = 0,         /* whatever is fastest */
+    AIOSS_PROFILE_FAST = 0, /* whatever is fastest */
     /* The logits of a sequence depend on its own tokens and on nothing else: not on neighbours in
      * the batch, on earlier use of the session, or on how a prefill was cut at multiples of
      * `prefill_grid_tokens`. */
@@ -101,12 +101,12 @@ typedef enum aioss_profile {
 
 typedef struct aioss_model_options {
     uint32_t struct_size;
-    uint32_t profile;        /* aioss_profile */
+    uint32_t profile; /* aioss_profile */
     /* Open, readable, seekable; in order, for split files. Borrowed: the engine duplicates or maps
      * what it needs and opens no path. Their offsets are unspecified afterwards. */
     const int *fds;
-    uint32_t fd_count;       /* >= 1 */
-    uint32_t flags;          /* reserved, 0 */
+    uint32_t fd_count; /* >= 1 */
+    uint32_t flags;    /* reserved, 0 */
     /* Called now and then with 0…1 while loading; returns 0 to give up (AIOSS_E_ABORTED). May be
      * NULL. */
     int (*progress)(float fraction, void *user);
@@ -121,9 +121,9 @@ typedef struct aioss_model_facts {
     uint32_t layer_count;
     uint32_t reserved;
     uint64_t parameter_count;
-    uint64_t weight_bytes;         /* as resident after load */
-    const char *architecture;      /* "llama", "gemma3", …; lives as long as the model */
-    const char *description;       /* for people; likewise. From the model file: untrusted */
+    uint64_t weight_bytes;    /* as resident after load */
+    const char *architecture; /* "llama", "gemma3", …; lives as long as the model */
+    const char *description;  /* for people; likewise. From the model file: untrusted */
 } aioss_model_facts;
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -144,7 +144,7 @@ typedef struct aioss_session_options {
      * for both where it would change bits. */
     uint32_t threads;
     uint32_t threads_batch;
-    uint32_t flags;                  /* aioss_session_flags */
+    uint32_t flags; /* aioss_session_flags */
     uint32_t reserved;
     /* Asked again and again inside a decode call, from the engine's threads; returns non-zero to
      * stop that call (AIOSS_E_ABORTED). May be NULL. Must be thread-safe and quick. Engines ask
@@ -157,11 +157,11 @@ typedef struct aioss_session_options {
 /* Bytes per kind, from a dry run that allocates none of them. */
 typedef struct aioss_plan {
     uint32_t struct_size;
-    uint32_t exact;         /* 1: the engine asked its allocator; 0: an estimate */
+    uint32_t exact; /* 1: the engine asked its allocator; 0: an estimate */
     uint64_t weight_bytes;
     uint64_t kv_bytes;
     uint64_t compute_bytes;
-    uint64_t output_bytes;  /* logits buffer */
+    uint64_t output_bytes; /* logits buffer */
 } aioss_plan;
 
 /* One decode call. Token i goes to position positions[i] of sequence sequences[i]; if outputs[i] is

@@ -36,6 +36,8 @@ std::vector<cli::EngineVersion> engine_versions() {
   return versions;
 }
 
-std::string cpu_level() { return AIOSS_CPU_LEVEL; }
+std::string cpu_level() {
+  return AIOSS_CPU_LEVEL;
+}
 
 }  // namespace aioss::app

@@ -1,5 +1,5 @@
-// `aioss worker`, hidden: what the gateway starts this binary as. Nothing else of the product is set up
-// in that process.
+// `aioss worker`, hidden: what the gateway starts this binary as. Nothing else of the product is
+// set up in that process.
 #pragma once
 
 #include <string>

@@ -9,7 +9,9 @@ namespace {
 std::atomic<AssertHook> g_hook{nullptr};
 }  // namespace
 
-void set_assert_hook(AssertHook hook) { g_hook.store(hook); }
+void set_assert_hook(AssertHook hook) {
+  g_hook.store(hook);
+}
 
 void assert_failed(const char* expression, const char* file, int line) {
   std::fprintf(stderr, "aioss: internal error: %s is false at %s:%d\n", expression, file, line);

@@ -1,5 +1,6 @@
-// ASSERT is for bugs: always on, in release too. It prints the expression and place, runs the hook (if
-// one is set) and aborts. Never use it on anything a client, a file or the operating system controls.
+// ASSERT is for bugs: always on, in release too. It prints the expression and place, runs the hook
+// (if one is set) and aborts. Never use it on anything a client, a file or the operating system
+// controls.
 #pragma once
 
 namespace aioss {
@@ -12,8 +13,8 @@ void set_assert_hook(AssertHook hook);
 
 }  // namespace aioss
 
-#define ASSERT(expression)                                              \
-  do {                                                                  \
-    if (!(expression)) [[unlikely]]                                     \
-      ::aioss::assert_failed(#expression, __FILE__, __LINE__);          \
+#define ASSERT(expression)                                     \
+  do {                                                         \
+    if (!(expression)) [[unlikely]]                            \
+      ::aioss::assert_failed(#expression, __FILE__, __LINE__); \
   } while (false)

@@ -1,5 +1,5 @@
-// The only way work crosses threads: many producers, one or more consumers, a fixed capacity that the
-// owner derives and names. Producers never block; a full queue is an answer, not a wait.
+// The only way work crosses threads: many producers, one or more consumers, a fixed capacity that
+// the owner derives and names. Producers never block; a full queue is an answer, not a wait.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Time comes in through this interface, so that tests and the simulator can own it. The real clock is
-// os/clock.h. Thread-safe.
+// Time comes in through this interface, so that tests and the simulator can own it. The real clock
+// is os/clock.h. Thread-safe.
 #pragma once
 
 #include <cstdint>

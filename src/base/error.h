@@ -1,6 +1,6 @@
-// What went wrong, as a value. Expected failures (a bad request, a full disk, a dead worker) travel as
-// `Error`; bugs are ASSERTs (base/assert.h). The code decides the HTTP status, the wire error type and
-// the exit code, in one table (error.cc), so that no layer invents its own mapping.
+// What went wrong, as a value. Expected failures (a bad request, a full disk, a dead worker) travel
+// as `Error`; bugs are ASSERTs (base/assert.h). The code decides the HTTP status, the wire error
+// type and the exit code, in one table (error.cc), so that no layer invents its own mapping.
 #pragma once
 
 #include <cstdint>
@@ -11,29 +11,29 @@
 namespace aioss {
 
 enum class Code : std::uint8_t {
-  kInvalidArgument,   // a request field is missing, of the wrong type or out of range
-  kContextExceeded,   // the prompt or prompt + max_tokens can never fit
-  kUnauthenticated,   // no key, or not a known one
-  kForbidden,         // known caller, not allowed
-  kNotFound,          // unknown model, route or file
-  kMethodNotAllowed,  // known route, wrong verb
-  kTooLarge,          // body over its limit
-  kHeaderTooLarge,    // header section over its limit
-  kTimeout,           // a deadline passed
-  kConflict,          // in use: the port, the ledger lock
-  kBusy,              // a bounded queue is full; try again later
-  kModelCorrupt,      // not GGUF, truncated, absurd or unsupported by the engine
-  kNoMemory,          // the model or the request does not fit in memory
-  kEngineFailed,      // the engine reported a failure
-  kWorkerDied,        // the worker process ended while it had work
-  kCancelled,         // the client left, or the operator cancelled
-  kLedgerUnavailable, // the ledger cannot be written: nothing may be answered
-  kCorrupt,           // stored bytes are not what they must be
-  kIo,                // the operating system refused a read, a write or a process
-  kUnsupported,       // understood, not offered
-  kUsage,             // the command line or the configuration file is wrong
-  kShuttingDown,      // the gateway is stopping
-  kInternal,          // a bug that was caught at an edge
+  kInvalidArgument,    // a request field is missing, of the wrong type or out of range
+  kContextExceeded,    // the prompt or prompt + max_tokens can never fit
+  kUnauthenticated,    // no key, or not a known one
+  kForbidden,          // known caller, not allowed
+  kNotFound,           // unknown model, route or file
+  kMethodNotAllowed,   // known route, wrong verb
+  kTooLarge,           // body over its limit
+  kHeaderTooLarge,     // header section over its limit
+  kTimeout,            // a deadline passed
+  kConflict,           // in use: the port, the ledger lock
+  kBusy,               // a bounded queue is full; try again later
+  kModelCorrupt,       // not GGUF, truncated, absurd or unsupported by the engine
+  kNoMemory,           // the model or the request does not fit in memory
+  kEngineFailed,       // the engine reported a failure
+  kWorkerDied,         // the worker process ended while it had work
+  kCancelled,          // the client left, or the operator cancelled
+  kLedgerUnavailable,  // the ledger cannot be written: nothing may be answered
+  kCorrupt,            // stored bytes are not what they must be
+  kIo,                 // the operating system refused a read, a write or a process
+  kUnsupported,        // understood, not offered
+  kUsage,              // the command line or the configuration file is wrong
+  kShuttingDown,       // the gateway is stopping
+  kInternal,           // a bug that was caught at an edge
 };
 inline constexpr int kCodeCount = static_cast<int>(Code::kInternal) + 1;
 
@@ -49,16 +49,16 @@ enum class ExitCode : int {
 };
 
 struct CodeInfo {
-  std::string_view name;        // stable, snake_case: error.code on the wire and in the ledger
-  int http_status;              // 400…599
-  std::string_view wire_type;   // error.type of the OpenAI dialect
+  std::string_view name;       // stable, snake_case: error.code on the wire and in the ledger
+  int http_status;             // 400…599
+  std::string_view wire_type;  // error.type of the OpenAI dialect
   ExitCode exit_code;
 };
 const CodeInfo& info(Code code);
 std::optional<Code> code_from_name(std::string_view name);
 
-// A value: copy and move freely. `message` is one line for a person, says what to do, and never holds
-// prompt text, keys or absolute paths of the server (paths belong to CLI messages only).
+// A value: copy and move freely. `message` is one line for a person, says what to do, and never
+// holds prompt text, keys or absolute paths of the server (paths belong to CLI messages only).
 struct [[nodiscard]] Error {
   Code code = Code::kInternal;
   std::string message;

@@ -8,7 +8,8 @@
 namespace aioss {
 namespace {
 
-// Walks the enum: a code that was added without its row, or with a row in the wrong place, fails here.
+// Walks the enum: a code that was added without its row, or with a row in the wrong place, fails
+// here.
 TEST(Error, EveryCodeHasItsOwnNameAndSensibleMapping) {
   std::set<std::string_view> names;
   for (int i = 0; i < kCodeCount; ++i) {

@@ -1,5 +1,5 @@
-// spdlog formats (time, level, colour); where the bytes go is ours, because its sinks block for as long as
-// the reader likes. Only this file includes it.
+// spdlog formats (time, level, colour); where the bytes go is ours, because its sinks block for as
+// long as the reader likes. Only this file includes it.
 #include "base/log.h"
 
 #include <poll.h>
@@ -36,7 +36,7 @@ constexpr int kWaitMsMax = 20;
 class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   DescriptorSink(int descriptor, bool json) : descriptor_(descriptor), json_(json) {
-    struct stat about {};
+    struct stat about{};
     is_socket_ = ::fstat(descriptor, &about) == 0 && S_ISSOCK(about.st_mode);
   }
 
@@ -92,8 +92,7 @@ std::shared_ptr<const Output> make_output(const Options& options) {
   ::tzset();  // reads the time zone's file now: a confined process cannot later
   const bool terminal = ::isatty(options.descriptor) == 1;
   auto output = std::make_shared<Output>();
-  output->json =
-      options.format == Format::kJson || (options.format == Format::kAuto && !terminal);
+  output->json = options.format == Format::kJson || (options.format == Format::kAuto && !terminal);
   output->color = options.color && terminal && !output->json;
   auto sink = std::make_shared<DescriptorSink>(options.descriptor, output->json);
   output->logger = std::make_unique<spdlog::logger>("aioss", std::move(sink));
@@ -193,8 +192,12 @@ void configure(const Options& options) {
   set_level(options.level);
 }
 
-void set_level(Level level) { g_level.store(level, std::memory_order_relaxed); }
-Level level() { return g_level.load(std::memory_order_relaxed); }
+void set_level(Level level) {
+  g_level.store(level, std::memory_order_relaxed);
+}
+Level level() {
+  return g_level.load(std::memory_order_relaxed);
+}
 
 std::optional<Level> level_from_name(std::string_view name) {
   if (name == "off") return Level::kOff;

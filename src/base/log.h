@@ -1,6 +1,7 @@
-// Log lines to standard error: text for a terminal, one JSON object a line otherwise. Any thread may log
-// at any time. A reader that does not read costs a few milliseconds, then lines are dropped and counted,
-// so logging never stops a server; no thread is started, so a process may confine itself after logging.
+// Log lines to standard error: text for a terminal, one JSON object a line otherwise. Any thread
+// may log at any time. A reader that does not read costs a few milliseconds, then lines are dropped
+// and counted, so logging never stops a server; no thread is started, so a process may confine
+// itself after logging.
 //
 // By convention no line holds prompt or output text, keys, or anything else of a request's content.
 #pragma once

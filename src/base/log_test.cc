@@ -46,7 +46,9 @@ class LogTest : public testing::Test {
 };
 
 // The time, which is not the test's business, is cut off.
-std::string after_time(const std::string& line) { return line.substr(line.find(',') + 1); }
+std::string after_time(const std::string& line) {
+  return line.substr(line.find(',') + 1);
+}
 
 TEST_F(LogTest, JsonLines) {
   start(Format::kJson);

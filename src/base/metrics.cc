@@ -31,7 +31,8 @@ void append_escaped(std::string_view text, bool quotes, std::string& out) {
   }
 }
 
-// The shortest text that reads back as the same number, with the spellings of the format for the rest.
+// The shortest text that reads back as the same number, with the spellings of the format for the
+// rest.
 std::string number_text(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";

@@ -13,18 +13,24 @@ namespace {
 TEST(Metrics, GoldenPage) {
   MetricRegistry registry;
   registry.gauge("aioss_z_temperature", "Last in the page.").set(-0.5);
-  registry.counter("aioss_requests_total", "Requests by route.",
-                   {{"route", "/v1/models"}, {"code", "200"}}).add(3);
-  registry.counter("aioss_requests_total", "Requests by route.",
-                   {{"code", "200"}, {"route", "/health"}}).add();
+  registry
+      .counter("aioss_requests_total", "Requests by route.",
+               {{"route", "/v1/models"}, {"code", "200"}})
+      .add(3);
+  registry
+      .counter("aioss_requests_total", "Requests by route.",
+               {{"code", "200"}, {"route", "/health"}})
+      .add();
   // The same series in another order of labels.
-  registry.counter("aioss_requests_total", "Requests by route.",
-                   {{"code", "200"}, {"route", "/v1/models"}}).add(2);
+  registry
+      .counter("aioss_requests_total", "Requests by route.",
+               {{"code", "200"}, {"route", "/v1/models"}})
+      .add(2);
   registry.counter("aioss_big_total", "Above 2^53.").add(18446744073709551615U);
-  registry.gauge("aioss_info", "A \"help\" with \\ and\na line feed.",
-                 {{"model", "a\"b\\c\nd"}}).set(1);
-  Histogram& seconds = registry.histogram("aioss_wait_seconds", "Waiting.", {0.001, 0.5, 10},
-                                          {{"model", "m"}});
+  registry.gauge("aioss_info", "A \"help\" with \\ and\na line feed.", {{"model", "a\"b\\c\nd"}})
+      .set(1);
+  Histogram& seconds =
+      registry.histogram("aioss_wait_seconds", "Waiting.", {0.001, 0.5, 10}, {{"model", "m"}});
   for (const double value : {0.001, 0.25, 0.5, 3.0, 100.0}) seconds.observe(value);
   Histogram& bare = registry.histogram("aioss_bare_seconds", "No labels.", {1});
   bare.observe(2);

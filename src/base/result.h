@@ -1,6 +1,6 @@
-// Result<T>: a T or an Error, with the surface of std::expected that g++ 12 lacks in C++20. Values, not
-// exceptions, carry expected failures; see error.h. Propagate with AIOSS_TRY, plain statements that are
-// safe in coroutines (GNU statement expressions are not, gcc PR 115851).
+// Result<T>: a T or an Error, with the surface of std::expected that g++ 12 lacks in C++20. Values,
+// not exceptions, carry expected failures; see error.h. Propagate with AIOSS_TRY, plain statements
+// that are safe in coroutines (GNU statement expressions are not, gcc PR 115851).
 #pragma once
 
 #include <optional>
@@ -29,18 +29,36 @@ class [[nodiscard]] Result {
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
 
-  T& value() & { ASSERT(has_value()); return *std::get_if<0>(&state_); }
-  const T& value() const& { ASSERT(has_value()); return *std::get_if<0>(&state_); }
-  T&& value() && { ASSERT(has_value()); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    ASSERT(has_value());
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    ASSERT(has_value());
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    ASSERT(has_value());
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  Error& error() & { ASSERT(!has_value()); return *std::get_if<1>(&state_); }
-  const Error& error() const& { ASSERT(!has_value()); return *std::get_if<1>(&state_); }
-  Error&& error() && { ASSERT(!has_value()); return std::move(*std::get_if<1>(&state_)); }
+  Error& error() & {
+    ASSERT(!has_value());
+    return *std::get_if<1>(&state_);
+  }
+  const Error& error() const& {
+    ASSERT(!has_value());
+    return *std::get_if<1>(&state_);
+  }
+  Error&& error() && {
+    ASSERT(!has_value());
+    return std::move(*std::get_if<1>(&state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -55,24 +73,35 @@ class [[nodiscard]] Result<void> {
   bool has_value() const { return !error_.has_value(); }
   explicit operator bool() const { return has_value(); }
   void value() const { ASSERT(has_value()); }
-  Error& error() & { ASSERT(!has_value()); return *error_; }
-  const Error& error() const& { ASSERT(!has_value()); return *error_; }
-  Error&& error() && { ASSERT(!has_value()); return std::move(*error_); }
+  Error& error() & {
+    ASSERT(!has_value());
+    return *error_;
+  }
+  const Error& error() const& {
+    ASSERT(!has_value());
+    return *error_;
+  }
+  Error&& error() && {
+    ASSERT(!has_value());
+    return std::move(*error_);
+  }
 
  private:
   std::optional<Error> error_;
 };
 
 using Status = Result<void>;
-inline Status ok() { return {}; }
+inline Status ok() {
+  return {};
+}
 
 }  // namespace aioss
 
 #define AIOSS_CONCAT_INNER(a, b) a##b
 #define AIOSS_CONCAT(a, b) AIOSS_CONCAT_INNER(a, b)
-#define AIOSS_TRY_IMPL(temporary, declaration, expression)              \
-  auto temporary = (expression);                                        \
-  if (!temporary.has_value()) return std::move(temporary).error();      \
+#define AIOSS_TRY_IMPL(temporary, declaration, expression)         \
+  auto temporary = (expression);                                   \
+  if (!temporary.has_value()) return std::move(temporary).error(); \
   declaration = std::move(temporary).value()
 
 // AIOSS_TRY(auto file, open(path));  — declares `file`, or returns the error from this function.
@@ -80,8 +109,8 @@ inline Status ok() { return {}; }
   AIOSS_TRY_IMPL(AIOSS_CONCAT(aioss_try_, __LINE__), declaration, expression)
 
 // AIOSS_CHECK(write(fd, bytes));  — for Status.
-#define AIOSS_CHECK(expression)                                         \
-  do {                                                                  \
-    if (auto aioss_check = (expression); !aioss_check.has_value())      \
-      return std::move(aioss_check).error();                            \
+#define AIOSS_CHECK(expression)                                    \
+  do {                                                             \
+    if (auto aioss_check = (expression); !aioss_check.has_value()) \
+      return std::move(aioss_check).error();                       \
   } while (false)

@@ -114,8 +114,11 @@ std::string human_bytes(std::uint64_t bytes) {
     ++unit;
   }
   char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value,
-                kUnits[unit]);
+  std::snprintf(buffer, sizeof buffer, "%.*f %s",
+                value < 9.995   ? 2
+                : value < 99.95 ? 1
+                                : 0,
+                value, kUnits[unit]);
   return buffer;
 }
 

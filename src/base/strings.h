@@ -17,8 +17,8 @@ std::string ascii_lower(std::string_view text);
 // Digits only: no sign, no space, no overflow, no trailing text.
 std::optional<std::uint64_t> parse_u64(std::string_view text);
 
-// The text as one line that cannot move a terminal's cursor or forge a second line: control characters
-// become \n, \t, \r or \xNN. Bytes of 0x80 and above pass; UTF-8 stays readable.
+// The text as one line that cannot move a terminal's cursor or forge a second line: control
+// characters become \n, \t, \r or \xNN. Bytes of 0x80 and above pass; UTF-8 stays readable.
 std::string one_line(std::string_view text);
 
 // The text with every byte that is not part of well-formed UTF-8 (no surrogates, no overlong forms)

@@ -29,7 +29,9 @@ TEST(Strings, OneLineLetsNothingMoveTheCursor) {
   EXPECT_EQ(one_line("a\nb\tc\rd"), "a\\nb\\tc\\rd");
   EXPECT_EQ(one_line("\x1b[2J"), "\\x1b[2J");
   EXPECT_EQ(one_line("\x7f"), "\\x7f");
-  EXPECT_EQ(one_line("\xc2\x9b" "31m"), "\\x9b31m");  // a C1 control in UTF-8
+  EXPECT_EQ(one_line("\xc2\x9b"
+                     "31m"),
+            "\\x9b31m");  // a C1 control in UTF-8
   EXPECT_EQ(one_line("Zürich 東京"), "Zürich 東京");
 }
 
@@ -37,12 +39,12 @@ TEST(Strings, InvalidUtf8BecomesReplacementCharacters) {
   constexpr const char* kBad = "\xEF\xBF\xBD";
   EXPECT_EQ(replace_invalid_utf8("Zürich 東京 😀"), "Zürich 東京 😀");
   EXPECT_EQ(replace_invalid_utf8("\xff"), kBad);
-  EXPECT_EQ(replace_invalid_utf8("a\xc3"), std::string("a") + kBad);            // cut short
-  EXPECT_EQ(replace_invalid_utf8("\xc0\x80"), std::string(kBad) + kBad);        // overlong
+  EXPECT_EQ(replace_invalid_utf8("a\xc3"), std::string("a") + kBad);      // cut short
+  EXPECT_EQ(replace_invalid_utf8("\xc0\x80"), std::string(kBad) + kBad);  // overlong
   EXPECT_EQ(replace_invalid_utf8("\xe0\x9f\xbf"), std::string(kBad) + kBad + kBad);
   EXPECT_EQ(replace_invalid_utf8("\xed\xa0\x80"), std::string(kBad) + kBad + kBad);  // surrogate
   EXPECT_EQ(replace_invalid_utf8("\xf4\x90\x80\x80"), std::string(kBad) + kBad + kBad + kBad);
-  EXPECT_EQ(replace_invalid_utf8("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf");      // U+10FFFF
+  EXPECT_EQ(replace_invalid_utf8("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf");  // U+10FFFF
 }
 
 TEST(Strings, HumanBytes) {

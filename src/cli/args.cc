@@ -13,7 +13,9 @@
 namespace aioss::cli {
 namespace {
 
-Error usage(std::string message) { return {Code::kUsage, std::move(message)}; }
+Error usage(std::string message) {
+  return {Code::kUsage, std::move(message)};
+}
 
 std::string see_help(const CommandSpec* command) {
   return "; see 'aioss " + (command ? std::string(command->name) + " " : std::string()) + "--help'";
@@ -70,8 +72,8 @@ std::vector<Flag> flags_of(const CommandSpec& command) {
   return flags;
 }
 
-// CLI11 splits words into flags, values and operands; every check of meaning is ours. It throws inside
-// parse(), and only there.
+// CLI11 splits words into flags, values and operands; every check of meaning is ours. It throws
+// inside parse(), and only there.
 class Splitter {
  public:
   explicit Splitter(const CommandSpec& command) : command_(command) {

@@ -1,5 +1,5 @@
-// Commands, flags and help as data: one table (command_table.cc) drives parsing, --help and the check
-// of docs/cli.md. Values and pure functions. CLI11 stays inside args.cc.
+// Commands, flags and help as data: one table (command_table.cc) drives parsing, --help and the
+// check of docs/cli.md. Values and pure functions. CLI11 stays inside args.cc.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct CommandSpec {
   std::string_view details;  // paragraphs, "" for none
   std::vector<Operand> operands;
   std::vector<Flag> flags;
-  unsigned settings = 0;     // kFor… bits: these settings are flags too, and --config is offered
+  unsigned settings = 0;  // kFor… bits: these settings are flags too, and --config is offered
   std::vector<std::string_view> examples;
 };
 
@@ -62,7 +62,8 @@ struct Invocation {
   std::string operand(std::size_t index) const;
 };
 
-// kUsage: an unknown command or flag (with the nearest known one), a missing value, too many operands.
+// kUsage: an unknown command or flag (with the nearest known one), a missing value, too many
+// operands.
 Result<Invocation> parse_arguments(const std::vector<std::string>& arguments);
 
 std::string overview_help();  // `aioss --help`

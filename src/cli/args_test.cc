@@ -23,7 +23,9 @@ TEST(Arguments, EveryCommandParsesItsOwnFlags) {
     const std::string name(command.name);
     words.push_back(name.substr(0, name.find(' ')));
     if (name.find(' ') != std::string::npos) words.push_back(name.substr(name.find(' ') + 1));
-    for (const Operand& operand : command.operands) words.emplace_back("op-" + std::string(operand.name));
+    for (const Operand& operand : command.operands) {
+      words.emplace_back("op-" + std::string(operand.name));
+    }
     for (const Flag& flag : command.flags) {
       words.emplace_back(flag.letter.empty() ? flag.name : flag.letter);
       if (!flag.value_name.empty()) words.emplace_back("value of " + std::string(flag.name));
@@ -47,15 +49,15 @@ TEST(Arguments, EveryCommandParsesItsOwnFlags) {
 }
 
 TEST(Arguments, OverviewAndHelp) {
-  for (const Words& words : {Words{}, Words{"--help"}, Words{"-h"}, Words{"help"},
-                             Words{"ledger", "--help"}}) {
+  for (const Words& words :
+       {Words{}, Words{"--help"}, Words{"-h"}, Words{"help"}, Words{"ledger", "--help"}}) {
     const auto parsed = parse_arguments(words);
     ASSERT_TRUE(parsed);
     EXPECT_TRUE(parsed->help);
     EXPECT_EQ(parsed->command, nullptr);
   }
-  for (const Words& words : {Words{"run", "--help"}, Words{"help", "run"},
-                             Words{"run", "model", "--seed", "x", "-h"}}) {
+  for (const Words& words :
+       {Words{"run", "--help"}, Words{"help", "run"}, Words{"run", "model", "--seed", "x", "-h"}}) {
     const auto parsed = parse_arguments(words);
     ASSERT_TRUE(parsed);
     EXPECT_TRUE(parsed->help);
@@ -102,8 +104,7 @@ TEST(Arguments, TextThatLooksLikeAFlagGoesAfterTwoDashes) {
 }
 
 TEST(Arguments, ValuesArriveAsTheyAre) {
-  for (const std::string value :
-       {"[a,b]", "", "-5", "--seed", "a=b", "{x}", "\"q\"", "a b", "%"}) {
+  for (const std::string value : {"[a,b]", "", "-5", "--seed", "a=b", "{x}", "\"q\"", "a b", "%"}) {
     const auto apart = parse_arguments({"run", "m", "--system", value});
     ASSERT_TRUE(apart) << value << ": " << apart.error().message;
     EXPECT_EQ(apart->text("--system"), value);
@@ -127,9 +128,10 @@ Result<RunOptions> run_options(Words words) {
 }
 
 TEST(RunOptions, AllFlagsArrive) {
-  const auto options = run_options({"m", "why?", "--system", "be brief", "-n", "9", "--temperature",
-                                    "0.5", "--top-p", "0.9", "--top-k", "40", "--seed", "0",
-                                    "--stop", "a", "--stop", "b", "--json", "--stats"});
+  const auto options =
+      run_options({"m",      "why?",    "--system", "be brief", "-n",     "9",      "--temperature",
+                   "0.5",    "--top-p", "0.9",      "--top-k",  "40",     "--seed", "0",
+                   "--stop", "a",       "--stop",   "b",        "--json", "--stats"});
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->model, "m");
   EXPECT_FALSE(options->is_file);

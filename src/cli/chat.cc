@@ -94,7 +94,8 @@ std::optional<std::string> Chat::take_message(LineEditor& editor, Next next) {
 Chat::Next Chat::feed(LineEditor& editor, std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     switch (editor.feed(static_cast<unsigned char>(bytes[i]))) {
-      case LineEditor::Event::kNone: break;
+      case LineEditor::Event::kNone:
+        break;
       case LineEditor::Event::kClear:
         console_.out("\x1b[2J\x1b[H");
         editor.forget_drawing();
@@ -105,7 +106,8 @@ Chat::Next Chat::feed(LineEditor& editor, std::string_view bytes) {
         if (editor.text().empty()) print_dim("Ctrl-D or /exit leaves.\n");
         editor.clear();
         break;
-      case LineEditor::Event::kEnd: return Next::kLeave;
+      case LineEditor::Event::kEnd:
+        return Next::kLeave;
       case LineEditor::Event::kSubmit:
         typed_ahead_ = bytes.substr(i + 1);
         return Next::kSubmit;
@@ -136,8 +138,8 @@ Chat::Next Chat::on_command(const std::string& command) {
     print_dim(rest.empty() ? "No instructions.\n" : "New instructions from here on.\n");
   } else {
     const std::string hint = did_you_mean(name, {"/help", "/clear", "/system", "/exit"});
-    print_dim(safe_text("No command " + name + (hint.empty() ? "; /help lists them" : hint), false) +
-              "\n");
+    const std::string text = "No command " + name + (hint.empty() ? "; /help lists them" : hint);
+    print_dim(safe_text(text, false) + "\n");
   }
   return Next::kGoOn;
 }
@@ -162,7 +164,8 @@ void Chat::answer(const std::string& message) {
     print_dim("/clear forgets the conversation and makes room.\n");
   }
   if (options_.stats) print_dim(describe(result) + "\n");
-  // What was said counts, also if it was stopped half-way. A message without an answer leaves no trace.
+  // What was said counts, also if it was stopped half-way. A message without an answer leaves no
+  // trace.
   if ((result.error && !stopped) || result.text.empty()) return;
   messages_.push_back({"user", message, ""});
   messages_.push_back({"assistant", result.text, ""});

@@ -1,5 +1,6 @@
-// The interactive chat of `aioss run`: prompt, answer, prompt, with the whole conversation sent each
-// turn. Ctrl-C stops an answer, Ctrl-D leaves. Blocking, one thread; owns the terminal while it runs.
+// The interactive chat of `aioss run`: prompt, answer, prompt, with the whole conversation sent
+// each turn. Ctrl-C stops an answer, Ctrl-D leaves. Blocking, one thread; owns the terminal while
+// it runs.
 #pragma once
 
 #include <optional>
@@ -27,8 +28,12 @@ class Chat final {
  public:
   Chat(runtime::Gateway& gateway, const Clock& clock, Console& console, Interrupt& interrupt,
        ChatOptions options)
-      : gateway_(gateway), clock_(clock), console_(console), interrupt_(interrupt),
-        options_(std::move(options)), system_(options_.system) {}
+      : gateway_(gateway),
+        clock_(clock),
+        console_(console),
+        interrupt_(interrupt),
+        options_(std::move(options)),
+        system_(options_.system) {}
   Chat(const Chat&) = delete;
   Chat& operator=(const Chat&) = delete;
 
@@ -51,7 +56,7 @@ class Chat final {
   const ChatOptions options_;
   std::string system_;
   std::vector<ipc::ChatMessage> messages_;  // without the system message
-  std::string typed_ahead_;  // bounded by one read
+  std::string typed_ahead_;                 // bounded by one read
 };
 
 }  // namespace aioss::cli

@@ -1,4 +1,5 @@
-// The commands, one file each. Each returns its exit code, having said on the console what went wrong.
+// The commands, one file each. Each returns its exit code, having said on the console what went
+// wrong.
 #pragma once
 
 #include "cli/args.h"

@@ -1,5 +1,5 @@
-// Every command of `aioss`: its operands, flags, help and examples. The settings that a command also
-// takes as flags are in config.cc.
+// Every command of `aioss`: its operands, flags, help and examples. The settings that a command
+// also takes as flags are in config.cc.
 #include "cli/args.h"
 
 namespace aioss::cli {
@@ -11,13 +11,14 @@ CommandSpec serve() {
   return {
       "serve",
       "answer requests over HTTP, as OpenAI's API has it",
-      "Prints one line, 'aioss listening on http://ADDRESS:PORT', to standard output once it answers "
-      "requests; the rest goes to standard error. SIGINT or SIGTERM: answers under way get 10 s to "
-      "end, the ledger is signed, exit code 0; a second signal stops at once. SIGHUP: reads the "
-      "models folder again; a changed key file is noticed within a second.",
+      "Prints one line, 'aioss listening on http://ADDRESS:PORT', to standard output once it "
+      "answers requests; the rest goes to standard error. SIGINT or SIGTERM: answers under way get "
+      "10 s to end, the ledger is signed, exit code 0; a second signal stops at once. SIGHUP: "
+      "reads the models folder again; a changed key file is noticed within a second.",
       {},
       {
-          {"--print-config", "", "", "Print every setting, its value and where it came from; exit."},
+          {"--print-config", "", "",
+           "Print every setting, its value and where it came from; exit."},
           {"--json", "", "", "With --print-config: print JSON."},
           {"--fake-models", "", "", "Also serve scripts of the test engine.", false, true},
       },
@@ -35,9 +36,9 @@ CommandSpec run() {
   return {
       "run",
       "ask a model once, or chat with it",
-      "With a prompt, or with standard input that is not a terminal: one answer, streamed to standard "
-      "output, and nothing else there. With both, the input follows the prompt. Without either: a chat; "
-      "Ctrl-C stops the answer, Ctrl-D leaves, /help lists what else there is.\n"
+      "With a prompt, or with standard input that is not a terminal: one answer, streamed to "
+      "standard output, and nothing else there. With both, the input follows the prompt. Without "
+      "either: a chat; Ctrl-C stops the answer, Ctrl-D leaves, /help lists what else there is.\n"
       "Every answer is recorded in the ledger, a cancelled one too.",
       {
           {"MODEL", "A name from 'aioss models', or the path of a .gguf file."},
@@ -45,12 +46,15 @@ CommandSpec run() {
       },
       {
           {"--system", "", "TEXT", "Instructions that come before the conversation."},
-          {"--max-tokens", "-n", "N", "Longest answer, in tokens; default: what the context holds."},
+          {"--max-tokens", "-n", "N",
+           "Longest answer, in tokens; default: what the context holds."},
           {"--temperature", "", "T", "0 always takes the likeliest token; default 1, at most 2."},
-          {"--top-p", "", "P", "Sample from the likeliest tokens that together reach P; default 1."},
+          {"--top-p", "", "P",
+           "Sample from the likeliest tokens that together reach P; default 1."},
           {"--top-k", "", "K", "Sample from the K likeliest tokens; default 0, all of them."},
           {"--seed", "", "N", "Same seed, same answer; default: a new one each time."},
-          {"--stop", "", "TEXT", "End the answer before this text; may be given up to 16 times.", true},
+          {"--stop", "", "TEXT", "End the answer before this text; may be given up to 16 times.",
+           true},
           {"--raw", "", "", "Complete the prompt as it is, without the model's chat template."},
           {"--json", "", "", "Print one JSON object with the answer, its usage and its records."},
           {"--stats", "", "", "Print tokens, speed and record numbers to standard error."},
@@ -79,11 +83,10 @@ CommandSpec models() {
 CommandSpec inspect() {
   return {"inspect",
           "show what is in a model file",
-          "Architecture, parameters, quantization by tensor type, context, chat template, sizes. The "
-          "file is parsed in a confined process: a damaged or hostile one cannot do harm.",
+          "Architecture, parameters, quantization by tensor type, context, chat template, sizes. "
+          "The file is parsed in a confined process: a damaged or hostile one cannot do harm.",
           {{"FILE", "A .gguf file."}},
-          {{"--template", "", "", "Print the chat template and nothing else."},
-           kJson},
+          {{"--template", "", "", "Print the chat template and nothing else."}, kJson},
           0,
           {"aioss inspect model.gguf", "aioss inspect model.gguf --json | jq .architecture"}};
 }
@@ -92,9 +95,9 @@ CommandSpec verify() {
   return {
       "verify",
       "check a ledger: every record, the chain, the signatures",
-      "Needs nothing but the ledger and the public key that 'aioss ledger init' printed. Keep that key "
-      "elsewhere: without --key the best result is SELF-CONSISTENT, UNTRUSTED (exit code 6), because "
-      "who can rewrite the ledger can also rewrite a key that lies beside it.\n"
+      "Needs nothing but the ledger and the public key that 'aioss ledger init' printed. Keep that "
+      "key elsewhere: without --key the best result is SELF-CONSISTENT, UNTRUSTED (exit code 6), "
+      "because who can rewrite the ledger can also rewrite a key that lies beside it.\n"
       "Exit codes:\n"
       "0 OK\n1 usage or I/O\n2 TAMPERED\n3 TRUNCATED: shorter than its checkpoint\n4 FORK\n"
       "5 TORN TAIL: the last write was cut short\n6 UNKNOWN: no key, or a newer format\n"
@@ -147,9 +150,9 @@ CommandSpec ledger_show() {
 CommandSpec key_new() {
   return {"key new",
           "make an API key for a user",
-          "The key is shown once, and only its salted digest is kept. With --file the digest is added "
-          "to that key file (made if it is absent); otherwise the line to add is printed too. A "
-          "running server notices the change within a second.",
+          "The key is shown once, and only its salted digest is kept. With --file the digest is "
+          "added to that key file (made if it is absent); otherwise the line to add is printed "
+          "too. A running server notices the change within a second.",
           {},
           {{"--tenant", "", "NAME", "Who the user belongs to."},
            {"--user", "", "NAME", "Who the key is for."},
@@ -162,21 +165,16 @@ CommandSpec key_new() {
 }
 
 CommandSpec version() {
-  return {"version",
-          "show the versions of aioss, its engines and its parts",
-          "",
-          {},
-          {kJson},
-          0,
-          {"aioss version", "aioss version --json | jq -r .version"}};
+  return {"version", "show the versions of aioss, its engines and its parts",   "", {}, {kJson},
+          0,         {"aioss version", "aioss version --json | jq -r .version"}};
 }
 
 }  // namespace
 
 std::span<const CommandSpec> commands() {
-  static const std::vector<CommandSpec> all{serve(),       run(),         models(),      inspect(),
-                                            verify(),      ledger_init(), ledger_tail(), ledger_show(),
-                                            key_new(),     version()};
+  static const std::vector<CommandSpec> all{serve(),   run(),         models(),      inspect(),
+                                            verify(),  ledger_init(), ledger_tail(), ledger_show(),
+                                            key_new(), version()};
   return all;
 }
 

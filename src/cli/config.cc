@@ -30,7 +30,8 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "Folder of the ledger; made on first use by 'serve' and 'run'."},
     {Key::kProfile, "profile", SettingType::kChoice, 0, 0, "fast|reproducible", "fast",
      kForServe | kForRun, "NAME",
-     "What the arithmetic may depend on: 'reproducible' gives the same bytes whoever else is served."},
+     "What the arithmetic may depend on: 'reproducible' gives the same bytes whoever else is "
+     "served."},
     {Key::kParallel, "parallel", SettingType::kNumber, 0, 256, "", "0", kForServe, "N",
      "Requests that one model answers at the same time; 0 lets the worker choose."},
     {Key::kCtx, "ctx", SettingType::kNumber, 0, 1048576, "", "0", kForServe | kForRun, "TOKENS",
@@ -40,6 +41,8 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "Threads that compute; 0 takes the physical cores that this process may use."},
     {Key::kQueue, "queue", SettingType::kNumber, 1, 4096, "", "256", kForServe, "N",
      "Requests that may wait for one model; the next one gets 429."},
+    {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, 65536, "", "0", kForServe, "N",
+     "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
      kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
     {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",
@@ -66,8 +69,8 @@ std::string home_of(const Environment& environment) {
 }
 
 Error bad_value(const Setting& at, const std::string& origin, std::string_view value) {
-  std::string message = origin + ": '" + std::string(value) + "' is not a value of '" +
-                        std::string(at.name) + "'";
+  std::string message =
+      origin + ": '" + std::string(value) + "' is not a value of '" + std::string(at.name) + "'";
   if (at.type == SettingType::kChoice) {
     message += did_you_mean(value, choices_of(at)) + "; it takes one of " + range_of(at);
   } else {
@@ -118,7 +121,9 @@ class ConfigBuilder {
   Config config_;
 };
 
-std::span<const Setting> settings() { return kSettings; }
+std::span<const Setting> settings() {
+  return kSettings;
+}
 
 const Setting& setting(Key key) {
   const Setting& found = kSettings[static_cast<std::size_t>(key)];
@@ -186,8 +191,7 @@ Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
     const std::string directory = slash == std::string::npos ? "" : file.substr(0, slash);
     for (const FileEntry& entry : entries) {
       const std::string origin = file + ":" + std::to_string(entry.line);
-      AIOSS_CHECK(
-          builder.set(setting(entry.key), entry.value, Source::kFile, origin, directory));
+      AIOSS_CHECK(builder.set(setting(entry.key), entry.value, Source::kFile, origin, directory));
     }
   }
   for (const Setting& at : kSettings) {

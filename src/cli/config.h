@@ -1,6 +1,6 @@
-// Settings: one table drives the flags, the environment, aioss.toml, the help and docs/cli.md, so that
-// nothing is listed twice. Precedence: flags over environment over file over defaults. Values; pure
-// functions of their arguments (the environment comes in as a function).
+// Settings: one table drives the flags, the environment, aioss.toml, the help and docs/cli.md, so
+// that nothing is listed twice. Precedence: flags over environment over file over defaults. Values;
+// pure functions of their arguments (the environment comes in as a function).
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,27 @@ namespace aioss::cli {
 
 // In the order of the table.
 enum class Key : std::size_t {
-  kHost, kPort, kUnix, kKeys, kModelsDir, kLedger, kProfile, kParallel, kCtx, kThreads, kQueue,
-  kLogFormat, kLogLevel,
+  kHost,
+  kPort,
+  kUnix,
+  kKeys,
+  kModelsDir,
+  kLedger,
+  kProfile,
+  kParallel,
+  kCtx,
+  kThreads,
+  kQueue,
+  kPrefillChunk,
+  kLogFormat,
+  kLogLevel,
 };
 inline constexpr std::size_t kKeyCount = static_cast<std::size_t>(Key::kLogLevel) + 1;
 
 enum class SettingType { kText, kPath, kNumber, kChoice };
 
-// Commands that offer a setting as a flag (bits). The environment and the file hold for all of them.
+// Commands that offer a setting as a flag (bits). The environment and the file hold for all of
+// them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8;
 
 struct Setting {
@@ -37,15 +50,15 @@ struct Setting {
   std::string_view choices;           // kChoice: "fast|reproducible"
   std::string_view fallback;          // as text; may name $XDG_… variables, see config.cc
   unsigned commands = 0;
-  std::string_view value_name;        // in the help: DIR, PORT, …
-  std::string_view help;              // one sentence
+  std::string_view value_name;  // in the help: DIR, PORT, …
+  std::string_view help;        // one sentence
 };
 
 std::span<const Setting> settings();
 const Setting& setting(Key key);
 std::string flag_of(const Setting& setting);         // "--models-dir"
 std::string variable_of(const Setting& setting);     // "AIOSS_MODELS_DIR"
-std::string range_of(const Setting& setting);        // "0 to 65535", "fast, reproducible", "" for text
+std::string range_of(const Setting& setting);        // "0 to 65535", "fast, reproducible", ""
 std::string fallback_shown(const Setting& setting);  // "none" instead of ""
 
 using Environment = std::function<std::optional<std::string>(std::string_view name)>;
@@ -78,8 +91,8 @@ struct ConfigInput {
   std::string config_file;  // --config; "" looks at $AIOSS_CONFIG, then at the default place
 };
 
-// kUsage for a bad key or value: the message names the flag, the variable, or file and line, and the
-// nearest valid key. kNotFound if a file that was asked for does not exist.
+// kUsage for a bad key or value: the message names the flag, the variable, or file and line, and
+// the nearest valid key. kNotFound if a file that was asked for does not exist.
 Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
                            const ConfigInput& input);
 

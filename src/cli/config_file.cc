@@ -1,8 +1,8 @@
 #include "cli/config_file.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <optional>
-#include <toml++/toml.h>
 
 #include "base/suggest.h"
 
@@ -40,10 +40,10 @@ Result<std::string> value_text(const toml::node& node, const Setting& setting,
   } else if (const auto* text = node.as_string()) {
     return std::string(text->get());
   }
-  return Error(Code::kUsage,
-               where + ": '" + std::string(setting.name) + "' takes " +
-                   std::string(type_wanted(setting)),
-               std::string(setting.name));
+  return Error(
+      Code::kUsage,
+      where + ": '" + std::string(setting.name) + "' takes " + std::string(type_wanted(setting)),
+      std::string(setting.name));
 }
 
 // toml++ has one exception left without its own: bad_alloc. It ends the process, as everywhere.
@@ -59,8 +59,10 @@ Result<std::vector<FileEntry>> entries_of(const toml::table& table, const std::s
     const Setting* setting = find_setting(key.str());
     if (setting == nullptr) {
       complain(line, node.is_table()
-                         ? Error(Code::kUsage, where + ": there are no sections in this file; "
-                                                       "take out [" + std::string(key.str()) + "]")
+                         ? Error(Code::kUsage, where +
+                                                   ": there are no sections in this file; "
+                                                   "take out [" +
+                                                   std::string(key.str()) + "]")
                          : unknown_key(where, key.str()));
       continue;
     }
@@ -83,8 +85,8 @@ Result<std::vector<FileEntry>> parse_config(std::string_view text, const std::st
   const toml::parse_result parsed = toml::parse(text, path);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
-    return Error(Code::kUsage, place(path, error.source().begin.line) + ": " +
-                                   std::string(error.description()));
+    return Error(Code::kUsage,
+                 place(path, error.source().begin.line) + ": " + std::string(error.description()));
   }
   return entries_of(parsed.table(), path);
 }

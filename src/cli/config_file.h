@@ -21,7 +21,8 @@ struct FileEntry {
 // A few dozen keys and comments; more is not a configuration.
 inline constexpr std::uint64_t kConfigBytesMax = 256 * 1024;
 
-// Entries in the order of their lines. A file that does not exist has none, unless it is `required`.
+// Entries in the order of their lines. A file that does not exist has none, unless it is
+// `required`.
 Result<std::vector<FileEntry>> read_config_file(os::FileSystem& fs, const std::string& path,
                                                 bool required);
 Result<std::vector<FileEntry>> parse_config(std::string_view text, const std::string& path);

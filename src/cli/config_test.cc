@@ -15,7 +15,7 @@ namespace {
 using Variables = std::map<std::string, std::string, std::less<>>;
 
 Environment environment_of(Variables variables) {
-  variables.emplace("HOME", "/home/u");
+  variables.emplace("HOME", "/h");
   return [variables](std::string_view name) -> std::optional<std::string> {
     const auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional(found->second);
@@ -67,8 +67,8 @@ TEST_F(ConfigTest, DefaultsAreValidAndKnowTheirPlace) {
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->text(Key::kHost), "127.0.0.1");
   EXPECT_EQ(config->number(Key::kPort), 8484U);
-  EXPECT_EQ(config->text(Key::kLedger), "/home/u/.local/state/aioss/ledger");
-  EXPECT_EQ(config->text(Key::kModelsDir), "/home/u/.local/share/aioss/models");
+  EXPECT_EQ(config->text(Key::kLedger), "/h/.local/state/aioss/ledger");
+  EXPECT_EQ(config->text(Key::kModelsDir), "/h/.local/share/aioss/models");
   EXPECT_EQ(config->origin(Key::kPort), "default");
 }
 
@@ -76,7 +76,7 @@ TEST_F(ConfigTest, XdgVariablesMoveTheDefaultsIfTheyAreAbsolute) {
   const auto moved = load({}, {{"XDG_STATE_HOME", "/s"}, {"XDG_DATA_HOME", "relative"}});
   ASSERT_TRUE(moved);
   EXPECT_EQ(moved->text(Key::kLedger), "/s/aioss/ledger");
-  EXPECT_EQ(moved->text(Key::kModelsDir), "/home/u/.local/share/aioss/models");
+  EXPECT_EQ(moved->text(Key::kModelsDir), "/h/.local/share/aioss/models");
   const auto homeless = load({}, {{"HOME", ""}});
   ASSERT_TRUE(homeless);
   EXPECT_EQ(homeless->text(Key::kLedger), "");  // the command says so
@@ -84,7 +84,8 @@ TEST_F(ConfigTest, XdgVariablesMoveTheDefaultsIfTheyAreAbsolute) {
 
 // For one key of each kind: what each source says, and what must win.
 TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
-  const std::string file = write("port = 1001\nprofile = \"reproducible\"\n\nmodels_dir = \"/f\"\n");
+  const std::string file =
+      write("port = 1001\nprofile = \"reproducible\"\n\nmodels_dir = \"/f\"\n");
   struct Case {
     bool flag, variable;
     std::uint64_t port;
@@ -128,7 +129,7 @@ TEST_F(ConfigTest, PathsInAFileStartFromItsFolder) {
   const auto config = load({.flags = {{Key::kUnix, "here.sock"}}, .config_file = file});
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->text(Key::kModelsDir), path_ + "/models");
-  EXPECT_EQ(config->text(Key::kLedger), "/home/u/l");
+  EXPECT_EQ(config->text(Key::kLedger), "/h/l");
   EXPECT_EQ(config->text(Key::kKeys), "/k");
   EXPECT_EQ(config->text(Key::kUnix), "here.sock");  // of a flag: from the working directory
 }
@@ -146,23 +147,19 @@ TEST_F(ConfigTest, ErrorsInTheFileNameFileLineAndTheNearestKey) {
   };
   const std::vector<Case> cases{
       {"prot = 1\n", ":1: unknown key 'prot' (did you mean 'port'?)"},
-      {"# fine\n\nmodel_dir = \"x\"\n",
-       ":3: unknown key 'model_dir' (did you mean 'models_dir'?)"},
+      {"# fine\n\nmodel_dir = \"x\"\n", ":3: unknown key 'model_dir' (did you mean 'models_dir'?)"},
       {"models-dir = \"x\"\n", ":1: unknown key 'models-dir' (did you mean 'models_dir'?)"},
-      {"colour = 1\n",
-       ":1: unknown key 'colour'; 'aioss serve --print-config' lists the keys"},
+      {"colour = 1\n", ":1: unknown key 'colour'; 'aioss serve --print-config' lists the keys"},
       {"port = \"80\"\n", ":1: 'port' takes a whole number"},
       {"port = 8.5\n", ":1: 'port' takes a whole number"},
       {"\nhost = 5\n", ":2: 'host' takes a text in quotes"},
       {"port = 65536\n",
        ":1: '65536' is not a value of 'port'; it takes a whole number from 0 to 65535"},
-      {"port = -1\n",
-       ":1: '-1' is not a value of 'port'; it takes a whole number from 0 to 65535"},
+      {"port = -1\n", ":1: '-1' is not a value of 'port'; it takes a whole number from 0 to 65535"},
       {"profile = \"reproducable\"\n",
-       ":1: 'reproducable' is not a value of 'profile' (did you mean 'reproducible'?); it takes one "
-       "of fast, reproducible"},
-      {"[server]\nport = 1\n",
-       ":1: there are no sections in this file; take out [server]"},
+       ":1: 'reproducable' is not a value of 'profile' (did you mean 'reproducible'?); it takes "
+       "one of fast, reproducible"},
+      {"[server]\nport = 1\n", ":1: there are no sections in this file; take out [server]"},
       // Two errors: the one that stands first, though its key comes later in the alphabet.
       {"zzz = 1\naaa = 2\n", ":1: unknown key 'zzz'; 'aioss serve --print-config' lists the keys"},
   };
@@ -188,10 +185,11 @@ TEST_F(ConfigTest, AFileThatIsTooLongIsRefused) {
 
 TEST_F(ConfigTest, ErrorsInVariablesAndFlagsNameThem) {
   EXPECT_EQ(message({}, {{"AIOSS_THREADS", "many"}}),
-            "AIOSS_THREADS: 'many' is not a value of 'threads'; it takes a whole number from 0 to 512");
+            "AIOSS_THREADS: 'many' is not a value of 'threads'; it takes a whole number from 0 to "
+            "512");
   EXPECT_EQ(message({.flags = {{Key::kLogLevel, "inof"}}, .config_file = ""}),
-            "--log-level: 'inof' is not a value of 'log_level' (did you mean 'info'?); it takes one of "
-            "debug, info, warn, error, off");
+            "--log-level: 'inof' is not a value of 'log_level' (did you mean 'info'?); it takes "
+            "one of debug, info, warn, error, off");
   EXPECT_EQ(message({.flags = {{Key::kPort, "0x50"}}, .config_file = ""}),
             "--port: '0x50' is not a value of 'port'; it takes a whole number from 0 to 65535");
   EXPECT_EQ(message({.flags = {{Key::kQueue, "0"}}, .config_file = ""}),

@@ -36,7 +36,8 @@ void Console::error_raw(std::string_view text) {
 }
 
 int Console::fail(const Error& error) {
-  error_raw(paint("aioss:", Color::kRed, facts_.error_color) + " " + one_line(error.message) + "\n");
+  const std::string name = paint("aioss:", Color::kRed, facts_.error_color);
+  error_raw(name + " " + one_line(error.message) + "\n");
   return static_cast<int>(info(error.code).exit_code);
 }
 

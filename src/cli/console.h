@@ -1,6 +1,6 @@
-// Standard output and error of a command. Answers and data go to out(); everything that is not asked
-// for goes to note(), so that a pipe gets the answer and nothing else. One thread at a time; borrows the
-// two streams.
+// Standard output and error of a command. Answers and data go to out(); everything that is not
+// asked for goes to note(), so that a pipe gets the answer and nothing else. One thread at a time;
+// borrows the two streams.
 #pragma once
 
 #include <cstdio>

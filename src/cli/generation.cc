@@ -15,8 +15,12 @@ namespace {
 constexpr std::chrono::milliseconds kPoll{50};
 constexpr double kNsPerS = 1e9;
 
-double seconds(std::int64_t ns) { return static_cast<double>(ns) / kNsPerS; }
-double seconds(std::uint64_t ns) { return static_cast<double>(ns) / kNsPerS; }
+double seconds(std::int64_t ns) {
+  return static_cast<double>(ns) / kNsPerS;
+}
+double seconds(std::uint64_t ns) {
+  return static_cast<double>(ns) / kNsPerS;
+}
 
 // Takes one event into the result; true if it was the last.
 class Collector {

@@ -1,5 +1,5 @@
-// One answer of `aioss run`, from submit to its last record: streams the text as it comes, cancels on
-// Ctrl-C or when the reader of standard output is gone. Blocking, one thread.
+// One answer of `aioss run`, from submit to its last record: streams the text as it comes, cancels
+// on Ctrl-C or when the reader of standard output is gone. Blocking, one thread.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct GenerationResult {
   ipc::Profile profile = ipc::Profile::kFast;
   std::optional<std::uint64_t> request_record, end_record;  // the end: INFER_RESULT or INFER_ABORT
   std::uint32_t prompt_tokens = 0, completion_tokens = 0;
-  std::optional<runtime::ChoiceEnd> end;  // if it ended by itself
-  std::optional<Error> error;             // otherwise; kCancelled after Ctrl-C
+  std::optional<runtime::ChoiceEnd> end;         // if it ended by itself
+  std::optional<Error> error;                    // otherwise; kCancelled after Ctrl-C
   std::int64_t first_text_ns = 0, total_ns = 0;  // from submit
 };
 

@@ -124,8 +124,8 @@ std::string wrap(std::string_view text, std::size_t first_column, std::size_t in
 
 std::string overview_help() {
   std::string out =
-      "aioss runs large language models on this machine, offline, and records every inference in a\n"
-      "ledger that anyone can verify.\n\nusage: aioss COMMAND [options]\n";
+      "aioss runs large language models on this machine, offline, and records every inference in\n"
+      "a ledger that anyone can verify.\n\nusage: aioss COMMAND [options]\n";
   std::vector<Entry> entries;
   for (const CommandSpec& command : commands()) {
     entries.push_back({std::string(command.name), std::string(command.summary)});

@@ -1,7 +1,10 @@
-// --help against golden files, and docs/cli.md against the tables: what a program says of itself must
-// not drift from what is written about it. To accept a change:
+// --help against golden files, and docs/cli.md against the tables: what a program says of itself
+// must not drift from what is written about it. To accept a change:
 //   test_cli --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_WriteGolden*'
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
 
 #include "cli/args.h"
 #include "cli/config.h"
@@ -58,8 +61,8 @@ TEST(HelpGolden, DISABLED_WriteGolden) {
   os::RealFileSystem files;
   ASSERT_TRUE(os::replace_file(files, golden_path(""), as_bytes(overview_help()), 0644));
   for (const CommandSpec& command : commands()) {
-    ASSERT_TRUE(os::replace_file(files, golden_path(command.name),
-                                 as_bytes(command_help(command)), 0644));
+    ASSERT_TRUE(
+        os::replace_file(files, golden_path(command.name), as_bytes(command_help(command)), 0644));
   }
 }
 
@@ -99,7 +102,8 @@ TEST(Document, HoldsEveryCommandAndFlagAsItIs) {
       if (!flag.hidden) table += flag_row(flag);
     }
     EXPECT_NE(section.find(table), std::string::npos)
-        << "docs/cli.md, " << command.name << ", lacks this table:\n" << table;
+        << "docs/cli.md, " << command.name << ", lacks this table:\n"
+        << table;
     for (const Operand& operand : command.operands) {
       EXPECT_NE(section.find("`" + std::string(operand.name) + "`"), std::string::npos)
           << command.name << " " << operand.name;

@@ -1,5 +1,5 @@
-// `aioss inspect`: a model file, parsed by a confined child. What the child prints is untrusted: it has
-// read the file. Blocking.
+// `aioss inspect`: a model file, parsed by a confined child. What the child prints is untrusted: it
+// has read the file. Blocking.
 #pragma once
 
 #include "cli/args.h"

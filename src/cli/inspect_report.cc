@@ -202,7 +202,8 @@ std::string inspect_text(const InspectReport& report, std::size_t columns, bool 
   };
   row("architecture", report.architecture);
   row("name", report.name);
-  row("parameters", human_count(report.parameters) + " (" + std::to_string(report.parameters) + ")");
+  row("parameters",
+      human_count(report.parameters) + " (" + std::to_string(report.parameters) + ")");
   number("context", report.context_length);
   number("layers", report.layers);
   number("embedding", report.embedding_length);
@@ -214,7 +215,8 @@ std::string inspect_text(const InspectReport& report, std::size_t columns, bool 
                            ? std::to_string(report.chat_template->size()) + " bytes, SHA3-256 " +
                                  report.chat_template_sha3.value_or("unknown").substr(0, 16) + "…"
                            : "none: completions only");
-  row("size", human_bytes(report.file_bytes) + " (" + std::to_string(report.file_bytes) + " bytes)");
+  row("size",
+      human_bytes(report.file_bytes) + " (" + std::to_string(report.file_bytes) + " bytes)");
   row("weights", human_bytes(report.tensor_bytes) + " in " + std::to_string(report.tensors) +
                      " tensors, " + two_digits(report.bits_per_weight.value_or(0)) +
                      " bits a parameter");
@@ -222,7 +224,8 @@ std::string inspect_text(const InspectReport& report, std::size_t columns, bool 
                     std::to_string(report.metadata_entries) + " metadata entries, alignment " +
                     std::to_string(report.alignment));
   if (report.split_count > 1) {
-    row("parts", "one of " + std::to_string(report.split_count) + "; the others are not counted here");
+    row("parts",
+        "one of " + std::to_string(report.split_count) + "; the others are not counted here");
   }
   Table table({{"TYPE"},
                {"TENSORS", Table::Align::kRight},

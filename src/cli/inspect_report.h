@@ -1,5 +1,5 @@
-// What the confined child of `aioss inspect` says, checked like a request from the network: the child has
-// parsed an untrusted file. Values and pure functions.
+// What the confined child of `aioss inspect` says, checked like a request from the network: the
+// child has parsed an untrusted file. Values and pure functions.
 #pragma once
 
 #include <cstdint>

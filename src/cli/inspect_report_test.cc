@@ -19,7 +19,10 @@ codec::Json good() {
           {"vocabulary_size", 49152},
           {"tokenizer", "gpt2"},
           {"quantization",
-           {{{"type", "Q4_1"}, {"tensors", 210}, {"parameters", 106168320}, {"bytes", 66355200},
+           {{{"type", "Q4_1"},
+             {"tensors", 210},
+             {"parameters", 106168320},
+             {"bytes", 66355200},
              {"bits_per_weight", 5.0}}}},
           {"tensors", 272},
           {"tensor_bytes", 96000000},
@@ -38,14 +41,16 @@ TEST(InspectReport, ReadsWhatTheChildWrites) {
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->architecture, "llama");
   EXPECT_EQ(report->parameters, 134515008U);
-  EXPECT_EQ(report->heads_kv, std::nullopt);
+  EXPECT_FALSE(report->heads_kv);
   ASSERT_EQ(report->quantization.size(), 1U);
   EXPECT_EQ(report->quantization[0].type, "Q4_1");
   const std::string text = inspect_text(*report, 0, false);
   EXPECT_NE(text.find("134.5 M (134515008)"), std::string::npos) << text;
   EXPECT_NE(text.find("none: completions only"), std::string::npos) << text;
   EXPECT_EQ(text.find('\x1b'), std::string::npos);  // the model's name cannot move the cursor
-  EXPECT_EQ(codec::parse_json(inspect_json(*report))->at("context_length"), 8192);
+  const auto json = codec::parse_json(inspect_json(*report));
+  ASSERT_TRUE(json);
+  EXPECT_EQ(json->at("context_length"), 8192);
 }
 
 TEST(InspectReport, TheChildsErrorIsAnErrorWithinLimits) {
@@ -76,8 +81,10 @@ TEST(InspectReport, TheChildsErrorIsAnErrorWithinLimits) {
 }
 
 TEST(InspectReport, EveryFieldIsChecked) {
-  for (const auto& [key, value] : good().items()) {
-    codec::Json broken = good();
+  const codec::Json whole = good();
+  for (auto field = whole.begin(); field != whole.end(); ++field) {
+    const std::string key = field.key();
+    codec::Json broken = whole;
     broken[key] = codec::Json::array({1});
     const auto report = parse_inspect_report(broken.dump());
     ASSERT_FALSE(report) << key;

@@ -1,5 +1,5 @@
-// Ctrl-C and its relatives, counted, for code that waits in small steps. Thread-safe. Create it before
-// any other thread of the command (os/signals.h).
+// Ctrl-C and its relatives, counted, for code that waits in small steps. Thread-safe. Create it
+// before any other thread of the command (os/signals.h).
 #pragma once
 
 #include <chrono>
@@ -29,8 +29,8 @@ class Interrupt final {
   Interrupt() = default;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool interrupted_ = false;  // guarded by mutex_
-  bool terminated_ = false;   // guarded by mutex_
+  bool interrupted_ = false;                    // guarded by mutex_
+  bool terminated_ = false;                     // guarded by mutex_
   std::unique_ptr<os::SignalWatcher> watcher_;  // last: its thread uses the others
 };
 

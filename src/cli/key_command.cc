@@ -1,4 +1,5 @@
-// `aioss key new`: makes an API key. The key goes to standard output once; the file gets its digest.
+// `aioss key new`: makes an API key. The key goes to standard output once; the file gets its
+// digest.
 #include <array>
 
 #include "base/strings.h"

@@ -43,8 +43,8 @@ class Printer {
   const bool json_;
 };
 
-// Prints what is there and then, once every interval, what has come. The end of a live ledger may be a
-// record that is being written: what cannot be read yet is tried again.
+// Prints what is there and then, once every interval, what has come. The end of a live ledger may
+// be a record that is being written: what cannot be read yet is tried again.
 int follow(const Services& services, const std::string& directory, std::uint64_t next,
            Printer& printer) {
   const auto interrupt = Interrupt::create();
@@ -52,12 +52,12 @@ int follow(const Services& services, const std::string& directory, std::uint64_t
   for (;;) {
     if ((*interrupt)->wait_for(kFollowInterval)) return static_cast<int>(ExitCode::kInterrupted);
     bool written = true;
-    const Status read = ledger::read_records(services.files, directory, next,
-                                             [&](const ledger::Record& record) {
-                                               written = printer.line(record);
-                                               next = record.index + 1;
-                                               return written;
-                                             });
+    const Status read =
+        ledger::read_records(services.files, directory, next, [&](const ledger::Record& record) {
+          written = printer.line(record);
+          next = record.index + 1;
+          return written;
+        });
     if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
     if (!read && read.error().code != Code::kCorrupt) return services.console.fail(read.error());
   }
@@ -97,11 +97,11 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
   const std::uint64_t lines = given->value_or(kTailDefault);
   // Twice over the ledger, so that memory does not grow with the number of lines.
   std::uint64_t next = 0;
-  Status read = ledger::read_records(services.files, *directory, 0,
-                                     [&](const ledger::Record& record) {
-                                       next = record.index + 1;
-                                       return true;
-                                     });
+  Status read =
+      ledger::read_records(services.files, *directory, 0, [&](const ledger::Record& record) {
+        next = record.index + 1;
+        return true;
+      });
   if (!read && read.error().code != Code::kCorrupt) return console.fail(read.error());
   Printer printer(console, invocation.has("--json"));
   const std::uint64_t end = next;
@@ -127,11 +127,11 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
   const auto directory = directory_of(services, invocation, 1);
   if (!directory) return console.fail(directory.error());
   std::optional<ledger::Record> found;
-  const Status read = ledger::read_records(services.files, *directory, *index,
-                                           [&](const ledger::Record& record) {
-                                             if (record.index == *index) found = record;
-                                             return record.index < *index;
-                                           });
+  const Status read =
+      ledger::read_records(services.files, *directory, *index, [&](const ledger::Record& record) {
+        if (record.index == *index) found = record;
+        return record.index < *index;
+      });
   if (!found && !read) return console.fail(read.error());
   if (!found) {
     return console.fail({Code::kNotFound, "the ledger has no record " + std::to_string(*index) +

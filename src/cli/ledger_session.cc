@@ -47,11 +47,11 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   }
   ledger::OpenOptions options;
   options.directory = directory;
-  auto opened =
-      ledger::Ledger::open(services.files, services.clock, services.random, options);
+  auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (!opened && opened.error().code == Code::kConflict) {
-    return Error(Code::kConflict, context + " is in use by another aioss; stop that one, ask it over "
-                                            "HTTP, or give another folder with --ledger");
+    return Error(Code::kConflict, context +
+                                      " is in use by another aioss; stop that one, ask it "
+                                      "over HTTP, or give another folder with --ledger");
   }
   if (!opened) return std::move(opened).error().with_context(context);
   return opened;

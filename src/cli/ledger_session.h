@@ -1,5 +1,5 @@
-// The ledger of `serve` and `run`: opened, or made on first use. Owned by the command; closed by it with
-// close(), which signs the checkpoint.
+// The ledger of `serve` and `run`: opened, or made on first use. Owned by the command; closed by it
+// with close(), which signs the checkpoint.
 #pragma once
 
 #include <memory>

@@ -17,7 +17,12 @@ constexpr std::string_view kPasteEnd = "\x1b[201~";
 // The longest sequence that means something is 6 bytes; what is longer is skipped to its end.
 constexpr std::size_t kEscapeBytesMax = 32;
 
-constexpr unsigned char ctrl(char letter) { return static_cast<unsigned char>(letter & 0x1F); }
+// A prompt and a wide character; narrower terminals are drawn as if they were this wide.
+constexpr std::size_t kColumnsMin = 4;
+
+constexpr unsigned char ctrl(char letter) {
+  return static_cast<unsigned char>(letter & 0x1F);
+}
 
 std::size_t utf8_length(unsigned char lead) {
   if (lead < 0x80) return 1;
@@ -27,7 +32,9 @@ std::size_t utf8_length(unsigned char lead) {
   return 0;
 }
 
-bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\t';
+}
 
 }  // namespace
 
@@ -57,21 +64,38 @@ LineEditor::Event LineEditor::feed(unsigned char byte) {
 LineEditor::Event LineEditor::on_key(unsigned char byte) {
   switch (byte) {
     case '\r':
-    case '\n': return on_enter();
-    case ctrl('C'): return Event::kInterrupt;
-    case ctrl('L'): return Event::kClear;
+    case '\n':
+      return on_enter();
+    case ctrl('C'):
+      return Event::kInterrupt;
+    case ctrl('L'):
+      return Event::kClear;
     case ctrl('D'):
       if (text_.empty()) return Event::kEnd;
       erase(cursor_, after(cursor_));
       break;
-    case ctrl('A'): cursor_ = row_start(cursor_); break;
-    case ctrl('E'): cursor_ = row_end(cursor_); break;
-    case ctrl('B'): cursor_ = before(cursor_); break;
-    case ctrl('F'): cursor_ = after(cursor_); break;
-    case ctrl('P'): move_vertically(-1); break;
-    case ctrl('N'): move_vertically(1); break;
+    case ctrl('A'):
+      cursor_ = row_start(cursor_);
+      break;
+    case ctrl('E'):
+      cursor_ = row_end(cursor_);
+      break;
+    case ctrl('B'):
+      cursor_ = before(cursor_);
+      break;
+    case ctrl('F'):
+      cursor_ = after(cursor_);
+      break;
+    case ctrl('P'):
+      move_vertically(-1);
+      break;
+    case ctrl('N'):
+      move_vertically(1);
+      break;
     case ctrl('H'):
-    case kBackspace: erase(before(cursor_), cursor_); break;
+    case kBackspace:
+      erase(before(cursor_), cursor_);
+      break;
     case ctrl('U'):
       killed_ = text_.substr(0, cursor_);
       erase(0, cursor_);
@@ -84,8 +108,12 @@ LineEditor::Event LineEditor::on_key(unsigned char byte) {
       killed_ = text_.substr(word_before(cursor_), cursor_ - word_before(cursor_));
       erase(word_before(cursor_), cursor_);
       break;
-    case ctrl('Y'): insert(std::string(killed_)); break;
-    case '\t': insert("  "); break;
+    case ctrl('Y'):
+      insert(std::string(killed_));
+      break;
+    case '\t':
+      insert("  ");
+      break;
     default:
       if (byte >= 0x20) insert(std::string_view(reinterpret_cast<const char*>(&byte), 1));
   }
@@ -280,7 +308,8 @@ std::size_t LineEditor::row_end(std::size_t at) const {
   return at;
 }
 
-// Within a message of several rows up and down move between its rows; at its edge, through the history.
+// Within a message of several rows up and down move between its rows; at its edge, through the
+// history.
 void LineEditor::move_vertically(int step) {
   const std::size_t start = row_start(cursor_);
   const std::size_t end = row_end(cursor_);
@@ -347,8 +376,8 @@ std::string LineEditor::body() const {
   return out;
 }
 
-// A terminal wraps before a character that does not fit; draw() writes that wrap itself as a line end
-// when the text fills a row exactly, so that both agree on where the cursor is.
+// A terminal wraps before a character that does not fit; draw() writes that wrap itself as a line
+// end when the text fills a row exactly, so that both agree on where the cursor is.
 ScreenPosition LineEditor::position_of(std::size_t offset, std::size_t columns) const {
   ScreenPosition at;
   const std::size_t indent = display_width(continuation_);
@@ -372,7 +401,7 @@ ScreenPosition LineEditor::position_of(std::size_t offset, std::size_t columns) 
 }
 
 std::string LineEditor::draw(std::size_t columns) {
-  columns = std::max<std::size_t>(columns, 4);  // narrower than a wide character and a prompt: no use
+  columns = std::max(columns, kColumnsMin);
   std::string out;
   if (drawn_.row > 0) out += "\x1b[" + std::to_string(drawn_.row) + "A";
   out += "\r\x1b[J";
@@ -391,7 +420,7 @@ std::string LineEditor::draw(std::size_t columns) {
 }
 
 std::string LineEditor::finish(std::size_t columns) {
-  columns = std::max<std::size_t>(columns, 4);
+  columns = std::max(columns, kColumnsMin);
   const ScreenPosition end = position_of(text_.size(), columns);
   std::string out;
   if (end.row > drawn_.row) out += "\x1b[" + std::to_string(end.row - drawn_.row) + "B";

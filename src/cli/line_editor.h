@@ -1,9 +1,9 @@
-// A small line editor for the interactive chat: bytes from a raw terminal go in, edits and events come
-// out, and what to draw is computed as text. It touches no terminal itself (the chat does), so it can
-// be driven by byte strings. One thread.
+// A small line editor for the interactive chat: bytes from a raw terminal go in, edits and events
+// come out, and what to draw is computed as text. It touches no terminal itself (the chat does), so
+// it can be driven by byte strings. One thread.
 //
-// Bounded: the text by kLineBytesMax, the history by kHistoryLinesMax. History is kept in memory only:
-// prompts may be secrets, and a history file would be a copy of them that nobody asked for.
+// Bounded: the text by kLineBytesMax, the history by kHistoryLinesMax. History is kept in memory
+// only: prompts may be secrets, and a history file would be a copy of them that nobody asked for.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +48,8 @@ class LineEditor final {
   std::string take_line();
   void clear();  // the text, not the history
 
-  // What to write so that a terminal of `columns` shows the line and the cursor. Begins from wherever
-  // the last draw() left the cursor.
+  // What to write so that a terminal of `columns` shows the line and the cursor. Begins from
+  // wherever the last draw() left the cursor.
   std::string draw(std::size_t columns);
   // Moves below the line and forgets that it was drawn.
   std::string finish(std::size_t columns);

@@ -12,8 +12,8 @@ namespace {
 
 using Event = LineEditor::Event;
 
-// A terminal of a few cells, enough to see whether what draw() writes comes out right: a wrap that is
-// pending at the right edge, erasing below, and moves up and right.
+// A terminal of a few cells, enough to see whether what draw() writes comes out right: a wrap that
+// is pending at the right edge, erasing below, and moves up and right.
 class Screen {
  public:
   explicit Screen(std::size_t columns) : columns_(columns) {}
@@ -117,15 +117,22 @@ TEST_F(LineEditorTest, EditsByKeys) {
       {"one two\x15", "|"},
       {"one two\x01\x06\x06\x0b", "on|"},
       {"one two\x17\x19\x19", "one twotwo|"},
-      {"one two\x1b" "b\x1b" "bX", "X|one two"},
-      {"one two\x01\x1b" "fX", "oneX| two"},
+      {"one two\x1b"
+       "b\x1b"
+       "bX",
+       "X|one two"},
+      {"one two\x01\x1b"
+       "fX",
+       "oneX| two"},
       {"one two\x01\x1b[1;5CX\x1b[1;5DY", "Y|oneX two"},
-      {"one two\x01\x1b" "d", "| two"},
+      {"one two\x01\x1b"
+       "d",
+       "| two"},
       {"a\tb", "a  b|"},
-      {"\x1b[5~\x1b[15;2~x", "x|"},          // keys without a meaning
-      {"\x1bx", "x|"},                        // the Esc key, then a letter
+      {"\x1b[5~\x1b[15;2~x", "x|"},  // keys without a meaning
+      {"\x1bx", "x|"},               // the Esc key, then a letter
       {"\x1b\x7f", "|"},
-      {"ab\x1b\x01X", "X|ab"},                // the Esc key, then Ctrl-A
+      {"ab\x1b\x01X", "X|ab"},  // the Esc key, then Ctrl-A
       {"\x1b\x1b[Dx", "x|"},
   };
   for (const Case& c : cases) {
@@ -152,7 +159,11 @@ TEST_F(LineEditorTest, TakesOnlyWholeUtf8) {
   EXPECT_EQ(editor_.text(), "a");
   type("\xA9");
   EXPECT_EQ(editor_.text(), "aé");
-  type("\xC3" "b\xFF\x80\xE2\x82" "c\xC2\x9B" "d");  // cut short, stray, cut short, a C1 control
+  type(
+      "\xC3"
+      "b\xFF\x80\xE2\x82"
+      "c\xC2\x9B"
+      "d");  // cut short, stray, cut short, a C1 control
   EXPECT_EQ(editor_.text(), "aébcd");
 }
 
@@ -249,12 +260,12 @@ TEST_F(LineEditorTest, DrawsWhatItHolds) {
   EXPECT_EQ(screen.line(1), "");
 }
 
-// Whatever is typed, at any width, the screen shows the prompt, the text and the cursor between the same
-// characters as in the text. 20,000 random key strokes find the off-by-ones at the right edge.
+// Whatever is typed, at any width, the screen shows the prompt, the text and the cursor between the
+// same characters as in the text. 20,000 random key strokes find the off-by-ones at the right edge.
 TEST_F(LineEditorTest, DrawsRandomEditsRight) {
-  const std::vector<std::string> keys{"a", "b", " ", "é", "日", "🦀", "e\u0301", "\x7f", "\x01",
-                                      "\x05", "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B", "\x1b\r",
-                                      "\x17", "c", "d", "\x1b[3~"};
+  const std::vector<std::string> keys{
+      "a",      "b",      " ",      "é",      "日",     "🦀",   "e\u0301", "\x7f", "\x01",   "\x05",
+      "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B", "\x1b\r", "\x17", "c",       "d",    "\x1b[3~"};
   for (std::size_t columns = 4; columns < 24; ++columns) {
     std::mt19937 random(static_cast<unsigned>(columns));
     LineEditor editor("> ", ". ");

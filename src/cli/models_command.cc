@@ -1,4 +1,5 @@
-// `aioss models`: the catalogue as the server would see it, from the disk alone. No worker, no ledger.
+// `aioss models`: the catalogue as the server would see it, from the disk alone. No worker, no
+// ledger.
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/term.h"
@@ -46,15 +47,22 @@ int models_command(const Services& services, const Invocation& invocation) {
   if (directory.empty()) {
     return console.fail({Code::kUsage, "HOME is not set; name the folder with --models-dir"});
   }
-  const auto catalogue =
-      runtime::scan_catalogue(services.files, {.models_dir = directory, .model_files = {}});
+  // The default folder need not exist yet; one that was asked for must.
+  const auto found = services.files.info(directory);
+  const bool missing = !found && found.error().code == Code::kNotFound &&
+                       config->source(Key::kModelsDir) == Source::kDefault;
+  runtime::CatalogueOptions options;
+  options.models_dir = missing ? "" : directory;
+  const auto catalogue = runtime::scan_catalogue(services.files, options);
   if (!catalogue) return console.fail(catalogue.error());
   if (invocation.has("--json")) {
     return console.out(as_json(*catalogue, directory)) ? 0 : static_cast<int>(ExitCode::kFailure);
   }
   for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
   if (catalogue->models.empty()) {
-    console.note("aioss: no models in " + directory + "; put .gguf files there");
+    console.note("aioss: no models in " + directory +
+                 "; put .gguf files there, or name another "
+                 "folder with --models-dir");
     return 0;
   }
   const bool written = console.out(as_table(*catalogue, console));

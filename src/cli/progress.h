@@ -1,5 +1,5 @@
-// A progress bar on standard error: drawn on a terminal only, at most a few times a second, and taken
-// away when it is destroyed. One thread at a time.
+// A progress bar on standard error: drawn on a terminal only, at most a few times a second, and
+// taken away when it is destroyed. One thread at a time.
 #pragma once
 
 #include <cstdint>

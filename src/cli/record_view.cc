@@ -258,18 +258,20 @@ std::string record_line(const ledger::Record& record, bool color) {
 
 std::string record_text(const ledger::Record& record, bool color) {
   std::vector<std::pair<std::string, std::string>> rows{
-      {"index", std::to_string(record.index)},
-      {"type", record_type_name(record.type)},
-      {"time", utc_time(wall_ns(record) / kNsPerS)},
-      {"leaf", codec::to_hex(record.leaf)},
+      {"index", std::to_string(record.index)},       {"type", record_type_name(record.type)},
+      {"time", utc_time(wall_ns(record) / kNsPerS)}, {"leaf", codec::to_hex(record.leaf)},
       {"chain", codec::to_hex(record.chain)},
   };
-  for (const FieldView& field : fields_of(record)) rows.emplace_back(field.label, shown(field.value));
+  for (const FieldView& field : fields_of(record)) {
+    rows.emplace_back(field.label, shown(field.value));
+  }
   std::size_t width = 0;
   for (const auto& row : rows) width = std::max(width, row.first.size());
   std::string out;
   for (const auto& [label, value] : rows) {
-    out += paint(label, Color::kDim, color) + std::string(width + 2 - label.size(), ' ') + value + "\n";
+    out += paint(label, Color::kDim, color);
+    out.append(width + 2 - label.size(), ' ');
+    out += value + "\n";
   }
   return out;
 }

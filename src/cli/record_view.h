@@ -1,5 +1,5 @@
-// A record for people and for scripts: numbers become names. Unknown keys and types are shown as they
-// are, so that a newer ledger is still readable. Pure functions.
+// A record for people and for scripts: numbers become names. Unknown keys and types are shown as
+// they are, so that a newer ledger is still readable. Pure functions.
 #pragma once
 
 #include <string>

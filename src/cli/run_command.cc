@@ -1,5 +1,5 @@
-// `aioss run`: one answer, or a chat, from a gateway of its own. The same records are written as when a
-// server answers.
+// `aioss run`: one answer, or a chat, from a gateway of its own. The same records are written as
+// when a server answers.
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -36,7 +36,7 @@ Result<std::string> read_input(Interrupt& interrupt) {
   std::vector<std::uint8_t> bytes(64 << 10);
   for (;;) {
     const auto count = os::read_some(kInput, bytes, kPoll);
-    if (interrupt.take()) return Error(Code::kCancelled, "interrupted while reading standard input");
+    if (interrupt.take()) return Error(Code::kCancelled, "interrupted while reading the input");
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count) return count.error();
     if (*count == 0) return text;
@@ -92,16 +92,19 @@ Result<std::string> model_name(const runtime::Gateway& gateway, const RunOptions
     names.push_back(model.name);
   }
   const std::string hint = did_you_mean(options.model, names);
-  return Error(Code::kNotFound,
-               "no model '" + one_line(options.model) + "'" +
-                   (hint.empty() ? "; 'aioss models' lists them, and a path must end in .gguf" : hint));
+  const std::string_view lists = "; 'aioss models' lists them, and a path must end in .gguf";
+  return Error(Code::kNotFound, "no model '" + one_line(options.model) + "'" +
+                                    (hint.empty() ? std::string(lists) : hint));
 }
 
 class Run {
  public:
   Run(const Services& services, const RunOptions& options, runtime::Gateway& gateway,
       Interrupt& interrupt)
-      : services_(services), console_(services.console), options_(options), gateway_(gateway),
+      : services_(services),
+        console_(services.console),
+        options_(options),
+        gateway_(gateway),
         interrupt_(interrupt) {}
 
   int operator()(std::optional<std::string> prompt) {
@@ -156,6 +159,7 @@ class Run {
     call.request = options_.request;
     call.seed_given = options_.seed_given;
     call.endpoint = "cli";
+    call.streaming = !options_.json;
     return call;
   }
 
@@ -172,12 +176,13 @@ class Run {
     call.request.now_unix_s = services_.clock.wall_ns() / 1'000'000'000;
     const bool terminal = console_.facts().output_is_terminal;
     bool reader_gone = false;
+    const auto show = [&](std::string_view text) {
+      if (options_.json) return true;
+      reader_gone = !console_.out(terminal ? safe_text(text, true) : std::string(text));
+      return !reader_gone;
+    };
     const GenerationResult result =
-        generate(gateway_, services_.clock, interrupt_, std::move(call), [&](std::string_view text) {
-          if (options_.json) return true;
-          reader_gone = !console_.out(terminal ? safe_text(text, true) : std::string(text));
-          return !reader_gone;
-        });
+        generate(gateway_, services_.clock, interrupt_, std::move(call), show);
     return finish(result, model, reader_gone);
   }
 
@@ -234,7 +239,8 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
 }  // namespace
 
 int run_command(const Services& services, const Invocation& invocation) {
-  // The answer is what the user wants to see; what the gateway logs is of interest if it goes wrong.
+  // The answer is what the user wants to see; what the gateway logs is of interest if it goes
+  // wrong.
   log::set_level(log::Level::kWarn);
   const auto options = parse_run_options(invocation);
   if (!options) return services.console.fail(options.error());

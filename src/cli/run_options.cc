@@ -22,8 +22,9 @@ Status parse_sampling(const Invocation& invocation, RunOptions& options) {
   AIOSS_TRY(const auto temperature, invocation.decimal("--temperature", 0, kTemperatureMost));
   AIOSS_TRY(const auto top_p, invocation.decimal("--top-p", 0, 1));
   AIOSS_TRY(const auto top_k, invocation.number("--top-k", 0, kTopKMost));
-  // Records hold 64 bits; half of them is what every JSON reader takes.
-  AIOSS_TRY(const auto seed, invocation.number("--seed", 0, std::numeric_limits<std::int64_t>::max()));
+  // Records hold 64 bits; 63 of them are what every JSON reader with whole numbers takes.
+  constexpr std::uint64_t kSeedMost = std::numeric_limits<std::int64_t>::max();
+  AIOSS_TRY(const auto seed, invocation.number("--seed", 0, kSeedMost));
   if (temperature) sampling.temperature = static_cast<float>(*temperature);
   if (top_p) sampling.top_p = static_cast<float>(*top_p);
   if (top_k) sampling.top_k = static_cast<std::uint32_t>(*top_k);
@@ -37,7 +38,9 @@ Status parse_sampling(const Invocation& invocation, RunOptions& options) {
 Result<RunOptions> parse_run_options(const Invocation& invocation) {
   RunOptions options;
   options.model = invocation.operand(0);
-  if (options.model.empty()) return Error(Code::kUsage, "MODEL is empty; 'aioss models' lists names");
+  if (options.model.empty()) {
+    return Error(Code::kUsage, "MODEL is empty; 'aioss models' lists names");
+  }
   options.is_file = looks_like_file(options.model);
   if (invocation.operands.size() > 1) options.prompt = invocation.operand(1);
   if (options.prompt && options.prompt->empty()) return Error(Code::kUsage, "the prompt is empty");
@@ -59,8 +62,8 @@ Result<RunOptions> parse_run_options(const Invocation& invocation) {
   options.stats = invocation.has("--stats");
   options.fake_models = invocation.has("--fake-models");
   if (options.raw && !options.system.empty()) {
-    return Error(Code::kUsage, "--system needs the chat template that --raw leaves out; give one of "
-                               "them");
+    return Error(Code::kUsage,
+                 "--system needs the chat template that --raw leaves out; give one of them");
   }
   return options;
 }

@@ -1,7 +1,7 @@
 // `aioss serve`: ledger, gateway and HTTP server, put together and taken apart in order.
 //
-// Threads here: the main one (start, SIGHUP, shutdown), "io" (every connection), "signals". The others
-// belong to the ledger, the gateway and the API server.
+// Threads here: the main one (start, SIGHUP, shutdown), "io" (every connection), "signals". The
+// others belong to the ledger, the gateway and the API server.
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -81,8 +81,7 @@ int print_config(Console& console, const Config& config, bool json) {
   if (!json) {
     Table table({{"KEY"}, {"VALUE"}, {"FROM"}});
     for (const Setting& setting : settings()) {
-      table.add({std::string(setting.name), config.text(setting.key),
-                 config.origin(setting.key)});
+      table.add({std::string(setting.name), config.text(setting.key), config.origin(setting.key)});
     }
     const std::string text = table.render(console.table_columns(), console.facts().output_color);
     return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
@@ -110,6 +109,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
+  out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.state_dir = state_directory(services);
   return out;
 }
@@ -136,15 +136,23 @@ void announce(const Services& services, const Config& config, const runtime::Gat
   log::info("aioss " AIOSS_VERSION, {{"engine_cpu_level", services.cpu_level},
                                      {"profile", config.text(Key::kProfile)},
                                      {"pid", os::process_id()}});
-  log::info("models", {{"dir", config.text(Key::kModelsDir)},
-                       {"count", models.size()},
-                       {"names", names}});
+  log::info("models",
+            {{"dir", config.text(Key::kModelsDir)}, {"count", models.size()}, {"names", names}});
   if (models.empty()) log::warn("no models; put .gguf files into the folder and send SIGHUP");
   log::info("ledger", {{"dir", config.text(Key::kLedger)},
                        {"records", ledger.health().size},
                        {"vkey", ledger.identity().verifier_key}});
-  log::info("confinement", {{"workers", "no network, no file system, no exec: seccomp, "
-                                        "no_new_privs, Landlock where the kernel has it"}});
+  log::info("confinement", {{"workers",
+                             "no network, no file system, no exec: seccomp, "
+                             "no_new_privs, Landlock where the kernel has it"}});
+}
+
+// The HTTP server does not know what our flags are called.
+Error explain(Error error) {
+  if (error.code == Code::kConflict && error.message.find("--port") == std::string::npos) {
+    error.message += "; choose another with --port, or --port 0 for a free one";
+  }
+  return error;
 }
 
 class Serving {
@@ -158,8 +166,10 @@ class Serving {
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
-    AIOSS_TRY(server_, server::ApiServer::create(io_, *gateway_, metrics_, services_.clock,
-                                                 services_.files, api_options(config_)));
+    auto server = server::ApiServer::create(io_, *gateway_, metrics_, services_.clock,
+                                            services_.files, api_options(config_));
+    if (!server) return explain(std::move(server).error());
+    server_ = std::move(server).value();
     announce(services_, config_, *gateway_, *ledger_);
     server_->start();
     io_thread_ = std::thread([this] { run_io(); });

@@ -1,5 +1,5 @@
-// What the commands are given by main(): the outside world behind interfaces. Owned by main(), outlives
-// every command.
+// What the commands are given by main(): the outside world behind interfaces. Owned by main(),
+// outlives every command.
 #pragma once
 
 #include <functional>

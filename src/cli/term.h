@@ -1,9 +1,9 @@
-// What a terminal needs: colours, display widths, tables, a progress bar, and text made safe to print.
-// Pure functions of their arguments; nothing here touches a terminal. Thread-safe.
+// What a terminal needs: colours, display widths, tables, a progress bar, and text made safe to
+// print. Pure functions of their arguments; nothing here touches a terminal. Thread-safe.
 //
-// Model output, file metadata and ledger contents are untrusted: printed to a terminal they go through
-// safe_text(), so that no escape sequence in them can move the cursor, set a title or read the
-// clipboard. Pipes and files get the bytes as they are.
+// Model output, file metadata and ledger contents are untrusted: printed to a terminal they go
+// through safe_text(), so that no escape sequence in them can move the cursor, set a title or read
+// the clipboard. Pipes and files get the bytes as they are.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,8 @@ struct CodePoint {
 };
 CodePoint code_point_at(std::string_view text, std::size_t at);  // at < text.size()
 
-// Cells that a terminal gives to a code point: 0 (combining, joiners), 1 or 2 (East Asian wide, emoji).
+// Cells that a terminal gives to a code point: 0 (combining, joiners), 1 or 2 (East Asian wide,
+// emoji).
 unsigned display_width(char32_t code_point);
 std::size_t display_width(std::string_view text);
 // The longest beginning of `text` that fits `columns`, ending in "…" if anything was cut.

@@ -11,21 +11,16 @@ TEST(DisplayWidth, CountsCellsAndNotBytes) {
     std::size_t cells;
   };
   const std::vector<Case> cases{
-      {"", 0},
-      {"abc", 3},
-      {"naïve", 5},
-      {"e\u0301", 1},                    // e and a combining acute accent
-      {"日本語", 6},
-      {"ｆｕｌｌ", 8},                   // fullwidth forms
-      {"한국", 4},
-      {"🦀", 2},
-      {"👩\u200D💻", 4},                 // joined by a zero-width joiner: drawn apart by most
-      {"❤\uFE0F", 1},                    // a variation selector adds nothing
-      {"\u200B", 0},                     // zero width space
-      {"ไทย", 3},
-      {"ทั้ง", 2},                       // with two marks above
-      {"a\x01\x7f", 1},                  // controls have no width
-      {"\xff", 1},                       // malformed: one replacement character
+      {"", 0},           {"abc", 3},
+      {"naïve", 5},      {"e\u0301", 1},   // e and a combining acute accent
+      {"日本語", 6},     {"ｆｕｌｌ", 8},  // fullwidth forms
+      {"한국", 4},       {"🦀", 2},
+      {"👩\u200D💻", 4},             // joined by a zero-width joiner: drawn apart by most
+      {"❤\uFE0F", 1},                // a variation selector adds nothing
+      {"\u200B", 0},                 // zero width space
+      {"ไทย", 3},        {"ทั้ง", 2},  // with two marks above
+      {"a\x01\x7f", 1},              // controls have no width
+      {"\xff", 1},                   // malformed: one replacement character
   };
   for (const Case& c : cases) EXPECT_EQ(display_width(c.text), c.cells) << c.text;
 }
@@ -54,12 +49,19 @@ TEST(Clip, CutsAtCellsAndSaysSo) {
 TEST(SafeText, LeavesNothingThatMovesACursor) {
   EXPECT_EQ(safe_text("a\x1b[2Jb", true), "a[2Jb");
   EXPECT_EQ(safe_text("a\x1b]0;title\x07z", true), "a]0;titlez");
-  EXPECT_EQ(safe_text("a\xC2\x9B" "31mb", true), "a31mb");  // C1: an eight-bit CSI
+  EXPECT_EQ(safe_text("a\xC2\x9B"
+                      "31mb",
+                      true),
+            "a31mb");  // C1: an eight-bit CSI
   EXPECT_EQ(safe_text("a\rb\bc", true), "abc");
   EXPECT_EQ(safe_text("a\nb\tc", true), "a\nb\tc");
   EXPECT_EQ(safe_text("a\nb\tc", false), "a b c");
   EXPECT_EQ(safe_text("a\u202Eb\u2066c", true), "abc");
-  EXPECT_EQ(safe_text("a\xFF" "b", true), "a\uFFFD" "b");
+  EXPECT_EQ(safe_text("a\xFF"
+                      "b",
+                      true),
+            "a\uFFFD"
+            "b");
   EXPECT_EQ(safe_text("日本 👩\u200D💻 e\u0301", true), "日本 👩\u200D💻 e\u0301");
 }
 
@@ -114,7 +116,8 @@ TEST(ProgressBar, FitsTheTerminalWhateverItsWidth) {
   for (std::size_t columns = 0; columns < 120; ++columns) {
     for (const float fraction : {-1.0F, 0.0F, 0.5F, 1.0F, 7.0F}) {
       const std::string bar = progress_bar("loading 日本語-model", fraction, columns);
-      EXPECT_LT(display_width(bar), std::max<std::size_t>(columns, 1)) << columns << " " << fraction;
+      const std::size_t limit = std::max<std::size_t>(columns, 1);
+      EXPECT_LT(display_width(bar), limit) << columns << " " << fraction;
     }
   }
   EXPECT_EQ(progress_bar("load", 0.5F, 26), "load ███████░░░░░░░  50 %");

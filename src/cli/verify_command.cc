@@ -19,14 +19,28 @@ Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
   return std::string(trim(as_text(bytes)));
 }
 
-std::string shown_verdict(ledger::Verdict verdict, bool with_key) {
-  if (verdict == ledger::Verdict::kUnknown && !with_key) return "SELF-CONSISTENT, UNTRUSTED";
-  return std::string(ledger::name(verdict));
+// "TORN TAIL: why", in capitals, so that nobody overlooks it. The finding of a ledger that was
+// verified without a key begins with those words itself.
+std::string headline(const ledger::VerifyReport& report, bool with_key, bool color) {
+  constexpr std::string_view kUntrusted = "self-consistent, untrusted";
+  std::string verdict(ledger::name(report.verdict));
+  std::string_view finding = report.finding;
+  if (report.verdict == ledger::Verdict::kUnknown && !with_key) verdict = kUntrusted;
+  if (finding.starts_with(verdict)) finding.remove_prefix(verdict.size());
+  if (finding.starts_with(": ")) finding.remove_prefix(2);
+  for (char& c : verdict) {
+    if (c == '_') c = ' ';
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  const bool good = report.verdict == ledger::Verdict::kOk;
+  return paint(verdict, good ? Color::kGreen : Color::kRed, color) + ": " +
+         safe_text(finding, false) + "\n";
 }
 
 std::string as_json(const ledger::VerifyReport& report, bool with_key) {
   codec::OrderedJson out;
-  out["verdict"] = shown_verdict(report.verdict, with_key);
+  out["verdict"] = ledger::name(report.verdict);
+  out["trusted"] = with_key && report.verdict == ledger::Verdict::kOk;
   out["exit_code"] = static_cast<int>(report.verdict);
   out["finding"] = report.finding;
   out["origin"] = report.origin;
@@ -46,10 +60,7 @@ std::string as_json(const ledger::VerifyReport& report, bool with_key) {
 }
 
 std::string as_text(const ledger::VerifyReport& report, bool with_key, bool color) {
-  const bool good = report.verdict == ledger::Verdict::kOk;
-  std::string out = paint(shown_verdict(report.verdict, with_key), good ? Color::kGreen : Color::kRed,
-                          color);
-  out += ": " + safe_text(report.finding, false) + "\n";
+  std::string out = headline(report, with_key, color);
   const auto row = [&](std::string_view label, const std::string& value) {
     if (value.empty()) return;
     out += paint(label, Color::kDim, color);

@@ -13,7 +13,13 @@ namespace {
 
 // The major types of RFC 8949 section 3.1 that the subset uses.
 enum Major : std::uint8_t {
-  kUnsigned = 0, kNegative = 1, kByteString = 2, kTextString = 3, kArray = 4, kMap = 5, kSimple = 7,
+  kUnsigned = 0,
+  kNegative = 1,
+  kByteString = 2,
+  kTextString = 3,
+  kArray = 4,
+  kMap = 5,
+  kSimple = 7,
 };
 constexpr std::uint8_t kFalse = 0xF4, kTrue = 0xF5;
 
@@ -41,7 +47,9 @@ void put_head(std::uint8_t major, std::uint64_t argument, Bytes& out) {
 }
 
 // −1 − n is how CBOR stores a negative integer; ~v is that n in two's complement.
-std::uint64_t negative_argument(std::int64_t v) { return ~static_cast<std::uint64_t>(v); }
+std::uint64_t negative_argument(std::int64_t v) {
+  return ~static_cast<std::uint64_t>(v);
+}
 
 struct Encoder {
   Bytes& out;
@@ -97,13 +105,20 @@ class Decoder {
     const std::size_t start = at_;
     AIOSS_TRY(const Head head, read_head());
     switch (head.major) {
-      case kUnsigned: return Value::uint(head.argument);
-      case kNegative: return negative(head.argument, start);
-      case kByteString: return byte_string(head.argument, start);
-      case kTextString: return text_string(head.argument, start);
-      case kArray: return array(head.argument, start, depth + 1);
-      case kMap: return map_value(head.argument, start, depth + 1);
-      default: return simple(head.argument, start);
+      case kUnsigned:
+        return Value::uint(head.argument);
+      case kNegative:
+        return negative(head.argument, start);
+      case kByteString:
+        return byte_string(head.argument, start);
+      case kTextString:
+        return text_string(head.argument, start);
+      case kArray:
+        return array(head.argument, start, depth + 1);
+      case kMap:
+        return map_value(head.argument, start, depth + 1);
+      default:
+        return simple(head.argument, start);
     }
   }
 
@@ -252,7 +267,9 @@ const Value* Map::find(std::uint64_t key) const {
   return place != entries_.end() && place->first == key ? &place->second : nullptr;
 }
 
-bool Map::operator==(const Map& other) const { return entries_ == other.entries_; }
+bool Map::operator==(const Map& other) const {
+  return entries_ == other.entries_;
+}
 
 Result<std::uint64_t> Map::get_uint(std::uint64_t key, std::string_view what) const {
   const Value* value = find(key);
@@ -309,17 +326,29 @@ Result<const Map*> Map::get_map(std::uint64_t key, std::string_view what) const 
   return value->if_map();
 }
 
-Value Value::float_bits(float v) { return uint(std::bit_cast<std::uint32_t>(v)); }
-Value Value::double_bits(double v) { return uint(std::bit_cast<std::uint64_t>(v)); }
+Value Value::float_bits(float v) {
+  return uint(std::bit_cast<std::uint32_t>(v));
+}
+Value Value::double_bits(double v) {
+  return uint(std::bit_cast<std::uint64_t>(v));
+}
 
 float float_from_bits(std::uint64_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
 }
-double double_from_bits(std::uint64_t bits) { return std::bit_cast<double>(bits); }
+double double_from_bits(std::uint64_t bits) {
+  return std::bit_cast<double>(bits);
+}
 
-void encode_to(const Value& value, Bytes& out) { Encoder{out}.put(value); }
-void encode_to(const Map& map, Bytes& out) { Encoder{out}.put_one(map); }
-void encode_map_head(std::uint64_t entries, Bytes& out) { put_head(kMap, entries, out); }
+void encode_to(const Value& value, Bytes& out) {
+  Encoder{out}.put(value);
+}
+void encode_to(const Map& map, Bytes& out) {
+  Encoder{out}.put_one(map);
+}
+void encode_map_head(std::uint64_t entries, Bytes& out) {
+  put_head(kMap, entries, out);
+}
 
 Bytes encode(const Value& value) {
   Bytes out;

@@ -25,7 +25,7 @@ using Array = std::vector<Value>;
 class Map {
  public:
   Map() = default;
-  Map& set(std::uint64_t key, Value value);  // returns *this, for chaining
+  Map& set(std::uint64_t key, Value value);    // returns *this, for chaining
   const Value* find(std::uint64_t key) const;  // nullptr if absent
   const std::vector<std::pair<std::uint64_t, Value>>& entries() const { return entries_; }
   bool operator==(const Map&) const;
@@ -47,8 +47,7 @@ class Map {
 class Value {
  public:
   // Negative integers hold their value; non-negative ones are always the unsigned alternative.
-  using Storage =
-      std::variant<std::uint64_t, std::int64_t, Bytes, std::string, Array, Map, bool>;
+  using Storage = std::variant<std::uint64_t, std::int64_t, Bytes, std::string, Array, Map, bool>;
 
   Value() : storage_(std::uint64_t{0}) {}
   static Value uint(std::uint64_t v) { return Value(Storage(v)); }
@@ -87,7 +86,9 @@ void encode_to(const Value& value, Bytes& out);
 void encode_to(const Map& map, Bytes& out);
 // Only the head of a map of that many entries; the caller appends them, ascending.
 void encode_map_head(std::uint64_t entries, Bytes& out);
-inline Bytes encode(Map map) { return encode(Value::map(std::move(map))); }
+inline Bytes encode(Map map) {
+  return encode(Value::map(std::move(map)));
+}
 
 // The whole of `bytes` must be one canonical value. kCorrupt otherwise, with the offset. Memory is
 // bounded by a small multiple of bytes.size(), whatever lengths the input claims.

@@ -28,7 +28,10 @@ std::string reason(std::string_view message) {
   constexpr std::string_view kQuote = "; last read";
   message = message.substr(0, message.find(kQuote));
   const std::size_t dash = message.find(" - ");
-  if (dash != std::string_view::npos) message.remove_prefix(dash + 3);
+  // Only a number that overflows is reported in another form, which quotes the number, however
+  // long.
+  if (dash == std::string_view::npos) return "a number is out of range";
+  message.remove_prefix(dash + 3);
   return std::string(message);
 }
 
@@ -150,7 +153,11 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   return Error{Code::kInvalidArgument, "JSON: " + builder.problem()};
 }
 
-std::string dump_json(const Json& value) { return dump(value); }
-std::string dump_json(const OrderedJson& value) { return dump(value); }
+std::string dump_json(const Json& value) {
+  return dump(value);
+}
+std::string dump_json(const OrderedJson& value) {
+  return dump(value);
+}
 
 }  // namespace aioss::codec

@@ -17,9 +17,9 @@ using Json = nlohmann::json;                 // objects sorted by key
 using OrderedJson = nlohmann::ordered_json;  // objects as they were built
 
 struct JsonLimits {
-  std::size_t bytes_max = 4U << 20;    // of a request body
-  std::size_t depth_max = 64;          // our deepest legitimate request has 6
-  std::size_t nodes_max = 100'000;     // about 100 bytes of memory each
+  std::size_t bytes_max = 4U << 20;  // of a request body
+  std::size_t depth_max = 64;        // our deepest legitimate request has 6
+  std::size_t nodes_max = 100'000;   // about 100 bytes of memory each
 };
 
 // kTooLarge over bytes_max, else kInvalidArgument with line, column (in bytes, from 1) and what is

@@ -12,7 +12,9 @@ namespace aioss::codec {
 
 // Offset of the first byte that is not part of a valid character; text.size() if all is well.
 std::size_t utf8_valid_prefix(std::string_view text);
-inline bool is_utf8(std::string_view text) { return utf8_valid_prefix(text) == text.size(); }
+inline bool is_utf8(std::string_view text) {
+  return utf8_valid_prefix(text) == text.size();
+}
 
 // How many leading bytes can be handed on: all of them, unless the last one to three are the
 // beginning of a character that more bytes could complete. Invalid bytes count as whole: they never

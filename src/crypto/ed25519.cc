@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t kSeedBytes = 32;
 constexpr std::uint64_t kPemBytesMax = 4096;  // one of these is 119 bytes
 
-Error key_error(std::string_view what) { return {Code::kCorrupt, std::string(what)}; }
+Error key_error(std::string_view what) {
+  return {Code::kCorrupt, std::string(what)};
+}
 
 Key key_from_pem(ByteView pem) {
   initialize_openssl();
@@ -94,9 +96,8 @@ Result<Signature> SigningKey::sign(ByteView message) const {
 
 Status SigningKey::save(os::FileSystem& fs, const std::string& path) const {
   Bio bio(BIO_new(BIO_s_secmem()));
-  if (bio == nullptr ||
-      PEM_write_bio_PKCS8PrivateKey(bio.get(), state_->key.get(), nullptr, nullptr, 0, nullptr,
-                                    nullptr) != 1) {
+  if (bio == nullptr || PEM_write_bio_PKCS8PrivateKey(bio.get(), state_->key.get(), nullptr,
+                                                      nullptr, 0, nullptr, nullptr) != 1) {
     return Error{Code::kInternal, "cannot encode the private key"};
   }
   char* data = nullptr;

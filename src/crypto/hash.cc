@@ -62,7 +62,9 @@ Digest Hasher::finish() {
   return digest;
 }
 
-Digest sha3_256(ByteView bytes) { return Hasher(HashAlgorithm::kSha3_256).update(bytes).finish(); }
+Digest sha3_256(ByteView bytes) {
+  return Hasher(HashAlgorithm::kSha3_256).update(bytes).finish();
+}
 
 Digest sha3_256(std::initializer_list<ByteView> parts) {
   Hasher hasher(HashAlgorithm::kSha3_256);
@@ -70,7 +72,9 @@ Digest sha3_256(std::initializer_list<ByteView> parts) {
   return hasher.finish();
 }
 
-Digest sha256(ByteView bytes) { return Hasher(HashAlgorithm::kSha256).update(bytes).finish(); }
+Digest sha256(ByteView bytes) {
+  return Hasher(HashAlgorithm::kSha256).update(bytes).finish();
+}
 
 Result<Digest> hash_file(HashAlgorithm algorithm, os::File& file) {
   Hasher hasher(algorithm);
@@ -88,6 +92,8 @@ bool equal_constant_time(ByteView a, ByteView b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-std::string library_version() { return OpenSSL_version(OPENSSL_VERSION); }
+std::string library_version() {
+  return OpenSSL_version(OPENSSL_VERSION);
+}
 
 }  // namespace aioss::crypto

@@ -67,8 +67,8 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
   }
   if (batch.token_count == 0 || batch.token_count > options.batch_tokens_max) {
     return fail(error, AIOSS_E_INVALID,
-                "a batch holds 1 to " + std::to_string(options.batch_tokens_max) +
-                    " tokens, not " + std::to_string(batch.token_count));
+                "a batch holds 1 to " + std::to_string(options.batch_tokens_max) + " tokens, not " +
+                    std::to_string(batch.token_count));
   }
   std::vector<std::int32_t> next(lengths.begin(), lengths.end());
   std::uint32_t outputs = 0;
@@ -98,9 +98,9 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
                     std::to_string(options.outputs_max));
   }
   if (full) {
-    return fail(error, AIOSS_E_FULL,
-                "a sequence would outgrow its " + std::to_string(options.cells_per_sequence) +
-                    " cells");
+    return fail(
+        error, AIOSS_E_FULL,
+        "a sequence would outgrow its " + std::to_string(options.cells_per_sequence) + " cells");
   }
   return AIOSS_OK;
 }

@@ -55,7 +55,7 @@ aioss_status guarded(aioss_error* error, Body body) {
 
 // Limits on what a host may ask, whatever the machine: they keep every product of two of these in
 // 64 bits and every index in 31.
-inline constexpr std::uint32_t kSequencesMax = 256;            // llama.cpp's LLAMA_MAX_SEQ
+inline constexpr std::uint32_t kSequencesMax = 256;              // llama.cpp's LLAMA_MAX_SEQ
 inline constexpr std::uint32_t kCellsPerSequenceMax = 1u << 24;  // 16 M: over any known context
 inline constexpr std::uint32_t kBatchTokensMax = 1u << 16;
 inline constexpr std::uint32_t kThreadsMax = 512;  // GGML_MAX_N_THREADS

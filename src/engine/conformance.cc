@@ -48,10 +48,14 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
 
 std::string_view verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kPass: return "pass";
-    case Verdict::kFail: return "FAIL";
-    case Verdict::kNotPromised: return "not promised";
-    case Verdict::kSkipped: return "skipped";
+    case Verdict::kPass:
+      return "pass";
+    case Verdict::kFail:
+      return "FAIL";
+    case Verdict::kNotPromised:
+      return "not promised";
+    case Verdict::kSkipped:
+      return "skipped";
   }
   return "unknown";
 }

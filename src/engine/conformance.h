@@ -32,17 +32,19 @@ struct ConformanceCheck {
 struct ConformanceReport {
   Identity identity;
   std::vector<ConformanceCheck> checks;
-  bool passed() const;        // no kFail
-  std::string text() const;   // one line a check
+  bool passed() const;       // no kFail
+  std::string text() const;  // one line a check
 };
 
 struct ConformanceOptions {
-  std::vector<int> fds;                  // of the model, borrowed
-  std::vector<aioss_profile> profiles;   // empty: all that the engine promises
+  std::vector<int> fds;                 // of the model, borrowed
+  std::vector<aioss_profile> profiles;  // empty: all that the engine promises
   std::vector<std::uint32_t> prompt_lengths = {155, 500, 605};  // 500: decoding crosses 512
   std::vector<std::uint32_t> chunk_budgets = {64, 128, 320};    // compared with 512
   std::uint32_t decoded_tokens = 15;
   std::uint32_t threads = 2;
+  // Also the rows of the table that a profile does not promise, for the record.
+  bool measure_unpromised = true;
   // Tokens of a text in the model's vocabulary, repeated as needed; empty: any numbers below its
   // size.
   std::vector<std::int32_t> tokens;

@@ -42,7 +42,9 @@ bool is_zero_terminated(const aioss_error& error) {
   return strnlen(error.message, sizeof error.message) < sizeof error.message;
 }
 
-int refuse_progress(float /*fraction*/, void* /*user*/) { return 0; }
+int refuse_progress(float /*fraction*/, void* /*user*/) {
+  return 0;
+}
 
 struct BadBatch {
   const char* name;
@@ -141,8 +143,7 @@ void check_bad_sequences(Harness& harness, Recorder& recorder) {
     refuses(name("copy_to").c_str(), engine.sequence_copy(session.get(), 0, sequence, nullptr));
     refuses(name("size").c_str(),
             engine.sequence_state_size(session.get(), sequence, &size, nullptr));
-    refuses(name("load").c_str(),
-            engine.sequence_load(session.get(), sequence, &byte, 1, nullptr));
+    refuses(name("load").c_str(), engine.sequence_load(session.get(), sequence, &byte, 1, nullptr));
   }
   refuses("range", engine.sequence_remove(session.get(), 0, 5, 3, nullptr));
   refuses("copy_to_itself", engine.sequence_copy(session.get(), 0, 0, nullptr));

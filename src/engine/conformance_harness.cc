@@ -25,7 +25,9 @@ std::size_t argmax(const std::vector<float>& row) {
   return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-std::vector<float> to_row(std::span<const float> logits) { return {logits.begin(), logits.end()}; }
+std::vector<float> to_row(std::span<const float> logits) {
+  return {logits.begin(), logits.end()};
+}
 
 }  // namespace
 

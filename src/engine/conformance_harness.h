@@ -38,7 +38,7 @@ struct Variant {
 };
 
 struct Run {
-  Rows rows;  // logits after each continuation token
+  Rows rows;                       // logits after each continuation token
   std::uint64_t decode_calls = 0;  // of the continuation
   std::uint64_t graphs = 0;
 };

@@ -12,8 +12,8 @@
 namespace aioss::engine::conformance {
 namespace {
 
-constexpr std::uint32_t kShort = 100;     // a prompt with a tail that is not on the grid
-constexpr std::uint32_t kOnGrid = 64;     // its last grid point
+constexpr std::uint32_t kShort = 100;  // a prompt with a tail that is not on the grid
+constexpr std::uint32_t kOnGrid = 64;  // its last grid point
 constexpr std::uint64_t kMiB = 1u << 20;
 // Allocator and thread stacks beside what an engine plans for a session.
 constexpr std::uint64_t kUnplannedBytesMax = 48 * kMiB;
@@ -95,8 +95,7 @@ void check_abort(Harness& harness, Recorder& recorder) {
   status = s.remove(0, 0, -1);
   if (status) status = harness.prefill(s, 0, 0, 0, kShort);
   if (!status) return recorder.failed("session.goes_on_after_abort", status.error());
-  judge(harness, recorder, "session.goes_on_after_abort", expected,
-        harness.step(s, 0, 0, kShort));
+  judge(harness, recorder, "session.goes_on_after_abort", expected, harness.step(s, 0, 0, kShort));
 }
 
 void check_remove(Harness& harness, Recorder& recorder) {
@@ -165,8 +164,7 @@ void check_state(Harness& harness, Recorder& recorder) {
   const auto other = harness.session(harness.session_options());
   status = other ? (*other)->load(0, *state) : Status(other.error());
   if (!status) return recorder.failed("session.load_elsewhere", status.error());
-  judge(harness, recorder, "session.load_elsewhere", expected,
-        harness.step(**other, 0, 0, kShort));
+  judge(harness, recorder, "session.load_elsewhere", expected, harness.step(**other, 0, 0, kShort));
 
   Bytes damaged = *state;
   damaged[damaged.size() / 2] ^= 0x10;
@@ -191,17 +189,16 @@ void check_plan(Harness& harness, Recorder& recorder) {
   const Result<aioss_plan> first = plan(engine, model, options);
   if (!first) return recorder.failed("plan", first.error());
   const std::uint64_t weights = harness.model().facts().weight_bytes;
-  recorder.expect("plan.weights",
-                  first->weight_bytes >= weights - weights / 5 &&
-                      first->weight_bytes <= weights + weights / 5,
-                  "planned " + mib(first->weight_bytes) + ", resident " + mib(weights));
+  recorder.expect(
+      "plan.weights",
+      first->weight_bytes >= weights - weights / 5 && first->weight_bytes <= weights + weights / 5,
+      "planned " + mib(first->weight_bytes) + ", resident " + mib(weights));
 
   const Result<os::ProcessMemory> before = os::process_memory();
   const auto session = harness.session(options);
   const Result<os::ProcessMemory> after = os::process_memory();
   if (!session) return recorder.failed("plan.session", session.error());
-  const std::uint64_t planned =
-      first->kv_bytes + first->compute_bytes + first->output_bytes;
+  const std::uint64_t planned = first->kv_bytes + first->compute_bytes + first->output_bytes;
   if (before && after) {
     const std::uint64_t real = after->resident - std::min(before->resident, after->resident);
     recorder.expect("plan.session", real <= planned + planned / 10 + kUnplannedBytesMax,

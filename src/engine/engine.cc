@@ -11,34 +11,54 @@ namespace {
 
 Code code_of(aioss_status status) {
   switch (status) {
-    case AIOSS_OK: break;
-    case AIOSS_E_INVALID: return Code::kInvalidArgument;
-    case AIOSS_E_UNSUPPORTED: return Code::kUnsupported;
-    case AIOSS_E_CORRUPT: return Code::kModelCorrupt;
-    case AIOSS_E_NO_MEMORY: return Code::kNoMemory;
-    case AIOSS_E_IO: return Code::kIo;
-    case AIOSS_E_ABORTED: return Code::kCancelled;
-    case AIOSS_E_FULL: return Code::kContextExceeded;
-    case AIOSS_E_FAILED: return Code::kEngineFailed;
+    case AIOSS_OK:
+      break;
+    case AIOSS_E_INVALID:
+      return Code::kInvalidArgument;
+    case AIOSS_E_UNSUPPORTED:
+      return Code::kUnsupported;
+    case AIOSS_E_CORRUPT:
+      return Code::kModelCorrupt;
+    case AIOSS_E_NO_MEMORY:
+      return Code::kNoMemory;
+    case AIOSS_E_IO:
+      return Code::kIo;
+    case AIOSS_E_ABORTED:
+      return Code::kCancelled;
+    case AIOSS_E_FULL:
+      return Code::kContextExceeded;
+    case AIOSS_E_FAILED:
+      return Code::kEngineFailed;
   }
   return Code::kEngineFailed;  // a status that this version of the ABI does not know
 }
 
-std::string text_or_empty(const char* text) { return text == nullptr ? "" : text; }
+std::string text_or_empty(const char* text) {
+  return text == nullptr ? "" : text;
+}
 
 }  // namespace
 
 std::string_view status_name(aioss_status status) {
   switch (status) {
-    case AIOSS_OK: return "AIOSS_OK";
-    case AIOSS_E_INVALID: return "AIOSS_E_INVALID";
-    case AIOSS_E_UNSUPPORTED: return "AIOSS_E_UNSUPPORTED";
-    case AIOSS_E_CORRUPT: return "AIOSS_E_CORRUPT";
-    case AIOSS_E_NO_MEMORY: return "AIOSS_E_NO_MEMORY";
-    case AIOSS_E_IO: return "AIOSS_E_IO";
-    case AIOSS_E_ABORTED: return "AIOSS_E_ABORTED";
-    case AIOSS_E_FULL: return "AIOSS_E_FULL";
-    case AIOSS_E_FAILED: return "AIOSS_E_FAILED";
+    case AIOSS_OK:
+      return "AIOSS_OK";
+    case AIOSS_E_INVALID:
+      return "AIOSS_E_INVALID";
+    case AIOSS_E_UNSUPPORTED:
+      return "AIOSS_E_UNSUPPORTED";
+    case AIOSS_E_CORRUPT:
+      return "AIOSS_E_CORRUPT";
+    case AIOSS_E_NO_MEMORY:
+      return "AIOSS_E_NO_MEMORY";
+    case AIOSS_E_IO:
+      return "AIOSS_E_IO";
+    case AIOSS_E_ABORTED:
+      return "AIOSS_E_ABORTED";
+    case AIOSS_E_FULL:
+      return "AIOSS_E_FULL";
+    case AIOSS_E_FAILED:
+      return "AIOSS_E_FAILED";
   }
   return "an unknown status";
 }
@@ -63,30 +83,33 @@ Status validate(const aioss_engine& engine, aioss_profile profile) {
   if (engine.struct_size < sizeof(aioss_engine)) {
     return Error{Code::kUnsupported, "the engine's table is shorter than this program needs"};
   }
-  const bool complete =
-      engine.identity != nullptr && engine.profiles != nullptr &&
-      engine.prefill_grid_tokens != nullptr && engine.device_count != nullptr &&
-      engine.device != nullptr && engine.plan != nullptr && engine.model_open != nullptr &&
-      engine.model_facts != nullptr && engine.model_close != nullptr &&
-      engine.session_create != nullptr && engine.session_close != nullptr &&
-      engine.decode != nullptr && engine.logits != nullptr && engine.sequence_remove != nullptr &&
-      engine.sequence_copy != nullptr && engine.sequence_state_size != nullptr &&
-      engine.sequence_save != nullptr && engine.sequence_load != nullptr &&
-      engine.counters != nullptr;
+  const bool complete = engine.identity != nullptr && engine.profiles != nullptr &&
+                        engine.prefill_grid_tokens != nullptr && engine.device_count != nullptr &&
+                        engine.device != nullptr && engine.plan != nullptr &&
+                        engine.model_open != nullptr && engine.model_facts != nullptr &&
+                        engine.model_close != nullptr && engine.session_create != nullptr &&
+                        engine.session_close != nullptr && engine.decode != nullptr &&
+                        engine.logits != nullptr && engine.sequence_remove != nullptr &&
+                        engine.sequence_copy != nullptr && engine.sequence_state_size != nullptr &&
+                        engine.sequence_save != nullptr && engine.sequence_load != nullptr &&
+                        engine.counters != nullptr;
   if (!complete) return Error{Code::kUnsupported, "the engine's table has missing functions"};
   if ((engine.profiles() & (1u << static_cast<unsigned>(profile))) == 0) {
-    return Error{Code::kUnsupported,
-                 "this engine does not keep the profile '" + std::string(profile_name(profile)) +
-                     "'; choose another profile or engine"};
+    return Error{Code::kUnsupported, "this engine does not keep the profile '" +
+                                         std::string(profile_name(profile)) +
+                                         "'; choose another profile or engine"};
   }
   return ok();
 }
 
 std::string_view profile_name(aioss_profile profile) {
   switch (profile) {
-    case AIOSS_PROFILE_FAST: return "fast";
-    case AIOSS_PROFILE_REPRODUCIBLE: return "reproducible";
-    case AIOSS_PROFILE_EVIDENCE: return "evidence";
+    case AIOSS_PROFILE_FAST:
+      return "fast";
+    case AIOSS_PROFILE_REPRODUCIBLE:
+      return "reproducible";
+    case AIOSS_PROFILE_EVIDENCE:
+      return "evidence";
   }
   return "unknown";
 }
@@ -134,7 +157,9 @@ Result<std::unique_ptr<Model>> Model::open(const aioss_engine& engine,
   return std::unique_ptr<Model>(new Model(engine, handle));
 }
 
-Model::~Model() { engine_.model_close(handle_); }
+Model::~Model() {
+  engine_.model_close(handle_);
+}
 
 aioss_model_facts Model::facts() const {
   aioss_model_facts facts = {};
@@ -154,7 +179,9 @@ Result<std::unique_ptr<Session>> Session::create(Model& model,
   return std::unique_ptr<Session>(new Session(model, handle, vocabulary_size));
 }
 
-Session::~Session() { model_.engine().session_close(handle_); }
+Session::~Session() {
+  model_.engine().session_close(handle_);
+}
 
 Status Session::decode(const aioss_batch& batch) {
   aioss_error error = {};
@@ -196,9 +223,8 @@ Result<Bytes> Session::save(std::int32_t sequence) {
 
 Status Session::load(std::int32_t sequence, ByteView state) {
   aioss_error error = {};
-  return check(
-      model_.engine().sequence_load(handle_, sequence, state.data(), state.size(), &error), error,
-      "cannot load the sequence");
+  return check(model_.engine().sequence_load(handle_, sequence, state.data(), state.size(), &error),
+               error, "cannot load the sequence");
 }
 
 aioss_counters Session::counters() const {

@@ -12,7 +12,9 @@
 namespace aioss::http {
 namespace {
 
-Error client_is_gone() { return {Code::kCancelled, "the client closed the connection"}; }
+Error client_is_gone() {
+  return {Code::kCancelled, "the client closed the connection"};
+}
 
 // Ours to say, whatever the handler puts there.
 bool is_framing_field(std::string_view name) {
@@ -25,7 +27,9 @@ void append_value(std::string& out, std::string_view value) {
   for (const char c : value) out.push_back(is_field_value({&c, 1}) ? c : ' ');
 }
 
-bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
+bool has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
 
 std::string hex(std::size_t number) {
   std::array<char, 16> digits;

@@ -1,5 +1,5 @@
-// The answer to one request on its way out: HTTP/1.1's framing over a Transport. It decides whether the
-// connection can carry another request. io thread only; lives in the frame of its connection.
+// The answer to one request on its way out: HTTP/1.1's framing over a Transport. It decides whether
+// the connection can carry another request. io thread only; lives in the frame of its connection.
 #pragma once
 
 #include <chrono>

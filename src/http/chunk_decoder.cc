@@ -51,7 +51,8 @@ void ChunkDecoder::take(char c) {
   }
   switch (place_) {
     case Place::kSizeFirst:
-    case Place::kSize: return take_size(c);
+    case Place::kSize:
+      return take_size(c);
     case Place::kExtension:
       if (c == '\r') {
         place_ = Place::kSizeEnd;
@@ -63,13 +64,17 @@ void ChunkDecoder::take(char c) {
       expect(c, '\n', size_ == 0 ? Place::kTrailerStart : Place::kData);
       line_bytes_ = 0;
       return;
-    case Place::kDataReturn: return expect(c, '\r', Place::kDataEnd);
-    case Place::kDataEnd: return expect(c, '\n', Place::kSizeFirst);
-    case Place::kData: return;  // not framing
+    case Place::kDataReturn:
+      return expect(c, '\r', Place::kDataEnd);
+    case Place::kDataEnd:
+      return expect(c, '\n', Place::kSizeFirst);
+    case Place::kData:
+      return;  // not framing
     case Place::kTrailerStart:
     case Place::kTrailer:
     case Place::kTrailerEnd:
-    case Place::kLastEnd: return take_trailer(c);
+    case Place::kLastEnd:
+      return take_trailer(c);
   }
 }
 
@@ -109,7 +114,8 @@ void ChunkDecoder::take_trailer(char c) {
         state_ = State::kMalformed;
       }
       return;
-    case Place::kTrailerEnd: return expect(c, '\n', Place::kTrailerStart);
+    case Place::kTrailerEnd:
+      return expect(c, '\n', Place::kTrailerStart);
     default:
       if (c == '\n') {
         state_ = State::kComplete;

@@ -38,7 +38,9 @@ void Connection::stop() {
   if (idle_) transport_->interrupt();
 }
 
-void Connection::abort() { transport_->close(); }
+void Connection::abort() {
+  transport_->close();
+}
 
 // True if the connection may carry another request.
 net::awaitable<bool> Connection::serve_one() {
@@ -50,6 +52,8 @@ net::awaitable<bool> Connection::serve_one() {
     more = co_await answer(parser);
   } else if (got == Got::kRefused) {
     ++server_->counters.refused;
+    parser.take();  // its body is not kept while we say goodbye
+    hold_body(0);
     co_await refuse();
   }
   hold_body(0);
@@ -105,9 +109,10 @@ Connection::Got Connection::after_failed_read(RequestParser& parser, Transport::
 
 // Counts this connection's body towards the total of all. False if that is over its limit.
 bool Connection::hold_body(std::size_t bytes) {
-  server_->body_bytes_held += bytes - body_bytes_held_;
+  std::uint64_t& held = server_->counters.body_bytes_held;
+  held += bytes - body_bytes_held_;
   body_bytes_held_ = bytes;
-  return bytes == 0 || server_->body_bytes_held <= server_->limits.bodies_bytes_max;
+  return bytes == 0 || held <= server_->limits.bodies_bytes_max;
 }
 
 net::awaitable<bool> Connection::answer(RequestParser& parser) {
@@ -128,8 +133,7 @@ net::awaitable<bool> Connection::answer(RequestParser& parser) {
     log::error("a request handler ended with an exception");
   }
   if (answer.untouched() && !transport_->gone()) {
-    const Refusal fault(500, Code::kInternal,
-                        "the server failed to answer this request");
+    const Refusal fault(500, Code::kInternal, "the server failed to answer this request");
     Response response = error_response(fault);
     (co_await answer.send(std::move(response))).has_value();
   }

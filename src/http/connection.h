@@ -1,6 +1,6 @@
-// One client's connection: reads a request, has it answered, and again, until either side is done. io
-// thread only. Shared by the coroutine that runs it and by nothing else; the server knows it by a plain
-// pointer while it is registered.
+// One client's connection: reads a request, has it answered, and again, until either side is done.
+// io thread only. Shared by the coroutine that runs it and by nothing else; the server knows it by
+// a plain pointer while it is registered.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,7 @@ struct ServerState {
   const ErrorBody error_body;
   Counters counters;
   bool stopping = false;
-  std::size_t body_bytes_held = 0;  // of requests being read or answered, of all connections
-  std::size_t farewells = 0;        // refused connections that are still being told so
+  std::size_t farewells = 0;  // refused connections that are still being told so
   std::unordered_set<Connection*> connections;
 };
 
@@ -60,12 +59,12 @@ class Connection final {
   const std::shared_ptr<ServerState> server_;
   const std::shared_ptr<Transport> transport_;
   const Peer peer_;
-  std::string input_;   // received, not yet taken by a request
+  std::string input_;  // received, not yet taken by a request
   Refusal refusal_;
   std::size_t body_bytes_held_ = 0;
   bool registered_ = false;
-  bool idle_ = false;   // waits for the first byte of a request
-  bool first_ = true;   // no request was answered yet
+  bool idle_ = false;  // waits for the first byte of a request
+  bool first_ = true;  // no request was answered yet
 };
 
 }  // namespace aioss::http

@@ -19,12 +19,13 @@ bool is_version(std::string_view text) {
 }
 
 bool is_target(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return c > 0x20 && c < 0x7f && c != '#';
-  });
+  return !text.empty() && std::all_of(text.begin(), text.end(),
+                                      [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
-Refusal bad_request(const char* message) { return {400, Code::kInvalidArgument, message}; }
+Refusal bad_request(const char* message) {
+  return {400, Code::kInvalidArgument, message};
+}
 
 }  // namespace
 

@@ -1,7 +1,7 @@
-// Checks the raw bytes of a request's head, line by line as they arrive, before the parser sees them.
-// Here live the rules that parsers are known to bend: line endings, folded lines, spaces around names,
-// control characters, sizes. A broken line is refused at once, not when the head is complete.
-// One object per head; no I/O.
+// Checks the raw bytes of a request's head, line by line as they arrive, before the parser sees
+// them. Here live the rules that parsers are known to bend: line endings, folded lines, spaces
+// around names, control characters, sizes. A broken line is refused at once, not when the head is
+// complete. One object per head; no I/O.
 #pragma once
 
 #include <cstddef>

@@ -24,8 +24,8 @@ using Local = net::local::stream_protocol;
 
 // Connections that the kernel holds for us until we accept them; it cuts this to its own maximum.
 constexpr int kBacklog = 1024;
-// A client that does not read can make us hold this much in the kernel (which doubles what it is asked
-// for): small enough that "the kernel took it" is close to "the client takes it".
+// A client that does not read can make us hold this much in the kernel (which doubles what it is
+// asked for): small enough that "the kernel took it" is close to "the client takes it".
 constexpr int kSendBufferBytes = 32 * 1024;
 constexpr mode_t kUnixSocketMode = 0660;
 
@@ -43,12 +43,14 @@ Error bind_error(const boost::system::error_code& error, const std::string& host
   return {Code::kIo, "cannot listen on " + place + ": " + error.message(), "host"};
 }
 
-void close_on_exec(int fd) { ::fcntl(fd, F_SETFD, FD_CLOEXEC); }
+void close_on_exec(int fd) {
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
 
-// Whether the path can be bound, after removing a socket that nobody listens on any more. The connect is
-// to a local socket, at start-up, before the process gives up that right.
+// Whether the path can be bound, after removing a socket that nobody listens on any more. The
+// connect is to a local socket, at start-up, before the process gives up that right.
 Status make_room_for(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) {
     if (errno == ENOENT) return ok();
     return error_from_errno(errno, "cannot look at " + path);
@@ -102,8 +104,10 @@ Result<TcpListener> listen_tcp(net::io_context& io, const std::string& host, std
   const net::ip::address address = net::ip::make_address(literal, error);
   if (error) {
     return Error{Code::kInvalidArgument,
-                 "'" + host + "' is not an address; names are not looked up, use for example "
-                 "127.0.0.1 or ::1", "host"};
+                 "'" + host +
+                     "' is not an address; names are not looked up, use for example "
+                     "127.0.0.1 or ::1",
+                 "host"};
   }
   const Tcp::endpoint endpoint(address, port);
   Tcp::acceptor acceptor(io);
@@ -144,8 +148,11 @@ Result<Acceptor> listen_unix(net::io_context& io, const std::string& path) {
   }
   if (!error) acceptor.listen(kBacklog, error);
   Acceptor generic(io);
-  if (!error) generic.assign(net::generic::stream_protocol(Local()), acceptor.release(error), error);
-  if (error) return Error{Code::kIo, "cannot listen on " + path + ": " + error.message(), "unix_path"};
+  const net::generic::stream_protocol protocol{Local()};
+  if (!error) generic.assign(protocol, acceptor.release(error), error);
+  if (error) {
+    return Error{Code::kIo, "cannot listen on " + path + ": " + error.message(), "unix_path"};
+  }
   return generic;
 }
 
@@ -164,8 +171,8 @@ Peer peer_of(Socket& socket) {
   peer.unix_socket = true;
   ucred credentials{};
   socklen_t size = sizeof(credentials);
-  if (error || ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials,
-                            &size) != 0) {
+  if (error ||
+      ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     // Nobody is who we cannot name.
     peer.uid = peer.gid = static_cast<std::uint32_t>(-1);
     peer.address = "unknown";

@@ -1,5 +1,5 @@
-// Listening sockets: TCP on an address, and Unix sockets on a path. Used at start-up only; what comes
-// out are plain acceptors of either kind.
+// Listening sockets: TCP on an address, and Unix sockets on a path. Used at start-up only; what
+// comes out are plain acceptors of either kind.
 #pragma once
 
 #include <boost/asio/basic_socket_acceptor.hpp>

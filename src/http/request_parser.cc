@@ -24,7 +24,9 @@ constexpr std::size_t kChunkLineBytesMax = 4096;
 constexpr std::uint64_t kChunkOverheadMax = 8;
 constexpr std::uint64_t kChunkOverheadFloor = 64 * 1024;
 
-std::string_view view(BeastText text) { return {text.data(), text.size()}; }
+std::string_view view(BeastText text) {
+  return {text.data(), text.size()};
+}
 
 // Collects the start line and the fields. It is told to skip the body: that is ours.
 class HeadParser final : public beast_http::basic_parser<true> {
@@ -52,7 +54,10 @@ class HeadParser final : public beast_http::basic_parser<true> {
   void on_body_init_impl(const boost::optional<std::uint64_t>&, BeastError&) override {
     ASSERT(false);
   }
-  std::size_t on_body_impl(BeastText, BeastError&) override { ASSERT(false); return 0; }
+  std::size_t on_body_impl(BeastText, BeastError&) override {
+    ASSERT(false);
+    return 0;
+  }
   void on_chunk_header_impl(std::uint64_t, BeastText, BeastError&) override { ASSERT(false); }
   std::size_t on_chunk_body_impl(std::uint64_t, BeastText, BeastError&) override {
     ASSERT(false);
@@ -108,6 +113,7 @@ RequestParser::RequestParser(const Limits& limits)
 void RequestParser::refuse(Refusal refusal) {
   refusal_ = std::move(refusal);
   state_ = State::kRefused;
+  request_ = Request();
 }
 
 std::size_t RequestParser::feed(std::string_view input) {
@@ -125,8 +131,7 @@ std::size_t RequestParser::parse_head(std::string_view input) {
     refuse(scanner_.refusal());
     return 0;
   }
-  const std::string_view head =
-      input.substr(scanner_.begin(), scanner_.end() - scanner_.begin());
+  const std::string_view head = input.substr(scanner_.begin(), scanner_.end() - scanner_.begin());
   HeadParser parser(request_);
   parser.header_limit(static_cast<std::uint32_t>(head.size() + 1));  // the scanner has checked it
   BeastError error;
@@ -140,7 +145,8 @@ std::size_t RequestParser::parse_head(std::string_view input) {
   for (const auto& [name, value] : request_.headers) {
     if (iequals(name, "Connection")) connection += value + ",";
   }
-  keep_alive_ = !list_has(connection, "close") && (!http_1_0_ || list_has(connection, "keep-alive"));
+  keep_alive_ = !http_1_0_ || list_has(connection, "keep-alive");
+  if (list_has(connection, "close")) keep_alive_ = false;
   state_ = State::kBody;
   if (auto wrong = check_target(parser.target)) refuse(std::move(*wrong));
   if (auto wrong = check_host(); wrong && state_ == State::kBody) refuse(std::move(*wrong));
@@ -234,8 +240,7 @@ void RequestParser::take_body(std::string_view input, std::size_t& taken) {
   input.remove_prefix(taken);
   if (!input.empty()) wants_continue_ = false;  // it did not wait
   if (!chunked_) {
-    const auto here =
-        static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, input.size()));
+    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, input.size()));
     request_.body.append(input, 0, here);
     body_left_ -= here;
     taken += here;
@@ -245,11 +250,14 @@ void RequestParser::take_body(std::string_view input, std::size_t& taken) {
   const std::size_t here = chunks_.feed(input, request_.body);
   taken += here;
   body_wire_bytes_ += here;
-  const bool wasteful = body_wire_bytes_ >
-                        kChunkOverheadMax * limits_.body_bytes_max + kChunkOverheadFloor;
+  const bool wasteful =
+      body_wire_bytes_ > kChunkOverheadMax * limits_.body_bytes_max + kChunkOverheadFloor;
   switch (chunks_.state()) {
-    case ChunkDecoder::State::kComplete: state_ = State::kComplete; return;
-    case ChunkDecoder::State::kTooLarge: return refuse(body_too_large(limits_.body_bytes_max));
+    case ChunkDecoder::State::kComplete:
+      state_ = State::kComplete;
+      return;
+    case ChunkDecoder::State::kTooLarge:
+      return refuse(body_too_large(limits_.body_bytes_max));
     case ChunkDecoder::State::kMalformed:
       return refuse(bad_request("the request's chunked body is malformed"));
     case ChunkDecoder::State::kMore:

@@ -1,6 +1,6 @@
-// One request from bytes: the head through HeadScanner and Beast's parser, then rules on what the fields
-// mean together (RFC 9112, sections 3 and 6), then the body. What two parsers could read in two ways is
-// refused. One object per request; no I/O, so that it can be fuzzed by itself.
+// One request from bytes: the head through HeadScanner and Beast's parser, then rules on what the
+// fields mean together (RFC 9112, sections 3 and 6), then the body. What two parsers could read in
+// two ways is refused. One object per request; no I/O, so that it can be fuzzed by itself.
 #pragma once
 
 #include <cstddef>
@@ -22,16 +22,16 @@ class RequestParser final {
 
   explicit RequestParser(const Limits& limits);
 
-  // Takes bytes from the front of `input` and returns how many. While the head is incomplete it takes
-  // none, and wants them again with what followed; after that it takes all that belongs to the request.
-  // Not to be called once complete or refused.
+  // Takes bytes from the front of `input` and returns how many. While the head is incomplete it
+  // takes none, and wants them again with what followed; after that it takes all that belongs to
+  // the request. Not to be called once complete or refused.
   std::size_t feed(std::string_view input);
   State state() const { return state_; }
   const Refusal& refusal() const { return refusal_; }
 
   // After the head:
   bool wants_continue() const { return wants_continue_; }  // and has a body that has not come yet
-  bool keep_alive() const { return keep_alive_; }           // as the client wishes
+  bool keep_alive() const { return keep_alive_; }          // as the client wishes
   bool http_1_0() const { return http_1_0_; }
   bool is_head() const { return request_.method == "HEAD"; }
   std::size_t body_bytes() const { return request_.body.size(); }

@@ -1,5 +1,5 @@
-// The rules of framing, without sockets: what is refused and how, that a request may be cut anywhere, and
-// that no bytes at all can upset the parser.
+// The rules of framing, without sockets: what is refused and how, that a request may be cut
+// anywhere, and that no bytes at all can upset the parser.
 #include "http/request_parser.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +54,9 @@ struct Case {
   int status;  // of the refusal; 200 for a request that is fine
 };
 
-std::string get(const std::string& fields) { return "GET / HTTP/1.1\r\n" + fields + "\r\n"; }
+std::string get(const std::string& fields) {
+  return "GET / HTTP/1.1\r\n" + fields + "\r\n";
+}
 std::string post(const std::string& fields, const std::string& body) {
   return "POST / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" + body;
 }
@@ -162,7 +164,8 @@ std::vector<Case> length_cases() {
       {"CL word", post("Content-Length: three\r\n", "abc"), 400},
       {"CL of 2^64", post("Content-Length: 18446744073709551616\r\n", ""), 400},
       {"CL over the limit", post("Content-Length: 4194305\r\n", ""), 413},
-      {"TE twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+      {"TE twice",
+       post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
       {"TE gzip", post("Transfer-Encoding: gzip\r\n", ""), 501},
       {"TE gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n", ""), 501},
       {"TE chunked, gzip", post("Transfer-Encoding: chunked, gzip\r\n", ""), 501},
@@ -191,8 +194,7 @@ std::vector<Case> chunk_cases() {
       {"folded trailer", chunked("0\r\nA: b\r\n c\r\n\r\n"), 400},
       {"bare LF after a trailer", chunked("0\r\nA: b\n\r\n"), 400},
       {"endless extension", chunked("1;" + std::string(5000, 'a')), 400},
-      {"endless trailers",
-       chunked("0\r\n" + std::string(5000, 'a') + ": b\r\n"), 400},
+      {"endless trailers", chunked("0\r\n" + std::string(5000, 'a') + ": b\r\n"), 400},
       {"chunk over the limit", chunked("400001\r\n"), 413},
       {"size that overflows", chunked("fffffffffffffffff\r\n"), 413},
   };
@@ -203,18 +205,21 @@ std::vector<Case> flood_cases() {
       {"long target", "GET /" + std::string(20000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n", 431},
       {"long field", get("Host: a\r\nX: " + std::string(17000, 'a') + "\r\n"), 431},
       {"endless line", "GET /" + std::string(70000, 'a'), 431},
-      {"101 fields", get("Host: a\r\n" + [] {
-         std::string fields;
-         for (int i = 0; i < 100; ++i) fields += "X: a\r\n";
-         return fields;
-       }()), 431},
+      {"101 fields",
+       get("Host: a\r\n" +
+           [] {
+             std::string fields;
+             for (int i = 0; i < 100; ++i) fields += "X: a\r\n";
+             return fields;
+           }()),
+       431},
   };
 }
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const auto& some : {good_cases(), target_cases(), line_cases(), length_cases(),
-                           chunk_cases(), flood_cases()}) {
+  for (const auto& some :
+       {good_cases(), target_cases(), line_cases(), length_cases(), chunk_cases(), flood_cases()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;
@@ -304,8 +309,8 @@ TEST(RequestParser, NamesTheFieldAtFault) {
   EXPECT_EQ(parse(post("Content-Length: x\r\n", ""), 9).field, "Content-Length");
 }
 
-// Valid requests, cut, doubled, and with bytes changed: whatever comes, it ends in one of the states,
-// never takes more than it was given, and gives the same verdict however the bytes are cut.
+// Valid requests, cut, doubled, and with bytes changed: whatever comes, it ends in one of the
+// states, never takes more than it was given, and gives the same verdict however the bytes are cut.
 TEST(RequestParser, RandomBytesNeverUpsetIt) {
   const std::vector<Case> seeds = cases();
   std::mt19937 random(20240611);
@@ -321,10 +326,18 @@ TEST(RequestParser, RandomBytesNeverUpsetIt) {
     for (std::size_t edits = below(6); edits > 0 && !bytes.empty(); --edits) {
       const std::size_t at = below(bytes.size());
       switch (below(4)) {
-        case 0: bytes[at] = kSpice[below(kSpice.size())]; break;
-        case 1: bytes.insert(at, 1, kSpice[below(kSpice.size())]); break;
-        case 2: bytes.erase(at, 1 + below(4)); break;
-        default: bytes[at] = static_cast<char>(below(256)); break;
+        case 0:
+          bytes[at] = kSpice[below(kSpice.size())];
+          break;
+        case 1:
+          bytes.insert(at, 1, kSpice[below(kSpice.size())]);
+          break;
+        case 2:
+          bytes.erase(at, 1 + below(4));
+          break;
+        default:
+          bytes[at] = static_cast<char>(below(256));
+          break;
       }
     }
     if (bytes.empty()) continue;

@@ -152,16 +152,23 @@ Result<std::unique_ptr<Server>> Server::create(net::io_context& io, const Listen
                                                const Limits& limits, Handler handler,
                                                ErrorBody error_body) {
   ASSERT(handler && error_body);
-  auto state =
-      std::make_shared<ServerState>(limits, std::move(handler), std::move(error_body));
+  auto state = std::make_shared<ServerState>(limits, std::move(handler), std::move(error_body));
   auto impl = std::make_unique<Impl>(io, std::move(state));
   AIOSS_CHECK(impl->listen(listen));
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
-void Server::start() { impl_->start(); }
-void Server::stop() { impl_->stop(); }
-std::uint16_t Server::port() const { return impl_->port(); }
-Counters Server::counters() const { return impl_->counters(); }
+void Server::start() {
+  impl_->start();
+}
+void Server::stop() {
+  impl_->stop();
+}
+std::uint16_t Server::port() const {
+  return impl_->port();
+}
+Counters Server::counters() const {
+  return impl_->counters();
+}
 
 }  // namespace aioss::http

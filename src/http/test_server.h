@@ -16,12 +16,12 @@
 namespace aioss::http::testing {
 
 struct Observed {
-  std::atomic<int> handling{0};        // handlers that have begun
-  std::atomic<int> finished{0};        // and returned
-  std::atomic<int> gone{0};            // on_client_gone calls
-  std::atomic<int> write_failures{0};  // kCancelled from write(), end() or send()
+  std::atomic<int> handling{0};                 // handlers that have begun
+  std::atomic<int> finished{0};                 // and returned
+  std::atomic<int> gone{0};                     // on_client_gone calls
+  std::atomic<int> write_failures{0};           // kCancelled from write(), end() or send()
   std::atomic<std::uint64_t> bytes_written{0};  // taken by write()
-  std::shared_ptr<AsyncEvent> release;  // lets one /wait handler answer
+  std::shared_ptr<AsyncEvent> release;          // lets one /wait handler answer
 };
 
 // Waits for a condition; false if it does not come within half a minute.
@@ -44,6 +44,7 @@ class TestServer final {
   Observed observed_;
   std::unique_ptr<Server> server_;
   std::uint16_t port_ = 0;
+  bool stopped_ = false;
   std::thread thread_;
 };
 
@@ -51,7 +52,7 @@ struct Reply {
   int status = 0;  // 0: the connection ended before a whole answer
   Headers headers;
   std::string body;
-  std::string chunks;  // the same with '|' between the chunks
+  std::string chunks;                               // the same with '|' between the chunks
   std::string header(std::string_view name) const;  // "" if absent
 };
 
@@ -69,9 +70,9 @@ class Client final {
     send(bytes);
     return read();
   }
-  std::string read_some();   // what has come, waiting for the first byte; "" at the end
-  std::string read_all();    // until the server closes
-  bool at_end();             // the server has closed and sent no more
+  std::string read_some();  // what has come, waiting for the first byte; "" at the end
+  std::string read_all();   // until the server closes
+  bool at_end();            // the server has closed and sent no more
   void end_sending();
   void close();
   void reset();  // RST instead of FIN
@@ -81,6 +82,7 @@ class Client final {
   std::string line();
   std::string exactly(std::size_t count);
   int fd_ = -1;
+  bool ended_ = false;  // the server has; running out of patience is not that
   std::string buffer_;
 };
 

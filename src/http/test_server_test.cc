@@ -11,6 +11,7 @@
 #include <cstring>
 #include <future>
 #include <stdexcept>
+#include <utility>
 
 #include "http/test_server.h"
 #include "http/text.h"
@@ -21,7 +22,9 @@ namespace {
 constexpr int kPatienceMs = 30'000;
 constexpr std::size_t kFloodPieces = 2048, kFloodPieceBytes = 16 * 1024;
 
-Response plain(int status, std::string body) { return {status, "text/plain", std::move(body)}; }
+Response plain(int status, std::string body) {
+  return {status, "text/plain", std::move(body)};
+}
 
 net::awaitable<void> stream_three(ResponseWriter& writer) {
   Headers headers;
@@ -100,8 +103,8 @@ net::awaitable<void> dispatch(Observed* observed, net::io_context* io, Request r
     Response response = plain(204, "never sent");
     return send(writer, std::move(response));
   }
-  Response response = plain(200, request.method + " " + request.path + "?" + request.query + " " +
-                                     request.body);
+  Response response =
+      plain(200, request.method + " " + request.path + "?" + request.query + " " + request.body);
   if (request.path == "/close") response.headers.emplace_back("Connection", "close");
   if (request.path == "/inject") response.headers.emplace_back("X-Model", "a\r\nX-Evil: b");
   return send(writer, std::move(response));
@@ -118,7 +121,8 @@ net::awaitable<void> handle(Observed* observed, net::io_context* io, Request req
 }
 
 Response error_body(const Error& error) {
-  return {info(error.code).http_status, "application/json", "{\"error\":\"" + error.message + "\"}"};
+  const std::string body = "{\"error\":\"" + error.message + "\"}";
+  return {info(error.code).http_status, "application/json", body};
 }
 
 }  // namespace
@@ -148,13 +152,17 @@ TestServer::TestServer(const Limits& limits, const std::string& unix_path) {
 
 TestServer::~TestServer() {
   observed_.release->notify();
-  if (server_) stop();
+  if (server_ && thread_.joinable()) stop();
   wait_until_dry();
 }
 
 void TestServer::stop() {
+  if (std::exchange(stopped_, true)) return;  // the io thread may have ended: nobody would answer
   std::promise<void> done;
-  net::post(io_, [&] { server_->stop(); done.set_value(); });
+  net::post(io_, [&] {
+    server_->stop();
+    done.set_value();
+  });
   done.get_future().wait();
 }
 
@@ -164,7 +172,10 @@ void TestServer::wait_until_dry() {
 
 void TestServer::destroy() {
   std::promise<void> done;
-  net::post(io_, [&] { server_.reset(); done.set_value(); });
+  net::post(io_, [&] {
+    server_.reset();
+    done.set_value();
+  });
   done.get_future().wait();
 }
 
@@ -200,7 +211,9 @@ Client::Client(const std::string& unix_path) : fd_(::socket(AF_UNIX, SOCK_STREAM
   if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) close();
 }
 
-Client::~Client() { close(); }
+Client::~Client() {
+  close();
+}
 
 void Client::close() {
   if (fd_ >= 0) ::close(fd_);
@@ -213,7 +226,9 @@ void Client::reset() {
   close();
 }
 
-void Client::end_sending() { ::shutdown(fd_, SHUT_WR); }
+void Client::end_sending() {
+  ::shutdown(fd_, SHUT_WR);
+}
 
 bool Client::send(std::string_view bytes) {
   while (!bytes.empty()) {
@@ -225,11 +240,14 @@ bool Client::send(std::string_view bytes) {
 }
 
 bool Client::fill() {
+  ended_ = ended_ || fd_ < 0;
+  if (ended_) return false;
   pollfd watched{fd_, POLLIN, 0};
   if (::poll(&watched, 1, kPatienceMs) <= 0) return false;
   std::array<char, 65536> bytes;
   const ssize_t count = ::recv(fd_, bytes.data(), bytes.size(), 0);
-  if (count <= 0) return false;
+  ended_ = count <= 0;
+  if (ended_) return false;
   buffer_.append(bytes.data(), static_cast<std::size_t>(count));
   return true;
 }
@@ -299,6 +317,8 @@ std::string Client::read_all() {
   return std::exchange(buffer_, "");
 }
 
-bool Client::at_end() { return buffer_.empty() && !fill() && buffer_.empty(); }
+bool Client::at_end() {
+  return buffer_.empty() && !fill() && ended_;
+}
 
 }  // namespace aioss::http::testing

@@ -19,7 +19,8 @@ TEST(Text, PathsAreDecodedOnceAndOnlyToText) {
   EXPECT_EQ(decode_path("/v1/models/a%20b"), "/v1/models/a b");
   EXPECT_EQ(decode_path("/%25%32%30"), "/%20");
   EXPECT_EQ(decode_path("/%c3%A9"), "/\xc3\xa9");
-  for (const char* bad : {"/%", "/%2", "/%zz", "/%00", "/%0a", "/%7f", "/%c3", "/%ff", "/%ed%a0%80"}) {
+  for (const char* bad :
+       {"/%", "/%2", "/%zz", "/%00", "/%0a", "/%7f", "/%c3", "/%ff", "/%ed%a0%80"}) {
     EXPECT_FALSE(decode_path(bad).has_value()) << bad;
   }
 }
@@ -37,11 +38,30 @@ TEST(Host, OnlyLoopbackNamesAreLoopback) {
         "[::1]:80", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:80"}) {
     EXPECT_TRUE(host_is_loopback(host)) << host;
   }
-  for (const char* host :
-       {"", "example.com", "localhost.example.com", "127.0.0.1.example.com", "128.0.0.1",
-        "0.0.0.0", "::1", "[::1", "[::2]", "[::1]x", "[::1]:", "localhost:", "localhost:80:80",
-        "localhost:8a", "127.0.0.1:999999", "127.1", "2130706433", "0177.0.0.1", "[fe80::1%lo]",
-        " localhost", "localhost ", "[]", "[:", "evil@127.0.0.1"}) {
+  for (const char* host : {"",
+                           "example.com",
+                           "localhost.example.com",
+                           "127.0.0.1.example.com",
+                           "128.0.0.1",
+                           "0.0.0.0",
+                           "::1",
+                           "[::1",
+                           "[::2]",
+                           "[::1]x",
+                           "[::1]:",
+                           "localhost:",
+                           "localhost:80:80",
+                           "localhost:8a",
+                           "127.0.0.1:999999",
+                           "127.1",
+                           "2130706433",
+                           "0177.0.0.1",
+                           "[fe80::1%lo]",
+                           " localhost",
+                           "localhost ",
+                           "[]",
+                           "[:",
+                           "evil@127.0.0.1"}) {
     EXPECT_FALSE(host_is_loopback(host)) << host;
   }
 }

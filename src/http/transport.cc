@@ -22,8 +22,8 @@ constexpr std::size_t kReadBytes = 16 * 1024;  // at a time
 // A client that is always ready would keep the io thread for itself: after this many operations
 // without a wait the others get their turn.
 constexpr unsigned kImmediateMax = 16;
-// While pipelined bytes stand unread, the socket is always readable and says nothing of its end by an
-// event: it is asked this often.
+// While pipelined bytes stand unread, the socket is always readable and says nothing of its end by
+// an event: it is asked this often.
 constexpr std::chrono::milliseconds kRecheckInterval{20};
 // What a client may still send after our goodbye: the largest body by far, and an end to it.
 constexpr std::size_t kFarewellBytesMax = 64 << 20;
@@ -46,13 +46,13 @@ Transport::Transport(Socket socket)
 void Transport::set_deadline(std::chrono::milliseconds timeout) {
   timed_out_ = false;
   deadline_.expires_after(timeout);
-  deadline_.async_wait([self = shared_from_this(), id = ++deadline_id_](
-                           const boost::system::error_code& error) {
-    if (error || id != self->deadline_id_) return;
-    self->timed_out_ = true;
-    boost::system::error_code ignored;
-    self->socket_.cancel(ignored);
-  });
+  deadline_.async_wait(
+      [self = shared_from_this(), id = ++deadline_id_](const boost::system::error_code& error) {
+        if (error || id != self->deadline_id_) return;
+        self->timed_out_ = true;
+        boost::system::error_code ignored;
+        self->socket_.cancel(ignored);
+      });
 }
 
 void Transport::clear_deadline() {
@@ -147,8 +147,8 @@ void Transport::on_gone(std::function<void()> callback) {
   on_gone_ = std::move(callback);
 }
 
-// A wait that is still with the reactor from the last request serves this one too, so there is never
-// more than one.
+// A wait that is still with the reactor from the last request serves this one too, so there is
+// never more than one.
 void Transport::wait_for_end() {
   if (wait_pending_ || gone_) return;
   wait_pending_ = true;
@@ -162,9 +162,12 @@ void Transport::wait_for_end() {
 void Transport::check_for_end() {
   if (!watching_ || gone_) return;
   switch (peek()) {
-    case Peek::kNothing: return wait_for_end();
-    case Peek::kEnd: return set_gone();
-    case Peek::kBytes: break;
+    case Peek::kNothing:
+      return wait_for_end();
+    case Peek::kEnd:
+      return set_gone();
+    case Peek::kBytes:
+      break;
   }
   if (peer_has_hung_up()) return set_gone();
   recheck_.expires_after(kRecheckInterval);

@@ -1,5 +1,5 @@
-// One client's socket, TCP or Unix: reads and writes with deadlines, and the watch for the client's end
-// while an answer is being made. io thread only; at most one reader and one writer at a time.
+// One client's socket, TCP or Unix: reads and writes with deadlines, and the watch for the client's
+// end while an answer is being made. io thread only; at most one reader and one writer at a time.
 //
 // The socket is non-blocking; each operation is tried first and waits only if the kernel has to. A
 // client that is gone stays gone: from then on every operation fails at once.
@@ -27,8 +27,8 @@ class Transport final : public std::enable_shared_from_this<Transport> {
   // For the reads that follow, together. A write in between ends it.
   void set_deadline(std::chrono::milliseconds timeout);
   void clear_deadline();
-  // Appends what has arrived to `input`, waiting for the first byte. Bytes that are there are always
-  // read, also after the deadline or an interrupt.
+  // Appends what has arrived to `input`, waiting for the first byte. Bytes that are there are
+  // always read, also after the deadline or an interrupt.
   net::awaitable<Read> read_some(std::string& input);
   // Ends a read that waits, once and for all.
   void interrupt();

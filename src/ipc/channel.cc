@@ -31,7 +31,9 @@ void append_frame(Bytes& bytes, ByteView frame) {
   bytes.insert(bytes.end(), frame.begin(), frame.end());
 }
 
-Error peer_gone() { return {Code::kWorkerDied, "the peer closed its end of the channel"}; }
+Error peer_gone() {
+  return {Code::kWorkerDied, "the peer closed its end of the channel"};
+}
 
 Error socket_error(int error_number, std::string_view what) {
   if (error_number == EPIPE || error_number == ECONNRESET || error_number == ENOTCONN) {
@@ -155,6 +157,8 @@ Result<Bytes> Channel::receive(std::chrono::milliseconds timeout) {
   return frame;
 }
 
-void Channel::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }
+void Channel::shut_down() {
+  ::shutdown(socket_.get(), SHUT_RDWR);
+}
 
 }  // namespace aioss::ipc

@@ -1,4 +1,5 @@
-// Frames over a stream socket: u32 little-endian length, then that many bytes. Both ends bound it. One
+// Frames over a stream socket: u32 little-endian length, then that many bytes. Both ends bound it.
+// One
 // reader thread and one writer thread may use a channel at the same time.
 #pragma once
 
@@ -26,8 +27,8 @@ class Channel final {
   Status send(ByteView frame);
   // The same for several, handed over together: one system call, and the peer wakes once.
   Status send_all(std::span<const Bytes> frames);
-  // The next frame. kWorkerDied at end of stream, kCorrupt for a bad length, kTimeout if no frame began
-  // in time (negative: wait for ever).
+  // The next frame. kWorkerDied at end of stream, kCorrupt for a bad length, kTimeout if no frame
+  // began in time (negative: wait for ever).
   Result<Bytes> receive(std::chrono::milliseconds timeout = std::chrono::milliseconds(-1));
   // Wakes both threads; later calls fail with kWorkerDied.
   void shut_down();
@@ -37,7 +38,7 @@ class Channel final {
   Status take(std::span<std::uint8_t> into);
 
   os::Fd socket_;
-  Bytes received_;              // read ahead; the reader's alone
+  Bytes received_;  // read ahead; the reader's alone
   std::size_t received_from_ = 0;
 };
 

@@ -31,8 +31,8 @@ Bytes pattern(std::size_t size, unsigned seed) {
 
 TEST(Channel, FramesOfEverySizeArriveWholeAndInOrder) {
   Pair pair;
-  const std::vector<std::size_t> sizes = {0,     1,     3,      4,       5,      65531,  65532, 65536,
-                                          65537, 70000, 300000, 1000000, kFrameBytesMax, 2};
+  const std::vector<std::size_t> sizes = {
+      0, 1, 3, 4, 5, 65531, 65532, 65536, 65537, 70000, 300000, 1000000, kFrameBytesMax, 2};
   std::thread sender([&] {
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       EXPECT_TRUE(pair.left->send(pattern(sizes[i], static_cast<unsigned>(i))));

@@ -1,6 +1,7 @@
-// Reading and writing the fields of one message: a CBOR map with small unsigned keys, key 0 the kind.
-// Internal to ipc. The reader is sticky: after the first failure every read gives a default value, and
-// finish() tells what was wrong, so that a decoder reads as a list of fields with their bounds.
+// Reading and writing the fields of one message: a CBOR map with small unsigned keys, key 0 the
+// kind. Internal to ipc. The reader is sticky: after the first failure every read gives a default
+// value, and finish() tells what was wrong, so that a decoder reads as a list of fields with their
+// bounds.
 #pragma once
 
 #include <cstdint>

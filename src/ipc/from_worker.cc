@@ -8,17 +8,26 @@ namespace aioss::ipc {
 namespace {
 
 using detail::Array;
-using detail::FieldReader;
-using detail::Map;
-using detail::Value;
 using detail::bytes_value;
 using detail::error_value;
+using detail::FieldReader;
+using detail::Map;
 using detail::text_value;
 using detail::tokens_value;
+using detail::Value;
 
 enum Kind : std::uint64_t {
-  kHello = 101, kLoadProgress, kReady, kLoadFailed, kAccepted, kRejected, kDelta, kFinished, kStats,
-  kPong, kProbeReport,
+  kHello = 101,
+  kLoadProgress,
+  kReady,
+  kLoadFailed,
+  kAccepted,
+  kRejected,
+  kDelta,
+  kFinished,
+  kStats,
+  kPong,
+  kProbeReport,
 };
 
 Map message(Kind kind) {
@@ -326,17 +335,28 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "from worker");
   switch (reader.uint(0, kHello, kProbeReport)) {
-    case kHello: return read_hello(reader);
-    case kLoadProgress: return read_load_progress(reader);
-    case kReady: return read_ready(reader);
-    case kLoadFailed: return read_load_failed(reader);
-    case kAccepted: return read_accepted(reader);
-    case kRejected: return read_rejected(reader);
-    case kDelta: return read_delta(reader);
-    case kFinished: return read_finished(reader);
-    case kStats: return read_stats(reader);
-    case kPong: return read_pong(reader);
-    default: return read_probe_report(reader);
+    case kHello:
+      return read_hello(reader);
+    case kLoadProgress:
+      return read_load_progress(reader);
+    case kReady:
+      return read_ready(reader);
+    case kLoadFailed:
+      return read_load_failed(reader);
+    case kAccepted:
+      return read_accepted(reader);
+    case kRejected:
+      return read_rejected(reader);
+    case kDelta:
+      return read_delta(reader);
+    case kFinished:
+      return read_finished(reader);
+    case kStats:
+      return read_stats(reader);
+    case kPong:
+      return read_pong(reader);
+    default:
+      return read_probe_report(reader);
   }
 }
 

@@ -1,6 +1,6 @@
-// Bounds of every field that crosses the boundary between gateway and worker. Both sides check them: the
-// API layer so that a client gets an answer that names its field, the decoder because the peer is not
-// trusted. Each constant says where it comes from.
+// Bounds of every field that crosses the boundary between gateway and worker. Both sides check
+// them: the API layer so that a client gets an answer that names its field, the decoder because the
+// peer is not trusted. Each constant says where it comes from.
 #pragma once
 
 #include <cstddef>
@@ -10,25 +10,27 @@ namespace aioss::ipc {
 
 // The largest HTTP body is 4 MiB, and text only shrinks when JSON is unescaped.
 inline constexpr std::size_t kPromptBytesMax = std::size_t{4} << 20;
-// A token is at least one byte of a body, written as a number and a comma; 1 Mi is past any context.
+// A token is at least one byte of a body, written as a number and a comma; 1 Mi is past any
+// context.
 inline constexpr std::size_t kPromptTokensMax = std::size_t{1} << 20;
 inline constexpr std::size_t kMessagesMax = 4096;
 inline constexpr std::size_t kRoleBytesMax = 64;
 inline constexpr std::size_t kNameBytesMax = 256;
-inline constexpr std::size_t kStopsMax = 16;          // OpenAI takes 4; other dialects more
+inline constexpr std::size_t kStopsMax = 16;  // OpenAI takes 4; other dialects more
 inline constexpr std::size_t kStopBytesMax = 1024;
 inline constexpr std::size_t kLogitBiasMax = 1024;    // entries, as OpenAI
 inline constexpr std::uint32_t kChoicesMax = 16;      // n
 inline constexpr std::uint32_t kTopLogprobsMax = 20;  // as OpenAI
 inline constexpr std::uint32_t kTokensMaxMax = 1U << 24;
 inline constexpr float kTemperatureMax = 100.0F;  // beyond it every distribution is flat
-inline constexpr float kPenaltyMax = 2.0F;        // of frequency and presence, both signs, as OpenAI
+inline constexpr float kPenaltyMax = 2.0F;  // of frequency and presence, both signs, as OpenAI
 inline constexpr float kRepetitionPenaltyMin = 0.01F;
 inline constexpr float kRepetitionPenaltyMax = 100.0F;
-inline constexpr float kBiasMax = 100.0F;               // both signs
+inline constexpr float kBiasMax = 100.0F;  // both signs
 inline constexpr std::uint32_t kPenaltyWindowMax = 1U << 20;
 
-// A step that ends a long partial stop string may carry more than one piece; 1 MiB is far past that.
+// A step that ends a long partial stop string may carry more than one piece; 1 MiB is far past
+// that.
 inline constexpr std::size_t kDeltaTextBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kDeltaTokensMax = 256;
 // Of one token as the vocabulary writes it. Longer ones are cut: this is for display.
@@ -37,11 +39,11 @@ inline constexpr std::size_t kTokenTextBytesMax = 1024;
 // Of a log probability: what stands for "impossible", because JSON has no infinity (as OpenAI).
 inline constexpr float kLogprobMin = -9999.0F;
 
-inline constexpr std::size_t kErrorBytesMax = 4096;      // message of an Error
-inline constexpr std::size_t kFactBytesMax = 1024;       // names, versions, descriptions
+inline constexpr std::size_t kErrorBytesMax = 4096;  // message of an Error
+inline constexpr std::size_t kFactBytesMax = 1024;   // names, versions, descriptions
 inline constexpr std::size_t kProbeItemsMax = 64;
-inline constexpr std::uint32_t kStreamsMax = 256;        // KV streams of a worker
-inline constexpr std::uint32_t kCellsMax = 1U << 24;     // of one stream
+inline constexpr std::uint32_t kStreamsMax = 256;     // KV streams of a worker
+inline constexpr std::uint32_t kCellsMax = 1U << 24;  // of one stream
 inline constexpr std::uint32_t kThreadsMax = 1024;
 inline constexpr std::uint32_t kQueueRequestsMax = 65536;
 inline constexpr std::uint32_t kVocabularyMax = 1U << 24;

@@ -1,5 +1,5 @@
-// What the gateway and a worker say to each other. The worker is less trusted than the gateway: it has
-// parsed a model file. So the gateway checks every field it reads, as if a client had sent it.
+// What the gateway and a worker say to each other. The worker is less trusted than the gateway: it
+// has parsed a model file. So the gateway checks every field it reads, as if a client had sent it.
 // Values only; encoding is canonical CBOR (messages.cc), transport is ipc/channel.h.
 //
 // Order, for one request: Submit → (Accepted | Rejected); after Accepted, Deltas of each choice in
@@ -53,8 +53,8 @@ struct LogitBias {
 
 // Defaults are OpenAI's: the untouched distribution.
 struct Sampling {
-  float temperature = 1.0F;         // 0: greedy
-  std::uint32_t top_k = 0;          // 0: off
+  float temperature = 1.0F;  // 0: greedy
+  std::uint32_t top_k = 0;   // 0: off
   float top_p = 1.0F;
   float min_p = 0.0F;
   float repetition_penalty = 1.0F;  // 1: off; over the last `penalty_window` tokens
@@ -62,7 +62,7 @@ struct Sampling {
   float presence_penalty = 0.0F;
   std::uint32_t penalty_window = 64;
   std::vector<LogitBias> logit_bias = {};
-  std::uint64_t seed = 0;           // resolved: always set, always recorded
+  std::uint64_t seed = 0;  // resolved: always set, always recorded
   bool operator==(const Sampling&) const = default;
 };
 
@@ -82,8 +82,12 @@ struct Submit {
   bool operator==(const Submit&) const = default;
 };
 
-struct Cancel { RequestId id = 0; };
-struct Ping { std::uint64_t nonce = 0; };
+struct Cancel {
+  RequestId id = 0;
+};
+struct Ping {
+  std::uint64_t nonce = 0;
+};
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
@@ -102,7 +106,9 @@ struct Hello {  // the first frame, before any model byte was read
   std::string confinement;  // os::Confinement::describe()
 };
 
-struct LoadProgress { float fraction = 0; };
+struct LoadProgress {
+  float fraction = 0;
+};
 
 struct Ready {
   EngineFacts engine;
@@ -115,7 +121,9 @@ struct Ready {
   std::uint32_t streams = 0, cells_per_stream = 0, threads = 0;  // as resolved
 };
 
-struct LoadFailed { Error error; };
+struct LoadFailed {
+  Error error;
+};
 
 struct Accepted {
   RequestId id = 0;
@@ -123,28 +131,35 @@ struct Accepted {
   std::uint32_t queue_position = 0;  // 0: started at once
 };
 
-struct Rejected { RequestId id = 0; Error error; };
+struct Rejected {
+  RequestId id = 0;
+  Error error;
+};
 
 struct TokenLogprob {
   Token token = 0;
   std::string text;  // as the vocabulary writes it; may be part of a character
   float logprob = 0;
-  struct Top { std::string text; float logprob = 0; Token token = 0; };
+  struct Top {
+    std::string text;
+    float logprob = 0;
+    Token token = 0;
+  };
   std::vector<Top> top;
 };
 
 struct Delta {
   RequestId id = 0;
   std::uint32_t choice = 0;
-  std::string text;           // whole UTF-8 characters, stop strings withheld
-  std::vector<Token> tokens;  // sampled since the last Delta of this choice
+  std::string text;                    // whole UTF-8 characters, stop strings withheld
+  std::vector<Token> tokens;           // sampled since the last Delta of this choice
   std::vector<TokenLogprob> logprobs;  // one per token, if asked for
 };
 
 enum class FinishReason : std::uint8_t { kStop = 0, kLength = 1, kCancelled = 2, kError = 3 };
 std::string_view name(FinishReason reason);  // "stop", "length", "cancelled", "error"
 
-struct Timings {  // of one choice, nanoseconds
+struct Timings {                 // of one choice, nanoseconds
   std::uint64_t queue_ns = 0;    // from Submit to its first graph
   std::uint64_t prefill_ns = 0;  // from there to its first token
   std::uint64_t decode_ns = 0;   // from there to its last
@@ -164,10 +179,16 @@ struct Stats {  // about once a second while busy, and when it changes to idle
   std::uint64_t steps = 0, prompt_tokens = 0, completion_tokens = 0;
 };
 
-struct Pong { std::uint64_t nonce = 0; };
+struct Pong {
+  std::uint64_t nonce = 0;
+};
 
 struct ProbeReport {
-  struct Item { std::string attempt; bool refused = false; std::string detail; };
+  struct Item {
+    std::string attempt;
+    bool refused = false;
+    std::string detail;
+  };
   std::vector<Item> items;
 };
 

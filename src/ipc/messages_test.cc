@@ -19,9 +19,15 @@ Submit full_submit() {
   Submit m;
   m.id = 77;
   m.prompt = std::vector<ChatMessage>{{"system", "Be brief.", ""}, {"user", "Grüße 🙂", "ada"}};
-  m.sampling = {.temperature = 0.7F, .top_k = 40, .top_p = 0.9F, .min_p = 0.05F,
-                .repetition_penalty = 1.1F, .frequency_penalty = -0.5F, .presence_penalty = 0.25F,
-                .penalty_window = 128, .logit_bias = {{5, -100.0F}, {70000, 1.5F}},
+  m.sampling = {.temperature = 0.7F,
+                .top_k = 40,
+                .top_p = 0.9F,
+                .min_p = 0.05F,
+                .repetition_penalty = 1.1F,
+                .frequency_penalty = -0.5F,
+                .presence_penalty = 0.25F,
+                .penalty_window = 128,
+                .logit_bias = {{5, -100.0F}, {70000, 1.5F}},
                 .seed = std::numeric_limits<std::uint64_t>::max()};
   m.choices = 3;
   m.tokens_max = 64;
@@ -39,7 +45,14 @@ std::vector<ToWorker> all_to_worker() {
   Submit tokens = full_submit();
   tokens.prompt = std::vector<Token>{0, 1, 151935, std::numeric_limits<Token>::max()};
   return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256},
-          full_submit(), text, tokens, Submit{}, Cancel{9}, Ping{~0ULL}, Probe{}, Shutdown{}};
+          full_submit(),
+          text,
+          tokens,
+          Submit{},
+          Cancel{9},
+          Ping{~0ULL},
+          Probe{},
+          Shutdown{}};
 }
 
 std::vector<FromWorker> all_from_worker() {
@@ -60,12 +73,20 @@ std::vector<FromWorker> all_from_worker() {
   Delta delta{3, 1, "naïve", {17, 18}, {}};
   delta.logprobs = {{17, "na", -0.25F, {{"na", -0.25F, 17}, {"\xC3", -9999.0F, 4}}},
                     {18, "\xAF", -1.0F, {}}};
-  Finished failed{3, 2, FinishReason::kError, 10, 5, {1, 2, 3}, Error{Code::kEngineFailed, "x", "y"}};
-  return {Hello{1, 0, "0.1.0", "seccomp"}, LoadProgress{0.5F}, ready,
-          LoadFailed{{Code::kModelCorrupt, "truncated", ""}}, Accepted{3, 110, 2},
-          Rejected{4, {Code::kContextExceeded, "too long", "max_tokens"}}, delta, Delta{},
-          Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}}, failed,
-          Stats{2, 1, 100, 1000, 500}, Pong{12},
+  Finished failed{
+      3, 2, FinishReason::kError, 10, 5, {1, 2, 3}, Error{Code::kEngineFailed, "x", "y"}};
+  return {Hello{1, 0, "0.1.0", "seccomp"},
+          LoadProgress{0.5F},
+          ready,
+          LoadFailed{{Code::kModelCorrupt, "truncated", ""}},
+          Accepted{3, 110, 2},
+          Rejected{4, {Code::kContextExceeded, "too long", "max_tokens"}},
+          delta,
+          Delta{},
+          Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}},
+          failed,
+          Stats{2, 1, 100, 1000, 500},
+          Pong{12},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
 }
 
@@ -120,8 +141,8 @@ TEST(Messages, TheWrongDirectionIsRefused) {
 }
 
 TEST(Messages, TextThatIsNotUtf8IsRepairedWhenEncoded) {
-  const Result<FromWorker> back =
-      decode_from_worker(encode(FromWorker{LoadFailed{{Code::kModelCorrupt, "bad \xFF name", ""}}}));
+  const LoadFailed sent{{Code::kModelCorrupt, "bad \xFF name", ""}};
+  const Result<FromWorker> back = decode_from_worker(encode(FromWorker{sent}));
   ASSERT_TRUE(back);
   EXPECT_EQ(std::get<LoadFailed>(*back).error.message, "bad \xEF\xBF\xBD name");
 }
@@ -180,7 +201,8 @@ TEST(Messages, BoundsOfAnswersAreChecked) {
   const auto refused = [](const FromWorker& m) { return !decode_from_worker(encode(m)); };
   EXPECT_TRUE(refused(Delta{1, kChoicesMax, "", {}, {}}));
   EXPECT_TRUE(refused(Delta{1, 0, "", std::vector<Token>(kDeltaTokensMax + 1, 1), {}}));
-  EXPECT_TRUE(refused(Delta{1, 0, "", {1, 2}, {{1, "a", -1.0F, {}}}})) << "one logprob for two tokens";
+  EXPECT_TRUE(refused(Delta{1, 0, "", {1, 2}, {{1, "a", -1.0F, {}}}}))
+      << "one logprob for two tokens";
   EXPECT_TRUE(refused(Delta{1, 0, "", {1}, {{1, "a", 0.5F, {}}}})) << "a probability above one";
   EXPECT_TRUE(refused(Delta{1, 0, "", {1}, {{1, "a", std::nanf(""), {}}}}));
   EXPECT_TRUE(refused(LoadProgress{1.5F}));
@@ -230,9 +252,13 @@ TEST(Messages, MutatedFramesNeverCrash) {
     for (std::uint32_t n = random() % 4 + 1; n > 0; --n) {
       const std::size_t at = random() % frame.size();
       switch (random() % 3) {
-        case 0: frame[at] = static_cast<std::uint8_t>(random()); break;
-        case 1: frame.insert(frame.begin() + static_cast<std::ptrdiff_t>(at),
-                             static_cast<std::uint8_t>(random())); break;
+        case 0:
+          frame[at] = static_cast<std::uint8_t>(random());
+          break;
+        case 1:
+          frame.insert(frame.begin() + static_cast<std::ptrdiff_t>(at),
+                       static_cast<std::uint8_t>(random()));
+          break;
         default:
           if (frame.size() > 1) frame.erase(frame.begin() + static_cast<std::ptrdiff_t>(at));
       }

@@ -9,12 +9,17 @@ namespace {
 using detail::Array;
 using detail::FieldReader;
 using detail::Map;
-using detail::Value;
 using detail::text_value;
 using detail::tokens_value;
+using detail::Value;
 
 enum Kind : std::uint64_t {
-  kConfigure = 1, kSubmit = 2, kCancel = 3, kPing = 4, kProbe = 5, kShutdown = 6,
+  kConfigure = 1,
+  kSubmit = 2,
+  kCancel = 3,
+  kPing = 4,
+  kProbe = 5,
+  kShutdown = 6,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -93,9 +98,15 @@ Prompt read_prompt(FieldReader& outer) {
   FieldReader reader(outer.map(2), "Submit.prompt");
   Prompt prompt;
   switch (reader.uint(0, 0, 2)) {
-    case kText: prompt = reader.text(1, kPromptBytesMax); break;
-    case kChat: prompt = read_chat(reader); break;
-    default: prompt = reader.tokens(1, kPromptTokensMax); break;
+    case kText:
+      prompt = reader.text(1, kPromptBytesMax);
+      break;
+    case kChat:
+      prompt = read_chat(reader);
+      break;
+    default:
+      prompt = reader.tokens(1, kPromptTokensMax);
+      break;
   }
   (void)reader.finish();
   outer.adopt(reader);
@@ -199,8 +210,12 @@ Map to_map(const Ping& m) {
   map.set(1, Value::uint(m.nonce));
   return map;
 }
-Map to_map(const Probe&) { return message(kProbe); }
-Map to_map(const Shutdown&) { return message(kShutdown); }
+Map to_map(const Probe&) {
+  return message(kProbe);
+}
+Map to_map(const Shutdown&) {
+  return message(kShutdown);
+}
 
 }  // namespace
 
@@ -212,8 +227,10 @@ Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
   switch (reader.uint(0, kConfigure, kShutdown)) {
-    case kConfigure: return read_configure(reader);
-    case kSubmit: return read_submit(reader);
+    case kConfigure:
+      return read_configure(reader);
+    case kSubmit:
+      return read_submit(reader);
     case kCancel: {
       const Cancel m{reader.u64(1)};
       AIOSS_CHECK(reader.finish());

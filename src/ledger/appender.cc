@@ -51,7 +51,10 @@ Result<EncodedBody> encode_own(const codec::Map& body) {
 
 Appender::Appender(os::FileSystem& fs, const Clock& clock, std::string directory,
                    InstanceInfo instance, Position position)
-    : fs_(fs), clock_(clock), directory_(std::move(directory)), instance_(instance),
+    : fs_(fs),
+      clock_(clock),
+      directory_(std::move(directory)),
+      instance_(instance),
       at_(std::move(position)) {}
 
 std::string Appender::path(std::string_view file) const {

@@ -62,8 +62,7 @@ Digest ChainHasher::chain(const Digest& before, const Digest& leaf) {
 Digest genesis_hash(const LedgerId& ledger_id, std::string_view origin,
                     const crypto::PublicKey& public_key) {
   const auto length = big_endian(static_cast<std::uint32_t>(origin.size()));
-  return crypto::sha3_256(
-      {as_bytes(kGenesisTag), ledger_id, length, as_bytes(origin), public_key});
+  return crypto::sha3_256({as_bytes(kGenesisTag), ledger_id, length, as_bytes(origin), public_key});
 }
 
 Digest segment_link(const SegmentHeader& previous, const Digest& last_chain,

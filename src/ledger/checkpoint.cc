@@ -12,7 +12,7 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::uint8_t kEd25519Type = 0x01;  // of C2SP signed notes
+constexpr std::uint8_t kEd25519Type = 0x01;                    // of C2SP signed notes
 constexpr std::string_view kSignatureStart = "\xE2\x80\x94 ";  // em dash, space
 
 Bytes typed_key(const VerifierKey& key) {

@@ -50,7 +50,7 @@ struct Note {  // parsed, nothing of it proven yet
   std::vector<std::string> signature_lines;
 };
 inline constexpr std::uint64_t kNoteBytesMax = 16 << 10;  // room for 100 cosignatures
-Result<Note> parse_note(std::string_view text);  // kCorrupt
+Result<Note> parse_note(std::string_view text);           // kCorrupt
 // Whether one of the signatures is of this key and holds. One that claims to be and does not is
 // false, whatever the others say.
 bool signed_by(const Note& note, const VerifierKey& key);

@@ -36,8 +36,8 @@ TEST(Note, VerifiesTheNoteOfAnotherImplementation) {
       "If you think cryptography is the answer to your problem,\n"
       "then you don't know what your problem is.\n";
   note.signature_lines = {
-      "PeterNeumann "
-      "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="};
+      "PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZIn"
+      "NIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="};
   EXPECT_TRUE(signed_by(note, key));
   note.signed_text[0] = 'i';
   EXPECT_FALSE(signed_by(note, key));

@@ -1,5 +1,5 @@
-// A real process, killed while it appends: no record that it acknowledged is lost. The child is this
-// program again, told what to do by an environment variable and a pipe.
+// A real process, killed while it appends: no record that it acknowledged is lost. The child is
+// this program again, told what to do by an environment variable and a pipe.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

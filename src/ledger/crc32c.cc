@@ -35,7 +35,8 @@ template <std::size_t kAfter>
 std::uint32_t carry(std::uint32_t word) {
   return std::get<kAfter + 3>(kTables)[word & 0xFFU] ^
          std::get<kAfter + 2>(kTables)[word >> 8U & 0xFFU] ^
-         std::get<kAfter + 1>(kTables)[word >> 16U & 0xFFU] ^ std::get<kAfter>(kTables)[word >> 24U];
+         std::get<kAfter + 1>(kTables)[word >> 16U & 0xFFU] ^
+         std::get<kAfter>(kTables)[word >> 24U];
 }
 
 }  // namespace

@@ -13,9 +13,9 @@ std::string signing_key_path(const std::string& directory) {
 }
 
 Status check_file_system(os::FileSystem& fs, const std::string& directory, bool allow_unsafe) {
-  constexpr std::array<std::string_view, 14> kUnsafe{
-      "nfs", "smb", "cifs", "smb2", "fuse", "9p", "ceph", "afs", "lustre", "gpfs", "panfs", "tmpfs",
-      "ramfs", "proc"};
+  constexpr std::array<std::string_view, 14> kUnsafe{"nfs",   "smb",   "cifs",  "smb2",   "fuse",
+                                                     "9p",    "ceph",  "afs",   "lustre", "gpfs",
+                                                     "panfs", "tmpfs", "ramfs", "proc"};
   if (allow_unsafe) return ok();
   AIOSS_TRY(const std::string type, fs.type_name(directory));
   if (std::find(kUnsafe.begin(), kUnsafe.end(), type) == kUnsafe.end()) return ok();

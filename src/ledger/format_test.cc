@@ -82,8 +82,8 @@ TEST(Frame, ComesBackForEveryPadding) {
     EXPECT_EQ(parsed.frame.index, 5U);
     EXPECT_EQ(parsed.frame.type, 20);
     EXPECT_EQ(parsed.frame.bytes, bytes.size());
-    EXPECT_TRUE(std::equal(body.begin(), body.end(), parsed.frame.body.begin(),
-                           parsed.frame.body.end()));
+    EXPECT_TRUE(
+        std::equal(body.begin(), body.end(), parsed.frame.body.begin(), parsed.frame.body.end()));
   }
 }
 

@@ -17,8 +17,8 @@ constexpr unsigned kKeyDirectoryPermissions = 0700;
 
 Status make_directories(os::FileSystem& fs, const std::string& directory) {
   AIOSS_CHECK(fs.make_directories(directory, kDirectoryPermissions));
-  AIOSS_CHECK(fs.make_directories(directory + '/' + std::string(kSegmentFolder),
-                                  kDirectoryPermissions));
+  AIOSS_CHECK(
+      fs.make_directories(directory + '/' + std::string(kSegmentFolder), kDirectoryPermissions));
   return fs.make_directories(directory + "/keys", kKeyDirectoryPermissions);
 }
 
@@ -82,8 +82,8 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
   // ledger that it could contradict, and afterwards there is none without a checkpoint.
   ChainHasher hasher;
   const MerkleTree& tree = appender.tree();
-  AIOSS_CHECK(write_checkpoint(fs, directory,
-                               {identity.origin, tree.size(), tree.root(hasher)}, *key));
+  AIOSS_CHECK(
+      write_checkpoint(fs, directory, {identity.origin, tree.size(), tree.root(hasher)}, *key));
   AIOSS_CHECK(appender.publish());
   AIOSS_CHECK(fs.sync_directory(directory));
   AIOSS_CHECK(fs.sync_directory(directory + "/.."));

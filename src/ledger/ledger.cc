@@ -67,8 +67,13 @@ class Ledger::Impl final {
   Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
        std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
        std::unique_ptr<Appender> appender)
-      : fs_(fs), options_(options), directory_(std::move(directory)), key_(std::move(key)),
-        identity_(std::move(identity)), instance_(instance), appender_(std::move(appender)) {
+      : fs_(fs),
+        options_(options),
+        directory_(std::move(directory)),
+        key_(std::move(key)),
+        identity_(std::move(identity)),
+        instance_(instance),
+        appender_(std::move(appender)) {
     health_.writable = true;
     health_.size = appender_->next_index();
     thread_ = std::thread([this] { run(); });
@@ -294,9 +299,9 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
                                              std::move(recovered.position));
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
-  return std::unique_ptr<Ledger>(new Ledger(
-      std::make_unique<Impl>(fs, options, std::move(locked), std::move(key), std::move(identity),
-                             instance, std::move(appender))));
+  return std::unique_ptr<Ledger>(
+      new Ledger(std::make_unique<Impl>(fs, options, std::move(locked), std::move(key),
+                                        std::move(identity), instance, std::move(appender))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -322,11 +327,17 @@ Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
   return *answer.result;
 }
 
-Health Ledger::health() const { return impl_->health(); }
-const Identity& Ledger::identity() const { return impl_->identity(); }
+Health Ledger::health() const {
+  return impl_->health();
+}
+const Identity& Ledger::identity() const {
+  return impl_->identity();
+}
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);
 }
-Status Ledger::close() { return impl_->close(); }
+Status Ledger::close() {
+  return impl_->close();
+}
 
 }  // namespace aioss::ledger

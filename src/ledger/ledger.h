@@ -58,7 +58,7 @@ struct OpenOptions {
 
 struct Health {
   bool writable = false;
-  std::string reason;  // why not: one sentence that says what to do
+  std::string reason;      // why not: one sentence that says what to do
   std::uint64_t size = 0;  // durable records
 };
 
@@ -84,8 +84,8 @@ class Ledger final {
   // append() and wait. Not on the io thread and not from a `done`.
   Result<Committed> append_and_wait(RecordType type, codec::Map body);
 
-  Health health() const;              // thread-safe
-  const Identity& identity() const;   // thread-safe
+  Health health() const;             // thread-safe
+  const Identity& identity() const;  // thread-safe
   std::string instance_id_hex() const;
 
   // Waits for what is queued, signs one checkpoint over it, releases the lock.

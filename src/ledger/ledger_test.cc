@@ -257,16 +257,16 @@ TEST(Ledger, LowSpaceRefusesNewWorkAndTakesWhatEndsIt) {
   EXPECT_EQ(refused.error().code, Code::kLedgerUnavailable);
   EXPECT_NE(refused.error().message.find("free some space"), std::string::npos);
   EXPECT_FALSE(opened.ledger->health().writable);
-  EXPECT_TRUE(opened.ledger
-                  ->append_and_wait(RecordType::kInferResult, test::result_body(request->index))
-                  .has_value());
+  EXPECT_TRUE(
+      opened.ledger->append_and_wait(RecordType::kInferResult, test::result_body(request->index))
+          .has_value());
 
   opened.fs.set_bytes_available(999);
   EXPECT_FALSE(opened.ledger->append_and_wait(RecordType::kEngineStop, {}).has_value());
 
   opened.fs.set_bytes_available(16'000);
-  EXPECT_TRUE(opened.ledger->append_and_wait(RecordType::kInferRequest, test::request_body())
-                  .has_value());
+  EXPECT_TRUE(
+      opened.ledger->append_and_wait(RecordType::kInferRequest, test::request_body()).has_value());
   EXPECT_TRUE(opened.ledger->health().writable);
   ASSERT_TRUE(opened.ledger->close().has_value());
   EXPECT_EQ(opened.verified().verdict, Verdict::kOk);
@@ -337,8 +337,8 @@ TEST(Ledger, OneWriterAtATimeOnARealDisk) {
   std::filesystem::remove_all(directory);
 }
 
-// Every acknowledged record survives a disk that fails at any one write or sync from some point on, and
-// nothing is acknowledged after it has failed.
+// Every acknowledged record survives a disk that fails at any one write or sync from some point on,
+// and nothing is acknowledged after it has failed.
 void fail_at(os::FaultPoint point, std::uint64_t call, const os::Fault& kind) {
   Opened opened(test::open_options(700));
   os::Fault fault = kind;

@@ -18,11 +18,25 @@
 namespace aioss::ledger {
 
 enum class RecordType : std::uint16_t {
-  kGenesis = 1, kSegmentOpen = 2, kSegmentSeal = 3, kCheckpoint = 4, kKeyRotate = 5, kRecovery = 6,
-  kAnchor = 7, kClock = 8,
-  kEngineStart = 10, kEngineStop = 11, kModelLoad = 12, kModelUnload = 13, kConfigChange = 14,
-  kUpdate = 15, kSelfTest = 16,
-  kInferRequest = 20, kInferResult = 21, kInferAbort = 22, kInferPart = 23,
+  kGenesis = 1,
+  kSegmentOpen = 2,
+  kSegmentSeal = 3,
+  kCheckpoint = 4,
+  kKeyRotate = 5,
+  kRecovery = 6,
+  kAnchor = 7,
+  kClock = 8,
+  kEngineStart = 10,
+  kEngineStop = 11,
+  kModelLoad = 12,
+  kModelUnload = 13,
+  kConfigChange = 14,
+  kUpdate = 15,
+  kSelfTest = 16,
+  kInferRequest = 20,
+  kInferResult = 21,
+  kInferAbort = 22,
+  kInferPart = 23,
 };
 std::optional<std::string_view> name(RecordType type);  // "GENESIS", …; nothing if unknown
 
@@ -44,146 +58,136 @@ inline constexpr std::uint64_t
 inline constexpr std::uint64_t kOwnFirst = 16;
 
 namespace actor {
-inline constexpr std::uint64_t
-    kKind = 0,    // uint, ActorKind
-    kName = 1,    // text: user name or pseudonym
-    kSource = 2,  // text: "local", "key:<id>", "unix:uid=1000"
-    kTenant = 3;  // text
+inline constexpr std::uint64_t kKind = 0,  // uint, ActorKind
+    kName = 1,                             // text: user name or pseudonym
+    kSource = 2,                           // text: "local", "key:<id>", "unix:uid=1000"
+    kTenant = 3;                           // text
 }  // namespace actor
 
 namespace genesis {
-inline constexpr std::uint64_t
-    kOrigin = 16,          // text: the ledger's name in checkpoints
-    kPublicKey = 17,       // bytes[32]: Ed25519
-    kFormatVersion = 18,   // uint: ver_major · 65536 + ver_minor
-    kProductVersion = 19;  // text: of the program that made it
+inline constexpr std::uint64_t kOrigin = 16,  // text: the ledger's name in checkpoints
+    kPublicKey = 17,                          // bytes[32]: Ed25519
+    kFormatVersion = 18,                      // uint: ver_major · 65536 + ver_minor
+    kProductVersion = 19;                     // text: of the program that made it
 }  // namespace genesis
 
 namespace segment_open {
-inline constexpr std::uint64_t
-    kHeaderHash = 16;  // bytes[32]: SHA3-256 of the 128 bytes of this segment's header
+inline constexpr std::uint64_t kHeaderHash =
+    16;  // bytes[32]: SHA3-256 of the 128 bytes of this segment's header
 }  // namespace segment_open
 
 namespace segment_seal {
-inline constexpr std::uint64_t
-    kSegmentRecords = 16,  // uint: records of this segment before the seal
-    kFileBytes = 17,       // uint: bytes of the file before the seal's frame
-    kTreeSize = 18,        // uint: records of the ledger before the seal = index of the seal
-    kRoot = 19,            // bytes[32]: of the tree over them
-    kFrontier = 20,        // bytes[32·n]: roots of its full subtrees, largest first
-    kOldestOpen = 21;      // uint: oldest INFER_REQUEST without an end; absent if there is none
+inline constexpr std::uint64_t kSegmentRecords =
+                                   16,  // uint: records of this segment before the seal
+    kFileBytes = 17,                    // uint: bytes of the file before the seal's frame
+    kTreeSize = 18,    // uint: records of the ledger before the seal = index of the seal
+    kRoot = 19,        // bytes[32]: of the tree over them
+    kFrontier = 20,    // bytes[32·n]: roots of its full subtrees, largest first
+    kOldestOpen = 21;  // uint: oldest INFER_REQUEST without an end; absent if there is none
 }  // namespace segment_seal
 
 namespace recovery {
-inline constexpr std::uint64_t
-    kSegment = 16,         // uint: number of the segment that was cut
-    kOffset = 17,          // uint: of the first byte taken away
-    kBytes = 18,           // uint: how many
+inline constexpr std::uint64_t kSegment = 16,  // uint: number of the segment that was cut
+    kOffset = 17,                              // uint: of the first byte taken away
+    kBytes = 18,                               // uint: how many
     kQuarantineHash = 19,  // bytes[32]: SHA3-256 of them; they are kept in quarantine/
     kCause = 20;           // text: "torn_tail", "torn_segment", "interrupted_recovery"
 }  // namespace recovery
 
 namespace engine_start {
-inline constexpr std::uint64_t
-    kName = 16,            // text: "llama", "fake"
-    kVersion = 17,         // text
-    kBuildId = 18,         // text
-    kCompiler = 19,        // text
-    kCpuFeatures = 20,     // text: as the engine was built and found them
-    kBinarySha3 = 21,      // bytes[32]: SHA3-256 of the executable
-    kProductVersion = 22,  // text
-    kCpuModel = 23,        // text
-    kProfile = 24,         // text: "fast", "reproducible", "evidence"
-    kConfinement = 25;     // text: what confines the worker
+inline constexpr std::uint64_t kName = 16,  // text: "llama", "fake"
+    kVersion = 17,                          // text
+    kBuildId = 18,                          // text
+    kCompiler = 19,                         // text
+    kCpuFeatures = 20,                      // text: as the engine was built and found them
+    kBinarySha3 = 21,                       // bytes[32]: SHA3-256 of the executable
+    kProductVersion = 22,                   // text
+    kCpuModel = 23,                         // text
+    kProfile = 24,                          // text: "fast", "reproducible", "evidence"
+    kConfinement = 25;                      // text: what confines the worker
 }  // namespace engine_start
 
 namespace engine_stop {
-inline constexpr std::uint64_t
-    kReason = 16;  // text: "shutdown", "worker_died", …  kRefIndex = its ENGINE_START
+inline constexpr std::uint64_t kReason =
+    16;  // text: "shutdown", "worker_died", …  kRefIndex = its ENGINE_START
 }  // namespace engine_stop
 
 namespace model_load {
-inline constexpr std::uint64_t
-    kName = 16,              // text: in the catalogue
-    kSha256 = 17,            // bytes[32]: of the file
-    kHashSource = 18,        // uint, HashSource
-    kFileBytes = 19,         // uint
-    kArchitecture = 20,      // text
-    kChatTemplateSha3 = 21,  // bytes[32]; absent without a template
-    kProfile = 22,           // text
-    kStreams = 23,           // uint
-    kCellsPerStream = 24,    // uint
-    kThreads = 25,           // uint
-    kEngineStartRef = 26,    // uint: index of ENGINE_START
-    kParameters = 27;        // uint
+inline constexpr std::uint64_t kName = 16,  // text: in the catalogue
+    kSha256 = 17,                           // bytes[32]: of the file
+    kHashSource = 18,                       // uint, HashSource
+    kFileBytes = 19,                        // uint
+    kArchitecture = 20,                     // text
+    kChatTemplateSha3 = 21,                 // bytes[32]; absent without a template
+    kProfile = 22,                          // text
+    kStreams = 23,                          // uint
+    kCellsPerStream = 24,                   // uint
+    kThreads = 25,                          // uint
+    kEngineStartRef = 26,                   // uint: index of ENGINE_START
+    kParameters = 27;                       // uint
 }  // namespace model_load
 
 namespace model_unload {
-inline constexpr std::uint64_t
-    kReason = 16;  // text: "shutdown", "worker_died", …  kRefIndex = its MODEL_LOAD
+inline constexpr std::uint64_t kReason =
+    16;  // text: "shutdown", "worker_died", …  kRefIndex = its MODEL_LOAD
 }  // namespace model_unload
 
 namespace config_change {
-inline constexpr std::uint64_t
-    kCommitment = 16,    // bytes[32]: to the full effective configuration
-    kChangedKeys = 17,   // array of text: names of the keys that changed, never their values
-    kPreviousRef = 18;   // uint: index of the CONFIG_CHANGE before; absent on the first
+inline constexpr std::uint64_t kCommitment = 16,  // bytes[32]: to the full effective configuration
+    kChangedKeys = 17,  // array of text: names of the keys that changed, never their values
+    kPreviousRef = 18;  // uint: index of the CONFIG_CHANGE before; absent on the first
 }  // namespace config_change
 
 namespace infer_request {
-inline constexpr std::uint64_t
-    kModelRef = 16,          // uint: index of MODEL_LOAD
-    kConfigRef = 17,         // uint: index of CONFIG_CHANGE
-    kEndpoint = 18,          // text: "/v1/chat/completions", "cli"
-    kPromptCommitment = 19,  // bytes[32]
-    kPromptBytes = 20,       // uint: length of what was committed to
-    kSeed = 21,              // uint: resolved
-    kProfile = 22,           // text
-    kSampler = 23,           // map, keys in `sampler`
-    kChoices = 24,           // uint
-    kMaxTokens = 25,         // uint; absent: the rest of the stream's cells
-    kPromptTokens = 26,      // uint; absent if not known yet
-    kStopCount = 27,         // uint: number of stop strings
-    kStopCommitment = 28,    // bytes[32]; absent without stop strings
-    kStreaming = 29;         // bool
+inline constexpr std::uint64_t kModelRef = 16,  // uint: index of MODEL_LOAD
+    kConfigRef = 17,                            // uint: index of CONFIG_CHANGE
+    kEndpoint = 18,                             // text: "/v1/chat/completions", "cli"
+    kPromptCommitment = 19,                     // bytes[32]
+    kPromptBytes = 20,                          // uint: length of what was committed to
+    kSeed = 21,                                 // uint: resolved
+    kProfile = 22,                              // text
+    kSampler = 23,                              // map, keys in `sampler`
+    kChoices = 24,                              // uint
+    kMaxTokens = 25,                            // uint; absent: the rest of the stream's cells
+    kPromptTokens = 26,                         // uint; absent if not known yet
+    kStopCount = 27,                            // uint: number of stop strings
+    kStopCommitment = 28,                       // bytes[32]; absent without stop strings
+    kStreaming = 29;                            // bool
 }  // namespace infer_request
 
 namespace sampler {
-inline constexpr std::uint64_t
-    kTemperature = 0,        // float bits; 0: greedy
-    kTopK = 1,               // uint; 0: off
-    kTopP = 2,               // float bits
-    kMinP = 3,               // float bits
-    kRepetitionPenalty = 4,  // float bits
-    kFrequencyPenalty = 5,   // float bits
-    kPresencePenalty = 6,    // float bits
-    kPenaltyWindow = 7,      // uint
-    kLogitBias = 8,          // array of uint, in pairs: token, float bits; absent if empty
-    kIgnoreEos = 9,          // bool
-    kTopLogprobs = 10;       // uint; absent: none asked for
+inline constexpr std::uint64_t kTemperature = 0,  // float bits; 0: greedy
+    kTopK = 1,                                    // uint; 0: off
+    kTopP = 2,                                    // float bits
+    kMinP = 3,                                    // float bits
+    kRepetitionPenalty = 4,                       // float bits
+    kFrequencyPenalty = 5,                        // float bits
+    kPresencePenalty = 6,                         // float bits
+    kPenaltyWindow = 7,                           // uint
+    kLogitBias = 8,     // array of uint, in pairs: token, float bits; absent if empty
+    kIgnoreEos = 9,     // bool
+    kTopLogprobs = 10;  // uint; absent: none asked for
 }  // namespace sampler
 
-namespace infer_result {  // kRefIndex = its INFER_REQUEST
-inline constexpr std::uint64_t
-    kPromptTokens = 16,  // uint
-    kChoices = 17;       // array of maps, keys in `choice`, in order of the choices
+namespace infer_result {                            // kRefIndex = its INFER_REQUEST
+inline constexpr std::uint64_t kPromptTokens = 16,  // uint
+    kChoices = 17;  // array of maps, keys in `choice`, in order of the choices
 }  // namespace infer_result
 
 namespace choice {
-inline constexpr std::uint64_t
-    kOutputCommitment = 0,  // bytes[32]
-    kOutputBytes = 1,       // uint
-    kCompletionTokens = 2,  // uint
-    kFinishReason = 3,      // text: "stop", "length"
-    kQueueNs = 4,           // uint
-    kPrefillNs = 5,         // uint
-    kDecodeNs = 6;          // uint
+inline constexpr std::uint64_t kOutputCommitment = 0,  // bytes[32]
+    kOutputBytes = 1,                                  // uint
+    kCompletionTokens = 2,                             // uint
+    kFinishReason = 3,                                 // text: "stop", "length"
+    kQueueNs = 4,                                      // uint
+    kPrefillNs = 5,                                    // uint
+    kDecodeNs = 6;                                     // uint
 }  // namespace choice
 
 namespace infer_abort {  // kRefIndex = its INFER_REQUEST
 inline constexpr std::uint64_t
-    kCause = 16,         // text: a name in `abort_cause`, or the stable name of a base::Code
-    kTokensSoFar = 17;   // uint: completion tokens of all choices; absent if not known
+    kCause = 16,        // text: a name in `abort_cause`, or the stable name of a base::Code
+    kTokensSoFar = 17;  // uint: completion tokens of all choices; absent if not known
 }  // namespace infer_abort
 
 }  // namespace key
@@ -200,8 +204,8 @@ enum class HashSource : std::uint8_t {
 namespace abort_cause {
 inline constexpr std::string_view kCancelled = "cancelled", kWorkerDied = "worker_died",
                                   kCrash = "crash",  // the gateway ended without writing an end
-                                  kShutdown = "shutdown", kRejected = "rejected",
-                                  kTimeout = "timeout", kEngineFailed = "engine_failed";
+    kShutdown = "shutdown", kRejected = "rejected", kTimeout = "timeout",
+                                  kEngineFailed = "engine_failed";
 }  // namespace abort_cause
 
 struct Record {  // as read back

@@ -57,10 +57,10 @@ codec::Map recovery_body(const Quarantined& piece, std::string_view cause) {
 }
 
 Error refused(std::string_view problem) {
-  return {Code::kCorrupt, "the ledger is damaged in a way that no crash explains: " +
-                              std::string(problem) +
-                              ". Nothing was changed; keep it for `aioss verify`, and start a new "
-                              "ledger in another directory"};
+  return {Code::kCorrupt,
+          "the ledger is damaged in a way that no crash explains: " + std::string(problem) +
+              ". Nothing was changed; keep it for `aioss verify`, and start a new "
+              "ledger in another directory"};
 }
 
 class Recovery {
@@ -88,9 +88,9 @@ class Recovery {
     protect_sealed(walked.state);
     SegmentState& segment = walked.state.segment;
     out.needs_segment = segment.sealed;
-    out.position = {segment.header.ledger_id, walked.state.next_index, walked.state.chain,
-                    std::move(walked.state.tree), std::move(segment),
-                    std::move(walked.state.open_requests)};
+    out.position = {segment.header.ledger_id, walked.state.next_index,
+                    walked.state.chain,       std::move(walked.state.tree),
+                    std::move(segment),       std::move(walked.state.open_requests)};
     return out;
   }
 
@@ -175,8 +175,8 @@ class Recovery {
     const bool whole = segment.records == 0;  // not even its first record is good
     const std::string file = path(kSegmentFolder, walked.file);
     Quarantined piece;
-    piece.segment = whole ? walked.state.previous.header.segment_number + 1
-                          : segment.header.segment_number;
+    piece.segment =
+        whole ? walked.state.previous.header.segment_number + 1 : segment.header.segment_number;
     piece.offset = whole ? 0 : walked.offset;
     AIOSS_CHECK(set_aside(file, piece));
     std::erase_if(out.recovery_bodies, [&](const codec::Map& body) {

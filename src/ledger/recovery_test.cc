@@ -88,8 +88,8 @@ std::vector<std::size_t> places_to_cut(const SmallLedger& small) {
   return places;
 }
 
-// Without a later checkpoint every cut after GENESIS looks like a crash: the good records stay, the rest
-// is kept aside, and the ledger goes on.
+// Without a later checkpoint every cut after GENESIS looks like a crash: the good records stay, the
+// rest is kept aside, and the ledger goes on.
 TEST(Recovery, EveryCutAfterTheCheckpointRecovers) {
   const SmallLedger small = test::make_small_ledger(false);
   std::size_t cuts = 0;
@@ -189,8 +189,8 @@ TEST(Recovery, AnInterruptedRecoveryIsRecorded) {
   const auto before = small.fs->copy();
   ASSERT_TRUE(reopen(*small.fs).has_value());
   // The disk as it was after the copy and the cut, before the record.
-  const std::string folder = std::string(kDirectory) + "/quarantine/";
-  const std::string name = folder + small.fs->list(std::string(kDirectory) + "/quarantine")->front();
+  const std::string folder = std::string(kDirectory) + "/quarantine";
+  const std::string name = folder + '/' + small.fs->list(folder)->front();
   auto file = before->open(name, os::OpenMode::kCreateNew);
   ASSERT_TRUE((*file)->write_at(0, small.fs->content(name)).has_value());
   for (const bool truncated : {false, true}) {

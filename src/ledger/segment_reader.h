@@ -25,7 +25,7 @@ class SegmentReader final {
  private:
   os::File& file_;
   const std::uint64_t end_;
-  std::uint64_t offset_;   // in the file, of the next byte
+  std::uint64_t offset_;  // in the file, of the next byte
   Bytes buffer_;
   std::size_t begin_ = 0;  // of what is not consumed yet, in the buffer
   std::size_t size_ = 0;   // of what was read into it

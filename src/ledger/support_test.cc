@@ -10,7 +10,9 @@
 namespace aioss::ledger::test {
 namespace {
 
-Error no_file(const std::string& path) { return {Code::kNotFound, "no file " + path}; }
+Error no_file(const std::string& path) {
+  return {Code::kNotFound, "no file " + path};
+}
 
 }  // namespace
 
@@ -78,8 +80,7 @@ unsigned MemoryFileSystem::permissions(const std::string& path) const {
   return files_.at(path).permissions;
 }
 
-Result<std::unique_ptr<os::File>> MemoryFileSystem::open(const std::string& path,
-                                                         os::OpenMode mode,
+Result<std::unique_ptr<os::File>> MemoryFileSystem::open(const std::string& path, os::OpenMode mode,
                                                          unsigned permissions) {
   std::lock_guard lock(mutex_);
   const bool exists = files_.contains(path);
@@ -116,7 +117,9 @@ Result<std::vector<std::string>> MemoryFileSystem::list(const std::string& direc
   return names;
 }
 
-Status MemoryFileSystem::make_directories(const std::string&, unsigned) { return ok(); }
+Status MemoryFileSystem::make_directories(const std::string&, unsigned) {
+  return ok();
+}
 
 Status MemoryFileSystem::rename(const std::string& from, const std::string& to) {
   std::lock_guard lock(mutex_);
@@ -163,7 +166,8 @@ std::vector<std::string> segment_paths(MemoryFileSystem& fs) {
 
 codec::Map request_body() {
   codec::Map actor;
-  actor.set(key::actor::kKind, codec::Value::uint(1)).set(key::actor::kName, codec::Value::text("u"));
+  actor.set(key::actor::kKind, codec::Value::uint(1));
+  actor.set(key::actor::kName, codec::Value::text("u"));
   codec::Map body;
   body.set(key::kActor, codec::Value::map(actor))
       .set(key::kRequestId, codec::Value::text("req_0"))
@@ -197,7 +201,9 @@ SmallLedger make_small_ledger(bool close) {
   while (segment_paths(*small.fs).size() < 3) {
     const auto request = ledger.append_and_wait(RecordType::kInferRequest, request_body());
     ASSERT(request.has_value());
-    ASSERT(ledger.append_and_wait(RecordType::kInferResult, result_body(request->index)).has_value());
+    const auto result =
+        ledger.append_and_wait(RecordType::kInferResult, result_body(request->index));
+    ASSERT(result.has_value());
   }
   ASSERT(ledger.append_and_wait(RecordType::kInferRequest, request_body()).has_value());
   ASSERT(ledger.append_and_wait(RecordType::kInferRequest, request_body()).has_value());
@@ -233,6 +239,8 @@ void repair_checksum(Bytes& segment, std::size_t offset) {
   store_little(crc, segment, offset + 20);
 }
 
-bool long_form() { return os::environment("AIOSS_LONG") == "1"; }
+bool long_form() {
+  return os::environment("AIOSS_LONG") == "1";
+}
 
 }  // namespace aioss::ledger::test

@@ -1,5 +1,5 @@
-// For the tests of this folder: a disk in memory that can be copied, broken and looked into, a clock and
-// a random source that always say the same, and small ledgers made with them.
+// For the tests of this folder: a disk in memory that can be copied, broken and looked into, a
+// clock and a random source that always say the same, and small ledgers made with them.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ class CountingRandom final : public crypto::Random {
   std::uint8_t next_ = 0;
 };
 
-// Files and folders in memory; syncs do nothing, locks are always granted. Thread-safe. Files keep their
-// content alive after they are removed, as on a real disk.
+// Files and folders in memory; syncs do nothing, locks are always granted. Thread-safe. Files keep
+// their content alive after they are removed, as on a real disk.
 class MemoryFileSystem final : public os::FileSystem {
  public:
   using Content = std::shared_ptr<Bytes>;

@@ -13,15 +13,24 @@ namespace {
 // Most severe first. A torn tail is reported before a missing key: it says more.
 int rank(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kUsage: return 9;
-    case Verdict::kFork: return 8;
-    case Verdict::kTruncated: return 7;
-    case Verdict::kTampered: return 6;
-    case Verdict::kReplayMismatch: return 5;
-    case Verdict::kPayloadMissing: return 4;
-    case Verdict::kTornTail: return 3;
-    case Verdict::kUnknown: return 2;
-    case Verdict::kOk: return 0;
+    case Verdict::kUsage:
+      return 9;
+    case Verdict::kFork:
+      return 8;
+    case Verdict::kTruncated:
+      return 7;
+    case Verdict::kTampered:
+      return 6;
+    case Verdict::kReplayMismatch:
+      return 5;
+    case Verdict::kPayloadMissing:
+      return 4;
+    case Verdict::kTornTail:
+      return 3;
+    case Verdict::kUnknown:
+      return 2;
+    case Verdict::kOk:
+      return 0;
   }
   return 9;
 }
@@ -99,7 +108,8 @@ class Verifier {
     const std::string place = " (record " + std::to_string(walked.state.next_index) + ", " +
                               walked.file + " at byte " + std::to_string(walked.offset) + ")";
     switch (walked.damage) {
-      case Damage::kNone: break;
+      case Damage::kNone:
+        break;
       case Damage::kTornTail:
         conclude(Verdict::kTornTail, "the last write is incomplete: " + walked.problem + place +
                                          "; everything before it is good. Starting aioss on this "
@@ -177,7 +187,8 @@ class Verifier {
     const std::uint64_t covered = report_.checkpoint_size.value_or(0);
     const std::uint64_t after = report_.records - covered;
     std::string text = count(report_.records, "record") + " in " +
-                       count(report_.segments, "segment") + " are unchanged and in order; the "
+                       count(report_.segments, "segment") +
+                       " are unchanged and in order; the "
                        "checkpoint signed by the given key covers the first " +
                        std::to_string(covered);
     if (after > 0) {
@@ -199,15 +210,24 @@ class Verifier {
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kOk: return "ok";
-    case Verdict::kUsage: return "usage";
-    case Verdict::kTampered: return "tampered";
-    case Verdict::kTruncated: return "truncated";
-    case Verdict::kFork: return "fork";
-    case Verdict::kTornTail: return "torn_tail";
-    case Verdict::kUnknown: return "unknown";
-    case Verdict::kPayloadMissing: return "payload_missing";
-    case Verdict::kReplayMismatch: return "replay_mismatch";
+    case Verdict::kOk:
+      return "ok";
+    case Verdict::kUsage:
+      return "usage";
+    case Verdict::kTampered:
+      return "tampered";
+    case Verdict::kTruncated:
+      return "truncated";
+    case Verdict::kFork:
+      return "fork";
+    case Verdict::kTornTail:
+      return "torn_tail";
+    case Verdict::kUnknown:
+      return "unknown";
+    case Verdict::kPayloadMissing:
+      return "payload_missing";
+    case Verdict::kReplayMismatch:
+      return "replay_mismatch";
   }
   return "usage";
 }
@@ -219,9 +239,7 @@ VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options) {
 Status read_records(os::FileSystem& fs, const std::string& directory, std::uint64_t from_index,
                     const std::function<bool(const Record&)>& visit) {
   WalkOptions walking{directory, std::nullopt, nullptr, nullptr};
-  walking.visit = [&](const Record& record) {
-    return record.index < from_index || visit(record);
-  };
+  walking.visit = [&](const Record& record) { return record.index < from_index || visit(record); };
   AIOSS_TRY(const WalkResult walked, walk(fs, walking));
   if (walked.damage == Damage::kNone) return ok();
   return Error{Code::kCorrupt, "record " + std::to_string(walked.state.next_index) + " in " +

@@ -17,12 +17,12 @@ namespace aioss::ledger {
 // reported before a missing key.
 enum class Verdict : int {
   kOk = 0,
-  kUsage = 1,          // usage or I/O
+  kUsage = 1,  // usage or I/O
   kTampered = 2,
-  kTruncated = 3,      // shorter than the checkpoint
+  kTruncated = 3,  // shorter than the checkpoint
   kFork = 4,
   kTornTail = 5,
-  kUnknown = 6,        // unknown version, type, or no key: self-consistent, untrusted
+  kUnknown = 6,  // unknown version, type, or no key: self-consistent, untrusted
   kPayloadMissing = 7,
   kReplayMismatch = 8,
 };
@@ -42,7 +42,7 @@ struct VerifyReport {
   std::uint64_t records = 0;
   std::uint64_t segments = 0;
   std::uint64_t bytes = 0;
-  std::optional<std::uint64_t> bad_index;    // first bad record
+  std::optional<std::uint64_t> bad_index;  // first bad record
   std::optional<std::string> bad_file;
   std::optional<std::uint64_t> bad_offset;
   std::optional<std::uint64_t> checkpoint_size;  // records covered by the newest valid checkpoint

@@ -1,4 +1,5 @@
-// Everything an attacker without the key, or a bad disk, can do to the bytes; and what it is called.
+// Everything an attacker without the key, or a bad disk, can do to the bytes; and what it is
+// called.
 #include "ledger/verify.h"
 
 #include <gtest/gtest.h>
@@ -85,7 +86,8 @@ TEST(Verify, NoRepairedChangeOfARecordIsAccepted) {
       // Index, type, flags, chain, and every byte of the body and its padding.
       std::vector<std::size_t> targets;
       for (std::size_t i = 8; i < 20; ++i) targets.push_back(i);
-      for (std::size_t i = 24; i < frame.bytes; i += test::long_form() ? 1 : 5) targets.push_back(i);
+      const std::size_t step = test::long_form() ? 1 : 5;
+      for (std::size_t i = 24; i < frame.bytes; i += step) targets.push_back(i);
       targets.push_back(frame.bytes - 1);
       for (const std::size_t target : targets) {
         Bytes& content = small.fs->content(path);
@@ -125,8 +127,8 @@ TEST(Verify, DeletedRepeatedSwappedAndInsertedRecordsAreTampering) {
   }
 }
 
-// Records changed and everything after them chained anew, as whoever can run the writer could do it: the
-// checkpoint knows better.
+// Records changed and everything after them chained anew, as whoever can run the writer could do
+// it: the checkpoint knows better.
 TEST(Verify, ARewrittenHistoryIsAForkOfTheCheckpoint) {
   const SmallLedger small = test::make_small_ledger(true);
   const std::string path = test::segment_paths(*small.fs).back();
@@ -234,11 +236,11 @@ TEST(Verify, KnowsItsTypesAndLeavesPrivateOnesAlone) {
 
 TEST(Verify, RefusesBodiesThatNoWriterWrites) {
   const std::vector<Bytes> bodies{
-      {},                                // nothing
-      {0xA0},                            // without the common keys
-      {0x01},                            // not a map
-      {0xBF, 0xFF},                      // indefinite
-      {0xA2, 0x01, 0x00, 0x00, 0x00},    // keys not ascending
+      {},                                          // nothing
+      {0xA0},                                      // without the common keys
+      {0x01},                                      // not a map
+      {0xBF, 0xFF},                                // indefinite
+      {0xA2, 0x01, 0x00, 0x00, 0x00},              // keys not ascending
       {0xA1, 0x00, 0xFB, 0, 0, 0, 0, 0, 0, 0, 0},  // a float
   };
   for (const Bytes& body : bodies) {
@@ -264,16 +266,16 @@ TEST(Verify, ATornTailIsNamedBeforeAMissingKey) {
 TEST(Verify, ACheckpointOfAnotherSizeOrKeyIsNoticed) {
   const SmallLedger small = test::make_small_ledger(true);
   const auto other = *crypto::SigningKey::from_seed(Bytes(32, 9));
-  ASSERT_TRUE(write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 2, {}}, *other)
-                  .has_value());
+  ASSERT_TRUE(
+      write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 2, {}}, *other).has_value());
   EXPECT_EQ(verdict_of(*small.fs, small), Verdict::kTampered);
   // Signed by the right key over other records: whoever holds it has told two stories.
   const auto own = *crypto::SigningKey::load(*small.fs, "ledger/keys/signing.key");
-  ASSERT_TRUE(write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 2, {}}, *own)
-                  .has_value());
+  ASSERT_TRUE(
+      write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 2, {}}, *own).has_value());
   EXPECT_EQ(verdict_of(*small.fs, small), Verdict::kFork);
-  ASSERT_TRUE(write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 1'000, {}}, *own)
-                  .has_value());
+  ASSERT_TRUE(
+      write_checkpoint(*small.fs, test::kDirectory, {test::kOrigin, 1'000, {}}, *own).has_value());
   EXPECT_EQ(verdict_of(*small.fs, small), Verdict::kTruncated);
 }
 

@@ -17,7 +17,9 @@ struct Finding {
   explicit operator bool() const { return damage != Damage::kNone; }
 };
 constexpr Finding kGood{};
-Finding wrong(std::string_view problem) { return {Damage::kWrong, problem}; }
+Finding wrong(std::string_view problem) {
+  return {Damage::kWrong, problem};
+}
 
 class Walker {
  public:
@@ -118,10 +120,14 @@ class Walker {
 
   static Finding form_finding(Form form, std::string_view problem) {
     switch (form) {
-      case Form::kGood: return kGood;
-      case Form::kDamaged: return {Damage::kTornTail, problem};
-      case Form::kUnknownVersion: return {Damage::kUnknownVersion, problem};
-      case Form::kWrong: break;
+      case Form::kGood:
+        return kGood;
+      case Form::kDamaged:
+        return {Damage::kTornTail, problem};
+      case Form::kUnknownVersion:
+        return {Damage::kUnknownVersion, problem};
+      case Form::kWrong:
+        break;
     }
     return wrong(problem);
   }
@@ -166,8 +172,7 @@ class Walker {
     if (header.previous_chain != state().chain) {
       return wrong("the chain breaks between two segments");
     }
-    if (header.previous_segment !=
-        segment_link(previous.header, state().chain, previous.records)) {
+    if (header.previous_segment != segment_link(previous.header, state().chain, previous.records)) {
       return wrong("the segment does not follow the one before it");
     }
     return kGood;
@@ -182,7 +187,7 @@ class Walker {
     if (chain != frame.chain) return wrong("the record does not match the chain");
     auto body = codec::decode_map(frame.body);
     if (!body) return wrong("the record's body is not canonical CBOR");
-    record_ = {frame.index, static_cast<RecordType>(frame.type), frame.flags, leaf, chain,
+    record_ = {frame.index,     static_cast<RecordType>(frame.type), frame.flags, leaf, chain,
                std::move(*body)};
     if (const Finding finding = check_meaning()) return finding;
     state().chain = chain;
@@ -207,13 +212,22 @@ class Walker {
       return wrong("SEGMENT_OPEN does not begin a commit group");
     }
     switch (type) {
-      case RecordType::kGenesis: return check_genesis();
-      case RecordType::kSegmentOpen: return check_open();
-      case RecordType::kSegmentSeal: return check_seal();
-      case RecordType::kInferRequest: note_request(); break;
+      case RecordType::kGenesis:
+        return check_genesis();
+      case RecordType::kSegmentOpen:
+        return check_open();
+      case RecordType::kSegmentSeal:
+        return check_seal();
+      case RecordType::kInferRequest:
+        note_request();
+        break;
       case RecordType::kInferResult:
-      case RecordType::kInferAbort: note_end(); break;
-      default: note_other(); break;
+      case RecordType::kInferAbort:
+        note_end();
+        break;
+      default:
+        note_other();
+        break;
     }
     return kGood;
   }

@@ -43,9 +43,9 @@ struct WalkState {
   Digest chain{};                // of the last of them
   MerkleTree tree;
   std::uint64_t segments = 0;
-  std::uint64_t bytes = 0;  // good ones, of all segments
-  SegmentState segment;     // the last one; without a record if its beginning is torn
-  SegmentState previous;    // the one before it
+  std::uint64_t bytes = 0;                // good ones, of all segments
+  SegmentState segment;                   // the last one; without a record if its beginning is torn
+  SegmentState previous;                  // the one before it
   std::set<std::uint64_t> open_requests;  // INFER_REQUEST without an end
   std::uint64_t untracked_requests = 0;   // the same, beyond kOpenRequestsMax
   std::optional<std::uint64_t> first_unknown_type;  // index of the first record with one
@@ -62,18 +62,18 @@ enum class Damage {
 struct WalkResult {
   WalkState state;
   Damage damage = Damage::kNone;
-  std::string problem;         // one clause: what is wrong
-  std::string file;            // where, in seg/
-  std::uint64_t offset = 0;    // of the first bad byte
-  std::uint64_t tail_bytes = 0;  // from there to the end of that file
+  std::string problem;            // one clause: what is wrong
+  std::string file;               // where, in seg/
+  std::uint64_t offset = 0;       // of the first bad byte
+  std::uint64_t tail_bytes = 0;   // from there to the end of that file
   std::optional<Digest> root_at;  // of the tree at WalkOptions::root_size, if that was reached
-  bool stopped = false;        // by the visitor
+  bool stopped = false;           // by the visitor
 };
 
 struct WalkOptions {
   std::string directory;
   std::optional<std::uint64_t> root_size = {};
-  std::function<bool(const Record&)> visit = {};                   // false: stop
+  std::function<bool(const Record&)> visit = {};                    // false: stop
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};  // (bytes done, bytes in all)
 };
 

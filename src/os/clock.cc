@@ -15,7 +15,11 @@ std::int64_t read_clock(clockid_t id) {
 
 }  // namespace
 
-std::int64_t SystemClock::wall_ns() const { return read_clock(CLOCK_REALTIME); }
-std::int64_t SystemClock::monotonic_ns() const { return read_clock(CLOCK_BOOTTIME); }
+std::int64_t SystemClock::wall_ns() const {
+  return read_clock(CLOCK_REALTIME);
+}
+std::int64_t SystemClock::monotonic_ns() const {
+  return read_clock(CLOCK_BOOTTIME);
+}
 
 }  // namespace aioss::os

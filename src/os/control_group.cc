@@ -34,7 +34,8 @@ std::uint64_t field_of(const std::string& text, std::string_view key) {
   return 0;
 }
 
-// The directories of this process's group and of those above it, for a v1 controller, or for v2 ("").
+// The directories of this process's group and of those above it, for a v1 controller, or for v2
+// ("").
 std::vector<std::string> group_directories(const std::string& root, std::string_view controller) {
   const auto table = read_text(root + "/proc/self/cgroup");
   if (!table) return {};
@@ -75,8 +76,7 @@ void tighten(const std::string& directory, const MemoryFiles& files,
   if (!limit || *limit >= kUnlimited) return;
   const auto used = read_number(directory + files.used).value_or(0);
   const auto statistics = read_text(directory + "/memory.stat").value_or("");
-  const std::uint64_t left =
-      left_of(*limit, used, field_of(statistics, files.reclaimable_key));
+  const std::uint64_t left = left_of(*limit, used, field_of(statistics, files.reclaimable_key));
   if (!tightest) tightest = GroupMemory{*limit, left};
   tightest->limit = std::min(tightest->limit, *limit);
   tightest->available = std::min(tightest->available, left);

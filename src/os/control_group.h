@@ -1,5 +1,5 @@
-// Limits that control groups (cgroup v1 and v2) put on this process: its own group and every one above
-// it, because the tightest counts. Internal to os; thread-safe.
+// Limits that control groups (cgroup v1 and v2) put on this process: its own group and every one
+// above it, because the tightest counts. Internal to os; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 
 namespace aioss::os {
 
-// `root` is put before every path, so that a test can bring its own /proc and /sys; "" for the real ones.
+// `root` is put before every path, so that a test can bring its own /proc and /sys; "" for the real
+// ones.
 struct GroupMemory {
   std::uint64_t limit = 0, available = 0;
 };

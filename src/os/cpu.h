@@ -1,5 +1,5 @@
-// The processor: its name, what it can do, how much of it this process may use. Reads /proc and /sys: not
-// in a process that has entered the second stage of its sandbox. Thread-safe.
+// The processor: its name, what it can do, how much of it this process may use. Reads /proc and
+// /sys: not in a process that has entered the second stage of its sandbox. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ struct CpuBudget {
 };
 CpuBudget cpu_budget();
 
-// One sentence if `features` lack something of `level` ("x86-64-v2", "-v3", "-v4", or "native", which
-// asks for nothing); nothing if they have it all. An unknown level is a bug.
+// One sentence if `features` lack something of `level` ("x86-64-v2", "-v3", "-v4", or "native",
+// which asks for nothing); nothing if they have it all. An unknown level is a bug.
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu);
 
 }  // namespace aioss::os

@@ -45,10 +45,18 @@ Result<std::string> home_directory() {
   return Error{Code::kUsage, "HOME is not set; set it, or give the directory on the command line"};
 }
 
-Result<std::string> state_directory() { return user_directory("XDG_STATE_HOME", "/.local/state"); }
-Result<std::string> data_directory() { return user_directory("XDG_DATA_HOME", "/.local/share"); }
-Result<std::string> config_directory() { return user_directory("XDG_CONFIG_HOME", "/.config"); }
-Result<std::string> cache_directory() { return user_directory("XDG_CACHE_HOME", "/.cache"); }
+Result<std::string> state_directory() {
+  return user_directory("XDG_STATE_HOME", "/.local/state");
+}
+Result<std::string> data_directory() {
+  return user_directory("XDG_DATA_HOME", "/.local/share");
+}
+Result<std::string> config_directory() {
+  return user_directory("XDG_CONFIG_HOME", "/.config");
+}
+Result<std::string> cache_directory() {
+  return user_directory("XDG_CACHE_HOME", "/.cache");
+}
 
 std::string hostname() {
   char name[HOST_NAME_MAX + 1] = {};
@@ -81,8 +89,12 @@ Result<std::string> executable_path() {
   return std::string(path, static_cast<std::size_t>(length));
 }
 
-int process_id() { return ::getpid(); }
-std::uint32_t user_id() { return ::geteuid(); }
+int process_id() {
+  return ::getpid();
+}
+std::uint32_t user_id() {
+  return ::geteuid();
+}
 
 std::string user_name() {
   passwd entry{};

@@ -1,6 +1,6 @@
-// What surrounds the process: environment variables (the only getenv), directories of the user, names of
-// the machine and of the program. Reading is thread-safe because nothing in aioss changes the
-// environment after start.
+// What surrounds the process: environment variables (the only getenv), directories of the user,
+// names of the machine and of the program. Reading is thread-safe because nothing in aioss changes
+// the environment after start.
 #pragma once
 
 #include <array>

@@ -18,8 +18,8 @@ class FaultFileSystem::FaultFile final : public File {
     if (!fault) return real_->write_at(offset, bytes);
     std::size_t put = 0;
     if (fault->short_bytes) {
-      AIOSS_TRY(put, real_->write_at(offset, bytes.first(std::min(*fault->short_bytes,
-                                                                  bytes.size()))));
+      AIOSS_TRY(put,
+                real_->write_at(offset, bytes.first(std::min(*fault->short_bytes, bytes.size()))));
     }
     if (fault->error_number == 0) return put;
     return error_from_errno(fault->error_number, "cannot write");
@@ -99,7 +99,9 @@ Result<std::unique_ptr<File>> FaultFileSystem::open(const std::string& path, Ope
   return std::make_unique<FaultFile>(*this, std::move(real));
 }
 
-Result<FileInfo> FaultFileSystem::info(const std::string& path) { return real_.info(path); }
+Result<FileInfo> FaultFileSystem::info(const std::string& path) {
+  return real_.info(path);
+}
 
 Result<std::vector<std::string>> FaultFileSystem::list(const std::string& directory) {
   return real_.list(directory);

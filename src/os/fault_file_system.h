@@ -1,6 +1,6 @@
-// A FileSystem that goes wrong on command: fail the Nth write with ENOSPC, cut the third one short, let
-// every sync fail from the second on. For tests of what must survive a bad disk. Thread-safe; files it
-// opened must not outlive it.
+// A FileSystem that goes wrong on command: fail the Nth write with ENOSPC, cut the third one short,
+// let every sync fail from the second on. For tests of what must survive a bad disk. Thread-safe;
+// files it opened must not outlive it.
 #pragma once
 
 #include <array>
@@ -30,8 +30,8 @@ struct Fault {
   std::uint64_t call = 1;  // which call of this point from now on: 1 is the next
   int error_number = 0;    // EIO, ENOSPC, …; 0: only `short_bytes` applies
   bool for_ever = false;   // every later call too
-  // kWrite: the bytes that do reach the file before the failure (or, without an error number, that the
-  // call reports as written).
+  // kWrite: the bytes that do reach the file before the failure (or, without an error number, that
+  // the call reports as written).
   std::optional<std::size_t> short_bytes = std::nullopt;
 };
 
@@ -72,9 +72,9 @@ class FaultFileSystem final : public FileSystem {
 
   FileSystem& real_;
   mutable std::mutex mutex_;
-  std::array<Point, kFaultPointCount> points_;        // guarded by mutex_
-  std::optional<std::uint64_t> bytes_available_;      // guarded by mutex_
-  std::optional<std::string> type_name_;              // guarded by mutex_
+  std::array<Point, kFaultPointCount> points_;    // guarded by mutex_
+  std::optional<std::uint64_t> bytes_available_;  // guarded by mutex_
+  std::optional<std::string> type_name_;          // guarded by mutex_
 };
 
 }  // namespace aioss::os

@@ -17,8 +17,8 @@
 namespace aioss::os {
 namespace {
 
-// Errors name the file, not the folder: the message may reach a client (base/error.h). Whoever knows the
-// folder and talks to the operator adds it.
+// Errors name the file, not the folder: the message may reach a client (base/error.h). Whoever
+// knows the folder and talks to the operator adds it.
 Error file_error(int error_number, std::string_view verb, std::string_view path) {
   const std::size_t slash = path.substr(0, path.size() - (path.ends_with('/') ? 1 : 0)).rfind('/');
   if (slash != std::string_view::npos && path.size() > 1) path.remove_prefix(slash + 1);
@@ -75,8 +75,8 @@ class RealFile final : public File {
     }
   }
 
-  // A sync that failed is never repeated here: the kernel may have thrown the pages away, and a second
-  // sync would then report a success that did not happen.
+  // A sync that failed is never repeated here: the kernel may have thrown the pages away, and a
+  // second sync would then report a success that did not happen.
   Status sync_data() override {
     if (::fdatasync(fd_.get()) != 0) return file_error(errno, "sync", path_);
     return ok();
@@ -97,13 +97,13 @@ class RealFile final : public File {
   }
 
   Result<FileInfo> info() override {
-    struct stat about {};
+    struct stat about{};
     if (::fstat(fd_.get(), &about) != 0) return file_error(errno, "inspect", path_);
     return to_info(about);
   }
 
   Status lock_exclusive() override {
-    struct flock lock {};
+    struct flock lock{};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;  // with a length of 0: the whole file, however it grows
     if (::fcntl(fd_.get(), F_OFD_SETLK, &lock) == 0) return ok();
@@ -126,23 +126,40 @@ struct FileSystemName {
 };
 // The kernel's numbers; those missing from <linux/magic.h> of Debian 12 are spelled out.
 constexpr std::array kFileSystemNames = std::to_array<FileSystemName>({
-    {EXT4_SUPER_MAGIC, "ext4"},      {XFS_SUPER_MAGIC, "xfs"},
-    {BTRFS_SUPER_MAGIC, "btrfs"},    {F2FS_SUPER_MAGIC, "f2fs"},
-    {TMPFS_MAGIC, "tmpfs"},          {RAMFS_MAGIC, "ramfs"},
-    {OVERLAYFS_SUPER_MAGIC, "overlay"}, {NFS_SUPER_MAGIC, "nfs"},
-    {SMB_SUPER_MAGIC, "smb"},        {CIFS_SUPER_MAGIC, "cifs"},
-    {SMB2_SUPER_MAGIC, "smb2"},      {FUSE_SUPER_MAGIC, "fuse"},
-    {V9FS_MAGIC, "9p"},              {CEPH_SUPER_MAGIC, "ceph"},
-    {MSDOS_SUPER_MAGIC, "vfat"},     {EXFAT_SUPER_MAGIC, "exfat"},
-    {ISOFS_SUPER_MAGIC, "iso9660"},  {SQUASHFS_MAGIC, "squashfs"},
-    {AFS_SUPER_MAGIC, "afs"},        {OCFS2_SUPER_MAGIC, "ocfs2"},
-    {ECRYPTFS_SUPER_MAGIC, "ecryptfs"}, {REISERFS_SUPER_MAGIC, "reiserfs"},
-    {NILFS_SUPER_MAGIC, "nilfs2"},   {PROC_SUPER_MAGIC, "proc"},
-    {SYSFS_MAGIC, "sysfs"},          {0x2FC12FC1, "zfs"},
-    {0xCA451A4E, "bcachefs"},        {0x3153464A, "jfs"},
-    {0x01161970, "gfs2"},            {0x0BD00BD0, "lustre"},
-    {0x5346544E, "ntfs"},            {0x7366746E, "ntfs3"},
-    {0x47504653, "gpfs"},            {0xAAD7AAEA, "panfs"},
+    {EXT4_SUPER_MAGIC, "ext4"},
+    {XFS_SUPER_MAGIC, "xfs"},
+    {BTRFS_SUPER_MAGIC, "btrfs"},
+    {F2FS_SUPER_MAGIC, "f2fs"},
+    {TMPFS_MAGIC, "tmpfs"},
+    {RAMFS_MAGIC, "ramfs"},
+    {OVERLAYFS_SUPER_MAGIC, "overlay"},
+    {NFS_SUPER_MAGIC, "nfs"},
+    {SMB_SUPER_MAGIC, "smb"},
+    {CIFS_SUPER_MAGIC, "cifs"},
+    {SMB2_SUPER_MAGIC, "smb2"},
+    {FUSE_SUPER_MAGIC, "fuse"},
+    {V9FS_MAGIC, "9p"},
+    {CEPH_SUPER_MAGIC, "ceph"},
+    {MSDOS_SUPER_MAGIC, "vfat"},
+    {EXFAT_SUPER_MAGIC, "exfat"},
+    {ISOFS_SUPER_MAGIC, "iso9660"},
+    {SQUASHFS_MAGIC, "squashfs"},
+    {AFS_SUPER_MAGIC, "afs"},
+    {OCFS2_SUPER_MAGIC, "ocfs2"},
+    {ECRYPTFS_SUPER_MAGIC, "ecryptfs"},
+    {REISERFS_SUPER_MAGIC, "reiserfs"},
+    {NILFS_SUPER_MAGIC, "nilfs2"},
+    {PROC_SUPER_MAGIC, "proc"},
+    {SYSFS_MAGIC, "sysfs"},
+    {0x2FC12FC1, "zfs"},
+    {0xCA451A4E, "bcachefs"},
+    {0x3153464A, "jfs"},
+    {0x01161970, "gfs2"},
+    {0x0BD00BD0, "lustre"},
+    {0x5346544E, "ntfs"},
+    {0x7366746E, "ntfs3"},
+    {0x47504653, "gpfs"},
+    {0xAAD7AAEA, "panfs"},
 });
 
 std::string parent_of(const std::string& path) {
@@ -154,7 +171,7 @@ std::string parent_of(const std::string& path) {
 Status make_one_directory(const std::string& path, unsigned permissions) {
   if (::mkdir(path.c_str(), permissions) == 0) return ok();
   const int failed = errno;
-  struct stat about {};
+  struct stat about{};
   if (failed == EEXIST && ::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) return ok();
   return file_error(failed, "create the directory", path);
 }
@@ -197,8 +214,14 @@ Result<std::unique_ptr<File>> RealFileSystem::open(const std::string& path, Open
   return std::make_unique<RealFile>(std::move(fd), path);
 }
 
+Result<FileInfo> descriptor_info(int descriptor) {
+  struct stat about{};
+  if (::fstat(descriptor, &about) != 0) return error_from_errno(errno, "cannot look at the file");
+  return to_info(about);
+}
+
 Result<FileInfo> RealFileSystem::info(const std::string& path) {
-  struct stat about {};
+  struct stat about{};
   if (::stat(path.c_str(), &about) != 0) return file_error(errno, "inspect", path);
   return to_info(about);
 }
@@ -255,13 +278,13 @@ Status RealFileSystem::sync_directory(const std::string& path) {
 }
 
 Result<std::uint64_t> RealFileSystem::bytes_available(const std::string& path) {
-  struct statvfs about {};
+  struct statvfs about{};
   if (::statvfs(path.c_str(), &about) != 0) return file_error(errno, "inspect", path);
   return static_cast<std::uint64_t>(about.f_bavail) * about.f_frsize;
 }
 
 Result<std::string> RealFileSystem::type_name(const std::string& path) {
-  struct statfs about {};
+  struct statfs about{};
   if (::statfs(path.c_str(), &about) != 0) return file_error(errno, "inspect", path);
   const auto magic = static_cast<std::uint32_t>(about.f_type);
   for (const FileSystemName& known : kFileSystemNames) {

@@ -1,6 +1,6 @@
-// Files through one narrow interface, so that tests can inject short writes, EIO, ENOSPC, failed syncs
-// and power cuts. The real one is RealFileSystem. Paths are UTF-8. Calls may block; never call them on
-// the io thread except at start-up. An object may be used by one thread at a time.
+// Files through one narrow interface, so that tests can inject short writes, EIO, ENOSPC, failed
+// syncs and power cuts. The real one is RealFileSystem. Paths are UTF-8. Calls may block; never
+// call them on the io thread except at start-up. An object may be used by one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,9 @@ struct FileInfo {
 };
 
 enum class OpenMode { kRead, kCreateNew, kReadWrite, kReadWriteCreate };
+
+// Of an open descriptor, whoever opened it.
+Result<FileInfo> descriptor_info(int descriptor);
 
 class File {
  public:

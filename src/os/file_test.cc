@@ -29,7 +29,7 @@ class FileTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory_); }
   std::string path(const std::string& name) const { return directory_ + '/' + name; }
   unsigned permissions_of(const std::string& name) const {
-    struct stat about {};
+    struct stat about{};
     EXPECT_EQ(::stat(path(name).c_str(), &about), 0);
     return about.st_mode & 07777;
   }
@@ -168,8 +168,8 @@ TEST_F(FileTest, ReadFileObeysItsLimit) {
 TEST_F(FileTest, ReplaceFileIsAllOrNothing) {
   ASSERT_TRUE(replace_file(fs_, path("a"), as_bytes("old"), 0600));
   EXPECT_EQ(permissions_of("a"), 0600u);
-  for (const FaultPoint point : {FaultPoint::kOpen, FaultPoint::kWrite, FaultPoint::kSync,
-                                 FaultPoint::kRename}) {
+  for (const FaultPoint point :
+       {FaultPoint::kOpen, FaultPoint::kWrite, FaultPoint::kSync, FaultPoint::kRename}) {
     FaultFileSystem faulty(fs_);
     faulty.arm(point, {.error_number = ENOSPC});
     const auto replaced = replace_file(faulty, path("a"), as_bytes("new"), 0600);

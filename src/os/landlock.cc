@@ -33,8 +33,8 @@ constexpr std::uint64_t kChanging =
     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
     LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
 
-// What is handled and has no rule is refused everywhere, so these sets need no rules at all. REFER (ABI 2)
-// is refused by every ruleset, handled or not.
+// What is handled and has no rule is refused everywhere, so these sets need no rules at all. REFER
+// (ABI 2) is refused by every ruleset, handled or not.
 RulesetAttributes attributes_for(LandlockScope scope, int abi) {
   RulesetAttributes attributes;
   attributes.handled_access_fs = kChanging;
@@ -46,8 +46,8 @@ RulesetAttributes attributes_for(LandlockScope scope, int abi) {
   return attributes;
 }
 
-// Older kernels refuse a structure that is longer than theirs only if the rest is not zero; they need not
-// be given it at all.
+// Older kernels refuse a structure that is longer than theirs only if the rest is not zero; they
+// need not be given it at all.
 std::size_t size_for(int abi) {
   if (abi >= 6) return sizeof(RulesetAttributes);
   return abi >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
@@ -56,7 +56,8 @@ std::size_t size_for(int abi) {
 }  // namespace
 
 int landlock_abi() {
-  const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  const long abi =
+      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   return abi > 0 ? static_cast<int>(abi) : 0;
 }
 
@@ -64,8 +65,8 @@ Result<int> restrict_with_landlock(LandlockScope scope) {
   const int abi = landlock_abi();
   if (abi == 0) return 0;
   const RulesetAttributes attributes = attributes_for(scope, abi);
-  const Fd ruleset(static_cast<int>(
-      ::syscall(SYS_landlock_create_ruleset, &attributes, size_for(abi), 0)));
+  const Fd ruleset(
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size_for(abi), 0)));
   if (!ruleset.valid()) return error_from_errno(errno, "cannot make a Landlock ruleset");
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
     return error_from_errno(errno, "cannot enter the Landlock ruleset");

@@ -13,9 +13,9 @@ enum class LandlockScope {
   kReadOnly,  // files may be read, nothing may be written, created, removed, renamed or executed
   kNothing,   // no file or directory may be opened
 };
-// Also no TCP bind or connect (ABI 4), no device ioctl on files opened later (5), no abstract Unix sockets
-// and no signals out of the domain (6), as far as the kernel knows them. Needs no_new_privs. Returns the
-// ABI; 0 and no effect if there is none.
+// Also no TCP bind or connect (ABI 4), no device ioctl on files opened later (5), no abstract Unix
+// sockets and no signals out of the domain (6), as far as the kernel knows them. Needs
+// no_new_privs. Returns the ABI; 0 and no effect if there is none.
 Result<int> restrict_with_landlock(LandlockScope scope);
 
 }  // namespace aioss::os

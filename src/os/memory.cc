@@ -57,7 +57,11 @@ Result<MemoryState> memory_state() {
   return state;
 }
 
-Result<ProcessMemory> process_memory() { return memory_of("self"); }
-Result<ProcessMemory> process_memory(int pid) { return memory_of(std::to_string(pid)); }
+Result<ProcessMemory> process_memory() {
+  return memory_of("self");
+}
+Result<ProcessMemory> process_memory(int pid) {
+  return memory_of(std::to_string(pid));
+}
 
 }  // namespace aioss::os

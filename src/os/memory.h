@@ -1,5 +1,6 @@
-// How much memory there is and how much is used. Reads /proc and the control groups: not in a process
-// that has entered the second stage of its sandbox (its parent can ask for it). Thread-safe.
+// How much memory there is and how much is used. Reads /proc and the control groups: not in a
+// process that has entered the second stage of its sandbox (its parent can ask for it).
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ namespace aioss::os {
 struct MemoryState {
   std::uint64_t total = 0;
   std::uint64_t available = 0;  // MemAvailable: what can be had without swapping
-  // The tightest control group above this process, if any has a limit: the limit and what is left of it,
-  // counting file pages that the kernel would give back.
+  // The tightest control group above this process, if any has a limit: the limit and what is left
+  // of it, counting file pages that the kernel would give back.
   std::optional<std::uint64_t> group_limit;
   std::optional<std::uint64_t> group_available;
   // What may be planned with: the smaller of the two.

@@ -26,14 +26,14 @@ namespace {
 
 constexpr int kExecFailedExitCode = 127;  // as shells have it
 
-// Everything the child needs, made before it exists: between vfork and exec it shares our memory and may
-// not allocate, lock or throw.
+// Everything the child needs, made before it exists: between vfork and exec it shares our memory
+// and may not allocate, lock or throw.
 struct Plan {
   const char* executable = nullptr;
-  std::vector<char*> arguments, environment;      // null-terminated
-  std::vector<std::pair<int, int>> descriptors;   // (number in the child, ours)
-  std::vector<int> staged;                        // one per descriptor, filled in the child
-  int first_free = 3;                             // above every number in the child
+  std::vector<char*> arguments, environment;     // null-terminated
+  std::vector<std::pair<int, int>> descriptors;  // (number in the child, ours)
+  std::vector<int> staged;                       // one per descriptor, filled in the child
+  int first_free = 3;                            // above every number in the child
   int error_pipe = -1;
   pid_t parent = 0;
   bool die_with_parent = true, own_process_group = true;
@@ -65,7 +65,8 @@ Plan make_plan(const SpawnOptions& options, int error_pipe) {
 
 // From here to the end of run_child(): in the child, async-signal-safe calls only.
 [[noreturn]] void fail_child(int error_pipe, int error_number) {
-  // A short write of four bytes to an empty pipe does not happen; there is nobody to tell if it did.
+  // A short write of four bytes to an empty pipe does not happen; there is nobody to tell if it
+  // did.
   [[maybe_unused]] const ssize_t put = ::write(error_pipe, &error_number, sizeof error_number);
   ::_exit(kExecFailedExitCode);
 }
@@ -94,8 +95,8 @@ bool put_null(int number, int flags) {
   return ::dup2(fd, number) >= 0;  // `fd` itself is closed by exec
 }
 
-// First every source to a number above all targets, then to its place: no target can overwrite a source
-// that is still needed. dup2 leaves the copy open across exec.
+// First every source to a number above all targets, then to its place: no target can overwrite a
+// source that is still needed. dup2 leaves the copy open across exec.
 bool place_descriptors(Plan& plan) {
   plan.error_pipe = ::fcntl(plan.error_pipe, F_DUPFD_CLOEXEC, plan.first_free);
   if (plan.error_pipe < 0) return false;
@@ -114,10 +115,10 @@ bool place_descriptors(Plan& plan) {
   return true;
 }
 
-// Dispositions first, then the mask: a signal that waited meets the default action, never a handler of
-// the parent's in memory that is the parent's.
+// Dispositions first, then the mask: a signal that waited meets the default action, never a handler
+// of the parent's in memory that is the parent's.
 void reset_signals() {
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
   sigset_t none;
@@ -142,8 +143,8 @@ void reset_signals() {
   fail_child(plan.error_pipe, errno);
 }
 
-// vfork, because a fork would copy the page tables of a process that may map gigabytes. This function
-// must do nothing else: the child runs on its stack.
+// vfork, because a fork would copy the page tables of a process that may map gigabytes. This
+// function must do nothing else: the child runs on its stack.
 [[gnu::noinline]] pid_t start_child(Plan& plan) {
   const pid_t pid = ::vfork();
   if (pid == 0) run_child(plan);
@@ -251,7 +252,8 @@ Result<Child> Child::spawn(const SpawnOptions& options) {
   auto keep = [&options, promise = std::move(promise)]() mutable {
     set_thread_name("keeper");
     Result<Started> started = start(options);
-    // A number, not the object: that belongs to the Child, which joins this thread before it closes it.
+    // A number, not the object: that belongs to the Child, which joins this thread before it closes
+    // it.
     const int pidfd = started ? started->pidfd.get() : -1;
     promise.set_value(std::move(started));  // `options` is gone from here on
     if (pidfd >= 0) wait_readable(pidfd, std::chrono::milliseconds(-1));
@@ -281,7 +283,9 @@ Child& Child::operator=(Child&& other) noexcept {
   return *this;
 }
 
-Child::~Child() { end(); }
+Child::~Child() {
+  end();
+}
 
 void Child::end() {
   if (!pidfd_.valid()) return;

@@ -63,8 +63,8 @@ std::string output_of(SpawnOptions options, int exit_code = 0) {
   return out;
 }
 
-// Every descriptor that the child really has, and what it refers to. The shell lists them, one of the
-// list being the folder it lists, and becomes `stat`, which fails for that one.
+// Every descriptor that the child really has, and what it refers to. The shell lists them, one of
+// the list being the folder it lists, and becomes `stat`, which fails for that one.
 std::map<int, std::string> descriptors_of(SpawnOptions options) {
   const Fd quiet(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   options.descriptors.emplace_back(STDERR_FILENO, quiet.get());
@@ -162,8 +162,8 @@ TEST(Process, DescriptorsMayChangePlaces) {
   const Fd first(::fcntl(Fd(::open("/etc/passwd", O_RDONLY)).get(), F_DUPFD_CLOEXEC, 50));
   const Fd second(::fcntl(Fd(::open("/etc/group", O_RDONLY)).get(), F_DUPFD_CLOEXEC, 51));
   SpawnOptions options = shell("");
-  options.descriptors = {{first.get(), second.get()}, {second.get(), first.get()},
-                         {60, first.get()}};
+  options.descriptors = {
+      {first.get(), second.get()}, {second.get(), first.get()}, {60, first.get()}};
   const auto found = descriptors_of(options);
   EXPECT_EQ(found.at(first.get()), "/etc/group");
   EXPECT_EQ(found.at(second.get()), "/etc/passwd");
@@ -171,14 +171,15 @@ TEST(Process, DescriptorsMayChangePlaces) {
   EXPECT_EQ(found.size(), 6u);
 }
 
-// Many targets, last first, over the lowest numbers: whichever numbers the copies take on the way, they
-// must not be among the targets.
+// Many targets, last first, over the lowest numbers: whichever numbers the copies take on the way,
+// they must not be among the targets.
 TEST(Process, ManyDescriptorsLastFirst) {
   constexpr int kFirst = 3, kLast = 20;
   SpawnOptions options = shell("");
   std::vector<Fd> sources;
   for (int number = kLast; number >= kFirst; --number) {
-    sources.emplace_back(::memfd_create(std::to_string(number).c_str(), MFD_CLOEXEC));
+    const Fd low(::memfd_create(std::to_string(number).c_str(), MFD_CLOEXEC));
+    sources.emplace_back(::fcntl(low.get(), F_DUPFD_CLOEXEC, 100));  // the low numbers stay free
     options.descriptors.emplace_back(number, sources.back().get());
   }
   const auto found = descriptors_of(options);
@@ -199,7 +200,7 @@ TEST(Process, AListedDescriptorThatIsClosedIsAnError) {
 }
 
 TEST(Process, SignalsAreBackToNormalInTheChild) {
-  struct sigaction ignore {}, before {};
+  struct sigaction ignore{}, before{};
   ignore.sa_handler = SIG_IGN;
   ASSERT_EQ(::sigaction(SIGPIPE, &ignore, &before), 0);
   sigset_t blocked, mask;
@@ -236,8 +237,9 @@ TEST(Process, ManyThreadsMaySpawnAtOnce) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// A parent process (a fork of this one) that starts a sleeper from a thread which then ends, tells its
-// number and waits to be killed. PR_SET_PDEATHSIG by itself would kill the sleeper with the thread.
+// A parent process (a fork of this one) that starts a sleeper from a thread which then ends, tells
+// its number and waits to be killed. PR_SET_PDEATHSIG by itself would kill the sleeper with the
+// thread.
 [[noreturn]] void be_parent(int report, bool die_with_parent) {
   std::optional<Child> child;
   std::thread starter([&] {
@@ -277,9 +279,9 @@ struct Family {
     ::waitpid(parent, nullptr, 0);
     parent = -1;
   }
-  bool sleeper_ends_within(int milliseconds) const {
+  bool sleeper_ends_within(int timeout_ms) const {
     pollfd event{pidfd.get(), POLLIN, 0};
-    return ::poll(&event, 1, milliseconds) == 1;
+    return ::poll(&event, 1, timeout_ms) == 1;
   }
   pid_t parent = -1;
   int sleeper = -1;

@@ -10,8 +10,8 @@
 
 namespace aioss::os {
 
-// What is there, up to into.size() bytes; waits for the first byte. 0: the end of the stream. kTimeout if
-// nothing came in time (negative: waits for ever).
+// What is there, up to into.size() bytes; waits for the first byte. 0: the end of the stream.
+// kTimeout if nothing came in time (negative: waits for ever).
 Result<std::size_t> read_some(int descriptor, std::span<std::uint8_t> into,
                               std::chrono::milliseconds timeout);
 

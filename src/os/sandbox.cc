@@ -1,5 +1,5 @@
-// What a worker may still ask of the kernel. Each stage is a seccomp filter made of the tables below plus
-// a Landlock ruleset; the stricter answer of all filters counts. Three answers:
+// What a worker may still ask of the kernel. Each stage is a seccomp filter made of the tables
+// below plus a Landlock ruleset; the stricter answer of all filters counts. Three answers:
 //  - allowed: what threads, memory and open descriptors need;
 //  - killed: calls that only an escape attempt makes (the process dies with SIGSYS);
 //  - EPERM: everything else, calls unknown today included, so that library code degrades.
@@ -20,60 +20,54 @@
 #include <cerrno>
 #include <cstdint>
 #include <initializer_list>
-#include <span>
+#include <string_view>
 
+#include "base/assert.h"
+#include "base/strings.h"
 #include "os/file.h"
 #include "os/landlock.h"
 
 namespace aioss::os {
 namespace {
 
-// Threads, memory, time, signals of our own, and open descriptors: all that decoding needs.
-constexpr auto kAllowed = std::to_array<const char*>({
-    // memory
-    "brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "munlock", "mlockall", "munlockall",
-    "mincore", "msync", "membarrier", "get_mempolicy",
-    // threads and time
-    "futex", "set_robust_list", "rseq", "set_tid_address", "sched_yield", "sched_getaffinity",
-    "sched_setaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max",
-    "sched_get_priority_min", "sched_rr_get_interval", "getcpu", "clock_gettime", "clock_getres",
-    "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "restart_syscall", "exit",
-    "exit_group", "arch_prctl",
-    // signals to itself
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait",
-    "rt_sigsuspend", "sigaltstack", "pause",
-    // open descriptors
-    "read", "readv", "pread64", "preadv", "preadv2", "lseek", "fstat", "fadvise64", "readahead",
-    "close", "close_range", "dup", "dup2", "dup3", "write", "writev", "poll", "ppoll", "select",
-    "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
-    "timerfd_create", "timerfd_settime", "timerfd_gettime", "recvfrom", "shutdown", "getsockopt",
-    "getsockname", "getpeername",
-    // who and where am I
-    "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "getrandom",
-    "uname", "sysinfo",
-});
+// Threads, memory, time, signals of our own, and open descriptors: all that decoding needs. A table
+// is one text of names: the words of each group stay together, and a name that libseccomp does not
+// know is an error.
+constexpr std::string_view kMemory =
+    "brk munmap mremap madvise mlock mlock2 munlock mlockall munlockall mincore msync membarrier "
+    "get_mempolicy";
+constexpr std::string_view kThreadsAndTime =
+    "futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity sched_setaffinity "
+    "sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getcpu "
+    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times restart_syscall "
+    "exit exit_group arch_prctl";
+constexpr std::string_view kOwnSignals =
+    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend "
+    "sigaltstack pause";
+constexpr std::string_view kOpenDescriptors =
+    "read readv pread64 preadv preadv2 lseek fstat fadvise64 readahead close close_range dup dup2 "
+    "dup3 write writev poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait "
+    "eventfd2 pipe2 timerfd_create timerfd_settime timerfd_gettime recvfrom shutdown getsockopt "
+    "getsockname getpeername";
+constexpr std::string_view kFacts =
+    "getpid gettid getppid getuid geteuid getgid getegid getrusage getrandom uname sysinfo";
 
-// What loading a plugin needs besides, and stage two itself: gone after stage two. memfd_create, because
-// a plugin inside our own file is written to one.
-constexpr auto kAllowedBeforeStageTwo = std::to_array<const char*>({
-    "mmap", "mprotect", "stat", "lstat", "newfstatat", "statx", "access",
-    "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64", "statfs", "fstatfs",
-    "memfd_create", "ftruncate", "pwrite64", "fcntl", "prctl", "capget", "prlimit64", "getrlimit",
-    "recvmsg", "setsockopt", "seccomp", "landlock_create_ruleset", "landlock_add_rule",
-    "landlock_restrict_self",
-});
+// What loading a plugin needs besides, and stage two itself: gone after stage two. memfd_create,
+// because a plugin inside our own file is written to one.
+constexpr std::string_view kBeforeStageTwo =
+    "mmap mprotect stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat "
+    "getcwd getdents64 statfs fstatfs memfd_create ftruncate pwrite64 fcntl prctl capget prlimit64 "
+    "getrlimit recvmsg setsockopt seccomp landlock_create_ruleset landlock_add_rule "
+    "landlock_restrict_self";
 
 // Nothing of ours and no library we use makes these calls.
-constexpr auto kKilled = std::to_array<const char*>({
-    "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "bpf",
-    "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
-    "open_by_handle_at", "name_to_handle_at", "mount", "umount2", "pivot_root", "chroot", "move_mount",
-    "open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "setns", "unshare",
-    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "add_key",
-    "keyctl", "request_key", "iopl", "ioperm", "swapon", "swapoff", "reboot", "acct", "settimeofday",
-    "clock_settime", "adjtimex", "clock_adjtime", "quotactl", "fanotify_init", "lookup_dcookie",
-    "modify_ldt", "personality",
-});
+constexpr std::string_view kKilled =
+    "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd bpf perf_event_open userfaultfd "
+    "io_uring_setup io_uring_enter io_uring_register open_by_handle_at name_to_handle_at mount "
+    "umount2 pivot_root chroot move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr "
+    "setns unshare kexec_load kexec_file_load init_module finit_module delete_module add_key "
+    "keyctl request_key iopl ioperm swapon swapoff reboot acct settimeofday clock_settime adjtimex "
+    "clock_adjtime quotactl fanotify_init modify_ldt personality";
 
 // Thin, so that the tables read as tables: collects the first failure.
 class Filter final {
@@ -90,13 +84,15 @@ class Filter final {
   void attribute(scmp_filter_attr name, std::uint32_t value) {
     if (error_ == 0) note(::seccomp_attr_set(context_, name, value));
   }
-  void add(std::uint32_t action, std::span<const char* const> names) {
-    for (const char* const name : names) add(action, name);
+  void add_all(std::uint32_t action, std::string_view names) {
+    for (const std::string_view name : split(names, ' ')) add(action, std::string(name));
   }
-  void add(std::uint32_t action, const char* name, std::initializer_list<scmp_arg_cmp> when = {}) {
+  void add(std::uint32_t action, const std::string& name,
+           std::initializer_list<scmp_arg_cmp> when = {}) {
     if (error_ != 0) return;
-    const int number = ::seccomp_syscall_resolve_name(name);
-    if (number < 0) return;  // this architecture has no such call: the default refuses it
+    const int number = ::seccomp_syscall_resolve_name(name.c_str());
+    ASSERT(number != __NR_SCMP_ERROR);
+    if (number < 0) return;  // this architecture has no such call: there is nothing to decide
     note(::seccomp_rule_add_array(context_, action, number, static_cast<unsigned>(when.size()),
                                   when.begin()));
   }
@@ -122,14 +118,16 @@ scmp_arg_cmp bits_are(unsigned index, std::uint64_t mask, std::uint64_t value) {
   return scmp_arg_cmp{index, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
-constexpr std::uint64_t kCloneThread = 0x00010000;        // CLONE_THREAD
-constexpr std::uint64_t kCloneNewNamespaces = 0x7E020080;  // CLONE_NEW*: never together with threads
-constexpr std::uint64_t kAtEmptyPath = 0x1000;            // AT_EMPTY_PATH
+constexpr std::uint64_t kCloneThread = 0x00010000;  // CLONE_THREAD
+constexpr std::uint64_t kCloneNewNamespaces =
+    0x7E020080;                                 // CLONE_NEW*: never together with threads
+constexpr std::uint64_t kAtEmptyPath = 0x1000;  // AT_EMPTY_PATH
 
 void allow_own_business(Filter& filter) {
-  // Threads, not processes. clone3 passes its flags in memory, where a filter cannot see them: ENOSYS
-  // makes glibc fall back to clone.
-  filter.add(SCMP_ACT_ALLOW, "clone", {bits_are(0, kCloneThread | kCloneNewNamespaces, kCloneThread)});
+  // Threads, not processes. clone3 passes its flags in memory, where a filter cannot see them:
+  // ENOSYS makes glibc fall back to clone.
+  filter.add(SCMP_ACT_ALLOW, "clone",
+             {bits_are(0, kCloneThread | kCloneNewNamespaces, kCloneThread)});
   filter.add(SCMP_ACT_ERRNO(ENOSYS), "clone3");
   const auto self = static_cast<std::uint64_t>(::getpid());
   filter.add(SCMP_ACT_ALLOW, "kill", {argument_is(0, self)});
@@ -141,7 +139,7 @@ void allow_own_business(Filter& filter) {
 
 // openat2 has its flags in memory; nothing uses it.
 void allow_before_stage_two(Filter& filter) {
-  filter.add(SCMP_ACT_ALLOW, kAllowedBeforeStageTwo);
+  filter.add_all(SCMP_ACT_ALLOW, kBeforeStageTwo);
   // Landlock says so too, where the kernel has it.
   constexpr std::uint64_t kChanging = O_ACCMODE | O_CREAT | O_TRUNC;
   filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kChanging, O_RDONLY)});
@@ -151,8 +149,8 @@ void allow_before_stage_two(Filter& filter) {
 void allow_after_stage_two(Filter& filter) {
   filter.add(SCMP_ACT_ALLOW, "mmap", {bits_are(2, PROT_EXEC, 0)});
   filter.add(SCMP_ACT_ALLOW, "mprotect", {bits_are(2, PROT_EXEC, 0)});
-  // fstat() of glibc 2.33 to 2.38. The path is not seen by the filter: a stat of other files remains
-  // possible (whether they exist, how large they are), never their content.
+  // fstat() of glibc 2.33 to 2.38. The path is not seen by the filter: a stat of other files
+  // remains possible (whether they exist, how large they are), never their content.
   filter.add(SCMP_ACT_ALLOW, "newfstatat", {argument_is(3, kAtEmptyPath)});
   for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
     filter.add(SCMP_ACT_ALLOW, "fcntl", {argument_is(1, static_cast<std::uint64_t>(command))});
@@ -161,7 +159,8 @@ void allow_after_stage_two(Filter& filter) {
                            PR_GET_SECCOMP, PR_SET_TIMERSLACK, PR_SET_THP_DISABLE, PR_SET_VMA}) {
     filter.add(SCMP_ACT_ALLOW, "prctl", {argument_is(0, static_cast<std::uint64_t>(option))});
   }
-  filter.add(SCMP_ACT_ALLOW, "prlimit64", {argument_is(0, 0), argument_is(2, 0)});  // reading its own
+  filter.add(SCMP_ACT_ALLOW, "prlimit64",
+             {argument_is(0, 0), argument_is(2, 0)});  // reading its own
   filter.add(SCMP_ACT_ALLOW, "getrlimit");
 }
 
@@ -172,8 +171,11 @@ Status install_filter(bool stage_two) {
   // A library's thread may exist already; no thread stays outside.
   filter.attribute(SCMP_FLTATR_CTL_TSYNC, 1);
   filter.attribute(SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a binary tree instead of 150 comparisons
-  filter.add(SCMP_ACT_ALLOW, kAllowed);
-  filter.add(SCMP_ACT_KILL_PROCESS, kKilled);
+  for (const std::string_view group :
+       {kMemory, kThreadsAndTime, kOwnSignals, kOpenDescriptors, kFacts}) {
+    filter.add_all(SCMP_ACT_ALLOW, group);
+  }
+  filter.add_all(SCMP_ACT_KILL_PROCESS, kKilled);
   allow_own_business(filter);
   if (stage_two) {
     allow_after_stage_two(filter);
@@ -183,8 +185,8 @@ Status install_filter(bool stage_two) {
   return filter.load();
 }
 
-// Landlock holds for the calling thread and its later children only, so a thread that exists already
-// would stay outside.
+// Landlock holds for the calling thread and its later children only, so a thread that exists
+// already would stay outside.
 Status require_single_thread() {
 #if defined(__SANITIZE_THREAD__)
   return ok();  // ThreadSanitizer has a thread of its own
@@ -197,7 +199,8 @@ Status require_single_thread() {
 #endif
 }
 
-// Root's powers over files, devices and other processes; CAP_IPC_LOCK only lets mlock pass its limit.
+// Root's powers over files, devices and other processes; CAP_IPC_LOCK only lets mlock pass its
+// limit.
 bool drop_capabilities() {
   constexpr std::uint32_t kKept = 1U << CAP_IPC_LOCK;
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -211,7 +214,9 @@ bool drop_capabilities() {
 
 Status forbid_core_files() {
   const rlimit none{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0) return error_from_errno(errno, "cannot forbid core files");
+  if (::setrlimit(RLIMIT_CORE, &none) != 0) {
+    return error_from_errno(errno, "cannot forbid core files");
+  }
   // No other process of this user may read our memory or take our descriptors.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return error_from_errno(errno, "cannot make the process undumpable");
@@ -225,7 +230,8 @@ std::string Confinement::describe() const {
   std::string out = seccomp ? "seccomp" : "no seccomp";
   if (no_new_privileges) out += ", no_new_privs";
   if (capabilities_dropped) out += ", no capabilities";
-  return out + (landlock_abi > 0 ? ", landlock ABI " + std::to_string(landlock_abi) : ", no landlock");
+  return out +
+         (landlock_abi > 0 ? ", landlock ABI " + std::to_string(landlock_abi) : ", no landlock");
 }
 
 Result<Confinement> enter_stage_one() {

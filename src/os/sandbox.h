@@ -1,6 +1,7 @@
-// Confinement of worker processes, in two stages (architecture: workers never had a network). Stage one
-// is entered before any plugin is loaded, stage two before any byte of a model is parsed. Neither can be
-// undone. Both are no-ops that return an error on platforms without them. Call single-threaded.
+// Confinement of worker processes, in two stages (architecture: workers never had a network). Stage
+// one is entered before any plugin is loaded, stage two before any byte of a model is parsed.
+// Neither can be undone. Both are no-ops that return an error on platforms without them. Call
+// single-threaded.
 #pragma once
 
 #include <string>
@@ -15,23 +16,24 @@ struct Confinement {
   bool no_new_privileges = false;
   bool seccomp = false;
   bool capabilities_dropped = false;  // all but CAP_IPC_LOCK, which mlock needs
-  int landlock_abi = 0;          // 0: the kernel has none
-  std::string describe() const;  // "seccomp, no_new_privs, landlock ABI 7"
+  int landlock_abi = 0;               // 0: the kernel has none
+  std::string describe() const;       // "seccomp, no_new_privs, landlock ABI 7"
 };
 
-// no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any rule for writing, seccomp: no socket,
-// connect, bind, listen, accept, execve, ptrace, bpf, io_uring, mount, module, keyctl, namespaces, other
-// processes' memory. Reading files and executable mappings are still possible (dlopen needs both).
+// no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any rule for writing, seccomp: no
+// socket, connect, bind, listen, accept, execve, ptrace, bpf, io_uring, mount, module, keyctl,
+// namespaces, other processes' memory. Reading files and executable mappings are still possible
+// (dlopen needs both).
 Result<Confinement> enter_stage_one();
 // Also no open of any path, no new executable mapping, no new process (threads only).
 Result<Confinement> enter_stage_two();
 
-// Tries what must be refused and reports each attempt; for tests and for `--prove`. Run it in a confined
-// process only: an attempt that is not refused takes effect.
+// Tries what must be refused and reports each attempt; for tests and for `--prove`. Run it in a
+// confined process only: an attempt that is not refused takes effect.
 struct ProbeOutcome {
   std::string attempt;  // "open /etc/passwd", "socket AF_INET", "execve", …
   bool refused = false;
-  std::string detail;   // errno text, or what succeeded
+  std::string detail;  // errno text, or what succeeded
 };
 std::vector<ProbeOutcome> probe_confinement();
 

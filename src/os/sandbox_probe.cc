@@ -1,6 +1,6 @@
-// The attempts of probe_confinement(). Where it can be done, an attempt is one that the filter must see
-// but that has no effect if it passes: a null path, a descriptor that is not open. A refusal is EPERM,
-// EACCES or ENOSYS; anything else means that the kernel looked further than it should have.
+// The attempts of probe_confinement(). Where it can be done, an attempt is one that the filter must
+// see but that has no effect if it passes: a null path, a descriptor that is not open. A refusal is
+// EPERM, EACCES or ENOSYS; anything else means that the kernel looked further than it should have.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -26,10 +26,10 @@ class Probe final {
   // `result` is what a system call returned: −1 with errno set, or what it made.
   void report(std::string attempt, long result) {
     const int failed = errno;
-    const bool refused =
-        result == -1 && (failed == EPERM || failed == EACCES || failed == ENOSYS);
+    const bool refused = result == -1 && (failed == EPERM || failed == EACCES || failed == ENOSYS);
     const char* const detail = result == -1 ? ::strerrordesc_np(failed) : "it succeeded";
-    outcomes_.push_back({std::move(attempt), refused, detail != nullptr ? detail : "unknown errno"});
+    outcomes_.push_back(
+        {std::move(attempt), refused, detail != nullptr ? detail : "unknown errno"});
   }
   // The same for calls that make a descriptor, which is closed.
   void report_descriptor(std::string attempt, int fd) {
@@ -47,8 +47,8 @@ void try_files(Probe& probe) {
   probe.report_descriptor("open /proc/self/mem for writing",
                           ::open("/proc/self/mem", O_RDWR | O_CLOEXEC));
   probe.report_descriptor("open / as a directory", ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  probe.report_descriptor("openat2", static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, nullptr,
-                                                                nullptr, 0)));
+  probe.report_descriptor("openat2",
+                          static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, nullptr, nullptr, 0)));
   probe.report_descriptor("create a temporary file",
                           ::open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
   probe.report("mkdir", ::syscall(SYS_mkdir, nullptr, 0700));
@@ -120,10 +120,12 @@ void try_processes(Probe& probe) {
 
 void try_memory(Probe& probe) {
   constexpr std::size_t kPage = 4096;
-  void* const code = ::mmap(nullptr, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const code =
+      ::mmap(nullptr, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   probe.report("mmap of executable memory", code == MAP_FAILED ? -1 : 0);
   if (code != MAP_FAILED) ::munmap(code, kPage);
-  void* const data = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const data =
+      ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return;
   probe.report("mprotect to executable memory", ::mprotect(data, kPage, PROT_READ | PROT_EXEC));
   ::munmap(data, kPage);

@@ -26,7 +26,7 @@ sigset_t set_of(const std::vector<int>& signals) {
 }  // namespace
 
 void ignore_broken_pipes() {
-  struct sigaction ignore {};
+  struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   ASSERT(::sigaction(SIGPIPE, &ignore, nullptr) == 0);
 }
@@ -46,8 +46,8 @@ Result<std::unique_ptr<SignalWatcher>> SignalWatcher::create(const std::vector<i
   if (!watched.valid()) return error_from_errno(errno, "cannot watch signals");
   Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return error_from_errno(errno, "cannot watch signals");
-  return std::unique_ptr<SignalWatcher>(new SignalWatcher(
-      std::move(unblock), std::move(watched), std::move(wake), std::move(callback)));
+  return std::unique_ptr<SignalWatcher>(new SignalWatcher(std::move(unblock), std::move(watched),
+                                                          std::move(wake), std::move(callback)));
 }
 
 Result<std::unique_ptr<SignalWatcher>> SignalWatcher::for_termination(Callback callback) {

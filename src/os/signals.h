@@ -1,5 +1,5 @@
-// Requests to stop, as callbacks on an ordinary thread, where everything is allowed, instead of inside a
-// signal handler, where almost nothing is.
+// Requests to stop, as callbacks on an ordinary thread, where everything is allowed, instead of
+// inside a signal handler, where almost nothing is.
 #pragma once
 
 #include <functional>
@@ -12,12 +12,12 @@
 
 namespace aioss::os {
 
-// Writing to a closed pipe or socket then is an error (EPIPE), not the end of the process. First thing
-// in main(). Children started by Child::spawn get the default action back.
+// Writing to a closed pipe or socket then is an error (EPIPE), not the end of the process. First
+// thing in main(). Children started by Child::spawn get the default action back.
 void ignore_broken_pipes();
 
-// Owns a thread named "signals". Create it in main() before any other thread: threads inherit the mask
-// that leaves the signals to this one. One at a time in a process.
+// Owns a thread named "signals". Create it in main() before any other thread: threads inherit the
+// mask that leaves the signals to this one. One at a time in a process.
 class SignalWatcher final {
  public:
   using Callback = std::function<void(int signal)>;

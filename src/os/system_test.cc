@@ -1,4 +1,5 @@
-// The small windows on the machine: clock, environment, signals, threads, processor, memory, terminal.
+// The small windows on the machine: clock, environment, signals, threads, processor, memory,
+// terminal.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -66,15 +67,15 @@ TEST(Clock, WallTimeIsThisCenturyAndMonotonicNeverGoesBack) {
 }
 
 TEST(Environment, DirectoriesFollowXdgThenHome) {
-  const ScopedVariable home("HOME", "/home/u");
+  const ScopedVariable home("HOME", "/u");
   const ScopedVariable state("XDG_STATE_HOME", nullptr);
   const ScopedVariable data("XDG_DATA_HOME", "/data");
-  const ScopedVariable config("XDG_CONFIG_HOME", "");          // set to nothing: as unset
-  const ScopedVariable cache("XDG_CACHE_HOME", "relative");    // the specification: ignore it
-  EXPECT_EQ(*state_directory(), "/home/u/.local/state/aioss");
+  const ScopedVariable config("XDG_CONFIG_HOME", "");        // set to nothing: as unset
+  const ScopedVariable cache("XDG_CACHE_HOME", "relative");  // the specification: ignore it
+  EXPECT_EQ(*state_directory(), "/u/.local/state/aioss");
   EXPECT_EQ(*data_directory(), "/data/aioss");
-  EXPECT_EQ(*config_directory(), "/home/u/.config/aioss");
-  EXPECT_EQ(*cache_directory(), "/home/u/.cache/aioss");
+  EXPECT_EQ(*config_directory(), "/u/.config/aioss");
+  EXPECT_EQ(*cache_directory(), "/u/.cache/aioss");
 }
 
 TEST(Environment, WithoutHomeItIsAnErrorThatSaysWhatToDo) {
@@ -127,9 +128,8 @@ TEST(Thread, NamesAreCutToWhatTheKernelKeeps) {
 TEST(Signals, EachOneReachesTheCallbackAndNothingElse) {
   BoundedQueue<int> seen(8);
   {
-    auto watcher = SignalWatcher::for_termination([&](int signal) {
-      EXPECT_EQ(seen.try_push(signal), BoundedQueue<int>::Push::kAccepted);
-    });
+    auto watcher = SignalWatcher::for_termination(
+        [&](int signal) { EXPECT_EQ(seen.try_push(signal), BoundedQueue<int>::Push::kAccepted); });
     ASSERT_TRUE(watcher);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTERM}) {
       ASSERT_EQ(::kill(::getpid(), signal), 0);
@@ -141,7 +141,7 @@ TEST(Signals, EachOneReachesTheCallbackAndNothingElse) {
 }
 
 TEST(Signals, ABrokenPipeIsAnError) {
-  struct sigaction before {};
+  struct sigaction before{};
   ::sigaction(SIGPIPE, nullptr, &before);
   ignore_broken_pipes();
   int ends[2];
@@ -204,7 +204,7 @@ TEST(Cpu, LevelsNameWhatIsMissing) {
   EXPECT_EQ(cpu_level_problem("x86-64-v3", cpu),
             "This build of aioss needs a processor of level x86-64-v3; this one lacks avx, avx2, "
             "bmi1, bmi2, f16c, fma, abm, movbe.");
-  cpu.features = {"abm", "avx",  "avx2",    "bmi1",   "bmi2",   "cx16",  "f16c",
+  cpu.features = {"abm", "avx",     "avx2",  "bmi1",   "bmi2",   "cx16",   "f16c",
                   "fma", "lahf_lm", "movbe", "popcnt", "sse4_1", "sse4_2", "ssse3"};
   EXPECT_EQ(cpu_level_problem("x86-64-v3", cpu), std::nullopt);
   EXPECT_THAT(*cpu_level_problem("x86-64-v4", cpu), HasSubstr("lacks avx512f, avx512bw"));

@@ -9,7 +9,9 @@
 
 namespace aioss::os {
 
-bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+bool is_terminal(int descriptor) {
+  return ::isatty(descriptor) == 1;
+}
 
 unsigned terminal_width(int descriptor, unsigned fallback) {
   winsize size{};
@@ -41,6 +43,8 @@ Result<std::unique_ptr<RawMode>> RawMode::create(int descriptor, bool keep_signa
   return std::unique_ptr<RawMode>(new RawMode(descriptor, before));
 }
 
-RawMode::~RawMode() { ::tcsetattr(descriptor_, TCSADRAIN, &before_); }
+RawMode::~RawMode() {
+  ::tcsetattr(descriptor_, TCSADRAIN, &before_);
+}
 
 }  // namespace aioss::os

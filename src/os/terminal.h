@@ -1,5 +1,5 @@
-// The terminal, as far as a command line needs it. Functions are thread-safe; a RawMode belongs to one
-// owner.
+// The terminal, as far as a command line needs it. Functions are thread-safe; a RawMode belongs to
+// one owner.
 #pragma once
 
 #include <termios.h>
@@ -16,9 +16,9 @@ unsigned terminal_width(int descriptor, unsigned fallback = 80);
 // Colour is wanted: a terminal, NO_COLOR unset or empty, TERM not "dumb".
 bool color_wanted(int descriptor);
 
-// Keys as they are typed, without echo, line editing or (with keep_signals false) signal keys; output
-// processing stays. The earlier mode comes back when it is destroyed. It does not come back after a
-// SIGKILL: nothing can see to that.
+// Keys as they are typed, without echo, line editing or (with keep_signals false) signal keys;
+// output processing stays. The earlier mode comes back when it is destroyed. It does not come back
+// after a SIGKILL: nothing can see to that.
 class RawMode final {
  public:
   static Result<std::unique_ptr<RawMode>> create(int descriptor, bool keep_signals = true);

@@ -113,10 +113,9 @@ CatalogueEntry Scanner::split_entry(const std::string& directory, const Part& pa
   }
   for (std::uint32_t number = 1; number <= part.count; ++number) {
     if (add_part(entry, directory + "/" + part_name(part, number))) continue;
-    entry.problem =
-        Error{Code::kModelCorrupt, "part " + std::to_string(number) + " of " +
-                                       std::to_string(part.count) +
-                                       " is missing; put all parts into the models directory"};
+    entry.problem = Error{Code::kModelCorrupt,
+                          "part " + std::to_string(number) + " of " + std::to_string(part.count) +
+                              " is missing; put all parts into the models directory"};
     return entry;
   }
   return entry;
@@ -136,8 +135,7 @@ void Scanner::add(CatalogueEntry entry, const std::string& file_name) {
 void Scanner::add_from_directory(const std::string& directory, const std::string& file_name) {
   const std::optional<Stem> stem = model_stem(file_name, fake_models_);
   if (!stem) return;
-  const std::optional<Part> part =
-      stem->engine == "llama" ? parse_part(stem->name) : std::nullopt;
+  const std::optional<Part> part = stem->engine == "llama" ? parse_part(stem->name) : std::nullopt;
   if (!is_model_name(part ? part->prefix : stem->name)) {
     notice(file_name, "rename it with letters, digits and . _ + - only");
     return;

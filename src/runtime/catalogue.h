@@ -22,7 +22,7 @@
 
 namespace aioss::runtime {
 
-inline constexpr std::size_t kModelsMax = 1024;       // of one directory; far past any disk's room
+inline constexpr std::size_t kModelsMax = 1024;  // of one directory; far past any disk's room
 inline constexpr std::size_t kModelNameBytesMax = 128;
 // Each is a descriptor of the worker, which takes no more than these.
 inline constexpr std::uint32_t kSplitPartsMax = 64;
@@ -35,9 +35,9 @@ struct CatalogueOptions {
 
 struct CatalogueEntry {
   std::string name;
-  std::string engine;              // "llama" or "fake"
-  std::vector<std::string> paths;  // in the order of the parts
-  std::uint64_t file_bytes = 0;    // of all parts
+  std::string engine;                // "llama" or "fake"
+  std::vector<std::string> paths;    // in the order of the parts
+  std::uint64_t file_bytes = 0;      // of all parts
   std::int64_t modified_unix_s = 0;  // of the newest part
   std::vector<os::FileInfo> parts;   // as they were when scanned
   std::optional<Error> problem;      // why it cannot be loaded (a part is missing)

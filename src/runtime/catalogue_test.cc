@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+
+#include "os/fault_file_system.h"
 
 namespace aioss::runtime {
 namespace {
@@ -182,9 +184,12 @@ TEST_F(CatalogueTest, VanishedOrUnreadableFileIsAClearError) {
   ASSERT_FALSE(gone);
   EXPECT_EQ(gone.error().code, Code::kNotFound);
   EXPECT_EQ(gone.error().message.find(directory_), std::string::npos) << "a path leaks";
-  if (::geteuid() == 0) GTEST_SKIP() << "root may read every file";
-  std::filesystem::permissions(path("n.gguf"), std::filesystem::perms::none);
-  EXPECT_FALSE(open_model(fs_, catalogue.models.at("n")));
+  os::FaultFileSystem refusing(fs_);
+  refusing.arm(os::FaultPoint::kOpen, {1, EACCES, true, {}});
+  const auto unreadable = open_model(refusing, catalogue.models.at("n"));
+  ASSERT_FALSE(unreadable);
+  EXPECT_EQ(unreadable.error().code, Code::kIo);
+  EXPECT_EQ(unreadable.error().message.find(directory_), std::string::npos) << "a path leaks";
 }
 
 TEST_F(CatalogueTest, MissingDirectorySaysWhatToDo) {

@@ -157,8 +157,8 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   AIOSS_CHECK(check_open());
   if (!is_model_name(call.model) || !view_.contains(call.model)) {
     return Error{Code::kNotFound,
-                 "there is no model '" + one_line(replace_invalid_utf8(
-                                             call.model.substr(0, kModelNameBytesMax))) +
+                 "there is no model '" +
+                     one_line(replace_invalid_utf8(call.model.substr(0, kModelNameBytesMax))) +
                      "'; GET /v1/models lists those there are",
                  "model"};
   }
@@ -187,9 +187,8 @@ Status GatewayImpl::rescan() {
   for (const std::string& notice : catalogue.notices) log::warn(notice);
   auto answer = std::make_shared<Answer<bool>>();
   const Catalogue copy = catalogue;
-  AIOSS_CHECK(post([copy, answer](Supervisor& supervisor) {
-    supervisor.replace_catalogue(copy, answer);
-  }));
+  AIOSS_CHECK(
+      post([copy, answer](Supervisor& supervisor) { supervisor.replace_catalogue(copy, answer); }));
   if (!answer->wait_for(kAnswerWait)) {
     return Error{Code::kTimeout, "the gateway did not take the new list of models in time"};
   }
@@ -204,8 +203,7 @@ Result<ModelEntry> GatewayImpl::load(const std::string& model,
     return Error{Code::kNotFound, "there is no model '" + one_line(model) + "'", "model"};
   }
   auto answer = std::make_shared<Answer<ModelEntry>>();
-  AIOSS_CHECK(
-      post([model, answer](Supervisor& supervisor) { supervisor.load(model, answer); }));
+  AIOSS_CHECK(post([model, answer](Supervisor& supervisor) { supervisor.load(model, answer); }));
   // The supervisor keeps the deadline of a load; twice, because a stopping worker may come before
   // it.
   const auto deadline = 2 * options_.load_timeout + kStopWait;
@@ -238,8 +236,7 @@ GatewayHealth GatewayImpl::health() const {
 Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
   AIOSS_CHECK(load(model, nullptr).has_value() ? ok() : check_open());
   auto answer = std::make_shared<Answer<ipc::ProbeReport>>();
-  AIOSS_CHECK(
-      post([model, answer](Supervisor& supervisor) { supervisor.probe(model, answer); }));
+  AIOSS_CHECK(post([model, answer](Supervisor& supervisor) { supervisor.probe(model, answer); }));
   if (auto result = answer->wait_for(kAnswerWait)) return std::move(*result);
   return Error{Code::kTimeout, "the worker did not report in time"};
 }

@@ -25,13 +25,14 @@
 namespace aioss::runtime {
 
 struct GatewayOptions {
-  std::string models_dir;   // every *.gguf in it is a model, named by its file name without .gguf
+  std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
   std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
-  bool fake_models = false; // also *.fake: scripts of the fake engine, for tests
+  bool fake_models = false;              // also *.fake: scripts of the fake engine, for tests
   ipc::Profile profile = ipc::Profile::kFast;
   std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
   std::uint32_t queue_requests_max = 256;
-  std::string state_dir;    // cache of file hashes; "" keeps none
+  std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
+  std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";
   std::chrono::milliseconds load_timeout{600'000};
   std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
@@ -41,23 +42,23 @@ struct GatewayOptions {
 
 struct ModelEntry {  // of the catalogue
   std::string name;
-  std::string engine;        // "llama" or "fake"
+  std::string engine;  // "llama" or "fake"
   std::uint64_t file_bytes = 0;
   std::int64_t modified_unix_s = 0;
-  std::string state;         // "cold", "loading", "ready", "failed"
+  std::string state;  // "cold", "loading", "ready", "failed"
   float load_fraction = 0;
   std::optional<Error> last_error;
   std::optional<ipc::Ready> facts;  // while ready
-  std::string sha256;        // hex, "" until computed
+  std::string sha256;               // hex, "" until computed
 };
 
 struct GenerateCall {
   Principal principal;
   std::string model;
-  ipc::Submit request;       // id is set by the gateway; a seed of 0 with !seed_given is replaced
+  ipc::Submit request;  // id is set by the gateway; a seed of 0 with !seed_given is replaced
   bool seed_given = false;
-  std::string endpoint;      // "/v1/chat/completions", "cli", for the record
-  bool streaming = false;    // for the record
+  std::string endpoint;    // "/v1/chat/completions", "cli", for the record
+  bool streaming = false;  // for the record
 };
 
 struct GatewayHealth {

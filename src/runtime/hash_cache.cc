@@ -20,6 +20,7 @@ enum EntryKey : std::uint64_t { kDevice, kInode, kSize, kModifiedNs, kSha256 };
 
 HashCache::HashCache(os::FileSystem& fs, const std::string& directory) : fs_(fs) {
   if (directory.empty()) return;
+  directory_ = directory;
   path_ = directory + "/model-hashes.cbor";
   read();
 }
@@ -86,9 +87,10 @@ void HashCache::put(const os::FileInfo& file, const Digest& digest, std::int64_t
     entries_.emplace(key_of(file), digest);
     bytes = encode();
   }
-  if (const Status written = os::replace_file(fs_, path_, bytes); !written) {
-    log::warn("the cache of model hashes cannot be written",
-              {{"reason", written.error().message}});
+  Status written = fs_.make_directories(directory_);
+  if (written) written = os::replace_file(fs_, path_, bytes);
+  if (!written) {
+    log::warn("the cache of model hashes cannot be written", {{"reason", written.error().message}});
   }
 }
 

@@ -35,6 +35,7 @@ class HashCache final {
   Bytes encode() const;  // with mutex_ held
 
   os::FileSystem& fs_;
+  std::string directory_;
   std::string path_;  // "" for none
   mutable std::mutex mutex_;
   std::map<Key, Digest> entries_;  // guarded by mutex_

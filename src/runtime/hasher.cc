@@ -34,8 +34,7 @@ void Hasher::run() {
 }
 
 void Hasher::hash_model(std::shared_ptr<OpenModel> model, ModelDone done) {
-  const auto pushed =
-      jobs_.try_push([this, model, done] { done(model_hash(*model)); });
+  const auto pushed = jobs_.try_push([this, model, done] { done(model_hash(*model)); });
   if (pushed != BoundedQueue<std::function<void()>>::Push::kAccepted) {
     done(Error{Code::kBusy, "too many models are being hashed; try again later"});
   }

@@ -11,8 +11,8 @@ struct Principal {
   std::string tenant = "local";
   std::string user = "local";
   Role role = Role::kUser;
-  std::string source;  // "local", "key:<id>", "unix:uid=1000"
-  std::string address; // of the peer
+  std::string source;   // "local", "key:<id>", "unix:uid=1000"
+  std::string address;  // of the peer
 };
 
 }  // namespace aioss::runtime

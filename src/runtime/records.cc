@@ -15,9 +15,13 @@ using codec::Map;
 using codec::Value;
 namespace key = ledger::key;
 
-Value bytes_of(std::string_view text) { return Value::bytes(as_bytes(text)); }
+Value bytes_of(std::string_view text) {
+  return Value::bytes(as_bytes(text));
+}
 // For texts that came from outside: the ledger holds UTF-8 only.
-Value text_of(std::string_view text) { return Value::text(replace_invalid_utf8(text)); }
+Value text_of(std::string_view text) {
+  return Value::text(replace_invalid_utf8(text));
+}
 
 Value canonical_message(const ipc::ChatMessage& message) {
   Map map;
@@ -29,9 +33,12 @@ Value canonical_message(const ipc::ChatMessage& message) {
 std::string escaped(std::string_view value) {
   std::string out;
   for (const char c : value) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out;
 }
@@ -102,6 +109,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"context_tokens", std::to_string(options.context_tokens)},
       {"threads", std::to_string(options.threads)},
       {"queue_requests_max", std::to_string(options.queue_requests_max)},
+      {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
       {"load_timeout_ms", std::to_string(options.load_timeout.count())}};
   for (const auto& [name, value] : options.configuration) lines.insert_or_assign(name, value);

@@ -17,7 +17,10 @@ TEST(RecordsTest, CanonicalPromptIsAsDocumented) {
             "a200010181a200447573657201424869");
   EXPECT_EQ(codec::to_hex(canonical_prompt(std::string("Hi"))), "a2000001424869");
   EXPECT_EQ(codec::to_hex(canonical_prompt(std::vector<ipc::Token>{1, 500})),
-            "a2000201" "82" "01" "1901f4");
+            "a2000201"
+            "82"
+            "01"
+            "1901f4");
   EXPECT_EQ(codec::to_hex(canonical_stops({"a", "\n"})), "824161410a");
 }
 

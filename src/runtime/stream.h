@@ -21,7 +21,7 @@
 
 namespace aioss::runtime {
 
-struct StreamStarted {  // always first; the request was admitted and recorded
+struct StreamStarted {               // always first; the request was admitted and recorded
   std::uint64_t request_record = 0;  // index of INFER_REQUEST
   std::uint32_t prompt_tokens = 0;
 };

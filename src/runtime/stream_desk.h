@@ -54,8 +54,8 @@ class StreamDesk final : public StreamHost {
 
   mutable std::mutex mutex_;
   std::condition_variable empty_;
-  std::uint32_t streams_ = 0;      // guarded by mutex_
-  std::size_t prompt_bytes_ = 0;   // guarded by mutex_
+  std::uint32_t streams_ = 0;     // guarded by mutex_
+  std::size_t prompt_bytes_ = 0;  // guarded by mutex_
 };
 
 }  // namespace aioss::runtime

@@ -10,7 +10,9 @@
 namespace aioss::runtime {
 namespace {
 
-Error violation(std::string what) { return {Code::kCorrupt, std::move(what)}; }
+Error violation(std::string what) {
+  return {Code::kCorrupt, std::move(what)};
+}
 
 Error ledger_error(const Error& error) {
   return {error.code == Code::kBusy ? Code::kBusy : Code::kLedgerUnavailable,
@@ -151,8 +153,8 @@ void StreamState::push_delta(StreamDelta delta, Effects& effects) {
   }
   effects.changed = gate_open_;
   if (unread_bytes_ <= kUnreadBytesMax) return;
-  cancelled_ = Error{Code::kTimeout,
-                     "the client reads too slowly: more than 8 MiB of the answer wait"};
+  cancelled_ =
+      Error{Code::kTimeout, "the client reads too slowly: more than 8 MiB of the answer wait"};
   drop_unread();
   effects.stop_worker = true;
 }
@@ -260,11 +262,11 @@ void StreamState::begin(const LoadedModel& model) {
   }
   std::optional<Digest> stop_commitment;
   if (stops) stop_commitment = stops->value;
-  effects.append = Append{
-      ledger::RecordType::kInferRequest,
-      records::infer_request({setup_.call, setup_.request_id, setup_.profile, model.load_record,
-                              model.config_record, commitment.value, prompt.size(),
-                              stop_commitment})};
+  effects.append =
+      Append{ledger::RecordType::kInferRequest,
+             records::infer_request({setup_.call, setup_.request_id, setup_.profile,
+                                     model.load_record, model.config_record, commitment.value,
+                                     prompt.size(), stop_commitment})};
   perform(std::move(effects));
 }
 
@@ -394,8 +396,8 @@ Result<bool> StreamState::finished(ipc::Finished message) {
     if (message.choice >= choices_.size() || choices_[message.choice].ended) {
       return violation("it finished a choice twice or one that was not asked");
     }
-    const bool whole = message.reason == ipc::FinishReason::kStop ||
-                       message.reason == ipc::FinishReason::kLength;
+    const bool whole =
+        message.reason == ipc::FinishReason::kStop || message.reason == ipc::FinishReason::kLength;
     if (whole && message.prompt_tokens != prompt_tokens_) {
       return violation("it changed its mind about the number of prompt tokens");
     }
@@ -404,8 +406,8 @@ Result<bool> StreamState::finished(ipc::Finished message) {
     choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
     last = ++choices_ended_ == choices_.size();
     if (message.reason == ipc::FinishReason::kError && !failure_) {
-      failure_ = std::move(message.error).value_or(
-          Error{Code::kEngineFailed, "the engine failed; see the log"});
+      failure_ = std::move(message.error)
+                     .value_or(Error{Code::kEngineFailed, "the engine failed; see the log"});
       effects.stop_worker = !last;  // the other choices of a request that failed are of no use
     }
     if (message.reason == ipc::FinishReason::kCancelled && !cancelled_ && !failure_ &&

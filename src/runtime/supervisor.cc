@@ -169,8 +169,7 @@ void Supervisor::load(const std::string& model, std::shared_ptr<Answer<ModelEntr
   want(slot);
 }
 
-void Supervisor::probe(const std::string& model,
-                       std::shared_ptr<Answer<ipc::ProbeReport>> answer) {
+void Supervisor::probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer) {
   Slot& slot = slot_of(model);
   if (slot.phase != Phase::kReady || slot.probe_waiters.size() >= kCallerTasksMax) {
     answer->give(Error{Code::kBusy, "model '" + model + "' has no worker now; load it first"});
@@ -250,8 +249,12 @@ void Supervisor::publish(Slot& slot) {
   }
   switch (slot.phase) {
     case Phase::kCold:
-    case Phase::kStopping: state.state = state.last_error ? "failed" : "cold"; break;
-    case Phase::kWaitingForRoom: state.state = "loading"; break;
+    case Phase::kStopping:
+      state.state = state.last_error ? "failed" : "cold";
+      break;
+    case Phase::kWaitingForRoom:
+      state.state = "loading";
+      break;
     case Phase::kLoading:
       state.state = "loading";
       if (slot.link) state.load_fraction = slot.link->load_fraction();

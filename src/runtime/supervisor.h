@@ -83,7 +83,7 @@ class Supervisor final {
     std::uint64_t file_bytes = 0;
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
-    std::string unload_reason;       // for MODEL_UNLOAD; "": it died
+    std::string unload_reason;  // for MODEL_UNLOAD; "": it died
     std::deque<std::shared_ptr<StreamState>> waiting;
     std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;

@@ -92,6 +92,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.cells_per_stream = options.context_tokens;
   link.configure.threads = options.threads;
   link.configure.queue_requests_max = options.queue_requests_max;
+  link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   link.streams_max = parts_.streams_max;
 
   const auto desk = parts_.desk;
@@ -122,9 +123,8 @@ void Supervisor::on_link(const std::string& model, std::uint64_t load, LinkEvent
 }
 
 void Supervisor::on_hello(Slot& slot, ipc::Hello hello) {
-  log::info("a worker has started", {{"model", slot.name},
-                                     {"pid", slot.link->pid()},
-                                     {"confinement", hello.confinement}});
+  log::info("a worker has started",
+            {{"model", slot.name}, {"pid", slot.link->pid()}, {"confinement", hello.confinement}});
   slot.hello = std::move(hello);
 }
 
@@ -319,9 +319,8 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
     fail_load(slot, ended.error);
   }
   if (phase == Phase::kReady) {
-    log::error("a worker has ended", {{"model", slot.name},
-                                      {"status", ended.status},
-                                      {"reason", ended.error.message}});
+    log::error("a worker has ended",
+               {{"model", slot.name}, {"status", ended.status}, {"reason", ended.error.message}});
     slot.died_before = true;
     slot.unload_reason = "worker_died: " + ended.status;
     for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(ended.error);

@@ -152,8 +152,7 @@ TEST_F(SupervisorTest, FailedLoadIsToldToAllWhoWait) {
   expect_good_ledger();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 0U);
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 3U);
-  EXPECT_NE(bench.metrics().render().find("aioss_model_load_failures_total 1"),
-            std::string::npos);
+  EXPECT_NE(bench.metrics().render().find("aioss_model_load_failures_total 1"), std::string::npos);
 }
 
 TEST_F(SupervisorTest, FailedLoadIsRetriedAfterAWhile) {
@@ -360,14 +359,15 @@ TEST_P(BadWorkerTest, IsKilledWithAReason) {
   expect_good_ledger();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Rules, BadWorkerTest,
-    ::testing::Values("version", "no_hello", "garbage", "huge", "hello_twice", "profile",
-                      "exit_in_load", "ready_twice", "pong_unasked", "probe_unasked", "exit",
-                      "partial_frame", "early_delta", "wrong_id", "accept_twice", "late_reject",
-                      "extra_choice", "extra_tokens", "logprobs_unasked", "self_cancel",
-                      "other_prompt", "finish_twice", "after_end"),
-    [](const auto& param) { return std::string(param.param); });
+INSTANTIATE_TEST_SUITE_P(Rules, BadWorkerTest,
+                         ::testing::Values("version", "no_hello", "garbage", "huge", "hello_twice",
+                                           "profile", "exit_in_load", "ready_twice", "pong_unasked",
+                                           "probe_unasked", "exit", "partial_frame", "early_delta",
+                                           "wrong_id", "accept_twice", "late_reject",
+                                           "extra_choice", "extra_tokens", "logprobs_unasked",
+                                           "self_cancel", "other_prompt", "finish_twice",
+                                           "after_end"),
+                         [](const auto& param) { return std::string(param.param); });
 
 TEST_F(SupervisorTest, ReaderThatIsTooSlowIsCutOff) {
   bench.add_bad_model("m", "flood");

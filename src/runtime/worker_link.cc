@@ -42,7 +42,9 @@ os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   return spawn;
 }
 
-Error violation(std::string what) { return {Code::kCorrupt, std::move(what)}; }
+Error violation(std::string what) {
+  return {Code::kCorrupt, std::move(what)};
+}
 
 }  // namespace
 
@@ -52,8 +54,8 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options
   auto child = os::Child::spawn(spawn_options(options, sockets.second.get()));
   if (!child) return std::move(child).error().with_context("cannot start a worker process");
   sockets.second.reset();  // so that the worker's end closes when the worker does
-  std::unique_ptr<WorkerLink> link(new WorkerLink(options, std::move(*child),
-                                                  std::move(sockets.first), std::move(on_event)));
+  std::unique_ptr<WorkerLink> link(
+      new WorkerLink(options, std::move(*child), std::move(sockets.first), std::move(on_event)));
   link->reader_ = std::thread([raw = link.get()] { raw->read_loop(); });
   link->writer_ = std::thread([raw = link.get()] { raw->write_loop(); });
   return link;
@@ -95,7 +97,9 @@ bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
   return true;
 }
 
-void WorkerLink::submit(const StreamState& stream) { send(stream.request()); }
+void WorkerLink::submit(const StreamState& stream) {
+  send(stream.request());
+}
 
 void WorkerLink::cancel(ipc::RequestId id) {
   {
@@ -120,7 +124,9 @@ void WorkerLink::stop(Error why) {
   send(ipc::Shutdown{});
 }
 
-void WorkerLink::terminate() { send_signal(SIGTERM); }
+void WorkerLink::terminate() {
+  send_signal(SIGTERM);
+}
 
 void WorkerLink::kill(Error why) {
   remember_reason(std::move(why));
@@ -141,8 +147,8 @@ std::optional<Error> WorkerLink::check_health() {
     }
     if (ping_outstanding_) {
       if (++silent_seconds_ <= kSilentChecksMax) return std::nullopt;
-      return Error{Code::kWorkerDied, "the worker has not answered for " +
-                                          std::to_string(kSilentChecksMax) + " s"};
+      return Error{Code::kWorkerDied,
+                   "the worker has not answered for " + std::to_string(kSilentChecksMax) + " s"};
     }
     silent_seconds_ = 0;
     ping_outstanding_ = nonce = ++ping_nonce_;
@@ -220,10 +226,10 @@ Status WorkerLink::handle(ipc::FromWorker message) {
 
 Status WorkerLink::on(ipc::Hello& message) {
   if (message.protocol_version != ipc::kProtocolVersion) {
-    return Error{Code::kUnsupported,
-                 "the worker speaks protocol " + std::to_string(message.protocol_version) +
-                     ", this gateway " + std::to_string(ipc::kProtocolVersion) +
-                     "; use one aioss for both"};
+    return Error{Code::kUnsupported, "the worker speaks protocol " +
+                                         std::to_string(message.protocol_version) +
+                                         ", this gateway " + std::to_string(ipc::kProtocolVersion) +
+                                         "; use one aioss for both"};
   }
   phase_ = Phase::kLoading;
   on_event_(std::move(message));

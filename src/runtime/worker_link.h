@@ -30,9 +30,9 @@
 namespace aioss::runtime {
 
 struct LinkOptions {
-  std::string model;       // for messages
+  std::string model;  // for messages
   std::string executable;
-  std::uint64_t number = 0;  // of the worker, for thread names
+  std::uint64_t number = 0;    // of the worker, for thread names
   std::vector<int> model_fds;  // borrowed until start() returns
   ipc::Configure configure;
   std::size_t streams_max = 0;  // that the gateway has at once

@@ -51,12 +51,16 @@ Error unknown_route(const std::string& path) {
 Status check_role(const runtime::Principal& principal, Action action) {
   switch (action) {
     case Action::kChat:
-    case Action::kCompletion: return require_role(principal, {Role::kUser, Role::kOperator});
-    case Action::kMetrics: return require_role(principal, {Role::kOperator, Role::kAuditor});
-    case Action::kRescan: return require_role(principal, {Role::kOperator});
+    case Action::kCompletion:
+      return require_role(principal, {Role::kUser, Role::kOperator});
+    case Action::kMetrics:
+      return require_role(principal, {Role::kOperator, Role::kAuditor});
+    case Action::kRescan:
+      return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
-    case Action::kHealth: return ok();
+    case Action::kHealth:
+      return ok();
   }
   return Error{Code::kInternal, "a route without a rule"};
 }
@@ -67,10 +71,14 @@ awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
   co_return sent.has_value() ? status : info(Code::kCancelled).http_status;
 }
 
+// Faults are told once each; whoever polls /health knows without a line every time.
 void log_request(const http::Request& request, std::string_view label, int status) {
-  const auto level = status >= 500 ? log::Level::kWarn : log::Level::kDebug;
+  const bool fault = status >= 500 && label != "/health";
+  const auto level = fault ? log::Level::kWarn : log::Level::kDebug;
   log::write(level, "request",
-             {{"method", excerpt(request.method)}, {"route", label}, {"status", status},
+             {{"method", excerpt(request.method)},
+              {"route", label},
+              {"status", status},
               {"peer", request.peer.address}});
 }
 
@@ -104,16 +112,17 @@ Result<runtime::Principal> ApiCore::admit(const http::Request& request,
   AIOSS_TRY(runtime::Principal principal, identify(request, door_));
   if (match.kind == RouteMatch::Kind::kUnknownPath) return unknown_route(request.path);
   if (match.kind == RouteMatch::Kind::kWrongMethod)
-    return Error{Code::kMethodNotAllowed,
-                 std::string(match.route->label) + " takes " + allowed_methods(*match.route) +
-                     ", not " + excerpt(request.method)};
+    return Error{Code::kMethodNotAllowed, std::string(match.route->label) + " takes " +
+                                              allowed_methods(*match.route) + ", not " +
+                                              excerpt(request.method)};
   AIOSS_CHECK(check_role(principal, match.route->action));
   return principal;
 }
 
 awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
                                http::ResponseWriter& writer) {
-  const bool health = match.kind == RouteMatch::Kind::kFound && match.route->action == Action::kHealth;
+  const bool health =
+      match.kind == RouteMatch::Kind::kFound && match.route->action == Action::kHealth;
   if (health && check_origin(request, keys_ == nullptr).has_value()) {
     http::Response response = health_page(request);
     co_return co_await reply(writer, std::move(response));
@@ -170,9 +179,12 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
   switch (match.route->action) {
     case Action::kModels:
       return json_response(200, api::openai::model_list(parts_.gateway.models()));
-    case Action::kModel: return model_page(match.parameter);
-    case Action::kMetrics: return metrics_page();
-    default: return health_page(request);
+    case Action::kModel:
+      return model_page(match.parameter);
+    case Action::kMetrics:
+      return metrics_page();
+    default:
+      return health_page(request);
   }
 }
 
@@ -185,7 +197,8 @@ http::Response ApiCore::health_page(const http::Request& request) {
 http::Response ApiCore::metrics_page() {
   metrics_.sample(parts_.gateway.health(),
                   server_ == nullptr ? http::Counters() : server_->counters());
-  http::Response response(200, "text/plain; version=0.0.4; charset=utf-8", parts_.registry.render());
+  http::Response response(200, "text/plain; version=0.0.4; charset=utf-8",
+                          parts_.registry.render());
   response.headers.emplace_back("Cache-Control", "no-store");
   return response;
 }

@@ -44,8 +44,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(http::net::io_context& io,
   if (options.key_file.empty() && options.listen.tcp && !listens_on_loopback(options.listen))
     return Error{Code::kUsage,
                  "cannot listen on " + options.listen.host +
-                     " without keys: everyone on the network could use the models. Give a key file, "
-                     "or listen on 127.0.0.1"};
+                     " without keys: everyone on the network could use the models. Give a key "
+                     "file, or listen on 127.0.0.1"};
   std::unique_ptr<KeyRing> keys;
   if (!options.key_file.empty()) {
     AIOSS_TRY(keys, KeyRing::create(fs, options.key_file));
@@ -65,8 +65,14 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(http::net::io_context& io,
 ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApiServer::~ApiServer() = default;
 
-void ApiServer::start() { impl_->server().start(); }
-void ApiServer::stop() { impl_->server().stop(); }
-std::uint16_t ApiServer::port() const { return impl_->server().port(); }
+void ApiServer::start() {
+  impl_->server().start();
+}
+void ApiServer::stop() {
+  impl_->server().stop();
+}
+std::uint16_t ApiServer::port() const {
+  return impl_->server().port();
+}
 
 }  // namespace aioss::server

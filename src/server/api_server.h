@@ -1,5 +1,6 @@
-// The gateway's HTTP face: identify → parse → submit → stream, and the pages beside it. Owns the HTTP
-// server, the keys and one side thread. Everything but create() runs on the thread that runs `io`.
+// The gateway's HTTP face: identify → parse → submit → stream, and the pages beside it. Owns the
+// HTTP server, the keys and one side thread. Everything but create() runs on the thread that runs
+// `io`.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -30,8 +31,8 @@ struct ApiOptions {
 
 class ApiServer final {
  public:
-  // Binds. The references outlive the server, and `io` outlives the gateway's streams too. kUsage for a
-  // broken key file, and for a listening address beyond loopback without one.
+  // Binds. The references outlive the server, and `io` outlives the gateway's streams too. kUsage
+  // for a broken key file, and for a listening address beyond loopback without one.
   static Result<std::unique_ptr<ApiServer>> create(http::net::io_context& io,
                                                    runtime::Gateway& gateway,
                                                    MetricRegistry& metrics, const Clock& clock,

@@ -28,7 +28,9 @@ using testing::Not;
 const std::string kChat = "/v1/chat/completions";
 const std::string kBody = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";
 
-std::string bearer(const std::string& key) { return "Authorization: Bearer " + key + "\r\n"; }
+std::string bearer(const std::string& key) {
+  return "Authorization: Bearer " + key + "\r\n";
+}
 
 // A key file with one key for each role.
 class Keys final {
@@ -69,12 +71,14 @@ TEST(ApiServer, ListsModels) {
   RunningServer server;
   const Reply list = server.get("/v1/models");
   EXPECT_EQ(list.status, 200);
-  EXPECT_THAT(list.body, AllOf(HasSubstr(R"({"object":"list","data":[{"id":"smol","object":"model")"),
-                               HasSubstr(R"("state":"ready")")));
+  EXPECT_THAT(list.body,
+              AllOf(HasSubstr(R"({"object":"list","data":[{"id":"smol","object":"model")"),
+                    HasSubstr(R"("state":"ready")")));
   EXPECT_THAT(server.get("/v1/models/smol").body, HasSubstr(R"({"id":"smol")"));
   const Reply unknown = server.get("/v1/models/smo");
   EXPECT_EQ(unknown.status, 404);
-  EXPECT_THAT(unknown.body, AllOf(HasSubstr("did you mean 'smol'?"), HasSubstr(R"("param":"model")")));
+  EXPECT_THAT(unknown.body,
+              AllOf(HasSubstr("did you mean 'smol'?"), HasSubstr(R"("param":"model")")));
 }
 
 TEST(ApiServer, UnknownRoutesAndMethodsAreHelpful) {
@@ -121,8 +125,9 @@ TEST(ApiServer, ConnectionsAreKept) {
 TEST(ApiServer, ErrorsOfTheFramingHaveTheSameShape) {
   RunningServer server;
   Client client(server.port());
-  client.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
-              "Transfer-Encoding: chunked\r\n\r\n");
+  client.send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n");
   const Reply reply = client.read_reply();
   EXPECT_EQ(reply.status, 400);
   EXPECT_THAT(reply.body, HasSubstr(R"({"error":{"message":)"));
@@ -231,10 +236,12 @@ TEST(ApiServer, HealthIs503WhenTheLedgerIsShut) {
   runtime::GatewayHealth health;
   health.ok = true;
   health.ledger.reason = "the disk is full: make room and restart";
+  health.notices = {"x.gguf is no file"};
   server.gateway.set_health(health);
   const Reply reply = server.get("/health");
   EXPECT_EQ(reply.status, 503);
-  EXPECT_THAT(reply.body, AllOf(HasSubstr(R"("status":"unavailable")"), HasSubstr("disk is full")));
+  EXPECT_THAT(reply.body, AllOf(HasSubstr(R"("status":"unavailable")"), HasSubstr("disk is full"),
+                                HasSubstr(R"("notices":["x.gguf is no file"])")));
 }
 
 TEST(ApiServer, MetricsPage) {
@@ -257,7 +264,6 @@ TEST(ApiServer, MetricsPage) {
            "aioss_requests_total{route=\"other\",status=\"404\"} 1\n",
            "aioss_requests_refused_total 0\n",
            "aioss_connections_open 1\n",
-           "aioss_workers 1\n",
            "aioss_ledger_records 5\n",
            "aioss_ledger_writable 1\n",
        }) {
@@ -313,8 +319,7 @@ TEST(ApiDocument, NamesEveryCodeFieldRouteAndMetric) {
        {"aioss_requests_total", "aioss_requests_refused_total", "aioss_generations_total",
         "aioss_tokens_total", "aioss_time_to_first_token_seconds", "aioss_inter_token_seconds",
         "aioss_queue_wait_seconds", "aioss_request_seconds", "aioss_connections_open",
-        "aioss_requests_running", "aioss_requests_queued", "aioss_workers", "aioss_ledger_records",
-        "aioss_ledger_writable"})
+        "aioss_ledger_records", "aioss_ledger_writable"})
     EXPECT_THAT(document, HasSubstr("`" + std::string(name)));
 }
 

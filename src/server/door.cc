@@ -28,7 +28,8 @@ std::string_view host_of_origin(std::string_view origin) {
 
 runtime::Principal unix_principal(const http::Peer& peer, const DoorOptions& options) {
   const auto& operators = options.operator_uids;
-  const bool is_operator = std::find(operators.begin(), operators.end(), peer.uid) != operators.end();
+  const bool is_operator =
+      std::find(operators.begin(), operators.end(), peer.uid) != operators.end();
   runtime::Principal principal;
   principal.user = "uid=" + std::to_string(peer.uid);
   principal.role = is_operator ? runtime::Role::kOperator : runtime::Role::kUser;
@@ -50,8 +51,8 @@ Status check_origin(const http::Request& request, bool keyless) {
   const auto origin = request.header("Origin");
   if (origin.has_value() && !http::host_is_loopback(host_of_origin(*origin)))
     return Error{Code::kForbidden,
-                 "this server has no keys and refuses web pages of other origins: start it with a key "
-                 "file to let them in",
+                 "this server has no keys and refuses web pages of other origins: start it with a "
+                 "key file to let them in",
                  "Origin"};
   return ok();
 }
@@ -67,10 +68,12 @@ Result<runtime::Principal> identify(const http::Request& request, const DoorOpti
   }
   if (request.peer.unix_socket) return unix_principal(request.peer, options);
   if (options.keys != nullptr)
-    return Error{Code::kUnauthenticated, "a key is needed: send the header 'Authorization: Bearer KEY'"};
+    return Error{Code::kUnauthenticated,
+                 "a key is needed: send the header 'Authorization: Bearer KEY'"};
   if (!request.peer.loopback)
     return Error{Code::kUnauthenticated,
-                 "this server has no keys and serves its own machine only: start it with a key file"};
+                 "this server has no keys and serves its own machine only: start it with "
+                 "a key file"};
   // Whoever reaches loopback may do everything: that is what running without keys means.
   runtime::Principal principal;
   principal.role = runtime::Role::kOperator;

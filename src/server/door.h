@@ -1,11 +1,13 @@
-// The door: may this request come in at all, and who sends it? Pure functions of the request and the keys.
+// The door: may this request come in at all, and who sends it? Pure functions of the request and
+// the keys.
 //
-// Without a key file the server trusts everyone who can reach loopback, so it must make sure that a web
-// page cannot: a page may reach 127.0.0.1 under a name of its own (DNS rebinding), which shows in Host,
-// or send requests across origins, which shows in Origin.
+// Without a key file the server trusts everyone who can reach loopback, so it must make sure that a
+// web page cannot: a page may reach 127.0.0.1 under a name of its own (DNS rebinding), which shows
+// in Host, or send requests across origins, which shows in Origin.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 #include "base/result.h"
@@ -28,6 +30,7 @@ Status check_origin(const http::Request& request, bool keyless);
 Result<runtime::Principal> identify(const http::Request& request, const DoorOptions& options);
 
 // kForbidden unless the caller's role is one of `roles`.
-Status require_role(const runtime::Principal& principal, std::initializer_list<runtime::Role> roles);
+Status require_role(const runtime::Principal& principal,
+                    std::initializer_list<runtime::Role> roles);
 
 }  // namespace aioss::server

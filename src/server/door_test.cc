@@ -35,7 +35,8 @@ TEST(CheckOrigin, KeylessTakesOnlyLoopbackNames) {
 
 TEST(CheckOrigin, KeylessTakesNoPagesOfOtherOrigins) {
   const auto origin = [](const std::string& value) {
-    return check_origin(from_loopback({{"Host", "localhost"}, {"Origin", value}}), true).has_value();
+    return check_origin(from_loopback({{"Host", "localhost"}, {"Origin", value}}), true)
+        .has_value();
   };
   EXPECT_TRUE(origin("http://localhost:3000"));
   EXPECT_TRUE(origin("https://127.0.0.1"));
@@ -47,9 +48,9 @@ TEST(CheckOrigin, KeylessTakesNoPagesOfOtherOrigins) {
 }
 
 TEST(CheckOrigin, KeysReplaceTheRule) {
-  EXPECT_TRUE(check_origin(from_loopback({{"Host", "a.example"}, {"Origin", "http://b.example"}}),
-                           false)
-                  .has_value());
+  EXPECT_TRUE(
+      check_origin(from_loopback({{"Host", "a.example"}, {"Origin", "http://b.example"}}), false)
+          .has_value());
 }
 
 TEST(CheckOrigin, AUnixSocketHasNoHostButMayHaveAnOrigin) {
@@ -122,7 +123,9 @@ TEST(Identify, WithKeysOnlyAKnownOneOpens) {
 }
 
 TEST(Routes, MatchMethodAndParameter) {
-  const auto kind = [](const char* method, const char* path) { return match_route(method, path).kind; };
+  const auto kind = [](const char* method, const char* path) {
+    return match_route(method, path).kind;
+  };
   EXPECT_EQ(kind("POST", "/v1/chat/completions"), RouteMatch::Kind::kFound);
   EXPECT_EQ(kind("GET", "/v1/chat/completions"), RouteMatch::Kind::kWrongMethod);
   EXPECT_EQ(kind("HEAD", "/health"), RouteMatch::Kind::kFound);

@@ -21,7 +21,8 @@ constexpr std::size_t kWriteBytesMax = 64 * 1024;
 constexpr auto kWaitMax = 60s;
 
 double seconds(std::int64_t nanoseconds) {
-  return static_cast<double>(std::max<std::int64_t>(nanoseconds, 0)) / static_cast<double>(kSecondNs);
+  return static_cast<double>(std::max<std::int64_t>(nanoseconds, 0)) /
+         static_cast<double>(kSecondNs);
 }
 
 // Of an event that belongs to a choice.
@@ -44,16 +45,15 @@ Generation::Generation(const GenerationContext& context, http::ResponseWriter& w
 
 Generation::~Generation() {
   if (stream_ == nullptr) return;
-  // Left early, by an error or an exception: nobody will read the rest. The gateway keeps the stream
-  // until its records are written.
+  // Left early, by an error or an exception: nobody will read the rest. The gateway keeps the
+  // stream until its records are written.
   if (outcome_.empty()) {
     stream_->cancel();
     outcome_ = info(Code::kCancelled).name;
   }
   context_.metrics.generation_ended(outcome_);
   context_.metrics.tokens(request_.model, started_.prompt_tokens, completion_tokens_);
-  context_.metrics.request_time.observe(
-      seconds(context_.clock.monotonic_ns() - arrived_ns_));
+  context_.metrics.request_time.observe(seconds(context_.clock.monotonic_ns() - arrived_ns_));
 }
 
 awaitable<int> Generation::run(std::string body) {
@@ -90,6 +90,7 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit(const std::string& b
   call.principal = principal_;
   call.model = request_.model;
   call.seed_given = request_.seed_given;
+  call.streaming = request_.stream;
   call.endpoint = chat ? "/v1/chat/completions" : "/v1/completions";
   call.request = request_.submit;
   call.request.prompt = std::move(request_.submit.prompt);
@@ -234,8 +235,7 @@ void Generation::observe(const Event& event) {
   if (const auto* delta = std::get_if<runtime::StreamDelta>(&event)) {
     observe_delta(*delta);
   } else if (const auto* end = std::get_if<runtime::ChoiceEnd>(&event)) {
-    context_.metrics.queue_wait.observe(
-        seconds(static_cast<std::int64_t>(end->timings.queue_ns)));
+    context_.metrics.queue_wait.observe(seconds(static_cast<std::int64_t>(end->timings.queue_ns)));
   } else if (const auto* done = std::get_if<runtime::StreamDone>(&event)) {
     outcome_ = "ok";
     completion_tokens_ = done->completion_tokens;

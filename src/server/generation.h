@@ -1,6 +1,6 @@
-// One generation request from its body to the last byte of its answer: parse, submit, and either stream
-// the chunks as they become visible or collect them. Lives in the frame of the coroutine that answers
-// the request; io thread only.
+// One generation request from its body to the last byte of its answer: parse, submit, and either
+// stream the chunks as they become visible or collect them. Lives in the frame of the coroutine
+// that answers the request; io thread only.
 #pragma once
 
 #include <cstdint>

@@ -27,8 +27,8 @@ const std::string kStreamed = chat(R"(,"stream":true)");
 
 TEST(Generation, WholeChat) {
   RunningServer server;
-  server.gateway.script({test::started(), test::text("Hel"), test::text("lo"), test::stop(),
-                         test::done()});
+  server.gateway.script(
+      {test::started(), test::text("Hel"), test::text("lo"), test::stop(), test::done()});
   const Reply reply = server.post(kChat, chat(R"(,"seed":5,"max_tokens":9)"));
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.header("Content-Type"), "application/json");
@@ -53,8 +53,7 @@ TEST(Generation, WholeChat) {
   EXPECT_EQ(call.request.sampling.seed, 5U);
   EXPECT_EQ(call.request.tokens_max, 9U);
   EXPECT_EQ(call.request.now_unix_s, 1700000000);
-  EXPECT_EQ(call.request.prompt,
-            ipc::Prompt(std::vector<ipc::ChatMessage>{{"user", "hi", ""}}));
+  EXPECT_EQ(call.request.prompt, ipc::Prompt(std::vector<ipc::ChatMessage>{{"user", "hi", ""}}));
   EXPECT_FALSE(server.gateway.stream()->cancelled());
 }
 
@@ -131,11 +130,11 @@ TEST(Generation, RefusalsOfTheGatewayKeepTheirStatus) {
     int status;
     std::string header, value;
   };
-  for (const Case& c : {Case{Code::kNotFound, 404, "Retry-After", ""},
-                        Case{Code::kBusy, 429, "Retry-After", "1"},
-                        Case{Code::kLedgerUnavailable, 503, "X-Should-Retry", "false"},
-                        Case{Code::kNoMemory, 507, "X-Should-Retry", "false"},
-                        Case{Code::kShuttingDown, 503, "Retry-After", "5"}}) {
+  for (const Case& c :
+       {Case{Code::kNotFound, 404, "Retry-After", ""}, Case{Code::kBusy, 429, "Retry-After", "1"},
+        Case{Code::kLedgerUnavailable, 503, "X-Should-Retry", "false"},
+        Case{Code::kNoMemory, 507, "X-Should-Retry", "false"},
+        Case{Code::kShuttingDown, 503, "Retry-After", "5"}}) {
     RunningServer server;
     server.gateway.refuse(Error(c.code, "no"));
     const Reply reply = server.post(kChat, kStreamed);
@@ -147,15 +146,17 @@ TEST(Generation, RefusalsOfTheGatewayKeepTheirStatus) {
 
 TEST(Generation, AnErrorAfterTheBeginningIsAnEvent) {
   RunningServer server;
-  server.gateway.script({test::started(), test::text("x"), test::failed(Code::kWorkerDied, "gone")});
+  server.gateway.script(
+      {test::started(), test::text("x"), test::failed(Code::kWorkerDied, "gone")});
   Client client(server.port());
   client.post(kChat, kStreamed);
   const Reply reply = client.read_reply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_TRUE(reply.whole);  // the framing is intact, so the client sees the event
-  EXPECT_TRUE(reply.body.ends_with(
-      R"(data: {"error":{"message":"gone","type":"server_error","param":null,)"
-      R"("code":"worker_died"}})" "\n\n"));
+  EXPECT_TRUE(
+      reply.body.ends_with(R"(data: {"error":{"message":"gone","type":"server_error","param":null,)"
+                           R"("code":"worker_died"}})"
+                           "\n\n"));
   EXPECT_THAT(reply.body, Not(HasSubstr("[DONE]")));
   client.post(kChat, kStreamed);  // and the connection lives
   EXPECT_EQ(client.read_reply().status, 200);
@@ -163,7 +164,8 @@ TEST(Generation, AnErrorAfterTheBeginningIsAnEvent) {
 
 TEST(Generation, AnErrorInAWholeAnswerIsItsStatus) {
   RunningServer server;
-  server.gateway.script({test::started(), test::text("x"), test::failed(Code::kWorkerDied, "gone")});
+  server.gateway.script(
+      {test::started(), test::text("x"), test::failed(Code::kWorkerDied, "gone")});
   const Reply reply = server.post(kChat, chat());
   EXPECT_EQ(reply.status, 500);
   EXPECT_THAT(reply.body, AllOf(HasSubstr("worker_died"), Not(HasSubstr("\"x\""))));

@@ -8,8 +8,8 @@ namespace {
 
 // Seconds between two tokens: from a small model on a fast machine to a large one on a slow one.
 std::vector<double> token_buckets() {
-  return {0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024,
-          0.032, 0.048, 0.064, 0.1,   0.15,  0.25,  0.5,   1,     2.5};
+  return {0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032,
+          0.048, 0.064, 0.1,   0.15,  0.25,  0.5,   1,     2.5};
 }
 
 // The longest answers take minutes.
@@ -70,12 +70,10 @@ void HttpMetrics::sample(const runtime::GatewayHealth& health, const http::Count
   refused_seen_ = connections.refused;
   set("aioss_connections_open", "Open HTTP connections.",
       static_cast<double>(connections.connections_open));
-  set("aioss_requests_running", "Requests that are being computed.", health.running);
-  set("aioss_requests_queued", "Requests that wait for a free stream.", health.queued);
-  set("aioss_workers", "Running worker processes.", health.workers);
   set("aioss_ledger_records", "Durable records of the ledger.",
       static_cast<double>(health.ledger.size));
-  set("aioss_ledger_writable", "1 while the ledger can be written.", health.ledger.writable ? 1 : 0);
+  set("aioss_ledger_writable", "1 while the ledger can be written.",
+      health.ledger.writable ? 1 : 0);
 }
 
 }  // namespace aioss::server

@@ -1,5 +1,5 @@
-// What the HTTP side counts and measures, under the names that docs/api.md lists. Used on the io thread;
-// the metrics themselves are thread-safe.
+// What the HTTP side counts and measures, under the names that docs/api.md lists. Used on the io
+// thread; the metrics themselves are thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -39,9 +39,9 @@ bool is_name(std::string_view text) {
 
 Status check_name(std::string_view what, std::string_view text) {
   if (is_name(text)) return ok();
-  return Error{Code::kInvalidArgument, "the " + std::string(what) + " must be 1 to " +
-                                           std::to_string(kKeyNameBytesMax) +
-                                           " letters, digits or . _ - @ =",
+  return Error{Code::kInvalidArgument,
+               "the " + std::string(what) + " must be 1 to " + std::to_string(kKeyNameBytesMax) +
+                   " letters, digits or . _ - @ =",
                std::string(what)};
 }
 
@@ -65,16 +65,16 @@ Result<Key> parse_line(std::string_view line) {
   AIOSS_CHECK(check_name("tenant", fields[1]));
   AIOSS_CHECK(check_name("user", fields[2]));
   const auto role = role_from_name(fields[3]);
-  if (!role.has_value())
-    return Error{Code::kUsage, "the role must be user, operator or auditor"};
+  if (!role.has_value()) return Error{Code::kUsage, "the role must be user, operator or auditor"};
   auto salt = codec::from_hex(fields[4]);
   auto digest = codec::from_hex(fields[5]);
   if (!salt.has_value() || salt->size() < kSaltBytes || salt->size() > sizeof(Digest))
     return Error{Code::kUsage, "the salt must be 32 to 64 hexadecimal digits"};
   if (!digest.has_value() || digest->size() != sizeof(Digest))
     return Error{Code::kUsage, "the hash must be 64 hexadecimal digits"};
-  Key key{std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), *role,
-          std::move(*salt), Digest{}};
+  Key key{std::string(fields[0]), std::string(fields[1]),
+          std::string(fields[2]), *role,
+          std::move(*salt),       Digest{}};
   std::copy(digest->begin(), digest->end(), key.digest.begin());
   return key;
 }

@@ -1,8 +1,9 @@
-// Who may come in by key. One key a line: `id tenant user role salt_hex sha3_hex`, '#' begins a comment.
-// The file holds no key, only SHA3-256(salt ‖ key); the key itself is shown once, when it is made.
+// Who may come in by key. One key a line: `id tenant user role salt_hex sha3_hex`, '#' begins a
+// comment. The file holds no key, only SHA3-256(salt ‖ key); the key itself is shown once, when it
+// is made.
 //
-// A broken line grants nothing: at start it stops the server, in a running one it is reported and the
-// other lines hold. A file that cannot be read any more admits nobody.
+// A broken line grants nothing: at start it stops the server, in a running one it is reported and
+// the other lines hold. A file that cannot be read any more admits nobody.
 #pragma once
 
 #include <cstddef>
@@ -77,8 +78,9 @@ class KeyRing final {
   const std::string path_;
   std::optional<os::FileInfo> seen_;  // of what was read last; refresh()'s thread only
   mutable std::mutex mutex_;
-  std::shared_ptr<const std::vector<Key>> keys_;  // guarded by mutex_; shared with a find() under way
-  std::string problem_;                           // guarded by mutex_
+  // Guarded by mutex_; shared with a find() under way.
+  std::shared_ptr<const std::vector<Key>> keys_;
+  std::string problem_;  // guarded by mutex_
 };
 
 }  // namespace aioss::server

@@ -47,6 +47,7 @@ http::Response health_response(const runtime::GatewayHealth& health, const std::
     body["running"] = health.running;
     body["queued"] = health.queued;
     body["confinement"] = health.confinement;
+    if (!health.notices.empty()) body["notices"] = health.notices;
     if (!key_problem.empty()) body["keys"] = key_problem;
   }
   return json_response(ok ? 200 : 503, codec::dump_json(body));

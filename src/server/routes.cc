@@ -22,7 +22,9 @@ bool matches(const Route& route, std::string_view path) {
 
 }  // namespace
 
-std::span<const Route> routes() { return kRoutes; }
+std::span<const Route> routes() {
+  return kRoutes;
+}
 
 RouteMatch match_route(std::string_view method, std::string_view path) {
   RouteMatch match;

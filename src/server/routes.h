@@ -1,4 +1,5 @@
-// The table of routes: which paths exist, which methods they take, what they are called in metrics. Pure.
+// The table of routes: which paths exist, which methods they take, what they are called in metrics.
+// Pure.
 #pragma once
 
 #include <span>

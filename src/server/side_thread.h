@@ -1,5 +1,5 @@
-// What the io thread must not do because it waits for the disk: rescans of the models directory, and the
-// look at the key file once a second. One thread named "side"; run() from any thread.
+// What the io thread must not do because it waits for the disk: rescans of the models directory,
+// and the look at the key file once a second. One thread named "side"; run() from any thread.
 #pragma once
 
 #include <functional>

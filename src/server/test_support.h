@@ -1,6 +1,6 @@
-// For this folder's tests: the far side of the server (a gateway whose streams say what a test tells
-// them), a clock that stands still, a client that speaks HTTP over a blocking socket, and a server on a
-// thread of its own.
+// For this folder's tests: the far side of the server (a gateway whose streams say what a test
+// tells them), a clock that stands still, a client that speaks HTTP over a blocking socket, and a
+// server on a thread of its own.
 #pragma once
 
 #include <arpa/inet.h>
@@ -100,7 +100,9 @@ class ScriptedStream final : public runtime::Stream {
 };
 
 // Events, short.
-inline runtime::StreamEvent started() { return runtime::StreamStarted{7, 3}; }
+inline runtime::StreamEvent started() {
+  return runtime::StreamStarted{7, 3};
+}
 inline runtime::StreamEvent text(const std::string& what, std::uint32_t choice = 0) {
   runtime::StreamDelta delta;
   delta.choice = choice;
@@ -147,8 +149,7 @@ class ScriptedGateway final : public runtime::Gateway {
     ++rescans;
     return ok();
   }
-  Result<runtime::ModelEntry> load(const std::string&,
-                                   const std::function<void(float)>&) override {
+  Result<runtime::ModelEntry> load(const std::string&, const std::function<void(float)>&) override {
     return models().front();
   }
   runtime::GatewayHealth health() const override {
@@ -200,8 +201,8 @@ class ScriptedGateway final : public runtime::Gateway {
 struct Reply {
   int status = 0;
   std::string head;
-  std::string body;   // without the framing of chunks
-  bool whole = false; // it ended as its framing says
+  std::string body;    // without the framing of chunks
+  bool whole = false;  // it ended as its framing says
 
   std::string header(const std::string& name) const {
     for (const std::string_view line : split(head, '\n')) {

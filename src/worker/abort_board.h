@@ -1,9 +1,10 @@
-// How a cancel reaches a graph that is being computed: the command thread writes which request is cancelled,
-// the engine thread which one it prefills, and the engine's abort callback compares the two, so that a
-// late cancel can never stop the next request's prefill. Thread-safe.
+// How a cancel reaches a graph that is being computed: the command thread writes which request is
+// cancelled, the engine thread which one it prefills, and the engine's abort callback compares the
+// two, so that a late cancel can never stop the next request's prefill. Thread-safe.
 //
-// Only calls that prefill one sequence are stopped: an abort undoes the whole call, and a decode step
-// belongs to everyone. Two cancels at once may hide the first; it then takes effect before the next call.
+// Only calls that prefill one sequence are stopped: an abort undoes the whole call, and a decode
+// step belongs to everyone. Two cancels at once may hide the first; it then takes effect before the
+// next call.
 #pragma once
 
 #include <atomic>

@@ -12,54 +12,34 @@
 #include <span>
 #include <utility>
 
-#include <sys/stat.h>
+#include "os/file.h"
 
 namespace aioss::worker::gguf {
 namespace {
 
-// Sizes of llama.cpp v0.5.0 (ggml_blck_size, ggml_type_size), names in the spelling that people use.
+// Sizes of llama.cpp v0.5.0 (ggml_blck_size, ggml_type_size), names in the spelling that people
+// use.
 constexpr auto kTensorTypes = std::to_array<TensorType>({
-    {0, "F32", 1, 4},
-    {1, "F16", 1, 2},
-    {2, "Q4_0", 32, 18},
-    {3, "Q4_1", 32, 20},
-    {6, "Q5_0", 32, 22},
-    {7, "Q5_1", 32, 24},
-    {8, "Q8_0", 32, 34},
-    {9, "Q8_1", 32, 36},
-    {10, "Q2_K", 256, 84},
-    {11, "Q3_K", 256, 110},
-    {12, "Q4_K", 256, 144},
-    {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},
-    {15, "Q8_K", 256, 292},
-    {16, "IQ2_XXS", 256, 66},
-    {17, "IQ2_XS", 256, 74},
-    {18, "IQ3_XXS", 256, 98},
-    {19, "IQ1_S", 256, 50},
-    {20, "IQ4_NL", 32, 18},
-    {21, "IQ3_S", 256, 110},
-    {22, "IQ2_S", 256, 82},
-    {23, "IQ4_XS", 256, 136},
-    {24, "I8", 1, 1},
-    {25, "I16", 1, 2},
-    {26, "I32", 1, 4},
-    {27, "I64", 1, 8},
-    {28, "F64", 1, 8},
-    {29, "IQ1_M", 256, 56},
-    {30, "BF16", 1, 2},
-    {34, "TQ1_0", 256, 54},
-    {35, "TQ2_0", 256, 66},
-    {39, "MXFP4", 32, 17},
-    {40, "NVFP4", 64, 36},
-    {41, "Q1_0", 128, 18},
-    {42, "Q2_0", 64, 18},
+    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},
+    {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
+    {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},      {10, "Q2_K", 256, 84},
+    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
+    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66},
+    {17, "IQ2_XS", 256, 74},  {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},
+    {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},  {22, "IQ2_S", 256, 82},
+    {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
+    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},
+    {29, "IQ1_M", 256, 56},   {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},
+    {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},    {40, "NVFP4", 64, 36},
+    {41, "Q1_0", 128, 18},    {42, "Q2_0", 64, 18},
 });
 
 constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr std::size_t kWindowBytes = std::size_t{1} << 20;
 
-Error corrupt(std::string message) { return {Code::kModelCorrupt, std::move(message)}; }
+Error corrupt(std::string message) {
+  return {Code::kModelCorrupt, std::move(message)};
+}
 
 // A window over the file that moves forward. Never reads past the size that fstat gave.
 class Cursor final {
@@ -101,8 +81,8 @@ class Cursor final {
   Result<std::string> text(std::uint64_t bytes_max, std::string_view what) {
     AIOSS_TRY(const std::uint64_t size, number<std::uint64_t>());
     if (size > bytes_max) {
-      return corrupt(std::string(what) + " claims " + std::to_string(size) +
-                     " bytes; at most " + std::to_string(bytes_max) + " are plausible");
+      return corrupt(std::string(what) + " claims " + std::to_string(size) + " bytes; at most " +
+                     std::to_string(bytes_max) + " are plausible");
     }
     AIOSS_CHECK(require(size));  // before memory is taken
     std::string text(static_cast<std::size_t>(size), '\0');
@@ -115,8 +95,8 @@ class Cursor final {
     if (count <= file_bytes_ - offset_) return ok();
     const std::uint64_t needed =
         count > std::numeric_limits<std::uint64_t>::max() - offset_ ? count : offset_ + count;
-    return corrupt("truncated: needs at least " + std::to_string(needed) +
-                   " bytes, the file has " + std::to_string(file_bytes_));
+    return corrupt("truncated: needs at least " + std::to_string(needed) + " bytes, the file has " +
+                   std::to_string(file_bytes_));
   }
 
   Status load() {
@@ -148,11 +128,24 @@ class Cursor final {
 
 std::uint64_t size_of(ValueType type) {  // 0: not of fixed size
   switch (type) {
-    case ValueType::kUint8: case ValueType::kInt8: case ValueType::kBool: return 1;
-    case ValueType::kUint16: case ValueType::kInt16: return 2;
-    case ValueType::kUint32: case ValueType::kInt32: case ValueType::kFloat32: return 4;
-    case ValueType::kUint64: case ValueType::kInt64: case ValueType::kFloat64: return 8;
-    case ValueType::kString: case ValueType::kArray: return 0;
+    case ValueType::kUint8:
+    case ValueType::kInt8:
+    case ValueType::kBool:
+      return 1;
+    case ValueType::kUint16:
+    case ValueType::kInt16:
+      return 2;
+    case ValueType::kUint32:
+    case ValueType::kInt32:
+    case ValueType::kFloat32:
+      return 4;
+    case ValueType::kUint64:
+    case ValueType::kInt64:
+    case ValueType::kFloat64:
+      return 8;
+    case ValueType::kString:
+    case ValueType::kArray:
+      return 0;
   }
   return 0;
 }
@@ -170,8 +163,8 @@ Result<ArrayShape> skip_array(Cursor& cursor, std::uint32_t depth) {
   AIOSS_TRY(shape.type, read_type(cursor));
   AIOSS_TRY(shape.count, cursor.number<std::uint64_t>());
   if (shape.count > kArrayElementsMax) {
-    return corrupt("a metadata array claims " + std::to_string(shape.count) + " elements; at most " +
-                   std::to_string(kArrayElementsMax) + " are plausible");
+    return corrupt("a metadata array claims " + std::to_string(shape.count) +
+                   " elements; at most " + std::to_string(kArrayElementsMax) + " are plausible");
   }
   if (const std::uint64_t size = size_of(shape.type)) {
     AIOSS_CHECK(cursor.skip(shape.count * size));
@@ -198,16 +191,26 @@ Result<MetadataValue> read_as(Cursor& cursor) {
 
 Result<MetadataValue> read_value(Cursor& cursor, ValueType type, const std::string& key) {
   switch (type) {
-    case ValueType::kUint8: return read_as<std::uint8_t, std::uint64_t>(cursor);
-    case ValueType::kUint16: return read_as<std::uint16_t, std::uint64_t>(cursor);
-    case ValueType::kUint32: return read_as<std::uint32_t, std::uint64_t>(cursor);
-    case ValueType::kUint64: return read_as<std::uint64_t, std::uint64_t>(cursor);
-    case ValueType::kInt8: return read_as<std::int8_t, std::int64_t>(cursor);
-    case ValueType::kInt16: return read_as<std::int16_t, std::int64_t>(cursor);
-    case ValueType::kInt32: return read_as<std::int32_t, std::int64_t>(cursor);
-    case ValueType::kInt64: return read_as<std::int64_t, std::int64_t>(cursor);
-    case ValueType::kFloat32: return read_as<float, double>(cursor);
-    case ValueType::kFloat64: return read_as<double, double>(cursor);
+    case ValueType::kUint8:
+      return read_as<std::uint8_t, std::uint64_t>(cursor);
+    case ValueType::kUint16:
+      return read_as<std::uint16_t, std::uint64_t>(cursor);
+    case ValueType::kUint32:
+      return read_as<std::uint32_t, std::uint64_t>(cursor);
+    case ValueType::kUint64:
+      return read_as<std::uint64_t, std::uint64_t>(cursor);
+    case ValueType::kInt8:
+      return read_as<std::int8_t, std::int64_t>(cursor);
+    case ValueType::kInt16:
+      return read_as<std::int16_t, std::int64_t>(cursor);
+    case ValueType::kInt32:
+      return read_as<std::int32_t, std::int64_t>(cursor);
+    case ValueType::kInt64:
+      return read_as<std::int64_t, std::int64_t>(cursor);
+    case ValueType::kFloat32:
+      return read_as<float, double>(cursor);
+    case ValueType::kFloat64:
+      return read_as<double, double>(cursor);
     case ValueType::kBool: {
       AIOSS_TRY(const std::uint8_t value, cursor.number<std::uint8_t>());
       if (value > 1) return corrupt("metadata " + key + " is a boolean that is neither 0 nor 1");
@@ -217,7 +220,8 @@ Result<MetadataValue> read_value(Cursor& cursor, ValueType type, const std::stri
       AIOSS_TRY(std::string value, cursor.text(kStringBytesMax, "metadata " + key));
       return MetadataValue{std::move(value)};
     }
-    case ValueType::kArray: break;
+    case ValueType::kArray:
+      break;
   }
   AIOSS_TRY(const ArrayShape shape, skip_array(cursor, 1));
   return MetadataValue{shape};
@@ -365,11 +369,10 @@ std::uint64_t Header::parameter_count() const {
 }
 
 Result<Header> read_header(int fd) {
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) return error_from_errno(errno, "cannot read the model file");
-  if (!S_ISREG(status.st_mode)) return corrupt("not a GGUF file: it is not a regular file");
+  AIOSS_TRY(const os::FileInfo about, os::descriptor_info(fd));
+  if (!about.is_regular) return corrupt("not a GGUF file: it is not a regular file");
   Header header;
-  header.file_bytes = static_cast<std::uint64_t>(status.st_size);
+  header.file_bytes = about.size;
   Cursor cursor(fd, header.file_bytes);
   AIOSS_TRY(const Counts counts, read_start(cursor, header));
   AIOSS_CHECK(read_metadata(cursor, counts.metadata, header));
@@ -395,8 +398,9 @@ Result<std::vector<Header>> read_headers(const std::vector<int>& fds) {
     const std::uint64_t count = header.number("split.count").value_or(1);
     const std::uint64_t number = header.number("split.no").value_or(0);
     if (std::max<std::uint64_t>(count, 1) != fds.size() || (count > 1 && number != i)) {
-      return corrupt("the model is split into " + std::to_string(count) + " files and this is number " +
-                     std::to_string(number + 1) + "; " + std::to_string(fds.size()) + " were given");
+      return corrupt("the model is split into " + std::to_string(count) +
+                     " files and this is number " + std::to_string(number + 1) + "; " +
+                     std::to_string(fds.size()) + " were given");
     }
     headers.push_back(std::move(header));
   }

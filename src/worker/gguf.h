@@ -1,9 +1,10 @@
-// Our own strict reader of GGUF headers (versions 2 and 3, little-endian): metadata and tensor table, never
-// tensor data. Everything in the file is untrusted: counts, lengths, dimensions, types, offsets and
-// overlaps are checked against bounds and against the size of the file, before an engine sees it. Memory
-// stays within a small multiple of the header. Values; thread-compatible.
+// Our own strict reader of GGUF headers (versions 2 and 3, little-endian): metadata and tensor
+// table, never tensor data. Everything in the file is untrusted: counts, lengths, dimensions,
+// types, offsets and overlaps are checked against bounds and against the size of the file, before
+// an engine sees it. Memory stays within a small multiple of the header. Values; thread-compatible.
 //
-// Errors are kModelCorrupt with one line that a person can act on ("truncated: …"), kIo if reading failed.
+// Errors are kModelCorrupt with one line that a person can act on ("truncated: …"), kIo if reading
+// failed.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +26,24 @@ inline constexpr std::uint64_t kNameBytesMax = 64;             // of a tensor: G
 inline constexpr std::uint64_t kKeyBytesMax = 65'535;          // the format's own limit
 inline constexpr std::uint64_t kStringBytesMax = 16U << 20;    // chat templates reach 100 KiB
 inline constexpr std::uint64_t kArrayElementsMax = 16U << 20;  // vocabularies reach 262,144
-inline constexpr std::uint64_t kMetadataBytesMax = 512U << 20; // all of it together
-inline constexpr std::uint32_t kDimensionsMax = 4;             // GGML_MAX_DIMS
+inline constexpr std::uint64_t kMetadataBytesMax = 512U << 20;  // all of it together
+inline constexpr std::uint32_t kDimensionsMax = 4;              // GGML_MAX_DIMS
 inline constexpr std::uint64_t kAlignmentMax = 1U << 20;
-inline constexpr std::uint32_t kArrayDepthMax = 2;             // arrays of arrays; engines know one level
+inline constexpr std::uint32_t kArrayDepthMax = 2;  // arrays of arrays; engines know one level
 
 enum class ValueType : std::uint32_t {
-  kUint8 = 0, kInt8, kUint16, kInt16, kUint32, kInt32, kFloat32, kBool, kString, kArray, kUint64, kInt64,
+  kUint8 = 0,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
   kFloat64,
 };
 
@@ -45,7 +57,7 @@ using MetadataValue =
 
 struct TensorType {
   std::uint32_t id = 0;
-  std::string_view name;            // "Q4_K"
+  std::string_view name;  // "Q4_K"
   std::uint32_t block_elements = 0;
   std::uint32_t block_bytes = 0;
 };

@@ -79,9 +79,9 @@ inline Builder small_model() {
   b.text("some.floats").number<std::uint32_t>(9).number<std::uint32_t>(6);
   b.number<std::uint64_t>(2).number(1.0F).number(2.0F);
   b.text("some.flag").number<std::uint32_t>(7).number<std::uint8_t>(1);
-  b.tensor("token_embd.weight", {64, 3}, 1, 0);   // F16: 384 bytes
-  b.tensor("blk.0.weight", {256, 2}, 12, 384);    // Q4_K: 288 bytes
-  b.tensor("output_norm.weight", {64}, 0, 704);   // F32: 256 bytes
+  b.tensor("token_embd.weight", {64, 3}, 1, 0);  // F16: 384 bytes
+  b.tensor("blk.0.weight", {256, 2}, 12, 384);   // Q4_K: 288 bytes
+  b.tensor("output_norm.weight", {64}, 0, 704);  // F32: 256 bytes
   return b.align(64).data(704 + 256);
 }
 

@@ -89,8 +89,8 @@ TEST(Gguf, ATruncatedFileSaysHowMuchIsMissing) {
   Builder b = small_model();
   const std::size_t whole = b.bytes.size();
   b.bytes.resize(whole - 1);
-  expect_refused(b, "needs " + std::to_string(whole) + " bytes, the file has " +
-                        std::to_string(whole - 1));
+  expect_refused(
+      b, "needs " + std::to_string(whole) + " bytes, the file has " + std::to_string(whole - 1));
 }
 
 TEST(Gguf, AbsurdCountsAreRefusedBeforeMemoryIsSpent) {
@@ -104,11 +104,19 @@ TEST(Gguf, AbsurdCountsAreRefusedBeforeMemoryIsSpent) {
   expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(8).number<std::uint64_t>(1ULL << 40),
                  "claims");
   b = {};
-  expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(9).number<std::uint32_t>(10)
-                     .number<std::uint64_t>(1ULL << 62), "elements");
+  expect_refused(b.start(0, 1)
+                     .text("k")
+                     .number<std::uint32_t>(9)
+                     .number<std::uint32_t>(10)
+                     .number<std::uint64_t>(1ULL << 62),
+                 "elements");
   b = {};
-  expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(9).number<std::uint32_t>(10)
-                     .number<std::uint64_t>(1000), "truncated");
+  expect_refused(b.start(0, 1)
+                     .text("k")
+                     .number<std::uint32_t>(9)
+                     .number<std::uint32_t>(10)
+                     .number<std::uint64_t>(1000),
+                 "truncated");
 }
 
 TEST(Gguf, BadMetadataIsRefused) {
@@ -119,7 +127,8 @@ TEST(Gguf, BadMetadataIsRefused) {
   b = {};
   expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(13), "unknown type 13");
   b = {};
-  expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(7).number<std::uint8_t>(2), "boolean");
+  expect_refused(b.start(0, 1).text("k").number<std::uint32_t>(7).number<std::uint8_t>(2),
+                 "boolean");
   b = {};
   b.start(0, 1).text("k").number<std::uint32_t>(9);
   for (int i = 0; i < 5; ++i) b.number<std::uint32_t>(9).number<std::uint64_t>(1);
@@ -207,9 +216,9 @@ TEST(Gguf, MutatedFilesNeverCrash) {
 
 TEST(Gguf, BlockSizesOfTheTypesThatMatter) {
   EXPECT_EQ(tensor_type(0)->name, "F32");
-  EXPECT_EQ(tensor_type(3)->block_bytes, 20U);   // Q4_1
-  EXPECT_EQ(tensor_type(14)->block_bytes, 210U); // Q6_K
-  EXPECT_EQ(tensor_type(39)->block_bytes, 17U);  // MXFP4
+  EXPECT_EQ(tensor_type(3)->block_bytes, 20U);    // Q4_1
+  EXPECT_EQ(tensor_type(14)->block_bytes, 210U);  // Q6_K
+  EXPECT_EQ(tensor_type(39)->block_bytes, 17U);   // MXFP4
   EXPECT_EQ(tensor_type(5), nullptr);
   EXPECT_EQ(tensor_type(~0U), nullptr);
 }

@@ -1,6 +1,6 @@
-// Items from some threads to one other, in order, at most `capacity` at a time. Unlike BoundedQueue a push
-// may wait for room: for producers that have nothing better to do than to wait, and must lose nothing.
-// Thread-safe.
+// Items from some threads to one other, in order, at most `capacity` at a time. Unlike BoundedQueue
+// a push may wait for room: for producers that have nothing better to do than to wait, and must
+// lose nothing. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -44,8 +44,8 @@ class Handoff final {
     return true;
   }
 
-  // Everything that is there, waiting at most `timeout` for the first item. Nothing if the time is up, or
-  // closed and empty.
+  // Everything that is there, waiting at most `timeout` for the first item. Nothing if the time is
+  // up, or closed and empty.
   std::deque<T> take_all(std::chrono::milliseconds timeout) {
     std::deque<T> taken;
     {

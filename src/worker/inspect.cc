@@ -1,6 +1,5 @@
-// `aioss worker --inspect`: what a GGUF file says of itself, as one JSON object, from a process that can do
-// nothing but read that one file.
-#include <sys/resource.h>
+// `aioss worker --inspect`: what a GGUF file says of itself, as one JSON object, from a process
+// that can do nothing but read that one file.
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +12,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "crypto/hash.h"
+#include "os/limits.h"
 #include "os/sandbox.h"
 #include "worker/gguf.h"
 #include "worker/worker.h"
@@ -23,8 +23,8 @@ namespace {
 using codec::OrderedJson;
 
 // The largest header that the reader accepts, its strings and their JSON, with the binary itself.
-constexpr rlim_t kAddressSpaceMax = rlim_t{3} << 30;
-constexpr rlim_t kCpuSecondsMax = 20;
+constexpr std::uint64_t kAddressSpaceMax = std::uint64_t{3} << 30;
+constexpr std::uint64_t kCpuSecondsMax = 20;
 
 OrderedJson number_or_null(const std::optional<std::uint64_t>& value) {
   return value ? OrderedJson(*value) : OrderedJson(nullptr);
@@ -90,9 +90,9 @@ OrderedJson describe(const gguf::Header& header) {
   out["tensors"] = header.tensors.size();
   out["tensor_bytes"] = tensor_bytes;
   out["bits_per_weight"] =
-      parameters > 0 ? OrderedJson(8.0 * static_cast<double>(tensor_bytes) /
-                                   static_cast<double>(parameters))
-                     : OrderedJson(nullptr);
+      parameters > 0
+          ? OrderedJson(8.0 * static_cast<double>(tensor_bytes) / static_cast<double>(parameters))
+          : OrderedJson(nullptr);
   out["chat_template"] = text_or_null(chat_template);
   out["chat_template_sha3"] =
       chat_template != nullptr
@@ -107,16 +107,8 @@ OrderedJson describe(const gguf::Header& header) {
 }
 
 Status limit_resources() {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
-  const rlimit space{kAddressSpaceMax, kAddressSpaceMax};
-  if (::setrlimit(RLIMIT_AS, &space) != 0) {
-    return error_from_errno(errno, "cannot limit the address space");
-  }
-#endif
-  const rlimit cpu{kCpuSecondsMax, kCpuSecondsMax};
-  if (::setrlimit(RLIMIT_CPU, &cpu) != 0) {
-    return error_from_errno(errno, "cannot limit the processor time");
-  }
+  AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
+  AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
   return ok();
 }
 

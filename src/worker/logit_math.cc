@@ -12,7 +12,8 @@
 namespace aioss::worker {
 namespace {
 
-// Four lanes: the widest that every x86-64 and AArch64 has. Wider ones would change the order of sums.
+// Four lanes: the widest that every x86-64 and AArch64 has. Wider ones would change the order of
+// sums.
 using Lanes = float __attribute__((vector_size(16)));
 using LaneBits = std::int32_t __attribute__((vector_size(16)));
 
@@ -22,18 +23,24 @@ Lanes load(const float* from) {
   return lanes;
 }
 
-void store(float* to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
+void store(float* to, Lanes lanes) {
+  std::memcpy(to, &lanes, sizeof lanes);
+}
 
 Lanes select(LaneBits mask, Lanes yes, Lanes no) {
   return std::bit_cast<Lanes>((mask & std::bit_cast<LaneBits>(yes)) |
                               (~mask & std::bit_cast<LaneBits>(no)));
 }
 
-Lanes splat(float x) { return Lanes{x, x, x, x}; }
-Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+Lanes splat(float x) {
+  return Lanes{x, x, x, x};
+}
+Lanes larger(Lanes a, Lanes b) {
+  return a > b ? a : b;
+}
 
-// exp for x <= 0: 2^n times a polynomial on [−ln2/2, ln2/2] (Cephes' coefficients). Below kUnderflow the
-// result would be subnormal and is 0.
+// exp for x <= 0: 2^n times a polynomial on [−ln2/2, ln2/2] (Cephes' coefficients). Below
+// kUnderflow the result would be subnormal and is 0.
 constexpr float kUnderflow = -87.0F;
 constexpr float kLog2E = 1.44269504088896341F;
 constexpr float kLn2High = 0.693359375F;
@@ -59,8 +66,8 @@ Lanes exponential4(Lanes x) {
   return std::bit_cast<Lanes>(std::bit_cast<LaneBits>(scaled) & visible);
 }
 
-// The weights of one block, or of the rest of the row, and their sum: four lanes, added at the end in a
-// fixed order.
+// The weights of one block, or of the rest of the row, and their sum: four lanes, added at the end
+// in a fixed order.
 float block_exponentials(const float* logits, std::size_t count, float maximum, float temperature,
                          float* weights) {
   const Lanes shift = splat(maximum);
@@ -81,6 +88,19 @@ float block_exponentials(const float* logits, std::size_t count, float maximum, 
   return total;
 }
 
+void add_blocks(std::span<const float> logits, float maximum, float temperature, float* values,
+                Weights& out) {
+  out.block_sums.clear();
+  out.total = 0;
+  for (std::size_t from = 0; from < logits.size(); from += kBlock) {
+    const std::size_t count = std::min(kBlock, logits.size() - from);
+    const float sum = block_exponentials(logits.data() + from, count, maximum, temperature,
+                                         values != nullptr ? values + from : nullptr);
+    out.block_sums.push_back(sum);
+    out.total += static_cast<double>(sum);
+  }
+}
+
 struct Weighed {
   Candidate candidate;
   float weight = 0;
@@ -96,8 +116,12 @@ const Candidate& middle_of(const std::vector<Weighed>& items) {
   return *b;
 }
 
-// The last candidate of the front that reaches `mass`: quickselect by weight. Partitions keep the order,
-// so that equal rows are summed in equal order, whatever the standard library.
+// Sixteen bins for a factor of e in weight; below e^-87 weights are zero.
+constexpr float kBinsPerUnit = 16.0F;
+constexpr std::size_t kMassBins = 1400;
+
+// The last candidate of the front that reaches `mass`: quickselect by weight. Partitions keep the
+// order, so that equal rows are summed in equal order, whatever the standard library.
 Candidate last_within(std::vector<Weighed> rest, double mass) {
   std::vector<Weighed> upper, lower;
   Candidate last = rest.front().candidate;
@@ -180,19 +204,19 @@ std::uint32_t argmax(std::span<const float> logits, const RowScan& scanned) {
   return 0;
 }
 
-float exponential(float x) { return exponential4(splat(x))[0]; }
+float exponential(float x) {
+  return exponential4(splat(x))[0];
+}
 
 void exponentials(std::span<const float> logits, float maximum, float temperature, Weights& out) {
   out.values.resize(logits.size());
-  out.block_sums.clear();
-  out.total = 0;
-  for (std::size_t from = 0; from < logits.size(); from += kBlock) {
-    const std::size_t count = std::min(kBlock, logits.size() - from);
-    const float sum = block_exponentials(logits.data() + from, count, maximum, temperature,
-                                         out.values.data() + from);
-    out.block_sums.push_back(sum);
-    out.total += static_cast<double>(sum);
-  }
+  add_blocks(logits, maximum, temperature, out.values.data(), out);
+}
+
+void exponential_sums(std::span<const float> logits, float maximum, float temperature,
+                      Weights& out) {
+  out.values.clear();
+  add_blocks(logits, maximum, temperature, nullptr, out);
 }
 
 double exponential_sum(std::span<const float> logits, float maximum) {
@@ -229,6 +253,39 @@ void collect_largest(std::span<const float> logits, const RowScan& scanned, std:
   const auto nth = maxima.begin() + static_cast<std::ptrdiff_t>(count - 1);
   std::nth_element(maxima.begin(), nth, maxima.end(), std::greater<>());
   collect_at_least(logits, scanned, std::max(*nth, kLowest), out);
+}
+
+void collect_mass(std::span<const float> logits, const RowScan& scanned, float temperature,
+                  const Weights& weights, double mass, std::vector<Candidate>& out) {
+  // Bins of equal width in logits: everything in a lower bin comes before everything in a higher
+  // one.
+  std::array<double, kMassBins + 1> bins{};
+  const auto bin_of = [&](float logit) {
+    const float depth = (scanned.maximum - logit) / temperature * kBinsPerUnit;
+    return depth < static_cast<float>(kMassBins) ? static_cast<std::size_t>(depth) : kMassBins;
+  };
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (weights.values[i] > 0) bins[bin_of(logits[i])] += static_cast<double>(weights.values[i]);
+  }
+  std::size_t last_bin = 0;
+  double sure = 0;  // of the bins before the last one
+  while (last_bin < kMassBins && sure + bins[last_bin] < mass) sure += bins[last_bin++];
+  out.clear();
+  std::vector<Weighed> border;  // the bin within which the front ends
+  for (std::size_t block = 0; block < scanned.block_maxima.size(); ++block) {
+    if (bin_of(scanned.block_maxima[block]) > last_bin) continue;
+    const std::size_t end = std::min(logits.size(), (block + 1) * kBlock);
+    for (std::size_t i = block * kBlock; i < end; ++i) {
+      const std::size_t bin = weights.values[i] > 0 ? bin_of(logits[i]) : kMassBins + 1;
+      if (bin > last_bin) continue;
+      const Candidate candidate{static_cast<std::uint32_t>(i), logits[i]};
+      out.push_back(candidate);
+      if (bin == last_bin) border.push_back({candidate, weights.values[i]});
+    }
+  }
+  if (border.empty()) return;
+  const Candidate last = last_within(std::move(border), mass - sure);
+  std::erase_if(out, [&](const Candidate& c) { return before(last, c); });
 }
 
 void keep_largest(std::vector<Candidate>& candidates, std::size_t count) {

@@ -157,5 +157,39 @@ TEST(Collect, TheMassIsThatOfASortedWalk) {
   }
 }
 
+TEST(Collect, TheMassOfAWholeRowIsThatOfASortedWalk) {
+  for (const std::size_t size : {1UL, 5UL, 64UL, 100UL, 1000UL, 20000UL}) {
+    for (const float temperature : {0.01F, 0.5F, 1.0F, 30.0F}) {
+      std::vector<float> row = random_row(size, static_cast<std::uint32_t>(size));
+      for (float& x : row) x = std::round(x * 8) / 8;
+      row[size / 2] = kMinusInfinity;
+      row[0] = 1.0F;
+      RowScan scanned;
+      scan(row, scanned);
+      Weights weights;
+      exponentials(row, scanned.maximum, temperature, weights);
+      std::vector<Candidate> sorted;
+      for (std::uint32_t i = 0; i < size; ++i) sorted.push_back({i, row[i]});
+      std::sort(sorted.begin(), sorted.end(), before);
+      for (const double fraction : {0.0, 0.01, 0.3, 0.8, 0.95, 0.9999}) {
+        const double mass = fraction * weights.total;
+        std::vector<Candidate> got;
+        collect_mass(row, scanned, temperature, weights, mass, got);
+        // Rounding may move the border by one of equal weight; no more.
+        std::size_t keep = 0;
+        for (double sum = 0; keep < size && (keep == 0 || sum < mass * (1 - 1e-12)); ++keep) {
+          sum += static_cast<double>(weights.values[sorted[keep].id]);
+        }
+        ASSERT_GE(got.size() + 1, keep);
+        ASSERT_LE(got.size(), keep + 1);
+        EXPECT_TRUE(std::is_sorted(got.begin(), got.end(),
+                                   [](const auto& a, const auto& b) { return a.id < b.id; }));
+        std::sort(got.begin(), got.end(), before);
+        for (std::size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].id, sorted[i].id);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace aioss::worker

@@ -1,6 +1,7 @@
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): a
-// counter-based generator. A number is a pure function of key and counter, so that the draw for a token
-// depends on (seed, choice, position, draw) and on nothing that happened before. Pure functions.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC
+// 2011): a counter-based generator. A number is a pure function of key and counter, so that the
+// draw for a token depends on (seed, choice, position, draw) and on nothing that happened before.
+// Pure functions.
 #pragma once
 
 #include <array>

@@ -14,15 +14,15 @@ TEST(Philox, PublishedVectors) {
   const std::uint32_t ones = 0xffffffff;
   EXPECT_EQ(philox4x32_10({ones, ones, ones, ones}, {ones, ones}),
             (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(philox4x32_10({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
-                          {0xa4093822, 0x299f31d0}),
-            (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+  EXPECT_EQ(
+      philox4x32_10({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+      (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST(Uniform, EveryPartOfTheKeyMatters) {
-  const std::set<double> values = {uniform({1, 2, 3, 4}), uniform({2, 2, 3, 4}),
+  const std::set<double> values = {uniform({1, 2, 3, 4}),          uniform({2, 2, 3, 4}),
                                    uniform({1ULL << 32, 2, 3, 4}), uniform({1, 3, 3, 4}),
-                                   uniform({1, 2, 4, 4}), uniform({1, 2, 3, 5})};
+                                   uniform({1, 2, 4, 4}),          uniform({1, 2, 3, 5})};
   EXPECT_EQ(values.size(), 6U);
   EXPECT_EQ(uniform({1, 2, 3, 4}), uniform({1, 2, 3, 4}));
 }

@@ -10,10 +10,10 @@
 namespace aioss::worker {
 namespace {
 
-// top-p alone does not say how many candidates it needs: 128 hold 95 % of nearly every distribution of a
-// language model; a flat one asks again for eight times as many.
+// 128 candidates hold 95 % of nearly every distribution of a language model; flatter ones take a
+// way whose cost does not depend on how many they need.
 constexpr std::size_t kTopPFirst = 128;
-constexpr std::size_t kTopPGrowth = 8;
+// For min-p: a logit a little below the exact threshold; the weights decide.
 constexpr float kDepthSlack = 1.0001F;
 constexpr float kDepthMargin = 1e-4F;
 
@@ -23,9 +23,10 @@ float as_logprob(double value) {
 
 void add_logprobs(std::span<const float> logits, const RowScan& scanned, std::uint32_t top,
                   SamplerScratch& scratch, SampledToken& out) {
-  const double log_sum = static_cast<double>(scanned.maximum) +
-                         std::log(exponential_sum(logits, scanned.maximum));
-  out.logprob = as_logprob(static_cast<double>(logits[static_cast<std::size_t>(out.token)]) - log_sum);
+  const double log_sum =
+      static_cast<double>(scanned.maximum) + std::log(exponential_sum(logits, scanned.maximum));
+  const float logit = logits[static_cast<std::size_t>(out.token)];
+  out.logprob = as_logprob(static_cast<double>(logit) - log_sum);
   if (top == 0) return;
   collect_largest(logits, scanned, top, scratch.candidates);
   keep_largest(scratch.candidates, top);
@@ -36,8 +37,8 @@ void add_logprobs(std::span<const float> logits, const RowScan& scanned, std::ui
   }
 }
 
-// The index at which the running sum of weights passes `target`; the last with any weight if rounding
-// keeps the sum below it.
+// The index at which the running sum of weights passes `target`; the last with any weight if
+// rounding keeps the sum below it.
 std::size_t at_running_sum(std::span<const float> weights, double target) {
   double sum = 0;
   std::size_t last = 0;
@@ -50,21 +51,21 @@ std::size_t at_running_sum(std::span<const float> weights, double target) {
   return last;
 }
 
-// The same over a whole row: blocks are passed by their sums, only the one with the target is walked.
-std::size_t at_mass(const Weights& weights, double fraction) {
-  const double target = fraction * weights.total;
-  double sum = 0;
+// The block in which the running sum of block sums passes `target`, which becomes what is left of
+// it there.
+std::size_t block_at(const Weights& weights, double& target) {
   std::size_t block = 0;
+  double sum = 0;
+  double before_block = 0;
   for (std::size_t i = 0; i < weights.block_sums.size(); ++i) {
     if (weights.block_sums[i] <= 0) continue;
     block = i;
-    const double next = sum + static_cast<double>(weights.block_sums[i]);
-    if (next > target) break;
-    sum = next;
+    before_block = sum;
+    sum += static_cast<double>(weights.block_sums[i]);
+    if (sum > target) break;
   }
-  const std::size_t from = block * kBlock;
-  const std::size_t count = std::min(kBlock, weights.values.size() - from);
-  return from + at_running_sum(std::span(weights.values).subspan(from, count), target - sum);
+  target -= before_block;
+  return block;
 }
 
 }  // namespace
@@ -137,8 +138,12 @@ Token Sampler::draw(std::span<const float> row, const RowScan& scanned,
       uniform({parameters_.seed, choice_, static_cast<std::uint32_t>(tokens_.size()), 0});
   const bool cut_k = parameters_.top_k > 0 && parameters_.top_k < row.size();
   if (!cut_k && parameters_.top_p >= 1.0F && parameters_.min_p <= 0.0F) {
-    exponentials(row, scanned.maximum, parameters_.temperature, scratch.weights);
-    return static_cast<Token>(at_mass(scratch.weights, value));
+    exponential_sums(row, scanned.maximum, parameters_.temperature, scratch.weights);
+    double target = value * scratch.weights.total;
+    const std::size_t from = block_at(scratch.weights, target) * kBlock;
+    const std::span<const float> block = row.subspan(from, std::min(kBlock, row.size() - from));
+    exponentials(block, scanned.maximum, parameters_.temperature, scratch.weights);
+    return static_cast<Token>(from + at_running_sum(scratch.weights.values, target));
   }
   select_candidates(row, scanned, scratch);
   const std::vector<float>& weights = scratch.candidate_weights.values;
@@ -147,8 +152,8 @@ Token Sampler::draw(std::span<const float> row, const RowScan& scanned,
   return static_cast<Token>(scratch.candidates[at_running_sum(weights, value * total)].id);
 }
 
-// Every cut keeps a front of the same order, so the result is the shortest of three fronts, and each can
-// be found without sorting.
+// Every cut keeps a front of the same order, so the result is the shortest of three fronts, and
+// each can be found without sorting.
 void Sampler::select_candidates(std::span<const float> row, const RowScan& scanned,
                                 SamplerScratch& scratch) const {
   const ipc::Sampling& p = parameters_;
@@ -167,18 +172,22 @@ void Sampler::select_candidates(std::span<const float> row, const RowScan& scann
       keep_mass(candidates, weights.values, static_cast<double>(p.top_p) * weights.total);
     }
   } else if (p.top_p < 1.0F) {
-    exponentials(row, scanned.maximum, p.temperature, scratch.weights);
+    exponential_sums(row, scanned.maximum, p.temperature, scratch.weights);
     const double mass = static_cast<double>(p.top_p) * scratch.weights.total;
-    for (std::size_t wanted = kTopPFirst;; wanted *= kTopPGrowth) {
-      collect_largest(row, scanned, wanted, candidates);
-      weigh();
-      if (weights.total >= mass || wanted >= row.size()) break;
+    collect_largest(row, scanned, kTopPFirst, candidates);
+    weigh();
+    if (weights.total >= mass) {
+      keep_mass(candidates, weights.values, mass);
+    } else {  // a flat distribution
+      exponentials(row, scanned.maximum, p.temperature, scratch.weights);
+      collect_mass(row, scanned, p.temperature, scratch.weights, mass, candidates);
+      weights.values.clear();
+      for (const Candidate& c : candidates) weights.values.push_back(scratch.weights.values[c.id]);
     }
-    keep_mass(candidates, weights.values, mass);
   } else {
-    // A little below the exact logit; the weights decide.
     const float depth = std::log(p.min_p) * p.temperature;
-    collect_at_least(row, scanned, scanned.maximum + depth * kDepthSlack - kDepthMargin, candidates);
+    const float threshold = scanned.maximum + depth * kDepthSlack - kDepthMargin;
+    collect_at_least(row, scanned, threshold, candidates);
     weigh();
   }
   std::size_t kept = 0;

@@ -103,7 +103,8 @@ void expect_distribution(const ipc::Sampling& p, std::span<const float> row, con
   }
   const double freedom = std::max(1, bins - 1);
   // Mean plus four standard deviations; the seeds are fixed, so this is no lottery.
-  EXPECT_LT(chi_square, freedom + 4 * std::sqrt(2 * freedom) + 4) << what << ", " << bins << " bins";
+  EXPECT_LT(chi_square, freedom + 4 * std::sqrt(2 * freedom) + 4)
+      << what << ", " << bins << " bins";
 }
 
 TEST(Sampler, GreedyTakesTheLowestOfEqualIds) {
@@ -152,15 +153,15 @@ TEST(Sampler, AFlatDistributionNeedsManyCandidates) {
 
 TEST(Sampler, ExtremeParametersAreDefined) {
   const std::vector<float> row = random_row(1000, 7);
-  const auto best =
-      static_cast<Token>(std::max_element(row.begin(), row.end()) - row.begin());
-  for (const auto& p : {ipc::Sampling{.top_k = 1}, ipc::Sampling{.top_p = 0.0F},
-                        ipc::Sampling{.min_p = 1.0F},
-                        ipc::Sampling{.temperature = std::numeric_limits<float>::denorm_min()},
-                        ipc::Sampling{.temperature = 1e-30F, .top_k = 5, .top_p = 0.5F}}) {
+  const auto best = static_cast<Token>(std::max_element(row.begin(), row.end()) - row.begin());
+  for (const auto& p :
+       {ipc::Sampling{.top_k = 1}, ipc::Sampling{.top_p = 0.0F}, ipc::Sampling{.min_p = 1.0F},
+        ipc::Sampling{.temperature = std::numeric_limits<float>::denorm_min()},
+        ipc::Sampling{.temperature = 1e-30F, .top_k = 5, .top_p = 0.5F}}) {
     EXPECT_EQ(sample_one(Sampler(p, 0, {}), row), best);
   }
-  const Token hot = sample_one(Sampler({.temperature = 100.0F, .top_k = 4'000'000'000U}, 0, {}), row);
+  const ipc::Sampling wide{.temperature = 100.0F, .top_k = 4'000'000'000U};
+  const Token hot = sample_one(Sampler(wide, 0, {}), row);
   EXPECT_GE(hot, 0);
 }
 
@@ -291,9 +292,9 @@ TEST(Sampler, LogitsThatAreNotNumbersAreTheEnginesFault) {
 TEST(Sampler, ForbiddenTokensAreNeverDrawn) {
   std::vector<float> row(600, kMinusInfinity);
   row[7] = row[64] = row[599] = 0.0F;
-  for (const ipc::Sampling& p : {ipc::Sampling{}, ipc::Sampling{.top_k = 100},
-                                 ipc::Sampling{.top_p = 0.99F}, ipc::Sampling{.min_p = 0.001F},
-                                 ipc::Sampling{.temperature = 50.0F}}) {
+  for (const ipc::Sampling& p :
+       {ipc::Sampling{}, ipc::Sampling{.top_k = 100}, ipc::Sampling{.top_p = 0.99F},
+        ipc::Sampling{.min_p = 0.001F}, ipc::Sampling{.temperature = 50.0F}}) {
     const std::map<Token, int> counts = histogram(p, row, 300);
     ASSERT_EQ(counts.size(), 3U);
     EXPECT_TRUE(counts.contains(7) && counts.contains(64) && counts.contains(599));
@@ -333,7 +334,8 @@ TEST(Sampler, ImpossibleTokensHaveAFiniteLogprob) {
   EXPECT_EQ(sampled->top.size(), 1U) << "forbidden tokens are no alternatives";
 }
 
-// Bits, not tendencies: a change of the arithmetic, of the generator or of the order of sums shows here.
+// Bits, not tendencies: a change of the arithmetic, of the generator or of the order of sums shows
+// here.
 TEST(Sampler, ChoicesAreFixedForEver) {
   std::vector<float> row(49152);
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -349,8 +351,8 @@ TEST(Sampler, ChoicesAreFixedForEver) {
       drawn.push_back(sample_one(Sampler(seeded, choice, std::vector<Token>{1, 2, 3}), row));
     }
   }
-  const std::vector<Token> expected = {30356, 7379, 34101, 7520, 30356,
-                                       7381,  30349, 7381, 30438, 7397};
+  const std::vector<Token> expected = {30356, 7379,  34101, 7520,  30356,
+                                       7381,  30349, 7381,  30438, 7397};
   EXPECT_EQ(drawn, expected);
 }
 

@@ -9,8 +9,8 @@
 namespace aioss::worker {
 namespace {
 
-// Of every four prefill calls one goes to whoever waits longest, so that short prompts, which go first
-// because that keeps the typical wait short, cannot starve a long one.
+// Of every four prefill calls one goes to whoever waits longest, so that short prompts, which go
+// first because that keeps the typical wait short, cannot starve a long one.
 constexpr std::uint32_t kTurnOfTheOldest = 4;
 // Positions in fast chunks: kernels work in tiles of this many rows or divisors of it.
 constexpr std::uint32_t kTileTokens = 16;
@@ -185,8 +185,8 @@ Status Scheduler::prefill_step() {
   return end == request.prompt_tokens() ? finish_prefill(sequence) : ok();
 }
 
-// The engine holds an unspecified part of the chunk: back to where the last one ended. The cancel command
-// that caused this is on its way, or has been taken back by a worker that goes on.
+// The engine holds an unspecified part of the chunk: back to where the last one ended. The cancel
+// command that caused this is on its way, or has been taken back by a worker that goes on.
 Status Scheduler::after_abort(Sequence& sequence) {
   const auto kept = static_cast<std::int32_t>(sequence.computed);
   if (session_.remove(sequence.stream, kept, -1)) return ok();
@@ -197,8 +197,8 @@ Status Scheduler::after_abort(Sequence& sequence) {
   return broken(affected, cleared.error());
 }
 
-// The prompt's last logits are there: the first token of this choice, and of the siblings that waited for
-// the same prompt, each drawn with its own number from the same row.
+// The prompt's last logits are there: the first token of this choice, and of the siblings that
+// waited for the same prompt, each drawn with its own number from the same row.
 Status Scheduler::finish_prefill(Sequence& sequence) {
   std::erase(prefilling_, &sequence);
   const std::int32_t source = sequence.stream;
@@ -213,8 +213,8 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
     member->phase = Phase::kDecode;
     take_token(*member, logits);
   }
-  // Only now, because a copy is a call, which ends the life of the logits. A leader that has ended still
-  // holds the state: streams are cleared before the next call.
+  // Only now, because a copy is a call, which ends the life of the logits. A leader that has ended
+  // still holds the state: streams are cleared before the next call.
   for (Sequence* const member : std::span(group).subspan(1)) {
     if (member->phase != Phase::kDecode) continue;
     if (const Status copied = session_.copy(source, member->stream); !copied) {
@@ -231,8 +231,8 @@ std::vector<std::uint32_t> Scheduler::decode_runs() const {
   return runs_of(decoding);
 }
 
-// Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the graphs
-// that it saves are worth the copy.
+// Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the
+// graphs that it saves are worth the copy.
 Status Scheduler::close_hole() {
   if (!queue_.empty() || !prefilling_.empty()) return ok();
   const std::int32_t hole = lowest_free_stream();

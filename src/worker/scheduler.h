@@ -1,19 +1,19 @@
 // The heart of a worker: continuous batching of many sequences over one engine session.
 //
-// One step is one engine call: either a decode step (the next token of every running sequence) or a prefill
-// chunk of one sequence; they alternate while there is work of both kinds. Two calls cost what one mixed
-// call would (sequences share a graph only token by token), and a prefill can be aborted without undoing
-// a neighbour's token. In profile fast a chunk is sized from measured speed so that streams that are being
-// decoded see no long gap; in the others it also ends on the engine's grid, the tail by itself, so that
-// results do not depend on it.
+// One step is one engine call: either a decode step (the next token of every running sequence) or a
+// prefill chunk of one sequence; they alternate while there is work of both kinds. Two calls cost
+// what one mixed call would (sequences share a graph only token by token), and a prefill can be
+// aborted without undoing a neighbour's token. In profile fast a chunk is sized from measured speed
+// so that streams that are being decoded see no long gap; in the others it also ends on the
+// engine's grid, the tail by itself, so that results do not depend on it.
 //
-// Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one that
-// must wait is queued, first come first served; over the bound it is refused. Running sequences keep the
-// lowest ids, because a gap costs one graph: new ones fill holes first, and where it pays the highest is
-// copied into a hole.
+// Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one
+// that must wait is queued, first come first served; over the bound it is refused. Running
+// sequences keep the lowest ids, because a gap costs one graph: new ones fill holes first, and
+// where it pays the highest is copied into a hole.
 //
-// Used by one thread, the engine thread, which is the only caller of the session. Results depend on the
-// commands alone; the clock decides only how a prompt is cut and when a hole is closed.
+// Used by one thread, the engine thread, which is the only caller of the session. Results depend on
+// the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
 #pragma once
 
 #include <deque>
@@ -40,8 +40,8 @@ struct SchedulerOptions {
   std::uint32_t queue_requests_max = 256;
   std::uint32_t batch_tokens_max = 512;    // of the session; at least S
   std::uint32_t prefill_grid_tokens = 64;  // of the engine
-  // While others decode. 150 ms is a third of what llama-server's neighbours wait for a 110-token prompt
-  // on two cores, and costs under 2 % of total speed there.
+  // While others decode. 150 ms is a third of what llama-server's neighbours wait for a 110-token
+  // prompt on two cores, and costs under 2 % of total speed there.
   std::int64_t gap_target_ns = 150'000'000;
   std::uint32_t chunk_tokens_min = 16;
 };
@@ -61,8 +61,8 @@ class Scheduler final {
 
   void submit(PreparedRequest prepared);  // → Accepted or Rejected
   void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
-  // One engine call. An error means that the engine is broken: every request has been finished with the
-  // reason, and the scheduler must not be used again.
+  // One engine call. An error means that the engine is broken: every request has been finished with
+  // the reason, and the scheduler must not be used again.
   Status step();
   // Something to compute, now or queued.
   bool busy() const { return !requests_.empty(); }
@@ -97,8 +97,7 @@ class Scheduler final {
 
   // scheduler_events.cc
   void take_token(Sequence& sequence, std::span<const float> logits);
-  void emit_delta(const Sequence& sequence, const SampledToken& sampled, bool with_logprob,
-                  std::string text);
+  void emit_text(const Sequence& sequence, ipc::Delta delta, std::string text);
   ipc::TokenLogprob describe(const SampledToken& sampled) const;
   void finish(Sequence& sequence, ipc::FinishReason reason, std::optional<Error> error = {});
   void forget_finished();
@@ -114,9 +113,9 @@ class Scheduler final {
   SamplerScratch scratch_;
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
-  std::deque<Sequence*> queue_;      // of requests_; in order of arrival
-  std::deque<Sequence*> prefilling_; // in order of admission
-  std::vector<Sequence*> streams_;   // by engine sequence id; null: free
+  std::deque<Sequence*> queue_;              // of requests_; in order of arrival
+  std::deque<Sequence*> prefilling_;         // in order of admission
+  std::vector<Sequence*> streams_;           // by engine sequence id; null: free
   std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
   std::uint32_t requests_queued_ = 0;        // with a choice in queue_
   Call last_call_ = Call::kNone;

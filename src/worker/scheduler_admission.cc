@@ -21,35 +21,39 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
       return Error{Code::kInvalidArgument,
                    "the prompt holds token " + std::to_string(token) + "; this model has " +
-                       std::to_string(vocabulary_.size()) + " tokens", "prompt"};
+                       std::to_string(vocabulary_.size()) + " tokens",
+                   "prompt"};
     }
   }
   for (const ipc::LogitBias& bias : submit.sampling.logit_bias) {
     if (bias.token < 0 || static_cast<std::uint32_t>(bias.token) >= vocabulary_.size()) {
       return Error{Code::kInvalidArgument,
                    "logit_bias names token " + std::to_string(bias.token) + "; this model has " +
-                       std::to_string(vocabulary_.size()) + " tokens", "logit_bias"};
+                       std::to_string(vocabulary_.size()) + " tokens",
+                   "logit_bias"};
     }
   }
   if (prompt >= cells) {
     return Error{Code::kContextExceeded,
                  "the prompt has " + std::to_string(prompt) + " tokens and the context holds " +
-                     std::to_string(cells) + "; shorten the prompt", "messages"};
+                     std::to_string(cells) + "; shorten the prompt",
+                 "messages"};
   }
   if (prompt + submit.tokens_max > cells) {
     return Error{Code::kContextExceeded,
                  "the prompt has " + std::to_string(prompt) + " tokens and max_tokens asks for " +
                      std::to_string(submit.tokens_max) + ", together " +
                      std::to_string(prompt + submit.tokens_max) + "; the context holds " +
-                     std::to_string(cells), "max_tokens"};
+                     std::to_string(cells),
+                 "max_tokens"};
   }
   const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
   if (!starts_now && requests_queued_ >= options_.queue_requests_max) {
     return Error{Code::kBusy, std::to_string(requests_queued_) +
                                   " requests are waiting for this model; try again later"};
   }
-  tokens_max = submit.tokens_max > 0 ? submit.tokens_max
-                                     : static_cast<std::uint32_t>(cells - prompt);
+  tokens_max =
+      submit.tokens_max > 0 ? submit.tokens_max : static_cast<std::uint32_t>(cells - prompt);
   return std::nullopt;
 }
 
@@ -72,8 +76,7 @@ void Scheduler::submit(PreparedRequest prepared) {
 
 std::int32_t Scheduler::lowest_free_stream() const {
   const auto found = std::find(streams_.begin(), streams_.end(), nullptr);
-  return found == streams_.end() ? kNoStream
-                                 : static_cast<std::int32_t>(found - streams_.begin());
+  return found == streams_.end() ? kNoStream : static_cast<std::int32_t>(found - streams_.begin());
 }
 
 void Scheduler::admit() {

@@ -34,20 +34,27 @@ void Scheduler::take_token(Sequence& sequence, std::span<const float> logits) {
     return;
   }
   const Token token = sampled->token;
+  std::string text;
+  if (vocabulary_.ends_generation(token) && !submit.ignore_eos) {
+    // The end token is no part of the answer: neither its text, nor its tokens, nor their count.
+    sequence.text.finish(text);
+    if (!text.empty()) emit_text(sequence, {}, std::move(text));
+    finish(sequence, ipc::FinishReason::kStop);
+    return;
+  }
   sequence.sampler.accept(token);
   sequence.next = token;
   ++sequence.generated;
   ++stats_.completion_tokens;
   sequence.last_token_ns = clock_.monotonic_ns();
   if (sequence.generated == 1) sequence.first_token_ns = sequence.last_token_ns;
-
-  std::string text;
-  const bool ended = vocabulary_.ends_generation(token) && !submit.ignore_eos;
-  const bool stopped = ended || sequence.text.push(vocabulary_.piece(token), text);
+  const bool stopped = sequence.text.push(vocabulary_.piece(token), text);
   const bool full = sequence.generated == request.tokens_max;
-  if (ended || (full && !stopped)) sequence.text.finish(text);
-  // The end token is no part of the answer's text, so it has no log probability there either.
-  emit_delta(sequence, *sampled, submit.logprobs && !ended, std::move(text));
+  if (full && !stopped) sequence.text.finish(text);
+  ipc::Delta delta;
+  delta.tokens.push_back(token);
+  if (submit.logprobs) delta.logprobs.push_back(describe(*sampled));
+  emit_text(sequence, std::move(delta), std::move(text));
   if (stopped) {
     finish(sequence, ipc::FinishReason::kStop);
   } else if (full) {
@@ -66,13 +73,9 @@ ipc::TokenLogprob Scheduler::describe(const SampledToken& sampled) const {
   return out;
 }
 
-void Scheduler::emit_delta(const Sequence& sequence, const SampledToken& sampled,
-                           bool with_logprob, std::string text) {
-  ipc::Delta delta;
+void Scheduler::emit_text(const Sequence& sequence, ipc::Delta delta, std::string text) {
   delta.id = sequence.request.id();
   delta.choice = sequence.choice;
-  delta.tokens.push_back(sampled.token);
-  if (with_logprob) delta.logprobs.push_back(describe(sampled));
   std::string_view rest = text;
   while (rest.size() > ipc::kDeltaTextBytesMax) {  // a vocabulary with absurdly long tokens
     const std::string_view front = rest.substr(0, ipc::kDeltaTextBytesMax);
@@ -110,8 +113,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   finished.completion_tokens = sequence.generated;
   finished.timings.queue_ns = elapsed(request.received_ns, started);
   finished.timings.prefill_ns = elapsed(started, first);
-  finished.timings.decode_ns =
-      sequence.generated > 0 ? elapsed(first, sequence.last_token_ns) : 0;
+  finished.timings.decode_ns = sequence.generated > 0 ? elapsed(first, sequence.last_token_ns) : 0;
   finished.error = std::move(error);
   sink_.emit(std::move(finished));
 }

@@ -1,5 +1,5 @@
-// Test-only: a scheduler over the fake engine, a clock that counts graphs, and a sink that checks the order
-// of events as they come.
+// Test-only: a scheduler over the fake engine, a clock that counts graphs, and a sink that checks
+// the order of events as they come.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -89,7 +89,9 @@ class Recorder final : public EventSink {
     std::visit([this](const auto& m) { take(m); }, event);
   }
 
-  const Answer& answer(ipc::RequestId id, std::uint32_t choice = 0) { return answers[{id, choice}]; }
+  const Answer& answer(ipc::RequestId id, std::uint32_t choice = 0) {
+    return answers[{id, choice}];
+  }
 
   std::map<ipc::RequestId, ipc::Accepted> accepted;
   std::map<ipc::RequestId, Error> rejected;
@@ -247,7 +249,8 @@ inline SchedulerOptions options(std::uint32_t streams, ipc::Profile profile = ip
   return o;
 }
 
-inline const std::vector<ipc::Profile> kProfiles = {ipc::Profile::kFast, ipc::Profile::kReproducible};
+inline const std::vector<ipc::Profile> kProfiles = {ipc::Profile::kFast,
+                                                    ipc::Profile::kReproducible};
 
 inline std::string prompt_of(std::size_t bytes, int variant) {
   std::string prompt = "question " + std::to_string(variant) + " ";

@@ -12,7 +12,8 @@ namespace {
 
 using ipc::FinishReason;
 
-// ---- everything at once --------------------------------------------------------------------------------
+// ---- everything at once
+// --------------------------------------------------------------------------------
 
 struct Life {
   ipc::Submit submit;

@@ -10,7 +10,8 @@
 namespace aioss::worker {
 namespace {
 
-// ---- how steps are composed ------------------------------------------------------------------------
+// ---- how steps are composed
+// ------------------------------------------------------------------------
 
 TEST(Scheduler, CallsAreDecodeStepsOrChunksOfOneSequence) {
   for (const ipc::Profile profile : kProfiles) {
@@ -117,7 +118,8 @@ TEST(Scheduler, ShortPromptsPassLongOnesAndLongOnesStillArrive) {
   EXPECT_GT(short_done_first, 20);
 }
 
-// ---- dense ids ---------------------------------------------------------------------------------------
+// ---- dense ids
+// ---------------------------------------------------------------------------------------
 
 std::size_t runs_of(const SeenCall& call) {
   std::size_t runs = 1;

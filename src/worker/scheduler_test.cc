@@ -86,8 +86,8 @@ TEST(Scheduler, CancelAtEveryStepFreesTheStreamAndHurtsNobody) {
       ASSERT_TRUE(cancelled.finished);
       EXPECT_EQ(cancelled.finished->reason, FinishReason::kCancelled);
       ASSERT_LE(cancelled.tokens.size(), whole.tokens.size());
-      EXPECT_TRUE(std::equal(cancelled.tokens.begin(), cancelled.tokens.end(),
-                             whole.tokens.begin()));
+      EXPECT_TRUE(
+          std::equal(cancelled.tokens.begin(), cancelled.tokens.end(), whole.tokens.begin()));
       expect_same(rig.sink.answer(2), want, "cancel at " + std::to_string(at));
       EXPECT_EQ(rig.sink.answer(3).text, want.text);
     }
@@ -246,7 +246,8 @@ TEST(Scheduler, LogprobsComeWithEveryTokenButTheEnd) {
   EXPECT_EQ(answer.logprobs[0].logprob, answer.logprobs[0].top[0].logprob);
 }
 
-// ---- choices ---------------------------------------------------------------------------------------
+// ---- choices
+// ---------------------------------------------------------------------------------------
 
 ipc::Submit choices(std::uint32_t n) {
   ipc::Submit submit = request(1, 1.5F);
@@ -330,7 +331,8 @@ TEST(Scheduler, CancelEndsEveryChoice) {
   }
 }
 
-// ---- failures ----------------------------------------------------------------------------------------
+// ---- failures
+// ----------------------------------------------------------------------------------------
 
 TEST(Scheduler, AFailingEngineIsToldToEveryone) {
   Rig rig(options(2));

@@ -1,5 +1,5 @@
-// One choice of one request while it is in the worker, and the request that its choices share. Values of
-// the scheduler, used by the engine thread alone.
+// One choice of one request while it is in the worker, and the request that its choices share.
+// Values of the scheduler, used by the engine thread alone.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace aioss::worker {
 
 // A request whose prompt has been turned into tokens.
 struct PreparedRequest {
-  ipc::Submit submit;         // its prompt has been moved out
+  ipc::Submit submit;  // its prompt has been moved out
   std::vector<Token> prompt;
   std::int64_t received_ns = 0;
 };
 
 struct Request;
 
-// queued → prefill → decode → done; or queued → follower → decode → done, when a sibling prefills the
-// same prompt for both.
+// queued → prefill → decode → done; or queued → follower → decode → done, when a sibling prefills
+// the same prompt for both.
 enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kDone };
 
 inline constexpr std::int32_t kNoStream = -1;
@@ -35,10 +35,10 @@ struct Sequence {
   std::int32_t stream = kNoStream;  // the engine's sequence id
   std::uint32_t computed = 0;       // tokens whose KV cells are filled
   std::uint32_t generated = 0;
-  Token next = 0;                   // sampled, not yet computed; in phase decode
+  Token next = 0;  // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
-  std::int64_t started_ns = 0;      // its first graph
+  std::int64_t started_ns = 0;  // its first graph
   std::int64_t first_token_ns = 0;
   std::int64_t last_token_ns = 0;
 };
@@ -56,7 +56,7 @@ struct Request {
   const std::int64_t received_ns;
   const std::uint32_t tokens_max;  // to generate, resolved: at least 1
   std::vector<Sequence> choices;
-  std::uint32_t choices_open;      // not done
+  std::uint32_t choices_open;  // not done
   std::uint32_t choices_queued;
 };
 

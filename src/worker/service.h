@@ -1,13 +1,14 @@
 // A loaded model at work: the four threads of a worker, from the socket to the engine and back.
 //
 //   reader (the caller's)  frames → commands; answers Ping and Probe; sees the end of the stream
-//   text                   tokenizer and chat template, so that a long prompt delays no token of others
+//   text                   tokenizer and chat template: a long prompt delays no token of others
 //   engine                 the scheduler: the only caller of the session
 //   writer                 events → frames
 //
-// Queues: text takes at most kTextJobsSpare requests more than may be queued and kTextBytesMax bytes of
-// prompts, beyond that Submit is refused (kBusy); commands and events wait for room. When the event queue is full the engine waits: the gateway
-// always drains its socket, so that is its own back-pressure, and nothing is lost.
+// Queues: text takes at most kTextJobsSpare requests more than may be queued and kTextBytesMax
+// bytes of prompts, beyond that Submit is refused (kBusy); commands and events wait for room. When
+// the event queue is full the engine waits: the gateway always drains its socket, so that is its
+// own back-pressure, and nothing is lost.
 #pragma once
 
 #include <atomic>

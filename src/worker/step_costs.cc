@@ -43,7 +43,8 @@ void StepCosts::prefilled(std::uint32_t tokens, std::int64_t ns) {
 
 double StepCosts::graph_ns(std::uint32_t sequences) const {
   if (decode_ns_[sequences] > 0) return decode_ns_[sequences];
-  // Between the nearest that were measured; beyond them, the nearest itself: cautious on both sides.
+  // Between the nearest that were measured; beyond them, the nearest itself: cautious on both
+  // sides.
   std::uint32_t low = sequences;
   while (low > 0 && decode_ns_[low] == 0) --low;
   std::uint32_t high = sequences;
@@ -60,9 +61,9 @@ std::uint32_t StepCosts::chunk_tokens(std::uint32_t decoders) const {
   const auto target = static_cast<double>(limits_.gap_target_ns);
   const double budget = std::max(target - graph_ns(decoders), target * kChunkShareMin);
   const double tokens = budget / prefill_ns_per_token_;
-  return static_cast<std::uint32_t>(
-      std::clamp(tokens, static_cast<double>(limits_.chunk_tokens_min),
-                 static_cast<double>(limits_.chunk_tokens_max)));
+  return static_cast<std::uint32_t>(std::clamp(tokens,
+                                               static_cast<double>(limits_.chunk_tokens_min),
+                                               static_cast<double>(limits_.chunk_tokens_max)));
 }
 
 bool StepCosts::compaction_pays(std::span<const std::uint32_t> before,

@@ -1,6 +1,6 @@
-// What engine calls take, measured as they happen, and what follows from it: how many prompt tokens fit in a
-// step while others decode, and whether closing a hole in the sequence ids is worth a copy. Decides how
-// fast, never what: no result depends on it. One thread at a time.
+// What engine calls take, measured as they happen, and what follows from it: how many prompt tokens
+// fit in a step while others decode, and whether closing a hole in the sequence ids is worth a
+// copy. Decides how fast, never what: no result depends on it. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class StepCosts final {
 
   // Prompt tokens for the next call, with `decoders` streams waiting for their next token.
   std::uint32_t chunk_tokens(std::uint32_t decoders) const;
-  // Runs are lengths of consecutive sequence ids: one graph each. `steps` is how long it would last.
+  // Runs are lengths of consecutive sequence ids: one graph each. `steps` is how long it would
+  // last.
   bool compaction_pays(std::span<const std::uint32_t> before, std::span<const std::uint32_t> after,
                        std::uint32_t steps) const;
 
@@ -32,8 +33,8 @@ class StepCosts final {
   double graph_ns(std::uint32_t sequences) const;  // 0 if unknown
 
   const ChunkLimits limits_;
-  std::vector<double> decode_ns_;      // by sequences in one graph; 0: not measured
-  double prefill_ns_per_token_ = 0;    // 0: not measured
+  std::vector<double> decode_ns_;    // by sequences in one graph; 0: not measured
+  double prefill_ns_per_token_ = 0;  // 0: not measured
   double copy_ns_;
 };
 

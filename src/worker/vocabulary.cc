@@ -8,7 +8,8 @@
 namespace aioss::worker {
 namespace {
 
-// The pieces of 262,144 tokens take about 2 MiB; a file that wants more than this is not a vocabulary.
+// The pieces of 262,144 tokens take about 2 MiB; a file that wants more than this is not a
+// vocabulary.
 constexpr std::size_t kPieceBytesMax = std::size_t{1} << 30;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The bytes of every token, read once from the text model, so that the engine thread never needs it: the
-// text model belongs to the thread that tokenizes prompts. Immutable, so safe to share.
+// The bytes of every token, read once from the text model, so that the engine thread never needs
+// it: the text model belongs to the thread that tokenizes prompts. Immutable, so safe to share.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ using ipc::Token;
 
 class Vocabulary final {
  public:
-  // kModelCorrupt if the text side knows fewer tokens than the engine has logits, or is out of bounds.
+  // kModelCorrupt if the text side knows fewer tokens than the engine has logits, or is out of
+  // bounds.
   static Result<std::unique_ptr<const Vocabulary>> create(const engine::TextModel& text,
                                                           std::uint32_t logits_per_row);
 
@@ -32,8 +33,8 @@ class Vocabulary final {
  private:
   Vocabulary() = default;
 
-  std::string bytes_;                    // pieces, one after the other
-  std::vector<std::uint32_t> offsets_;   // size() + 1
+  std::string bytes_;                   // pieces, one after the other
+  std::vector<std::uint32_t> offsets_;  // size() + 1
   std::vector<bool> ends_of_generation_;
   std::unordered_map<Token, std::string> displays_;  // where it differs from the piece
 };

@@ -1,5 +1,5 @@
-// Start-up of a worker process: the order of these steps is the security argument. Whatever parses a byte
-// of the model file comes after both stages of the sandbox.
+// Start-up of a worker process: the order of these steps is the security argument. Whatever parses
+// a byte of the model file comes after both stages of the sandbox.
 #include "worker/worker.h"
 
 #include <algorithm>
@@ -46,7 +46,8 @@ struct LoadReporter {
   }
 };
 
-// Everything that a running model consists of, in the order in which it may be destroyed (last first).
+// Everything that a running model consists of, in the order in which it may be destroyed (last
+// first).
 struct Loaded {
   std::unique_ptr<engine::Model> model;
   std::unique_ptr<engine::Session> session;
@@ -111,8 +112,8 @@ SchedulerOptions resolve(const ipc::Configure& configure, const aioss_model_fact
   options.queue_requests_max = configure.queue_requests_max;
   options.prefill_grid_tokens = std::max(engine.prefill_grid_tokens(), 1U);
   const std::uint32_t chunk = configure.prefill_chunk_tokens_max;
-  options.batch_tokens_max = std::max({chunk > 0 ? chunk : kBatchTokensDefault, options.streams,
-                                       options.prefill_grid_tokens});
+  options.batch_tokens_max = std::max(
+      {chunk > 0 ? chunk : kBatchTokensDefault, options.streams, options.prefill_grid_tokens});
   return options;
 }
 
@@ -201,8 +202,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   Result<Loaded> loaded = load(options, *configure, threads, channel, board);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   if (!channel.send(ipc::encode(ipc::FromWorker{loaded->ready}))) return WorkerExit::kOk;
-  Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary,
-                  loaded->scheduler, clock, board);
+  Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary, loaded->scheduler,
+                  clock, board);
   return service.run();
 }
 

@@ -1,5 +1,6 @@
-// The worker process: one model, one engine, one batch scheduler, behind a socket and a sandbox. Called
-// by app/main for the hidden command `aioss worker`; nothing else of the binary runs in that process.
+// The worker process: one model, one engine, one batch scheduler, behind a socket and a sandbox.
+// Called by app/main for the hidden command `aioss worker`; nothing else of the binary runs in that
+// process.
 #pragma once
 
 #include <functional>
@@ -25,8 +26,8 @@ enum class WorkerExit : int {
   kEngineFailed = 79,  // the engine broke; every request was told so
 };
 
-// One engine that this binary can run, wired in app/: the table, and how to get the text side of a model
-// (for llama: from the loaded model itself, so that the vocabulary is held once).
+// One engine that this binary can run, wired in app/: the table, and how to get the text side of a
+// model (for llama: from the loaded model itself, so that the vocabulary is held once).
 struct EngineChoice {
   std::string name;
   const aioss_engine* engine = nullptr;
@@ -42,13 +43,13 @@ struct WorkerOptions {
   std::vector<EngineChoice> engines;
 };
 
-// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes. Returns
-// the process's exit code. Single-threaded when called.
+// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes.
+// Returns the process's exit code. Single-threaded when called.
 int run_worker(const WorkerOptions& options, const Clock& clock);
 
-// `aioss worker --inspect`: confines itself, reads the GGUF header of fds[0] with our own strict reader
-// and writes one JSON object and a newline to `out_fd`: what the file says, or {"error":{"code","message"}}.
-// Returns an ExitCode.
+// `aioss worker --inspect`: confines itself, reads the GGUF header of fds[0] with our own strict
+// reader and writes one JSON object and a newline to `out_fd`: what the file says, or
+// {"error":{"code","message"}}. Returns an ExitCode.
 int run_inspect(int model_fd, int out_fd);
 
 }  // namespace aioss::worker

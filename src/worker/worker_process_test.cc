@@ -175,7 +175,9 @@ TEST(WorkerProcess, EverythingForbiddenIsRefused) {
   worker.send(ipc::Probe{});
   const auto report = worker.expect<ipc::ProbeReport>();
   EXPECT_GE(report.items.size(), 5U);
-  for (const auto& item : report.items) EXPECT_TRUE(item.refused) << item.attempt << ": " << item.detail;
+  for (const auto& item : report.items) {
+    EXPECT_TRUE(item.refused) << item.attempt << ": " << item.detail;
+  }
   worker.send_text(1, "and it still works");
   EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
 }
@@ -311,7 +313,8 @@ TEST(WorkerProcess, RefusalsReachTheGateway) {
   EXPECT_EQ(worker.expect<ipc::Accepted>().prompt_tokens, 2U);
 }
 
-// ---- inspect -----------------------------------------------------------------------------------------
+// ---- inspect
+// -----------------------------------------------------------------------------------------
 
 std::pair<nlohmann::json, std::string> inspect(const os::Fd& file) {
   int pipes[2];

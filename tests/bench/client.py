@@ -1,4 +1,4 @@
-"""A streaming client that measures: raw sockets, one thread a stream, no HTTP library in the way."""
+"""A streaming client that measures: raw sockets, a thread for each stream, no HTTP library."""
 import json
 import random
 import socket
@@ -11,7 +11,7 @@ WORDS = ("ledger audit court bank ward ministry record proof chain custody clerk
 
 
 def prompt(seed, words):
-    """Text that shares no beginning with another seed's: prefix caches must not help either side."""
+    """Text that shares no beginning with another seed's: prefix caches must help neither side."""
     rng = random.Random(seed)
     return f"{rng.randrange(10**9)} " + " ".join(rng.choice(WORDS) for _ in range(words))
 

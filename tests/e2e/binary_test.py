@@ -1,4 +1,4 @@
-"""The product is one executable that needs libc and the loader, and holds no client of a network."""
+"""The product is one executable that needs libc and the loader, and holds no network client."""
 import os
 import re
 import subprocess

@@ -1,5 +1,5 @@
-"""Profile `reproducible` on real models: the same request gives the same bytes, alone, again, beside
-seven others that start and stop at random, and with other chunk budgets.
+"""Profile `reproducible` on real models: the same request gives the same bytes, alone, again,
+beside seven others that start and stop at random, and with other chunk budgets.
 
 AIOSS_LONG=1 runs every prompt length on both models; the quick form runs a cross-section."""
 import hashlib

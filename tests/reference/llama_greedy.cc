@@ -82,6 +82,15 @@ llama_token argmax(const float* logits, int count) {
   return best;
 }
 
+void print_token(const llama_vocab* vocab, llama_token token) {
+  char piece[256];
+  const int length = llama_token_to_piece(vocab, token, piece, sizeof piece, 0, false);
+  std::printf("%d:", token);
+  for (int i = 0; i < length; ++i) {
+    std::printf("%02x", static_cast<unsigned>(static_cast<unsigned char>(piece[i])));
+  }
+}
+
 bool prefill(llama_context* context, std::vector<llama_token>& tokens, bool grid) {
   size_t at = 0;
   while (at < tokens.size()) {
@@ -113,8 +122,9 @@ int answer(llama_model* model, const Arguments& arguments, const std::string& pr
   bool fine = !tokens.empty() && prefill(context, tokens, arguments.reproducible);
   for (int i = 0; fine && i < arguments.tokens; ++i) {
     llama_token next = argmax(llama_get_logits_ith(context, -1), vocabulary);
-    std::printf(i == 0 ? "%d" : " %d", next);
     if (llama_vocab_is_eog(vocab, next)) break;
+    if (i > 0) std::printf(" ");
+    print_token(vocab, next);
     fine = llama_decode(context, llama_batch_get_one(&next, 1)) == 0;
   }
   std::printf("\n");

@@ -1,6 +1,6 @@
-"""Starts the real binary for a test and gives it back clean: own ledger, own port, verified at the end.
+"""Starts the real binary for a test and cleans up after it: own ledger, own port, verified.
 
-Standard library only. The binary comes from AIOSS_BINARY, the models folder from AIOSS_MODELS_DIR."""
+Standard library only. AIOSS_BINARY names the binary, AIOSS_MODELS_DIR the folder of models."""
 import json
 import os
 import pathlib

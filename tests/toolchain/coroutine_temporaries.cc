@@ -1,8 +1,9 @@
 // g++ 12 destroys some temporaries twice: those of a capturing-lambda or an aggregate type (no
 // constructor of its own) inside a full expression that contains co_await (gcc bug 95599 and its
-// family). The house rules therefore allow some shapes and forbid others. This program runs each shape
-// with an object that counts its constructions and destructions. It prints a table, fails if an allowed
-// shape is broken on this compiler, and only tells about the forbidden ones: they may well work.
+// family). The house rules therefore allow some shapes and forbid others. This program runs each
+// shape with an object that counts its constructions and destructions. It prints a table, fails if
+// an allowed shape is broken on this compiler, and only tells about the forbidden ones: they may
+// well work.
 #include <coroutine>
 #include <cstdio>
 #include <exception>
@@ -91,22 +92,42 @@ Pause run(F&& f) {
   f();
   return {};
 }
-Pause take(Aggregate) { return {}; }
-Pause look_at(const Aggregate&) { return {}; }
-Pause take_class(WithConstructor) { return {}; }
+Pause take(Aggregate) {
+  return {};
+}
+Pause look_at(const Aggregate&) {
+  return {};
+}
+Pause take_class(WithConstructor) {
+  return {};
+}
 Pause take_function(std::function<void()> f) {
   f();
   return {};
 }
-Pause take_pair(std::pair<Counted, int>) { return {}; }
-Pause take_optional(std::optional<Counted>) { return {}; }
-Pause take_counted(Counted) { return {}; }
+Pause take_pair(std::pair<Counted, int>) {
+  return {};
+}
+Pause take_optional(std::optional<Counted>) {
+  return {};
+}
+Pause take_counted(Counted) {
+  return {};
+}
 
 // … and coroutines.
-Task with_aggregate(Aggregate) { co_await Pause{}; }
-Task with_reference(const Aggregate&) { co_await Pause{}; }
-Task with_class(WithConstructor) { co_await Pause{}; }
-Task with_counted(Counted) { co_await Pause{}; }
+Task with_aggregate(Aggregate) {
+  co_await Pause{};
+}
+Task with_reference(const Aggregate&) {
+  co_await Pause{};
+}
+Task with_class(WithConstructor) {
+  co_await Pause{};
+}
+Task with_counted(Counted) {
+  co_await Pause{};
+}
 template <typename F>
 Task with_callable(F f) {
   co_await Pause{};
@@ -149,12 +170,24 @@ Task named_task() {
   auto task = with_aggregate(Aggregate{Counted{}, 1});
   co_await task;
 }
-Task class_temporary() { co_await take_class(WithConstructor{Counted{}, 1}); }
-Task class_temporary_to_coroutine() { co_await with_class(WithConstructor{Counted{}, 1}); }
-Task plain_class_temporary() { co_await take_counted(Counted{}); }
-Task plain_class_temporary_to_coroutine() { co_await with_counted(Counted{}); }
-Task optional_temporary() { co_await take_optional(Counted{}); }
-Task pair_temporary() { co_await take_pair({Counted{}, 1}); }
+Task class_temporary() {
+  co_await take_class(WithConstructor{Counted{}, 1});
+}
+Task class_temporary_to_coroutine() {
+  co_await with_class(WithConstructor{Counted{}, 1});
+}
+Task plain_class_temporary() {
+  co_await take_counted(Counted{});
+}
+Task plain_class_temporary_to_coroutine() {
+  co_await with_counted(Counted{});
+}
+Task optional_temporary() {
+  co_await take_optional(Counted{});
+}
+Task pair_temporary() {
+  co_await take_pair({Counted{}, 1});
+}
 
 // Forbidden by the house rules.
 Task temporary_lambda() {
@@ -169,13 +202,21 @@ Task function_of_temporary_lambda() {
   Counted counted;
   co_await take_function([counted] {});
 }
-Task temporary_aggregate() { co_await take(Aggregate{Counted{}, 1}); }
-Task temporary_aggregate_by_reference() { co_await look_at(Aggregate{Counted{}, 1}); }
-Task temporary_aggregate_to_coroutine() { co_await with_aggregate(Aggregate{Counted{}, 1}); }
+Task temporary_aggregate() {
+  co_await take(Aggregate{Counted{}, 1});
+}
+Task temporary_aggregate_by_reference() {
+  co_await look_at(Aggregate{Counted{}, 1});
+}
+Task temporary_aggregate_to_coroutine() {
+  co_await with_aggregate(Aggregate{Counted{}, 1});
+}
 Task temporary_aggregate_by_reference_to_coroutine() {
   co_await with_reference(Aggregate{Counted{}, 1});
 }
-Task braces_to_coroutine() { co_await with_aggregate({.counted = Counted{}, .number = 1}); }
+Task braces_to_coroutine() {
+  co_await with_aggregate({.counted = Counted{}, .number = 1});
+}
 
 struct Shape {
   bool allowed;

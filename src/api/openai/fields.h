@@ -1,8 +1,10 @@
-// Typed reading of one JSON object, with errors that name the field, the range and the value. Values on
-// the stack of a parse; one thread. Sticky: after the first failure every read gives its fallback, and
-// finish() tells what was wrong, so that a parser reads as a list of fields with their bounds.
+// Typed reading of one JSON object, with errors that name the field, the range and the value.
+// Values on the stack of a parse; one thread. Sticky: after the first failure every read gives its
+// fallback, and finish() tells what was wrong, so that a parser reads as a list of fields with
+// their bounds.
 //
-// null counts as absent, as OpenAI has it. Error messages may hold numbers and field names, never text.
+// null counts as absent, as OpenAI has it. Error messages may hold numbers and field names, never
+// text.
 #pragma once
 
 #include <cstddef>
@@ -60,8 +62,8 @@ class Fields final {
 
 // "a string", "an array", …: the type of a value in an error message.
 std::string_view type_name(const Json& value);
-// The value as an integer: 5, and 5.0 too, as some clients write it. Nothing if it is not whole or does
-// not fit in 64 bits with a sign.
+// The value as an integer: 5, and 5.0 too, as some clients write it. Nothing if it is not whole or
+// does not fit in 64 bits with a sign.
 std::optional<std::int64_t> whole_number(const Json& value);
 // A number from a request, short: "3.5", "1e+30".
 std::string show(const Json& number);

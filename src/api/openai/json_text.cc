@@ -20,17 +20,30 @@ void append_number(std::string& out, Number number) {
   out.append(buffer.data(), result.ptr);
 }
 
-bool is_plain(unsigned char c) { return c >= 0x20 && c != '"' && c != '\\'; }
+bool is_plain(unsigned char c) {
+  return c >= 0x20 && c != '"' && c != '\\';
+}
 
 void append_escape(std::string& out, unsigned char c) {
   constexpr std::string_view kHex = "0123456789abcdef";
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   out += "\\u00";
   out += kHex[c >> 4];
@@ -43,9 +56,8 @@ void append_string(std::string& out, std::string_view text) {
   if (!codec::is_utf8(text)) return append_string(out, codec::utf8_repaired(text));
   out += '"';
   while (!text.empty()) {
-    const auto special = std::find_if_not(text.begin(), text.end(), [](char c) {
-      return is_plain(static_cast<unsigned char>(c));
-    });
+    const auto special = std::find_if_not(
+        text.begin(), text.end(), [](char c) { return is_plain(static_cast<unsigned char>(c)); });
     out.append(text.begin(), special);
     if (special == text.end()) break;
     append_escape(out, static_cast<unsigned char>(*special));
@@ -54,14 +66,20 @@ void append_string(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void append_unsigned(std::string& out, std::uint64_t number) { append_number(out, number); }
-void append_signed(std::string& out, std::int64_t number) { append_number(out, number); }
+void append_unsigned(std::string& out, std::uint64_t number) {
+  append_number(out, number);
+}
+void append_signed(std::string& out, std::int64_t number) {
+  append_number(out, number);
+}
 
 void append_logprob(std::string& out, float number) {
   if (!std::isfinite(number)) return append_number(out, kLogprobFloor);
   append_number(out, number);
 }
 
-void append_bool(std::string& out, bool value) { out += value ? "true" : "false"; }
+void append_bool(std::string& out, bool value) {
+  out += value ? "true" : "false";
+}
 
 }  // namespace aioss::api::openai

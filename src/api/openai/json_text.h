@@ -1,6 +1,6 @@
-// Appends JSON to a string: what a streamed chunk is built with, a microsecond each. Pure functions. The
-// output is valid JSON whatever the input: bytes that are not UTF-8 become U+FFFD, numbers that are not
-// finite become kLogprobFloor.
+// Appends JSON to a string: what a streamed chunk is built with, a microsecond each. Pure
+// functions. The output is valid JSON whatever the input: bytes that are not UTF-8 become U+FFFD,
+// numbers that are not finite become kLogprobFloor.
 #pragma once
 
 #include <cstdint>

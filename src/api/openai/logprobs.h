@@ -1,5 +1,5 @@
-// The two wire forms of log probabilities: the `content` list of a chat, and the four parallel lists of a
-// completion. Values; one thread.
+// The two wire forms of log probabilities: the `content` list of a chat, and the four parallel
+// lists of a completion. Values; one thread.
 #pragma once
 
 #include <cstddef>

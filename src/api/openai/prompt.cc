@@ -29,8 +29,7 @@ Error at(std::string where, std::string_view what, Code code = Code::kInvalidArg
 
 // The text of one part of a message's content.
 Result<std::string> parse_part(const Json& part, const std::string& where) {
-  if (!part.is_object())
-    return at(where, "must be an object, not " + std::string(type_name(part)));
+  if (!part.is_object()) return at(where, "must be an object, not " + std::string(type_name(part)));
   const auto type = part.find("type");
   if (type == part.end() || !type->is_string()) return at(where + ".type", "is required");
   if (*type != "text")
@@ -71,8 +70,8 @@ bool asks_for_nothing(const Json& value) {
 }
 
 Status refuse_tools(const Json& message, const std::string& where) {
-  for (const std::string_view name : {"tool_calls"sv, "function_call"sv, "tool_call_id"sv, "audio"sv,
-                                      "refusal"sv, "annotations"sv}) {
+  for (const std::string_view name : {"tool_calls"sv, "function_call"sv, "tool_call_id"sv,
+                                      "audio"sv, "refusal"sv, "annotations"sv}) {
     const auto it = message.find(name);
     if (it == message.end() || asks_for_nothing(*it)) continue;
     return at(where + "." + std::string(name),
@@ -91,7 +90,8 @@ Result<ipc::ChatMessage> parse_message(const Json& value, const std::string& whe
   message.name = fields.text("name", ipc::kNameBytesMax).value_or("");
   AIOSS_CHECK(fields.finish());
   if (message.role == "tool" || message.role == "function")
-    return at(where + ".role", "must not be \"" + message.role + "\": tool calls are not offered yet",
+    return at(where + ".role",
+              "must not be \"" + message.role + "\": tool calls are not offered yet",
               Code::kUnsupported);
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end())
     return at(where + ".role", "must be \"system\", \"developer\", \"user\" or \"assistant\"");

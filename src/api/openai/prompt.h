@@ -1,4 +1,5 @@
-// The two shapes of a prompt on the wire: the messages of a chat, and the prompt of a completion. Pure.
+// The two shapes of a prompt on the wire: the messages of a chat, and the prompt of a completion.
+// Pure.
 #pragma once
 
 #include <vector>

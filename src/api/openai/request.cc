@@ -57,7 +57,8 @@ void read_sampling(Fields& fields, ipc::Sampling& out) {
   out.presence_penalty = real("presence_penalty", kPenalty, out.presence_penalty);
   out.repetition_penalty = real("repetition_penalty", kRepetitionPenalty, out.repetition_penalty);
   // −1 is another way to write "off".
-  const std::int64_t top_k = fields.integer("top_k", -1, std::numeric_limits<std::int32_t>::max(), 0);
+  const std::int64_t top_k =
+      fields.integer("top_k", -1, std::numeric_limits<std::int32_t>::max(), 0);
   out.top_k = top_k < 0 ? 0 : static_cast<std::uint32_t>(top_k);
 }
 
@@ -82,7 +83,8 @@ void read_logit_bias(Fields& fields, ipc::Sampling& out) {
   for (auto it = map->begin(); it != map->end(); ++it) {
     const auto token = token_from_key(it.key());
     if (!token.has_value())
-      return fields.fail("logit_bias", "must have token ids as keys, not '" + show_name(it.key()) + "'");
+      return fields.fail("logit_bias",
+                         "must have token ids as keys, not '" + show_name(it.key()) + "'");
     if (it.value().is_null()) continue;
     out.logit_bias.push_back({*token, static_cast<float>(entries.number(it.key(), kBias, 0))});
   }
@@ -135,7 +137,8 @@ void read_stream(Fields& fields, ParsedRequest& out) {
   if (options == nullptr || fields.failed()) return;
   if (!out.stream) return fields.fail("stream_options", "needs \"stream\": true");
   if (!options->is_object())
-    return fields.fail("stream_options", "must be an object, not " + std::string(type_name(*options)));
+    return fields.fail("stream_options",
+                       "must be an object, not " + std::string(type_name(*options)));
   if (Status known = check_known(*options, "stream_options.", kStreamOptions); !known.has_value())
     return fields.fail(std::move(known).error());
   Fields inner(*options, "stream_options.");

@@ -1,6 +1,7 @@
-// From the JSON body of a request to what the gateway runs, and nothing else: no I/O, no state. Every
-// field that OpenAI's two generation endpoints know is used, ignored because it changes nothing, or
-// refused by name (rules.h); a field that nobody knows is refused with the nearest known one.
+// From the JSON body of a request to what the gateway runs, and nothing else: no I/O, no state.
+// Every field that OpenAI's two generation endpoints know is used, ignored because it changes
+// nothing, or refused by name (rules.h); a field that nobody knows is refused with the nearest
+// known one.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ inline constexpr std::size_t kModelNameBytesMax = 255;
 struct ParsedRequest {
   Endpoint endpoint = Endpoint::kChat;
   std::string model;
-  ipc::Submit submit;       // without id and date
+  ipc::Submit submit;  // without id and date
   bool seed_given = false;
   bool stream = false;
   bool include_usage = false;

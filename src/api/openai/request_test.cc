@@ -70,7 +70,8 @@ TEST(ParseChat, DefaultsAreOpenAis) {
 TEST(ParseChat, ReadsEveryUsedField) {
   const ParsedRequest parsed = good_chat(chat(
       R"("max_tokens":7,"max_completion_tokens":7,"temperature":0.5,"top_p":0.25,"n":3,
-      "stop":["a","b"],"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
+      "stop":["a","b"],"stream":true,
+      "stream_options":{"include_usage":true,"include_obfuscation":false},
       "seed":-1,"logprobs":true,"top_logprobs":20,"logit_bias":{"5":-100,"6":1.5,"7":null},
       "frequency_penalty":-2,"presence_penalty":2,"top_k":40,"min_p":0.05,"repetition_penalty":1.1,
       "ignore_eos":true)"));
@@ -154,8 +155,8 @@ TEST(ParseChat, RefusesBadValuesByName) {
       {chat(R"("stream":1)"), "stream", "must be true or false, not a number"},
       {chat(R"("stream_options":{"include_usage":true})"), "stream_options", "\"stream\": true"},
       {chat(R"("stream":true,"stream_options":[])"), "stream_options", "must be an object"},
-      {chat(R"("stream":true,"stream_options":{"include_usage":3})"), "stream_options.include_usage",
-       "true or false"},
+      {chat(R"("stream":true,"stream_options":{"include_usage":3})"),
+       "stream_options.include_usage", "true or false"},
       {chat(R"("stream":true,"stream_options":{"include_usages":true})"),
        "stream_options.include_usages", "did you mean 'include_usage'?"},
       {chat(R"("seed":1.5)"), "seed", "whole number"},
@@ -214,7 +215,8 @@ TEST(ParseChat, NamesUnknownFields) {
 TEST(ParseChat, IgnoresWhatChangesNothing) {
   good_chat(chat(R"("user":"u","metadata":{"a":"b"},"store":false,"service_tier":"auto",
       "parallel_tool_calls":true,"tools":[],"tool_choice":"none","response_format":{"type":"text"},
-      "modalities":["text"],"safety_identifier":"x","reasoning_effort":"none","verbosity":"medium")"));
+      "modalities":["text"],"safety_identifier":"x","reasoning_effort":"none",
+      "verbosity":"medium")"));
   expect_bad(parse_chat(chat(R"("user":5)")), {"user", "user", "must be a string"});
 }
 
@@ -273,9 +275,10 @@ TEST(ParseMessages, RefusesBadMessagesByPlace) {
       {with_messages(R"([{"role":"user","content":null}])"), "messages[0].content", "is required"},
       {with_messages(R"([{"role":"user","content":5}])"), "messages[0].content", "not a number"},
       {with_messages(R"([{"role":"user","content":[]}])"), "messages[0].content", "from 1 to 1024"},
-      {with_messages(R"([{"role":"user","content":["x"]}])"), "messages[0].content[0]", "an object"},
-      {with_messages(R"([{"role":"user","content":[{"text":"x"}]}])"), "messages[0].content[0].type",
-       "is required"},
+      {with_messages(R"([{"role":"user","content":["x"]}])"), "messages[0].content[0]",
+       "an object"},
+      {with_messages(R"([{"role":"user","content":[{"text":"x"}]}])"),
+       "messages[0].content[0].type", "is required"},
       {with_messages(R"([{"role":"user","content":[{"type":"text"}]}])"),
        "messages[0].content[0].text", "is required"},
       {with_messages(R"([{"role":"user","content":[{"type":"image_url","image_url":{}}]}])"),

@@ -13,7 +13,9 @@ constexpr std::string_view kRequestPrefix = "req_";
 // Of one chunk without its text, so that a token's chunk is one allocation.
 constexpr std::size_t kChunkBytes = 512;
 
-bool is_chat(const AnswerFacts& facts) { return facts.endpoint == Endpoint::kChat; }
+bool is_chat(const AnswerFacts& facts) {
+  return facts.endpoint == Endpoint::kChat;
+}
 
 // The members that every object of an answer begins with.
 std::string head(const AnswerFacts& facts, std::string_view object) {
@@ -90,8 +92,9 @@ void ChunkWriter::begin(std::string& out) {
   if (!is_chat(facts_)) return;
   for (std::uint32_t choice = 0; choice < facts_.choices; ++choice) {
     open_chunk(choice, out);
-    out += ",\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}"
-           ",\"logprobs\":null,\"finish_reason\":null}";
+    out +=
+        ",\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}"
+        ",\"logprobs\":null,\"finish_reason\":null}";
     out += tail_;
   }
 }

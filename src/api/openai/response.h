@@ -1,8 +1,8 @@
-// From what a stream says to the JSON that OpenAI's clients read: whole answers, chunks of a streamed
-// one, errors, the list of models. No I/O. Values; one thread each.
+// From what a stream says to the JSON that OpenAI's clients read: whole answers, chunks of a
+// streamed one, errors, the list of models. No I/O. Values; one thread each.
 //
-// What is ours travels in one extra member, `aioss`, of the whole answer or of the last chunk: the ids
-// under which the ledger knows this answer.
+// What is ours travels in one extra member, `aioss`, of the whole answer or of the last chunk: the
+// ids under which the ledger knows this answer.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@
 
 namespace aioss::api::openai {
 
-// A whole answer that is larger is refused; n = 16 answers of 4,096 tokens with 20 alternatives each
-// would be about 80 MB of JSON. Streams have no such bound, because nothing is kept.
+// A whole answer that is larger is refused; n = 16 answers of 4,096 tokens with 20 alternatives
+// each would be about 80 MB of JSON. Streams have no such bound, because nothing is kept.
 inline constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 20;
 
 struct AnswerFacts {
@@ -58,8 +58,8 @@ class ChunkWriter final {
   void flush_held(std::string& out);
 
   const AnswerFacts facts_;
-  std::string head_;  // of every chunk, up to the number of the choice
-  std::string tail_;  // of every chunk but the last, after its choices
+  std::string head_;                   // of every chunk, up to the number of the choice
+  std::string tail_;                   // of every chunk but the last, after its choices
   std::vector<LogprobText> logprobs_;  // by choice
   // The end of a choice is held until it is known whether it is the last, which carries `aioss`.
   std::optional<runtime::ChoiceEnd> held_;

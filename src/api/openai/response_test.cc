@@ -67,9 +67,8 @@ const std::string kChunkHead =
 const std::string kAioss =
     R"(,"aioss":{"request_id":"req_7","request_record":12,"result_record":13,)"
     R"("profile":"reproducible","seed":18446744073709551615})";
-const std::string kUsage =
-    R"("usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,)"
-    R"("prompt_tokens_details":{"cached_tokens":0}})";
+const std::string kUsage = R"("usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,)"
+                           R"("prompt_tokens_details":{"cached_tokens":0}})";
 
 // Every event is valid JSON, or [DONE].
 void expect_events_parse(const std::string& sse) {
@@ -96,11 +95,16 @@ TEST(ChunkWriter, ChatIsRoleTextFinishDone) {
   chunks.done(done(), out);
   EXPECT_EQ(out, kChunkHead +
                      R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},)"
-                     R"("logprobs":null,"finish_reason":null}]})" "\n\n" +
-                     kChunkHead + R"({"index":0,"delta":{"content":"a\"\n"},"logprobs":null,)"
-                     R"("finish_reason":null}]})" "\n\n" +
-                     kChunkHead + R"({"index":0,"delta":{},"logprobs":null,)"
-                     R"("finish_reason":"length"}])" + kAioss + "}\n\ndata: [DONE]\n\n");
+                     R"("logprobs":null,"finish_reason":null}]})"
+                     "\n\n" +
+                     kChunkHead +
+                     R"({"index":0,"delta":{"content":"a\"\n"},"logprobs":null,)"
+                     R"("finish_reason":null}]})"
+                     "\n\n" +
+                     kChunkHead +
+                     R"({"index":0,"delta":{},"logprobs":null,)"
+                     R"("finish_reason":"length"}])" +
+                     kAioss + "}\n\ndata: [DONE]\n\n");
   expect_events_parse(out);
 }
 
@@ -112,10 +116,14 @@ TEST(ChunkWriter, UsageHasAChunkOfItsOwnAndIsNullBefore) {
   chunks.add(delta(0, "a"), out);
   chunks.add(end_of(0, ipc::FinishReason::kStop), out);
   chunks.done(done(), out);
-  EXPECT_EQ(out, kChunkHead + R"({"index":0,"delta":{"content":"a"},"logprobs":null,)"
-                     R"("finish_reason":null}],"usage":null})" "\n\n" +
-                     kChunkHead + R"({"index":0,"delta":{},"logprobs":null,)"
-                     R"("finish_reason":"stop"}],"usage":null})" "\n\n" +
+  EXPECT_EQ(out, kChunkHead +
+                     R"({"index":0,"delta":{"content":"a"},"logprobs":null,)"
+                     R"("finish_reason":null}],"usage":null})"
+                     "\n\n" +
+                     kChunkHead +
+                     R"({"index":0,"delta":{},"logprobs":null,)"
+                     R"("finish_reason":"stop"}],"usage":null})"
+                     "\n\n" +
                      kChunkHead + "]," + kUsage + kAioss + "}\n\ndata: [DONE]\n\n");
 }
 
@@ -129,8 +137,10 @@ TEST(ChunkWriter, CompletionHasTextAndNoRole) {
   const std::string head =
       R"(data: {"id":"cmpl-7","object":"text_completion","created":1700000000,"model":"smol",)"
       R"("system_fingerprint":"fp","choices":[{"index":0,"text":)";
-  EXPECT_EQ(out, head + R"("a","logprobs":null,"finish_reason":null}]})" "\n\n" + head +
-                     R"("","logprobs":null,"finish_reason":"stop"}])" + kAioss +
+  EXPECT_EQ(out, head +
+                     R"("a","logprobs":null,"finish_reason":null}]})"
+                     "\n\n" +
+                     head + R"("","logprobs":null,"finish_reason":"stop"}])" + kAioss +
                      "}\n\ndata: [DONE]\n\n");
 }
 
@@ -161,8 +171,11 @@ TEST(ChunkWriter, FailureIsTheLastEventWithoutDone) {
   ChunkWriter chunks(facts(Endpoint::kChat));
   std::string out;
   chunks.fail(Error(Code::kWorkerDied, "it died"), out);
-  EXPECT_EQ(out, "data: " R"({"error":{"message":"it died","type":"server_error","param":null,)"
-                 R"("code":"worker_died"}})" "\n\n");
+  EXPECT_EQ(out,
+            "data: "
+            R"({"error":{"message":"it died","type":"server_error","param":null,)"
+            R"("code":"worker_died"}})"
+            "\n\n");
 }
 
 TEST(ChunkWriter, TokensWithoutTextMakeNoChunkUnlessTheyHaveLogprobs) {
@@ -210,7 +223,8 @@ TEST(AnswerWriter, ChatAnswer) {
             R"("system_fingerprint":"fp","choices":[{"index":0,"message":{"role":"assistant",)"
             R"("content":"ac","refusal":null},"logprobs":null,"finish_reason":"stop"},)"
             R"({"index":1,"message":{"role":"assistant","content":"b","refusal":null},)"
-            R"("logprobs":null,"finish_reason":"length"}],)" + kUsage + kAioss + "}");
+            R"("logprobs":null,"finish_reason":"length"}],)" +
+                kUsage + kAioss + "}");
 }
 
 TEST(AnswerWriter, CompletionWithLogprobs) {

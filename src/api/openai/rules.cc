@@ -11,15 +11,33 @@
 namespace aioss::api::openai {
 namespace {
 
-bool is_text(const Json& value) { return value.is_string(); }
-bool is_boolean(const Json& value) { return value.is_boolean(); }
-bool is_object(const Json& value) { return value.is_object(); }
-bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
-bool is_empty_array(const Json& value) { return value.is_array() && value.empty(); }
-bool is_empty_text(const Json& value) { return value.is_string() && value == ""; }
-bool is_none(const Json& value) { return value.is_string() && value == "none"; }
-bool is_medium(const Json& value) { return value.is_string() && value == "medium"; }
-bool never(const Json& value) { return value.is_null(); }
+bool is_text(const Json& value) {
+  return value.is_string();
+}
+bool is_boolean(const Json& value) {
+  return value.is_boolean();
+}
+bool is_object(const Json& value) {
+  return value.is_object();
+}
+bool is_false(const Json& value) {
+  return value.is_boolean() && !value.get<bool>();
+}
+bool is_empty_array(const Json& value) {
+  return value.is_array() && value.empty();
+}
+bool is_empty_text(const Json& value) {
+  return value.is_string() && value == "";
+}
+bool is_none(const Json& value) {
+  return value.is_string() && value == "none";
+}
+bool is_medium(const Json& value) {
+  return value.is_string() && value == "medium";
+}
+bool never(const Json& value) {
+  return value.is_null();
+}
 
 bool is_text_format(const Json& value) {
   return value.is_object() && value.size() == 1 && value.contains("type") &&
@@ -33,7 +51,8 @@ bool is_text_only(const Json& value) {
 constexpr std::string_view kText = "must be a string";
 constexpr std::string_view kBoolean = "must be true or false";
 constexpr std::string_view kObject = "must be an object";
-constexpr std::string_view kNoTools = "is not supported: tool calls are not offered yet; leave it out";
+constexpr std::string_view kNoTools =
+    "is not supported: tool calls are not offered yet; leave it out";
 
 constexpr bool kYes = true;
 constexpr bool kNo = false;
@@ -129,7 +148,9 @@ Status check_field(const FieldRule& rule, const Json& value) {
 
 }  // namespace
 
-std::span<const FieldRule> field_rules() { return kRules; }
+std::span<const FieldRule> field_rules() {
+  return kRules;
+}
 
 Status check_fields(const Json& object, Endpoint endpoint) {
   for (auto it = object.begin(); it != object.end(); ++it) {

@@ -1,6 +1,6 @@
-// Every field of the two generation requests, once: what is used, what is accepted and changes nothing,
-// what is refused because ignoring it would lose meaning. docs/api.md lists the same fields; a test
-// compares the two. Pure data and functions.
+// Every field of the two generation requests, once: what is used, what is accepted and changes
+// nothing, what is refused because ignoring it would lose meaning. docs/api.md lists the same
+// fields; a test compares the two. Pure data and functions.
 #pragma once
 
 #include <span>
@@ -31,7 +31,8 @@ struct FieldRule {
 
 std::span<const FieldRule> field_rules();
 
-// Unknown fields, ignored fields of a wrong type and refused fields. Used fields are left to the parser.
+// Unknown fields, ignored fields of a wrong type and refused fields. Used fields are left to the
+// parser.
 Status check_fields(const Json& object, Endpoint endpoint);
 
 // The unknown fields of a nested object: everything in it must be in `known`.

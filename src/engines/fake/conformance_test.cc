@@ -81,8 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Sabotage{"copy", "evidence:session.copy"},
                     Sabotage{"load", "reproducible:session.load"},
                     Sabotage{"graphs", "fast:graphs.neighbours_3.at_155"},
-                    Sabotage{"abort", "fast:session.abort"},
-                    Sabotage{"full", "fast:session.full"},
+                    Sabotage{"abort", "fast:session.abort"}, Sabotage{"full", "fast:session.full"},
                     Sabotage{"remove", "fast:session.remove_one"}),
     [](const auto& test) { return std::string(test.param.kind); });
 

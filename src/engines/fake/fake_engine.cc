@@ -60,9 +60,13 @@ uint32_t profiles() {
          (1u << AIOSS_PROFILE_EVIDENCE);
 }
 
-uint32_t prefill_grid_tokens() { return kGridTokens; }
+uint32_t prefill_grid_tokens() {
+  return kGridTokens;
+}
 
-uint32_t device_count() { return 1; }
+uint32_t device_count() {
+  return 1;
+}
 
 aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
   if (index != 0) return fail(error, AIOSS_E_INVALID, "there is one device, number 0");
@@ -137,8 +141,7 @@ aioss_status plan(const aioss_model_options* model, const aioss_session_options*
   });
 }
 
-aioss_status model_open(const aioss_model_options* options, aioss_model** out,
-                        aioss_error* error) {
+aioss_status model_open(const aioss_model_options* options, aioss_model** out, aioss_error* error) {
   return guarded(error, [&] {
     aioss_model_options copy;
     if (out == nullptr || !read_struct(options, copy)) {
@@ -153,8 +156,8 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out,
           copy.progress(static_cast<float>(i) / kSteps, copy.progress_user) == 0) {
         return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(
-          std::int64_t{model->script.load_ms} * 1000 / (kSteps + 1)));
+      std::this_thread::sleep_for(
+          std::chrono::microseconds(std::int64_t{model->script.load_ms} * 1000 / (kSteps + 1)));
     }
     if (!model->script.fail_load.empty()) {
       return scripted_load_failure(model->script.fail_load, error);
@@ -178,7 +181,9 @@ void model_facts(const aioss_model* model, aioss_model_facts* out) {
   write_struct(out, value);
 }
 
-void model_close(aioss_model* model) { delete unwrap(model); }
+void model_close(aioss_model* model) {
+  delete unwrap(model);
+}
 
 aioss_status session_create(aioss_model* model, const aioss_session_options* options,
                             aioss_session** out, aioss_error* error) {
@@ -203,7 +208,9 @@ aioss_status session_create(aioss_model* model, const aioss_session_options* opt
   });
 }
 
-void session_close(aioss_session* session) { delete session_of(session); }
+void session_close(aioss_session* session) {
+  delete session_of(session);
+}
 
 // Sleeps in slices, so that an abort is honoured soon. False if it was asked for.
 bool sleep_or_abort(const FakeSession& session, std::chrono::microseconds time) {
@@ -223,11 +230,17 @@ bool sleep_or_abort(const FakeSession& session, std::chrono::microseconds time) 
 
 aioss_status run_fault(Fault fault, FakeSession& session, aioss_error* error) {
   switch (fault) {
-    case Fault::kNone: return AIOSS_OK;
-    case Fault::kCrash: std::abort();
-    case Fault::kSegv: std::raise(SIGSEGV); std::abort();
-    case Fault::kExit: _exit(3);
-    case Fault::kFail: break;
+    case Fault::kNone:
+      return AIOSS_OK;
+    case Fault::kCrash:
+      std::abort();
+    case Fault::kSegv:
+      std::raise(SIGSEGV);
+      std::abort();
+    case Fault::kExit:
+      _exit(3);
+    case Fault::kFail:
+      break;
   }
   session.failed = true;
   return fail(error, AIOSS_E_FAILED, "the prompt ordered a failure");

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cmath>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <vector>
@@ -156,9 +156,18 @@ TEST(FakeEngineDeathTest, DiesWhenOrdered) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(Client("").answer({kTokenUser, '[', '[', 'c', 'r', 'a', 's', 'h', ']', ']'}),
               testing::KilledBySignal(SIGABRT), "");
-  EXPECT_EXIT({ Client c(""); c.answer(c.chat("[[segv 3]]")); },
-              testing::KilledBySignal(SIGSEGV), "");
-  EXPECT_EXIT({ Client c(""); c.answer(c.chat("[[exit]]")); }, testing::ExitedWithCode(3), "");
+  EXPECT_EXIT(
+      {
+        Client c("");
+        c.answer(c.chat("[[segv 3]]"));
+      },
+      testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EXIT(
+      {
+        Client c("");
+        c.answer(c.chat("[[exit]]"));
+      },
+      testing::ExitedWithCode(3), "");
 }
 
 TEST(FakeEngine, CompletionIsWordsThatEnd) {

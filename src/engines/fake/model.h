@@ -11,7 +11,9 @@ struct FakeModel {
   std::uint64_t sessions_created = 0;
 };
 
-inline FakeModel* unwrap(aioss_model* model) { return reinterpret_cast<FakeModel*>(model); }
+inline FakeModel* unwrap(aioss_model* model) {
+  return reinterpret_cast<FakeModel*>(model);
+}
 inline const FakeModel* unwrap(const aioss_model* model) {
   return reinterpret_cast<const FakeModel*>(model);
 }

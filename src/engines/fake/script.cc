@@ -88,15 +88,24 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
 
 std::string_view control_name(std::int32_t token) {
   switch (token) {
-    case kTokenBos: return "<|bos|>";
-    case kTokenEos: return "<|eos|>";
-    case kTokenSystem: return "<|system|>";
-    case kTokenUser: return "<|user|>";
-    case kTokenAssistant: return "<|assistant|>";
-    case kTokenTool: return "<|tool|>";
-    case kTokenDeveloper: return "<|developer|>";
-    case kTokenEndOfTurn: return "<|end|>";
-    default: return "";
+    case kTokenBos:
+      return "<|bos|>";
+    case kTokenEos:
+      return "<|eos|>";
+    case kTokenSystem:
+      return "<|system|>";
+    case kTokenUser:
+      return "<|user|>";
+    case kTokenAssistant:
+      return "<|assistant|>";
+    case kTokenTool:
+      return "<|tool|>";
+    case kTokenDeveloper:
+      return "<|developer|>";
+    case kTokenEndOfTurn:
+      return "<|end|>";
+    default:
+      return "";
   }
 }
 

@@ -220,8 +220,7 @@ Result<std::vector<PromptPart>> ChatTemplate::render_marked(
   try {
     const bool typed = caps.supports_typed_content && !caps.supports_string_content;
     common_json input = common_json::object();
-    input["messages"] =
-        to_json(prepared(messages, source_, caps.supports_system_role), typed);
+    input["messages"] = to_json(prepared(messages, source_, caps.supports_system_role), typed);
     common_json own = common_json::object();
     own["bos_token"] = parsed.bos_token();
     own["eos_token"] = parsed.eos_token();

@@ -1,5 +1,5 @@
-// The engine inside the sandbox that workers live in: after the model's descriptor is handed over it opens
-// nothing, so it must work where opening is refused.
+// The engine inside the sandbox that workers live in: after the model's descriptor is handed over
+// it opens nothing, so it must work where opening is refused.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -47,7 +47,8 @@ int load_and_decode(int fd, aioss_profile profile) {
   if (const Status status = (*session)->decode(batch.view()); !status) {
     return fail_with("decode", status.error());
   }
-  if (const Status status = (*session)->copy(0, 1); !status) return fail_with("copy", status.error());
+  if (const Status status = (*session)->copy(0, 1); !status)
+    return fail_with("copy", status.error());
   std::fprintf(stderr, "decoded\n");
   return 0;
 }
@@ -66,7 +67,9 @@ TEST_P(LlamaConfinedDeathTest, LoadsAndDecodes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LlamaConfinedDeathTest, testing::Values(kSmolLm2, kGemma3),
-                         [](const auto& test) { return test.param[0] == 'S' ? "SmolLm2" : "Gemma3"; });
+                         [](const auto& test) {
+                           return test.param[0] == 'S' ? "SmolLm2" : "Gemma3";
+                         });
 
 }  // namespace
 }  // namespace aioss::engines::llama

@@ -16,10 +16,13 @@ namespace {
 
 constexpr const char* kText =
     "The chain of custody is verified by anyone who holds an earlier checkpoint and the public "
-    "key of the log. A bank, a hospital and a court keep such records for ten years or more; nobody may "
+    "key of the log. A bank, a hospital and a court keep such records for ten years or more; "
+    "nobody may "
     "take one out, and whoever adds one signs it. On Thursday the clerk counted 1,284 of them. ";
 
-bool long_form() { return os::environment("AIOSS_LONG").has_value(); }
+bool long_form() {
+  return os::environment("AIOSS_LONG").has_value();
+}
 
 engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick_lengths) {
   const os::Fd fd = open_model_file(name);
@@ -28,6 +31,7 @@ engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick
   if (!long_form()) {
     options.prompt_lengths = std::move(quick_lengths);
     options.chunk_budgets = {64, 320};
+    options.measure_unpromised = false;
   }
   {
     const auto model = open_model(fd.get());

@@ -14,7 +14,9 @@ using engine::Token;
 // Over what a prompt may be (4 MiB of body), so that counts fit llama.cpp's 32 bits.
 constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 }  // namespace
 

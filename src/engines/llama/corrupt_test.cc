@@ -1,6 +1,7 @@
-// Files that are not models, or not whole ones. Each is opened in a process of its own, because llama.cpp
-// asserts on some of them: what matters is that a worker ends with an error or at worst an abort, never
-// goes on with a damaged model as if nothing were wrong, and that what is plainly broken is an error.
+// Files that are not models, or not whole ones. Each is opened in a process of its own, because
+// llama.cpp asserts on some of them: what matters is that a worker ends with an error or at worst
+// an abort, never goes on with a damaged model as if nothing were wrong, and that what is plainly
+// broken is an error.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -97,8 +98,8 @@ TEST(LlamaCorruptDeathTest, AbsurdCounts) {
   constexpr std::size_t kKeysAt = 16;
   constexpr std::size_t kFirstKeyLengthAt = 24;
   expect_corrupt(with<std::uint32_t>(head(), kVersionAt, 99), kModelBytes, "");
-  for (const std::uint64_t absurd :
-       {std::uint64_t{1} << 31, std::uint64_t{1} << 40, ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
+  for (const std::uint64_t absurd : {std::uint64_t{1} << 31, std::uint64_t{1} << 40,
+                                     ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
     expect_corrupt(with(head(), kTensorsAt, absurd), kModelBytes, "");
     expect_corrupt(with(head(), kKeysAt, absurd), kModelBytes, "");
     expect_corrupt(with(head(), kFirstKeyLengthAt, absurd), kModelBytes, "");

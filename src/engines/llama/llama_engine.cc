@@ -84,7 +84,9 @@ uint32_t profiles() {
   return (1u << AIOSS_PROFILE_FAST) | (1u << AIOSS_PROFILE_REPRODUCIBLE);
 }
 
-uint32_t prefill_grid_tokens() { return kGridTokens; }
+uint32_t prefill_grid_tokens() {
+  return kGridTokens;
+}
 
 uint32_t device_count() {
   ensure_backend();
@@ -93,10 +95,14 @@ uint32_t device_count() {
 
 std::uint32_t kind_of(ggml_backend_dev_t device) {
   switch (ggml_backend_dev_type(device)) {
-    case GGML_BACKEND_DEVICE_TYPE_GPU: return AIOSS_DEVICE_GPU;
-    case GGML_BACKEND_DEVICE_TYPE_IGPU: return AIOSS_DEVICE_IGPU;
-    case GGML_BACKEND_DEVICE_TYPE_ACCEL: return AIOSS_DEVICE_ACCEL;
-    default: return AIOSS_DEVICE_CPU;
+    case GGML_BACKEND_DEVICE_TYPE_GPU:
+      return AIOSS_DEVICE_GPU;
+    case GGML_BACKEND_DEVICE_TYPE_IGPU:
+      return AIOSS_DEVICE_IGPU;
+    case GGML_BACKEND_DEVICE_TYPE_ACCEL:
+      return AIOSS_DEVICE_ACCEL;
+    default:
+      return AIOSS_DEVICE_CPU;
   }
 }
 
@@ -151,8 +157,7 @@ std::string architecture_of(const llama_model* model) {
   return n > 0 ? text : "unknown";
 }
 
-aioss_status model_open(const aioss_model_options* options, aioss_model** out,
-                        aioss_error* error) {
+aioss_status model_open(const aioss_model_options* options, aioss_model** out, aioss_error* error) {
   return guarded(error, [&] {
     aioss_model_options copy;
     if (out == nullptr || !read_struct(options, copy)) {
@@ -208,7 +213,9 @@ aioss_status session_create(aioss_model* model, const aioss_session_options* opt
   });
 }
 
-void session_close(aioss_session* session) { delete session_of(session); }
+void session_close(aioss_session* session) {
+  delete session_of(session);
+}
 
 aioss_status decode(aioss_session* session, const aioss_batch* batch, aioss_error* error) {
   return guarded(error, [&] {
@@ -257,8 +264,7 @@ aioss_status sequence_save(aioss_session* session, int32_t sequence, uint8_t* da
 
 aioss_status sequence_load(aioss_session* session, int32_t sequence, const uint8_t* data,
                            size_t size, aioss_error* error) {
-  return guarded(error,
-                 [&] { return session_of(session)->load(sequence, data, size, error); });
+  return guarded(error, [&] { return session_of(session)->load(sequence, data, size, error); });
 }
 
 void counters(const aioss_session* session, aioss_counters* out) {

@@ -21,7 +21,7 @@ namespace {
 
 using engine::fail;
 
-constexpr std::uint32_t kCellsPad = 256;          // llama.cpp rounds a stream's cells up to this
+constexpr std::uint32_t kCellsPad = 256;           // llama.cpp rounds a stream's cells up to this
 constexpr std::uint32_t kMicroBatchDefault = 512;  // llama.cpp's own choice
 
 struct FileCloser {
@@ -107,8 +107,8 @@ aioss_status load_model(const aioss_model_options& options, bool dry, ModelPoint
   }
   if (options.flags != 0) return fail(error, AIOSS_E_INVALID, "unknown model flags");
   if (options.profile != AIOSS_PROFILE_FAST && options.profile != AIOSS_PROFILE_REPRODUCIBLE) {
-    return fail(error, options.profile == AIOSS_PROFILE_EVIDENCE ? AIOSS_E_UNSUPPORTED
-                                                                 : AIOSS_E_INVALID,
+    return fail(error,
+                options.profile == AIOSS_PROFILE_EVIDENCE ? AIOSS_E_UNSUPPORTED : AIOSS_E_INVALID,
                 "this engine keeps the profiles fast and reproducible only");
   }
   ensure_backend();

@@ -38,9 +38,13 @@ std::string_view without_function_name(std::string_view line) {
 
 }  // namespace
 
-LogScope::LogScope() : outer_(current) { current = this; }
+LogScope::LogScope() : outer_(current) {
+  current = this;
+}
 
-LogScope::~LogScope() { current = outer_; }
+LogScope::~LogScope() {
+  current = outer_;
+}
 
 void LogScope::add(int level, const char* text) {
   if (level != GGML_LOG_LEVEL_CONT) {

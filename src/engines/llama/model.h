@@ -27,7 +27,9 @@ struct LlamaModel {
   std::string description;
 };
 
-inline LlamaModel* model_of(aioss_model* model) { return reinterpret_cast<LlamaModel*>(model); }
+inline LlamaModel* model_of(aioss_model* model) {
+  return reinterpret_cast<LlamaModel*>(model);
+}
 inline const LlamaModel* model_of(const aioss_model* model) {
   return reinterpret_cast<const LlamaModel*>(model);
 }

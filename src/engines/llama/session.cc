@@ -142,8 +142,8 @@ aioss_status LlamaSession::broken(aioss_error* error) const {
 
 aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) {
   if (failed_) return broken(error);
-  const auto vocabulary = static_cast<std::uint32_t>(
-      llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+  const auto vocabulary =
+      static_cast<std::uint32_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
   if (const auto s = engine::check_batch(batch, options_, vocabulary, lengths_, error);
       s != AIOSS_OK) {
     return s;
@@ -188,12 +188,16 @@ aioss_status LlamaSession::finish(int result, const aioss_batch& batch, const st
       ++counters_.decode_calls;
       counters_.tokens += batch.token_count;
       return AIOSS_OK;
-    case 1: return fail(error, AIOSS_E_FULL, "no free KV cells");
+    case 1:
+      return fail(error, AIOSS_E_FULL, "no free KV cells");
     case 2:
       read_back_lengths(batch);
       return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
-    case -1: return fail(error, AIOSS_E_INVALID, message);
-    default: failed_ = true; return fail(error, AIOSS_E_FAILED, message);
+    case -1:
+      return fail(error, AIOSS_E_INVALID, message);
+    default:
+      failed_ = true;
+      return fail(error, AIOSS_E_FAILED, message);
   }
 }
 
@@ -243,8 +247,10 @@ std::uint64_t LlamaSession::fingerprint() const {
   const std::string text = build_id() + model_.description;
   std::uint64_t hash = checksum_of(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(),
                                    static_cast<std::uint64_t>(model_.profile));
-  const std::uint64_t numbers[] = {options_.sequences_max, options_.cells_per_sequence,
-                                   options_.batch_tokens_max, options_.micro_batch_tokens_max,
+  const std::uint64_t numbers[] = {options_.sequences_max,
+                                   options_.cells_per_sequence,
+                                   options_.batch_tokens_max,
+                                   options_.micro_batch_tokens_max,
                                    llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
   return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);
@@ -297,8 +303,8 @@ aioss_status LlamaSession::save(std::int32_t sequence, std::uint8_t* data, std::
   }
   const LogScope log;
   std::uint8_t* payload = data + sizeof(StateHeader);
-  const std::size_t written = llama_state_seq_get_data(
-      context_.get(), payload, size - sizeof(StateHeader), sequence);
+  const std::size_t written =
+      llama_state_seq_get_data(context_.get(), payload, size - sizeof(StateHeader), sequence);
   if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
   const StateHeader header = {
       .magic = kStateMagic,
@@ -338,10 +344,10 @@ aioss_status LlamaSession::load(std::int32_t sequence, const std::uint8_t* data,
   llama_memory_seq_rm(memory, sequence, -1, -1);
   length = 0;
   if (header.length == 0) return AIOSS_OK;
-  const std::size_t read = llama_state_seq_set_data(context_.get(), payload,
-                                                    header.payload_bytes, sequence);
-  if (read == 0 || llama_memory_seq_pos_max(memory, sequence) + 1 !=
-                       static_cast<std::int64_t>(header.length)) {
+  const std::size_t read =
+      llama_state_seq_set_data(context_.get(), payload, header.payload_bytes, sequence);
+  if (read == 0 ||
+      llama_memory_seq_pos_max(memory, sequence) + 1 != static_cast<std::int64_t>(header.length)) {
     llama_memory_seq_rm(memory, sequence, -1, -1);
     return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot load this state"));
   }

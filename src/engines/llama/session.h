@@ -59,13 +59,13 @@ class LlamaSession final {
   ThreadPoolPointer pool_;        // outlives the context
   ThreadPoolPointer pool_batch_;  // null: the same
   ContextPointer context_;
-  std::vector<std::int32_t> lengths_;  // tokens in each sequence
+  std::vector<std::int32_t> lengths_;      // tokens in each sequence
   std::vector<std::int32_t> output_rows_;  // output number → index in the last batch
   std::vector<std::int32_t> one_each_;     // llama_batch wants these arrays
   std::vector<llama_seq_id*> sequence_pointers_;
   aioss_counters counters_ = {};
-  std::string first_node_;      // of the decode call's first graph
-  bool abortable_ = false;      // the call that is running may be given up
+  std::string first_node_;  // of the decode call's first graph
+  bool abortable_ = false;  // the call that is running may be given up
   bool failed_ = false;
 };
 

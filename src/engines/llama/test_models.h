@@ -26,8 +26,8 @@ inline std::string model_path(const std::string& name) {
   return access(path.c_str(), R_OK) == 0 ? path : "";
 }
 
-#define AIOSS_REQUIRE_MODEL(name)                                                        \
-  if (model_path(name).empty())                                                          \
+#define AIOSS_REQUIRE_MODEL(name) \
+  if (model_path(name).empty())   \
   GTEST_SKIP() << name << " is not in AIOSS_MODELS_DIR; ./dev test obtains it"
 
 inline os::Fd open_model_file(const std::string& name) {

@@ -32,8 +32,7 @@ class LlamaTextModel final : public engine::TextModel {
     }
     chat_ = std::move(*chat);
     facts_.has_chat_template = true;
-    facts_.chat_template_sha3 =
-        codec::to_hex(crypto::sha3_256(as_bytes(chat_->source())));
+    facts_.chat_template_sha3 = codec::to_hex(crypto::sha3_256(as_bytes(chat_->source())));
   }
 
   engine::TextFacts facts() const override { return facts_; }
@@ -51,8 +50,8 @@ class LlamaTextModel final : public engine::TextModel {
     return token >= 0 && token < llama_vocab_n_tokens(vocab_) && llama_vocab_is_eog(vocab_, token);
   }
 
-  Result<std::vector<Token>> apply_chat_template(
-      const std::vector<engine::ChatMessage>& messages, std::int64_t now_unix_s) const override {
+  Result<std::vector<Token>> apply_chat_template(const std::vector<engine::ChatMessage>& messages,
+                                                 std::int64_t now_unix_s) const override {
     if (!chat_) return chat_error_;
     AIOSS_TRY(const RenderedPrompt rendered, chat_->render(messages, now_unix_s));
     const std::vector<PromptPart>& parts = rendered.parts;
@@ -92,8 +91,7 @@ class LlamaTextModel final : public engine::TextModel {
 
 Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model) {
   ASSERT(&model.engine() == entry());
-  return std::unique_ptr<engine::TextModel>(
-      new LlamaTextModel(*model_of(model.handle())->model));
+  return std::unique_ptr<engine::TextModel>(new LlamaTextModel(*model_of(model.handle())->model));
 }
 
 }  // namespace aioss::engines::llama

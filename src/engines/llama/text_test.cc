@@ -1,6 +1,6 @@
-// The text side against real vocabularies. What must hold: pieces put together give the text back; a chat
-// prompt is exactly llama.cpp's own for ordinary messages; what a user types never becomes a control
-// token; no template is ever invented.
+// The text side against real vocabularies. What must hold: pieces put together give the text back;
+// a chat prompt is exactly llama.cpp's own for ordinary messages; what a user types never becomes a
+// control token; no template is ever invented.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,8 +18,8 @@ namespace aioss::engines::llama {
 namespace {
 
 using engine::ChatMessage;
-using engine::Token;
 using engine::TextModel;
+using engine::Token;
 
 constexpr std::int64_t kNow = 1'700'000'000;
 
@@ -181,7 +181,8 @@ TEST(LlamaText, SegmentedTokenizationEqualsThePlainOne) {
 }
 
 TEST(LlamaText, GemmasMarkersAreReadOnlyFromTheTemplate) {
-  // That model's file has no template; its family's turn markers are in the vocabulary all the same.
+  // That model's file has no template; its family's turn markers are in the vocabulary all the
+  // same.
   AIOSS_REQUIRE_MODEL(kGemma3);
   const Loaded& model = loaded(kGemma3);
   const ControlTokens controls(model.vocab());

@@ -151,6 +151,8 @@ class BadWorker final {
 
 }  // namespace
 
-int run_bad_worker(int socket, const std::string& rule) { return BadWorker(socket, rule).run(); }
+int run_bad_worker(int socket, const std::string& rule) {
+  return BadWorker(socket, rule).run();
+}
 
 }  // namespace aioss::runtime::testing

@@ -64,8 +64,8 @@ TestBench::TestBench() {
   directory_ = ::mkdtemp(pattern.data());
   std::filesystem::create_directories(directory_ + "/models");
   std::filesystem::create_directories(directory_ + "/state");
-  const auto identity = ledger::init(disk_, clock_, random_,
-                                     {directory_ + "/ledger", "test.example/runtime", true});
+  const auto identity =
+      ledger::init(disk_, clock_, random_, {directory_ + "/ledger", "test.example/runtime", true});
   EXPECT_TRUE(identity) << (identity ? "" : identity.error().message);
   verifier_key_ = identity->verifier_key;
   options.models_dir = directory_ + "/models";
@@ -161,11 +161,11 @@ ledger::VerifyReport TestBench::verify() {
 
 std::vector<ledger::Record> TestBench::records() {
   std::vector<ledger::Record> all;
-  const Status read = ledger::read_records(files_, directory_ + "/ledger", 0,
-                                           [&](const ledger::Record& record) {
-                                             all.push_back(record);
-                                             return true;
-                                           });
+  const Status read =
+      ledger::read_records(files_, directory_ + "/ledger", 0, [&](const ledger::Record& record) {
+        all.push_back(record);
+        return true;
+      });
   EXPECT_TRUE(read) << (read ? "" : read.error().message);
   return all;
 }
