@@ -169,7 +169,10 @@ class OneShot(Case):
         key = self.vkey()
         self.model("heavy", PLAIN + "load_ms 600000\n")
         process = self.start("run", self.home / "heavy.fake", "hi")
-        time.sleep(1)
+        deadline = time.monotonic() + SECONDS
+        while "ENGINE_START" not in self.types():  # the worker is there, the model is not yet
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(SECONDS), 130)
         self.assert_verifies(key)
@@ -185,7 +188,13 @@ class OneShot(Case):
         refused = self.run_file("bare", "hi")
         self.assertEqual(refused.returncode, 2, refused)
         self.assertIn("--raw", refused.stderr)
-        self.assertEqual(self.run_file("bare", "hi", "--raw").stdout, "Hello there.\n")
+        # A prompt without turns is continued, never replied to, whether there is a template or not:
+        # one token begins the sequence, and one is each byte of the prompt.
+        raw = [json.loads(self.run_file(name, "hi", "--raw", "--json", "--temperature", 0).stdout)
+               for name in ("bare", "plain")]
+        self.assertEqual([one["usage"]["prompt_tokens"] for one in raw], [3, 3])
+        self.assertRegex(raw[0]["text"], r"^[a-z ]+$")
+        self.assertEqual(raw[0]["text"], raw[1]["text"])
 
     def test_unknown_models_and_bad_paths(self):
         missing = self.aioss("run", self.home / "none.gguf", "hi")
@@ -272,6 +281,8 @@ class Terminal:
 
 
 PROMPT = r"> \r\x1b\[2C"  # as the editor draws an empty line
+# Bracketed paste goes off when a line is sent: what follows is the answer, and no echo of the line.
+SENT = "\r\n\x1b\\[\\?2004l"
 
 
 class OnATerminal(Case):
@@ -301,19 +312,19 @@ class OnATerminal(Case):
         chat = self.chat()
         chat.send("[[echo]]wörld\x01\x1b[3~")  # Ctrl-A, Delete: the directive is broken
         chat.send("[\x05\x7f\x7fLD\x1b[D\x1b[D!\r")
-        chat.expect("\nwör!LD\r\n")
+        chat.expect(SENT + "wör!LD\r\n")
         chat.expect(PROMPT)
 
     def test_history_and_lines(self):
         chat = self.chat()
         chat.send("[[echo]]first\r")
-        chat.expect("\nfirst\r\n")
+        chat.expect(SENT + "first\r\n")
         chat.expect(PROMPT)
         chat.send("\x1b[A two\\\rthree\r")  # Up; a backslash goes on
-        chat.expect("\nfirst two\r\nthree\r\n")
+        chat.expect(SENT + "first two\r\nthree\r\n")
         chat.expect(PROMPT)
         chat.send("\x1b[200~[[echo]]pasted\rlines\x1b[201~\r")
-        chat.expect("\npasted\r\nlines\r\n")
+        chat.expect(SENT + "pasted\r\nlines\r\n")
 
     def test_ctrl_c_stops_the_answer_and_not_the_program(self):
         chat = self.chat("slow")
@@ -323,7 +334,7 @@ class OnATerminal(Case):
         chat.expect(r"\(stopped\)")
         chat.expect(PROMPT)
         chat.send("[[reply still here]]\r")
-        chat.expect("\nstill here\r\n")
+        chat.expect(SENT + "still here\r\n")
         chat.expect(PROMPT)
         chat.send("dropped\x03")
         chat.expect(PROMPT)
@@ -415,23 +426,34 @@ class Serving(Case):
             return sorted(model["id"] for model in json.load(answer)["data"])
 
     def ask(self, prompt):
-        body = json.dumps({"model": "slow", "prompt": prompt, "stream": True}).encode()
-        return urllib.request.urlopen(urllib.request.Request(
-            self.url + "/v1/completions", data=body,
+        body = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+        answer = urllib.request.urlopen(urllib.request.Request(
+            self.url + "/v1/chat/completions", data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"}), timeout=SECONDS)
+        self.addCleanup(answer.close)
+        return answer
+
+    @staticmethod
+    def text(stream):
+        events = [line[6:] for line in stream.decode().splitlines() if line.startswith("data: {")]
+        choices = [choice for event in events for choice in json.loads(event)["choices"]]
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
 
     def test_start_and_clean_stop(self):
         key = self.vkey()
         process = self.serve()
         self.assertEqual(self.models(), ["slow"])
+        self.assertEqual(self.text(self.ask("hi").read()), "Hello there.")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(SECONDS), 0)
         log = [json.loads(line) for line in process.stderr.read().decode().splitlines()]
         text = json.dumps(log)
         for fact in ("0.1.0", "slow", "fast", str(self.ledger), key, "seccomp"):
             self.assertIn(fact, text)
-        self.assert_verifies(key)
         self.assertEqual(self.types()[-1], "ENGINE_STOP")
+        report = json.loads(self.aioss("verify", self.ledger, "--key", key, "--json").stdout)
+        self.assertEqual(report["verdict"], "ok", report)
+        self.assertEqual(report["checkpoint_size"], report["records"])  # the last thing it signed
 
     def test_hangup_reads_the_models_again(self):
         process = self.serve()
@@ -446,9 +468,11 @@ class Serving(Case):
         key = self.vkey()
         process = self.serve()
         answer = self.ask("[[long 100]]")
-        answer.read(1)
+        begin = answer.read(1)
         process.send_signal(signal.SIGINT)
-        self.assertIn(b"[DONE]", answer.read())
+        stream = begin + answer.read()
+        self.assertIn(b"[DONE]", stream)
+        self.assertEqual(len(self.text(stream)), 100)
         self.assertEqual(process.wait(SECONDS), 0)
         self.assertIn("INFER_RESULT", self.types())
         self.assert_verifies(key)
@@ -459,13 +483,16 @@ class Serving(Case):
         answer = self.ask("[[long 100000]]")
         answer.read(1)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        for line in process.stderr:  # two signals at once would be one
+            if b"stopping" in line:
+                break
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(5), 130)  # half of what a drain takes
         result = self.aioss("run", self.home / "plain.fake", "hi")  # opens the ledger again
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assert_verifies(key)
-        self.assertIn("INFER_ABORT", self.types())
+        aborts = [r for r in self.records() if r["type"] == "INFER_ABORT"]
+        self.assertEqual([r["body"]["cause"] for r in aborts], ["crash"])
 
     def test_one_ledger_one_process(self):
         self.serve()

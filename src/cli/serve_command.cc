@@ -110,6 +110,11 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
+  for (const Setting& setting : settings()) {
+    const bool number = setting.type == SettingType::kNumber;
+    out.configuration.emplace_back(setting.name, number ? std::to_string(config.number(setting.key))
+                                                        : config.text(setting.key));
+  }
   out.state_dir = state_directory(services);
   return out;
 }

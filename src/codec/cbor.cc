@@ -188,6 +188,8 @@ class Decoder {
   Result<Value> array(std::uint64_t count, std::size_t start, std::size_t depth) {
     if (depth > kCborDepthMax) return corrupt(start, "nested too deeply");
     if (count > left()) return corrupt(start, "more items than bytes");
+    items_ += count;
+    if (items_ > kCborItemsMax) return corrupt(start, "too many items");
     Array items;
     for (std::uint64_t i = 0; i < count; ++i) {
       AIOSS_TRY(Value item, value(depth));
@@ -204,6 +206,8 @@ class Decoder {
   Result<Map> map(std::uint64_t count, std::size_t start, std::size_t depth) {
     if (depth > kCborDepthMax) return corrupt(start, "nested too deeply");
     if (count > left() / 2) return corrupt(start, "more entries than bytes");
+    items_ += count;
+    if (items_ > kCborItemsMax) return corrupt(start, "too many items");
     Map entries;
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::size_t key_start = at_;
@@ -224,6 +228,7 @@ class Decoder {
 
   ByteView bytes_;
   std::size_t at_ = 0;
+  std::uint64_t items_ = 0;  // of all arrays and maps so far
 };
 
 // The decoder's own checks should leave nothing for this to find. It makes "one value, one

@@ -80,6 +80,9 @@ float float_from_bits(std::uint64_t bits);  // the low 32 bits
 double double_from_bits(std::uint64_t bits);
 
 inline constexpr std::size_t kCborDepthMax = 8;
+// Items of arrays and maps in one input: a prompt of 2^20 token ids with room. A value in memory is
+// tens of bytes where its encoding may be one, so the length of the input alone is no bound.
+inline constexpr std::uint64_t kCborItemsMax = std::uint64_t{1} << 21;
 
 Bytes encode(const Value& value);
 void encode_to(const Value& value, Bytes& out);

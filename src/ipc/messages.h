@@ -152,7 +152,7 @@ struct Delta {
   RequestId id = 0;
   std::uint32_t choice = 0;
   std::string text;                    // whole UTF-8 characters, stop strings withheld
-  std::vector<Token> tokens;           // sampled since the last Delta of this choice
+  std::vector<Token> tokens;           // sampled since its last Delta; the end token never is
   std::vector<TokenLogprob> logprobs;  // one per token, if asked for
 };
 

@@ -175,7 +175,11 @@ Status Appender::reopen() {
   if (about.size != at_.segment.bytes) {
     return Error{Code::kCorrupt, "a segment changed while the ledger was opened"};
   }
-  return ok();
+  // A process killed between write and sync leaves bytes, or a new segment's name, that only the
+  // page cache holds. They were read as good: they must be durable before anything stands on them.
+  AIOSS_CHECK(file_->sync_all());
+  AIOSS_CHECK(fs_.sync_directory(directory_ + '/' + std::string(kSegmentFolder)));
+  return fs_.sync_directory(directory_);
 }
 
 Status Appender::rotate() {

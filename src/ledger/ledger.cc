@@ -148,6 +148,7 @@ class Ledger::Impl final {
   void set_shut(std::string reason) {
     std::lock_guard lock(mutex_);
     health_.writable = false;
+    health_.shut = true;
     health_.reason = std::move(reason);
     shut_ = true;
   }
@@ -162,9 +163,11 @@ class Ledger::Impl final {
 
   void run() {
     os::set_thread_name("ledger");
+    std::vector<Entry>
+        batch;  // outside the try: whoever waits for one of it must hear of a failure
     try {
       while (!(queue_.closed() && queue_.size() == 0)) {
-        std::vector<Entry> batch = queue_.drain_for(kIdleCheck, kGroupRecordsMax);
+        batch = queue_.drain_for(kIdleCheck, kGroupRecordsMax);
         for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
         check_space();
         write(batch);
@@ -172,6 +175,9 @@ class Ledger::Impl final {
     } catch (const std::exception& problem) {  // the edge: only memory can be short here
       fail(problem.what());
       queue_.close();
+      for (Entry& entry : batch) {
+        if (entry.done) answer(entry, shut_error());
+      }
       while (auto entry = queue_.try_pop()) entry->done(shut_error());
     }
   }
@@ -188,6 +194,12 @@ class Ledger::Impl final {
     health_.reason = space_low_ ? low_space_reason(options_.reserve_bytes) : "";
   }
 
+  // Once: an entry that has been answered has no callback any more.
+  static void answer(Entry& entry, const Result<Committed>& result) {
+    const Ledger::Done done = std::exchange(entry.done, nullptr);
+    done(result);
+  }
+
   void write(std::vector<Entry>& batch) {
     std::size_t next = 0;
     while (next < batch.size()) {
@@ -195,13 +207,13 @@ class Ledger::Impl final {
       while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
         Entry& entry = batch[next++];
         if (space_out_ || (space_low_ && begins_work(entry.type))) {
-          entry.done(Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
+          answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
         }
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
-        for (; next < batch.size(); ++next) batch[next].done(shut_error());
+        for (; next < batch.size(); ++next) answer(batch[next], shut_error());
         return;
       }
       commit(group);
@@ -212,11 +224,11 @@ class Ledger::Impl final {
     if (group.empty()) return;
     if (auto status = appender_->commit(); !status) {
       fail(status.error().message);
-      for (const auto& [entry, committed] : group) entry->done(shut_error());
+      for (const auto& [entry, committed] : group) answer(*entry, shut_error());
       return;
     }
     publish_size();
-    for (const auto& [entry, committed] : group) entry->done(committed);
+    for (const auto& [entry, committed] : group) answer(*entry, committed);
     const bool full = appender_->segment_bytes() >= options_.segment_bytes_max ||
                       appender_->segment_age_ns() >= options_.segment_age_max_ns;
     if (!full) return;

@@ -200,8 +200,11 @@ class Recovery {
     AIOSS_CHECK(fs_.make_directories(folder));
     AIOSS_TRY(const auto from, fs_.open(file, os::OpenMode::kRead));
     const std::string temporary = folder + "/copy.tmp";
-    AIOSS_TRY(const auto to, fs_.open(temporary, os::OpenMode::kReadWriteCreate, 0440));
-    AIOSS_CHECK(to->truncate(0));
+    // Left by a crash in the middle of this; read-only, so it cannot be opened again, only removed.
+    if (const Status gone = fs_.remove(temporary); !gone) {
+      if (gone.error().code != Code::kNotFound) return gone;
+    }
+    AIOSS_TRY(const auto to, fs_.open(temporary, os::OpenMode::kCreateNew, 0440));
     crypto::Hasher hasher(crypto::HashAlgorithm::kSha3_256);
     Bytes block(kCopyBytes);
     for (;;) {

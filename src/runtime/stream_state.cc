@@ -402,6 +402,9 @@ Result<bool> StreamState::finished(ipc::Finished message) {
       return violation("it changed its mind about the number of prompt tokens");
     }
     Choice& choice = choices_[message.choice];
+    if (message.completion_tokens != choice.tokens.size()) {
+      return violation("it counted other tokens than it sent");
+    }
     choice.ended = true;
     choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
     last = ++choices_ended_ == choices_.size();

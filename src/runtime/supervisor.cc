@@ -235,7 +235,7 @@ void Supervisor::check_workers(std::int64_t now_ns) {
 // A ledger that is shut tells only those who try to write. Streams that run must end too.
 void Supervisor::check_ledger() {
   const ledger::Health health = parts_.ledger.health();
-  if (health.writable || running_.empty()) return;
+  if (!health.shut || running_.empty()) return;  // low on space, it still takes ends
   const Error error{Code::kLedgerUnavailable, health.reason};
   for (auto& [id, running] : running_) running.stream->ledger_failed(error);
 }

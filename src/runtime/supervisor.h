@@ -148,6 +148,7 @@ class Supervisor final {
   std::unordered_map<ipc::RequestId, Running> running_;
   std::map<std::string, Engine> engines_;  // by identity
   std::optional<Digest> binary_sha3_;
+  std::optional<Error> binary_problem_;  // why it could not be hashed: no engine can be recorded
   std::string cpu_model_;
   std::uint64_t loads_ = 0;
   std::size_t records_pending_ = 0;  // MODEL_LOAD and MODEL_UNLOAD that are not durable yet

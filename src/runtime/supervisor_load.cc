@@ -73,6 +73,7 @@ void Supervisor::start(Slot& slot) {
 }
 
 Status Supervisor::start_worker(Slot& slot) {
+  if (binary_problem_) return *binary_problem_;
   const auto entry = catalogue_.models.find(slot.name);
   if (entry == catalogue_.models.end()) {
     return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
@@ -158,6 +159,7 @@ void Supervisor::binary_hashed(Result<Digest> digest) {
   if (!digest) {
     log::error("the executable cannot be read for its record",
                {{"reason", digest.error().message}});
+    binary_problem_ = digest.error();
     for (auto& [name, slot] : slots_) {
       if (slot->phase == Phase::kLoading) fail_load(*slot, digest.error());
     }

@@ -120,8 +120,7 @@ Status Scheduler::decode_step() {
   const std::int64_t start = clock_.monotonic_ns();
   // A decode step is aborted only when the process ends: nothing is undone then.
   AIOSS_CHECK(run_batch(decoding));
-  costs_.decoded(runs, clock_.monotonic_ns() - start, copied_);
-  copied_ = false;
+  costs_.decoded(runs, clock_.monotonic_ns() - start);
   for (std::size_t i = 0; i < decoding.size(); ++i) {
     ++decoding[i]->computed;
     take_token(*decoding[i], session_.logits(static_cast<std::uint32_t>(i)));
@@ -220,7 +219,6 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
     if (const Status copied = session_.copy(source, member->stream); !copied) {
       return broken(group, copied.error());
     }
-    copied_ = true;
   }
   return ok();
 }
@@ -252,11 +250,12 @@ Status Scheduler::close_hole() {
   if (!costs_.compaction_pays(before, runs_of(decoding), steps)) return ok();
 
   const auto source = static_cast<std::int32_t>(highest);
+  const std::int64_t start = clock_.monotonic_ns();
   Status moved = session_.copy(source, hole);
   if (moved) moved = session_.remove(source, 0, -1);
   Sequence* const affected[] = {sequence};
   if (!moved) return broken(affected, moved.error());
-  copied_ = true;
+  costs_.copied(clock_.monotonic_ns() - start);
   streams_[highest] = nullptr;
   streams_[static_cast<std::size_t>(hole)] = sequence;
   sequence->stream = hole;

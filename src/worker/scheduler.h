@@ -120,7 +120,6 @@ class Scheduler final {
   std::uint32_t requests_queued_ = 0;        // with a choice in queue_
   Call last_call_ = Call::kNone;
   std::uint32_t prefill_calls_ = 0;
-  bool copied_ = false;  // since the last decode call
 
   struct Batch {
     std::vector<std::int32_t> tokens, positions, sequences;

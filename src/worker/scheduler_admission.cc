@@ -37,7 +37,7 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     return Error{Code::kContextExceeded,
                  "the prompt has " + std::to_string(prompt) + " tokens and the context holds " +
                      std::to_string(cells) + "; shorten the prompt",
-                 "messages"};
+                 prepared.chat ? "messages" : "prompt"};
   }
   if (prompt + submit.tokens_max > cells) {
     return Error{Code::kContextExceeded,

@@ -13,7 +13,6 @@ namespace {
 using ipc::FinishReason;
 
 // ---- everything at once
-// --------------------------------------------------------------------------------
 
 struct Life {
   ipc::Submit submit;

@@ -11,7 +11,6 @@ namespace aioss::worker {
 namespace {
 
 // ---- how steps are composed
-// ------------------------------------------------------------------------
 
 TEST(Scheduler, CallsAreDecodeStepsOrChunksOfOneSequence) {
   for (const ipc::Profile profile : kProfiles) {
@@ -119,7 +118,6 @@ TEST(Scheduler, ShortPromptsPassLongOnesAndLongOnesStillArrive) {
 }
 
 // ---- dense ids
-// ---------------------------------------------------------------------------------------
 
 std::size_t runs_of(const SeenCall& call) {
   std::size_t runs = 1;

@@ -19,7 +19,8 @@ TEST(Scheduler, AnswersAndFinishes) {
   EXPECT_EQ(answer.text, "Hello there.");
   ASSERT_TRUE(answer.finished);
   EXPECT_EQ(answer.finished->reason, FinishReason::kStop);
-  EXPECT_EQ(answer.tokens.size(), 13U) << "the end token is sampled too";
+  EXPECT_EQ(answer.tokens.size(), 12U) << "the end token is no part of the answer";
+  EXPECT_EQ(answer.finished->completion_tokens, 12U);
   EXPECT_EQ(answer.finished->prompt_tokens, rig.sink.accepted.at(1).prompt_tokens);
   EXPECT_GT(answer.finished->timings.prefill_ns, 0U);
   EXPECT_GT(answer.finished->timings.decode_ns, 0U);
@@ -230,7 +231,7 @@ TEST(Scheduler, PartsAreWholeCharacters) {
   }
 }
 
-TEST(Scheduler, LogprobsComeWithEveryTokenButTheEnd) {
+TEST(Scheduler, LogprobsComeWithEveryToken) {
   Rig rig(options(1));
   ipc::Submit submit = request(1);
   submit.logprobs = true;
@@ -238,7 +239,7 @@ TEST(Scheduler, LogprobsComeWithEveryTokenButTheEnd) {
   rig.submit(submit, "[[reply Hi!]]");
   rig.run();
   const Answer& answer = rig.sink.answer(1);
-  ASSERT_EQ(answer.tokens.size(), 4U);
+  ASSERT_EQ(answer.tokens.size(), 3U);
   ASSERT_EQ(answer.logprobs.size(), 3U);
   EXPECT_EQ(answer.logprobs[0].text, "H");
   EXPECT_EQ(answer.logprobs[0].top.size(), 5U);
@@ -247,7 +248,6 @@ TEST(Scheduler, LogprobsComeWithEveryTokenButTheEnd) {
 }
 
 // ---- choices
-// ---------------------------------------------------------------------------------------
 
 ipc::Submit choices(std::uint32_t n) {
   ipc::Submit submit = request(1, 1.5F);
@@ -332,7 +332,6 @@ TEST(Scheduler, CancelEndsEveryChoice) {
 }
 
 // ---- failures
-// ----------------------------------------------------------------------------------------
 
 TEST(Scheduler, AFailingEngineIsToldToEveryone) {
   Rig rig(options(2));

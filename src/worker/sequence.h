@@ -16,6 +16,7 @@ struct PreparedRequest {
   ipc::Submit submit;  // its prompt has been moved out
   std::vector<Token> prompt;
   std::int64_t received_ns = 0;
+  bool chat = false;  // the prompt was messages
 };
 
 struct Request;

@@ -88,7 +88,6 @@ void Service::guarded(const char* thread, void (Service::*body)()) {
 }
 
 // ---- reader
-// --------------------------------------------------------------------------------------
 
 WorkerExit Service::read_commands() {
   for (;;) {
@@ -159,7 +158,6 @@ void Service::report_probe() {
 }
 
 // ---- text
-// ----------------------------------------------------------------------------------------
 
 void Service::text_loop() {
   while (!text_jobs_.finished() && !board_.stopping()) {
@@ -180,9 +178,19 @@ Result<std::vector<Token>> Service::tokens_of(const ipc::Prompt& prompt,
                                    now_unix_s);
 }
 
+bool Service::cancelled_before(ipc::RequestId id) {
+  std::lock_guard lock(preparing_mutex_);
+  const auto found = preparing_.find(id);
+  return found != preparing_.end() && found->second;
+}
+
 void Service::prepare(TextJob job) {
   const ipc::RequestId id = job.submit.id;
-  Result<std::vector<Token>> tokens = tokens_of(job.submit.prompt, job.submit.now_unix_s);
+  // A client that left while this waited costs no tokenizing.
+  Result<std::vector<Token>> tokens = cancelled_before(id)
+                                          ? Result<std::vector<Token>>(std::vector<Token>())
+                                          : tokens_of(job.submit.prompt, job.submit.now_unix_s);
+  const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(job.submit.prompt);
   job.submit.prompt = std::string();  // tokens from here on
   text_bytes_.fetch_sub(job.bytes);
   // A cancel that comes later goes the way of the engine, behind the request.
@@ -196,12 +204,11 @@ void Service::prepare(TextJob job) {
     emit(ipc::Rejected{id, std::move(tokens).error()});
   } else {
     (void)commands_.push(
-        PreparedRequest{std::move(job.submit), std::move(*tokens), job.received_ns});
+        PreparedRequest{std::move(job.submit), std::move(*tokens), job.received_ns, chat});
   }
 }
 
 // ---- engine
-// --------------------------------------------------------------------------------------
 
 void Service::engine_loop() {
   run_engine();
@@ -232,7 +239,6 @@ void Service::run_engine() {
 }
 
 // ---- writer
-// --------------------------------------------------------------------------------------
 
 void Service::writer_loop() {
   bool sending = true;

@@ -54,6 +54,7 @@ class Service final : private EventSink {
   void report_probe();
 
   void text_loop();
+  bool cancelled_before(ipc::RequestId id);
   void prepare(TextJob job);
   Result<std::vector<Token>> tokens_of(const ipc::Prompt& prompt, std::int64_t now_unix_s) const;
 

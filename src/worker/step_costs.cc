@@ -25,14 +25,12 @@ void follow(double& average, double value) {
 StepCosts::StepCosts(const ChunkLimits& limits, std::uint32_t streams)
     : limits_(limits), decode_ns_(streams + 1, 0.0), copy_ns_(kCopyNsUnknown) {}
 
-void StepCosts::decoded(std::span<const std::uint32_t> runs, std::int64_t ns, bool after_copy) {
+void StepCosts::copied(std::int64_t ns) {
+  follow(copy_ns_, static_cast<double>(ns));
+}
+
+void StepCosts::decoded(std::span<const std::uint32_t> runs, std::int64_t ns) {
   const auto measured = static_cast<double>(ns);
-  if (after_copy) {  // the engine copies inside the next call
-    double expected = 0;
-    for (const std::uint32_t run : runs) expected += graph_ns(run);
-    if (expected > 0) follow(copy_ns_, std::max(measured - expected, 0.0));
-    return;
-  }
   if (runs.size() == 1) follow(decode_ns_[runs[0]], measured);
 }
 

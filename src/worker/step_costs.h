@@ -19,7 +19,8 @@ class StepCosts final {
  public:
   StepCosts(const ChunkLimits& limits, std::uint32_t streams);
 
-  void decoded(std::span<const std::uint32_t> runs, std::int64_t ns, bool after_copy);
+  void decoded(std::span<const std::uint32_t> runs, std::int64_t ns);
+  void copied(std::int64_t ns);
   void prefilled(std::uint32_t tokens, std::int64_t ns);
 
   // Prompt tokens for the next call, with `decoders` streams waiting for their next token.

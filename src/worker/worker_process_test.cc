@@ -159,7 +159,7 @@ TEST(WorkerProcess, ServesARequestFromHelloToTheEnd) {
     }
     const auto& finished = std::get<ipc::Finished>(*message);
     EXPECT_EQ(finished.reason, ipc::FinishReason::kStop);
-    EXPECT_EQ(finished.completion_tokens, 10U);
+    EXPECT_EQ(finished.completion_tokens, 9U);
     break;
   }
   EXPECT_EQ(text, "Good day.");
@@ -314,7 +314,6 @@ TEST(WorkerProcess, RefusalsReachTheGateway) {
 }
 
 // ---- inspect
-// -----------------------------------------------------------------------------------------
 
 std::pair<nlohmann::json, std::string> inspect(const os::Fd& file) {
   int pipes[2];

@@ -1,5 +1,6 @@
 #include "engines/llama/chat_template.h"
 
+#include <chrono>
 #include <ctime>
 #include <exception>
 #include <utility>
@@ -166,10 +167,10 @@ bool ChatTemplate::agrees_with_library() const {
       {{"system", "Be brief.", ""}, {"user", " two\nlines ", ""}},
       {{"user", "a", ""}, {"assistant", "b", ""}, {"user", "c", ""}},
   };
+  const auto now_unix_s = static_cast<std::int64_t>(std::time(nullptr));  // one time for both
   for (const auto& probe : probes) {
-    const Result<std::string> theirs = render_by_library(probe);
-    const Result<std::vector<PromptPart>> ours =
-        render_marked(probe, static_cast<std::int64_t>(std::time(nullptr)));
+    const Result<std::string> theirs = render_by_library(probe, now_unix_s);
+    const Result<std::vector<PromptPart>> ours = render_marked(probe, now_unix_s);
     if (theirs.has_value() != ours.has_value()) return false;
     if (theirs && *theirs != concatenated(*ours)) return false;
   }
@@ -183,14 +184,14 @@ Result<RenderedPrompt> ChatTemplate::render(const std::vector<ChatMessage>& mess
     AIOSS_TRY(out.parts, render_marked(messages, now_unix_s));
     return out;
   }
-  AIOSS_TRY(const std::string prompt, render_by_library(messages));
+  AIOSS_TRY(const std::string prompt, render_by_library(messages, now_unix_s));
   out.parts = split_by_search(prompt, messages, out.origin_known);
   if (!out.origin_known) out.parts = {{false, prompt}};
   return out;
 }
 
-Result<std::string> ChatTemplate::render_by_library(
-    const std::vector<ChatMessage>& messages) const {
+Result<std::string> ChatTemplate::render_by_library(const std::vector<ChatMessage>& messages,
+                                                    std::int64_t now_unix_s) const {
   const LogScope log;
   try {
     common_chat_templates_inputs inputs;
@@ -200,6 +201,7 @@ Result<std::string> ChatTemplate::render_by_library(
       item.content = message.content;
       inputs.messages.push_back(std::move(item));
     }
+    inputs.now = std::chrono::system_clock::from_time_t(static_cast<std::time_t>(now_unix_s));
     inputs.add_bos = adds_bos_;
     inputs.add_eos = adds_eos_;
     return common_chat_templates_apply(library_->templates.get(), inputs).prompt;

@@ -43,7 +43,8 @@ class ChatTemplate final {
   ChatTemplate();
   Result<std::vector<PromptPart>> render_marked(const std::vector<engine::ChatMessage>& messages,
                                                 std::int64_t now_unix_s) const;
-  Result<std::string> render_by_library(const std::vector<engine::ChatMessage>& messages) const;
+  Result<std::string> render_by_library(const std::vector<engine::ChatMessage>& messages,
+                                        std::int64_t now_unix_s) const;
   bool agrees_with_library() const;
 
   std::unique_ptr<Library> library_;

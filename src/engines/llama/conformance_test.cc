@@ -20,6 +20,14 @@ constexpr const char* kText =
     "nobody may "
     "take one out, and whoever adds one signs it. On Thursday the clerk counted 1,284 of them. ";
 
+// The engine itself is never instrumented: under sanitizers the same arithmetic would only run
+// again.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define AIOSS_ONCE_PER_ENGINE() GTEST_SKIP() << "llama.cpp is not instrumented: see the dev build"
+#else
+#define AIOSS_ONCE_PER_ENGINE() static_cast<void>(0)
+#endif
+
 bool long_form() {
   return os::environment("AIOSS_LONG").has_value();
 }
@@ -46,18 +54,20 @@ engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick
 }
 
 TEST(LlamaConformance, SmolLm2) {
+  AIOSS_ONCE_PER_ENGINE();
   AIOSS_REQUIRE_MODEL(kSmolLm2);
-  const engine::ConformanceReport report = run(kSmolLm2, {155, 605});
+  const engine::ConformanceReport report = run(kSmolLm2, {155});
   EXPECT_TRUE(report.passed());
-  EXPECT_GT(report.checks.size(), 100u);
+  EXPECT_GT(report.checks.size(), 50u);
 }
 
 TEST(LlamaConformance, Gemma3) {
+  AIOSS_ONCE_PER_ENGINE();
   AIOSS_REQUIRE_MODEL(kGemma3);
   // 500: decoding crosses 512, the width of this model's sliding window.
-  const engine::ConformanceReport report = run(kGemma3, {155, 500});
+  const engine::ConformanceReport report = run(kGemma3, {500});
   EXPECT_TRUE(report.passed());
-  EXPECT_GT(report.checks.size(), 100u);
+  EXPECT_GT(report.checks.size(), 50u);
 }
 
 }  // namespace
