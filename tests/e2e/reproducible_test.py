@@ -1,7 +1,8 @@
 """Profile `reproducible` on real models: the same request gives the same bytes, alone, again,
 beside seven others that start and stop at random, and with other chunk budgets.
 
-AIOSS_LONG=1 runs every prompt length on both models; the quick form runs a cross-section."""
+Prompts are token ids, so that their lengths are exact: with 500, decoding crosses 512. AIOSS_LONG=1
+adds 155 and 1,500 tokens and more chunk budgets."""
 import hashlib
 import json
 import os
@@ -12,21 +13,23 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from aioss_server import GEMMA, SMOLLM2, AiossServer  # noqa: E402
+from aioss_server import GEMMA, SMOLLM2, AiossServer, wait_until  # noqa: E402
 
 LONG = os.environ.get("AIOSS_LONG") == "1"
 LENGTHS = (30, 155, 500, 1500) if LONG else (30, 500)
-TOKENS = 24
-WORDS = "proof of the record kept by a clerk who signs and seals what was said in court".split()
+CHUNKS = (64, 128, 320) if LONG else (64,)
+TOKENS = 16
 
 
-def ask(server, model, words, seed, temperature):
-    rng = random.Random(words)
-    prompt = " ".join(rng.choice(WORDS) for _ in range(words))
+def ask(server, model, length, seed, temperature):
+    rng = random.Random(length)
+    prompt = [rng.randrange(1000, 30000) for _ in range(length)]
     status, _, answer = server.post("/v1/completions", {
         "model": model, "prompt": prompt, "max_tokens": TOKENS, "temperature": temperature,
         "seed": seed, "logprobs": 5, "ignore_eos": True})
     assert status == 200, answer
+    assert answer["usage"]["prompt_tokens"] == length, answer["usage"]
+    assert answer["usage"]["completion_tokens"] == TOKENS, answer["usage"]
     choice = answer["choices"][0]
     return json.dumps([choice["text"], choice["logprobs"]], sort_keys=True)
 
@@ -42,8 +45,8 @@ class Neighbours:
         rng = random.Random(number)
         while not self.stopping:
             status, _, answer = self.server.post("/v1/completions", {
-                "model": self.model, "prompt": f"Neighbour {rng.random()} " * rng.randrange(1, 60),
-                "max_tokens": rng.randrange(1, 40), "temperature": 1})
+                "model": self.model, "prompt": f"Neighbour {rng.random()} " * rng.randrange(1, 12),
+                "max_tokens": rng.randrange(1, 24), "temperature": 1})
             if status != 200:
                 self.failed.append(answer)
                 return
@@ -51,6 +54,7 @@ class Neighbours:
     def __enter__(self):
         for thread in self.threads:
             thread.start()
+        wait_until(lambda: self.server.get("/health")[2]["running"] >= 4, what="neighbours")
 
     def __exit__(self, *_):
         self.stopping = True
@@ -61,7 +65,7 @@ class Neighbours:
 
 class Reproducible(unittest.TestCase):
     def cases(self):
-        return [(words, seed, temperature) for words in LENGTHS
+        return [(length, seed, temperature) for length in LENGTHS
                 for seed, temperature in ((1, 0), (7, 0.9))]
 
     def check(self, model):
@@ -75,9 +79,10 @@ class Reproducible(unittest.TestCase):
             with Neighbours(server, model):
                 for case in self.cases():
                     self.assertEqual(alone[case], ask(server, model, *case), f"beside: {case}")
-        with AiossServer(*flags, "--prefill-chunk", 64) as server:
-            for case in self.cases():
-                self.assertEqual(alone[case], ask(server, model, *case), f"chunks: {case}")
+        for chunk in CHUNKS:
+            with AiossServer(*flags, "--prefill-chunk", chunk) as server:
+                for case in self.cases():
+                    self.assertEqual(alone[case], ask(server, model, *case), f"{chunk}: {case}")
         self.assertGreater(len(set(alone.values())), len(LENGTHS))
         print(f"{model}: {len(alone)} requests equal, digest {digest.hexdigest()[:16]}")
 
