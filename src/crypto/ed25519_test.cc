@@ -1,5 +1,7 @@
 #include "crypto/ed25519.h"
 
+#include "crypto/test_hex.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -9,15 +11,6 @@
 
 namespace aioss::crypto {
 namespace {
-
-Bytes unhex(std::string_view text) {
-  Bytes bytes;
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    const std::string digits(text.substr(i, 2));
-    bytes.push_back(static_cast<std::uint8_t>(std::stoi(digits, nullptr, 16)));
-  }
-  return bytes;
-}
 
 struct Vector {
   const char *seed, *public_key, *message, *signature;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "crypto/random.h"
+#include "crypto/test_hex.h"
 
 namespace aioss::crypto {
 namespace {
@@ -18,15 +19,6 @@ std::string hex(ByteView bytes) {
     text.push_back(kDigits[byte & 15U]);
   }
   return text;
-}
-
-Bytes unhex(std::string_view text) {
-  Bytes bytes;
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    const std::string digits(text.substr(i, 2));
-    bytes.push_back(static_cast<std::uint8_t>(std::stoi(digits, nullptr, 16)));
-  }
-  return bytes;
 }
 
 // NIST CAVP, SHA3_256ShortMsg.rsp and the examples of FIPS 202.
