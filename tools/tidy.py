@@ -33,6 +33,8 @@ PATHS = re.compile(r"(?<![\w.])/(work|root|home/\w+)/")
 AWAIT = re.compile(r"co_await\b[^;]*(\[[\w&=, ]+\]\s*[({]|\b[A-Z]\w+\{)")
 STRINGS = re.compile(r'"(\\.|[^"\\\n])*"|\'(\\.|[^\'\\\n])\'')
 COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+CONDITION = re.compile(r"\b(if|while|switch|for)\s*(?:constexpr\s*)?\(")
+CO_AWAIT = re.compile(r"\bco_await\b")
 RAW = re.compile(r'R"(\w*)\(.*?\)\1"', re.S)
 
 
@@ -82,8 +84,60 @@ def functions(code):
             head += char
 
 
+def closing(code, opening):
+    """Where the parenthesis that opens at `opening` closes."""
+    depth = 0
+    for at in range(opening, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[at], 0)
+        if depth == 0:
+            return at
+    return len(code)
+
+
+def await_findings(code):
+    """(line, what) of each co_await in a condition or in a full expression with a ternary. g++ 12
+    is known to mishandle some of these, so none is allowed: see tests/toolchain."""
+    conditions = [(m.end() - 1, closing(code, m.end() - 1), m.group(1))
+                  for m in CONDITION.finditer(code)]
+    for found in CO_AWAIT.finditer(code):
+        at, line = found.start(), code.count("\n", 0, found.start()) + 1
+        inside = [word for first, last, word in conditions if first < at < last]
+        begin = max(code.rfind(mark, 0, at) for mark in ";{}") + 1
+        end = min((e for e in (code.find(mark, at) for mark in ";{}") if e >= 0),
+                  default=len(code))
+        # What is under an if is a statement of its own: its condition may have a ternary.
+        begin = max([begin] + [last + 1 for first, last, _ in conditions if begin <= first
+                               and last < at])
+        if inside:
+            yield line, f"co_await in the parentheses of {inside[-1]}: name the result first"
+        elif "?" in code[begin:end]:
+            yield line, "co_await in an expression with a ternary: name the result first"
+
+
+def self_test():
+    """What the rule on co_await must find, and what it must not."""
+    found = ["if (!co_await f()) co_return x;", "while (co_await f(a, (b))) g();",
+             "if (a &&\n    !co_await f()) {\n}", "if (const bool b = co_await f(); !b) g();",
+             "int x = co_await f() ? 1 : 2;", "int x = a ? co_await f() : 2;",
+             "co_await f(a ? b : c);", "switch (co_await f()) {\n}",
+             "for (int i = co_await f(); i < 2; ++i) g();", "if constexpr (co_await f()) g();",
+             "do {\n} while (co_await f());", "if (a) x = b ? co_await f() : c;",
+             "if (f([] { return 1; }) && co_await g()) h();"]
+    fine = ["if (a) co_return co_await f();", "const bool b = co_await f();\nif (!b) co_return x;",
+            "for (bool more = true; more;) more = co_await f();", "// if (!co_await f()) g();",
+            "while (a) {\n  co_await f();\n}", 'co_await f("?");', "x = a ? 1 : 2; co_await f();",
+            "if (a ? b : c) co_await f();", "co_await f();\nx = a ? 1 : 2;", "co_await f('?');"]
+    wrong = [s for s in found if len(list(await_findings(code_only(s)))) != 1]
+    wrong += [s for s in fine if list(await_findings(code_only(s)))]
+    for sample in wrong:
+        print(f"tools/tidy.py: the rule on co_await is wrong about: {sample!r}")
+    return len(wrong)
+
+
 def source_findings(path, text):
     code = code_only(text)
+    if path.parts[0] == "src":
+        yield from await_findings(code)
     top = path.parts[1] if path.parts[0] == "src" else ""
     for number, line in enumerate(code.split("\n"), 1):
         for pattern, folders, instead in BANNED:
@@ -130,7 +184,7 @@ def repository_files():
 
 
 def main():
-    count, findings = 0, 0
+    count, findings = 0, self_test()
     for path in repository_files():
         if path.suffix not in TEXT and path.name not in ("dev", "run"):
             continue

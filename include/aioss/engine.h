@@ -132,6 +132,15 @@ typedef enum aioss_session_flags {
     AIOSS_SESSION_COUNT_GRAPHS = 1u /* keep `graphs` in the counters exact, at some cost */
 } aioss_session_flags;
 
+/* The one place of the limits on what a host may ask of a session, whatever the machine: settings
+ * and messages take theirs from here. An engine refuses more with AIOSS_E_INVALID and the numbers.
+ */
+#define AIOSS_SEQUENCES_MAX 256u                /* llama.cpp's LLAMA_MAX_SEQ */
+#define AIOSS_CELLS_PER_SEQUENCE_MAX (1u << 24) /* over any known context */
+#define AIOSS_CELLS_TOTAL_MAX UINT32_MAX        /* of all sequences; engines may round up first */
+#define AIOSS_BATCH_TOKENS_MAX (1u << 16)       /* a prefill chunk is at most one batch */
+#define AIOSS_THREADS_MAX 512u                  /* ggml's GGML_MAX_N_THREADS */
+
 typedef struct aioss_session_options {
     uint32_t struct_size;
     uint32_t sequences_max;          /* KV streams; each has its own cells */

@@ -209,6 +209,47 @@ class OneShot(Case):
         self.assertEqual(unknown.returncode, 3, unknown)
         self.assertIn("did you mean 'plain'", unknown.stderr)
 
+    def assert_fails(self, arguments, code, *parts):
+        result = self.aioss(*arguments)
+        self.assertEqual(result.returncode, code, result)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        for part in parts:
+            self.assertIn(str(part), result.stderr)
+
+    def test_what_is_not_there_is_named_with_its_folder(self):
+        nowhere, empty = self.home / "nowhere", self.home / "empty"
+        empty.mkdir()
+        for command in ("tail",), ("show", 0):
+            self.assert_fails(("ledger", *command, nowhere), 3, f"no folder {nowhere};",
+                              "ledger init")
+            self.assert_fails(("ledger", *command, empty), 3, f"no ledger in {empty};",
+                              "ledger init")
+        self.assert_fails(("ledger", "tail"), 3, self.ledger)
+        self.assert_fails(("verify", nowhere), 1, f"no folder {nowhere};")
+        self.assert_fails(("verify", empty), 1, f"no ledger in {empty};")
+        self.assert_fails(("verify", empty, "--key", "@" + str(nowhere)), 1, "--key @", nowhere)
+        self.assert_fails(("inspect", nowhere), 3, f"{nowhere}: there is no such file")
+        self.assert_fails(("run", self.home / "no.gguf", "hi"), 3,
+                          f"{self.home}/no.gguf: there is no such file", "aioss models")
+        self.assert_fails(("serve", "--config", nowhere), 3, f"configuration file {nowhere}: ")
+
+    def test_help_goes_where_it_was_asked_for(self):
+        for arguments in ((), ("--help",), ("help", "run"), ("ledger", "--help"), ("key", "-h")):
+            result = self.aioss(*arguments)
+            self.assertEqual((result.returncode, result.stderr), (0, ""), arguments)
+            self.assertIn("usage: aioss ", result.stdout)
+
+    def test_json_is_json(self):
+        self.run_file("plain", "hi")
+        for arguments in (("version",), ("models", "--models-dir", self.home),
+                          ("verify", self.ledger), ("ledger", "show", 0), ("ledger", "tail", "-n1"),
+                          ("serve", "--print-config"),
+                          ("key", "new", "--tenant", "t", "--user", "u"),
+                          ("ledger", "init", self.home / "new")):
+            result = self.aioss(*arguments, "--json")
+            self.assertIsInstance(json.loads(result.stdout), dict, arguments)
+
     def test_damaged_ledger_is_refused_and_told(self):
         key = self.vkey()
         self.run_file("plain", "hi")

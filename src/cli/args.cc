@@ -97,6 +97,8 @@ class Splitter {
     std::reverse(flagged.begin(), flagged.end());  // CLI11 takes them from the back
     try {
       app_.parse(std::move(flagged));
+    } catch (const CLI::ArgumentMismatch& error) {  // "--port: 1 required TEXT missing"
+      return missing_value(std::string_view(error.what()));
     } catch (const CLI::ParseError& error) {
       return usage(one_line(error.what()) + see_help(&command_));
     }
@@ -153,6 +155,19 @@ class Splitter {
     return ok();
   }
 
+  Error missing_value(std::string_view complaint) const {
+    const std::string flag(complaint.substr(0, complaint.find(':')));
+    std::string_view value = "VALUE";
+    for (const Flag& known : command_.flags) {
+      if (known.name == flag) value = known.value_name;
+    }
+    for (const Setting& known : settings()) {
+      if (flag_of(known) == flag) value = known.value_name;
+    }
+    if (flag == "--config") value = "FILE";
+    return usage(flag + " needs a value: " + flag + " " + std::string(value) + see_help(&command_));
+  }
+
   Error unknown_flag(const std::string& flag) const {
     std::vector<std::string> names;
     for (const Named& named : options_) names.push_back(named.name);
@@ -176,8 +191,9 @@ Status check_operands(const Invocation& invocation) {
   }
   if (invocation.operands.size() > command.operands.size()) {
     const std::string& surplus = invocation.operands[command.operands.size()];
-    return usage("'" + one_line(surplus) + "' is one argument too many; put text in quotes" +
-                 see_help(&command));
+    const bool takes_text = !command.operands.empty();
+    return usage("'" + one_line(surplus) + "' is one argument too many" +
+                 (takes_text ? "; put text in quotes" : "") + see_help(&command));
   }
   return ok();
 }
@@ -261,10 +277,12 @@ Result<Invocation> parse_arguments(const std::vector<std::string>& arguments) {
     if (rest.empty()) return out;
     std::size_t used = 0;
     out.command = match_command(rest, used);
-    if (out.command == nullptr) return unknown_command(rest);
+    if (out.command != nullptr) return out;
+    if (rest.size() > 1 || members_of(rest[0]).empty()) return unknown_command(rest);
+    out.group = rest[0];
     return out;
   }
-  if (first == "--version") {
+  if (first == "--version" || first == "-V") {
     out.help = false;
     out.command = find_command("version");
     return out;
@@ -274,8 +292,9 @@ Result<Invocation> parse_arguments(const std::vector<std::string>& arguments) {
   if (command == nullptr) {
     const bool group = !members_of(first).empty();
     const bool asks = arguments.size() > 1 && (arguments[1] == "--help" || arguments[1] == "-h");
-    if (group && asks) return out;
-    return unknown_command(arguments);
+    if (!group || !asks) return unknown_command(arguments);
+    out.group = first;
+    return out;
   }
   Splitter splitter(*command);
   AIOSS_TRY(Invocation parsed, splitter.split(std::span(arguments).subspan(used)));

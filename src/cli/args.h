@@ -46,6 +46,7 @@ const CommandSpec* find_command(std::string_view name);
 // What the command line said. Borrows its command from the table.
 struct Invocation {
   const CommandSpec* command = nullptr;  // null: `aioss`, `aioss --help`, `aioss help`
+  std::string group;                     // "ledger" for `aioss ledger --help`; then no command
   bool help = false;
   std::vector<std::string> operands;
   std::map<std::string, std::vector<std::string>, std::less<>> values;  // by flag name
@@ -66,7 +67,8 @@ struct Invocation {
 // operands.
 Result<Invocation> parse_arguments(const std::vector<std::string>& arguments);
 
-std::string overview_help();  // `aioss --help`
+std::string overview_help();                     // `aioss --help`
+std::string group_help(std::string_view group);  // `aioss ledger --help`
 std::string command_help(const CommandSpec& command);
 // Text broken into lines of at most kHelpColumns, each after the first indented.
 inline constexpr std::size_t kHelpColumns = 90;

@@ -65,7 +65,23 @@ TEST(Arguments, OverviewAndHelp) {
     EXPECT_EQ(parsed->command->name, "run");
   }
   EXPECT_EQ(parse_arguments({"--version"})->command, find_command("version"));
+  EXPECT_EQ(parse_arguments({"-V"})->command, find_command("version"));
   EXPECT_EQ(parse_arguments({"help", "ledger", "tail"})->command, find_command("ledger tail"));
+}
+
+TEST(Arguments, AGroupOfCommandsHasAHelpOfItsOwn) {
+  for (const Words& words : {Words{"ledger", "--help"}, Words{"help", "ledger"}}) {
+    const auto parsed = parse_arguments(words);
+    ASSERT_TRUE(parsed);
+    EXPECT_TRUE(parsed->help);
+    EXPECT_EQ(parsed->group, "ledger");
+  }
+  const std::string text = group_help("ledger");
+  for (const CommandSpec& command : commands()) {
+    EXPECT_EQ(text.find("  " + std::string(command.name) + " ") != std::string::npos,
+              command.name.starts_with("ledger "))
+        << command.name;
+  }
 }
 
 TEST(Arguments, ErrorsSayWhatToDo) {
@@ -89,12 +105,14 @@ TEST(Arguments, ErrorsSayWhatToDo) {
       {{"verify"}, "LEDGER is missing; see 'aioss verify --help'"},
       {{"run", "m", "why", "is"},
        "'is' is one argument too many; put text in quotes; see 'aioss run --help'"},
-      {{"models", "x"},
-       "'x' is one argument too many; put text in quotes; see 'aioss models --help'"},
+      {{"models", "x"}, "'x' is one argument too many; see 'aioss models --help'"},
+      {{"serve", "--port"}, "--port needs a value: --port PORT; see 'aioss serve --help'"},
+      {{"serve", "--config"}, "--config needs a value: --config FILE; see 'aioss serve --help'"},
+      {{"run", "m", "-n"}, "--max-tokens needs a value: --max-tokens N; see 'aioss run --help'"},
+      {{"help", "frobnicate"}, "unknown command 'frobnicate'; see 'aioss --help'"},
       {{"run", "m", "--seed", "1", "--seed", "2"}, "--seed is given twice; give it once"},
   };
   for (const Case& c : cases) EXPECT_EQ(usage_error(c.words), c.message);
-  EXPECT_NE(usage_error({"serve", "--port"}).find("--port"), std::string::npos);
 }
 
 TEST(Arguments, TextThatLooksLikeAFlagGoesAfterTwoDashes) {

@@ -39,7 +39,8 @@ int run(const Services& services, const std::vector<std::string>& arguments) {
     return !arguments.empty() && arguments[0] == "verify" ? 1 : code;
   }
   if (parsed->help) {
-    const std::string text = parsed->command ? command_help(*parsed->command) : overview_help();
+    std::string text = parsed->group.empty() ? overview_help() : group_help(parsed->group);
+    if (parsed->command != nullptr) text = command_help(*parsed->command);
     return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
   }
   for (const Handler& handler : kHandlers) {

@@ -13,8 +13,9 @@ CommandSpec serve() {
       "answer requests over HTTP, as OpenAI's API has it",
       "Prints one line, 'aioss listening on http://ADDRESS:PORT', to standard output once it "
       "answers requests; the rest goes to standard error. SIGINT or SIGTERM: answers under way get "
-      "10 s to end, the ledger is signed, exit code 0; a second signal stops at once. SIGHUP: "
-      "reads the models folder again; a changed key file is noticed within a second.",
+      "10 s to end, the ledger is signed, exit code 0, or 1 if something had to be left behind; a "
+      "second signal stops at once. SIGHUP: reads the models folder again; a changed key file is "
+      "noticed within a second.",
       {},
       {
           {"--print-config", "", "",

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "cli/config_file.h"
+#include "ipc/limits.h"
 
 namespace aioss::cli {
 namespace {
@@ -32,17 +33,18 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      kForServe | kForRun, "NAME",
      "What the arithmetic may depend on: 'reproducible' gives the same bytes whoever else is "
      "served."},
-    {Key::kParallel, "parallel", SettingType::kNumber, 0, 256, "", "0", kForServe, "N",
+    {Key::kParallel, "parallel", SettingType::kNumber, 0, ipc::kStreamsMax, "", "0", kForServe, "N",
      "Requests that one model answers at the same time; 0 lets the worker choose."},
     {Key::kCtx, "ctx", SettingType::kNumber, 0, 1048576, "", "0", kForServe | kForRun, "TOKENS",
      "Tokens that prompt and answer may take together; 0 takes what the model was trained for, at "
      "most 4096."},
-    {Key::kThreads, "threads", SettingType::kNumber, 0, 512, "", "0", kForServe | kForRun, "N",
+    {Key::kThreads, "threads", SettingType::kNumber, 0, ipc::kThreadsMax, "", "0",
+     kForServe | kForRun, "N",
      "Threads that compute; 0 takes the physical cores that this process may use."},
     {Key::kQueue, "queue", SettingType::kNumber, 1, 4096, "", "256", kForServe, "N",
      "Requests that may wait for one model; the next one gets 429."},
-    {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, 65536, "", "0", kForServe, "N",
-     "Prompt tokens of one engine call at most; 0 lets the worker choose."},
+    {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
+     kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
      kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
     {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",

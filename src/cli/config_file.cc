@@ -97,7 +97,7 @@ Result<std::vector<FileEntry>> read_config_file(os::FileSystem& fs, const std::s
   if (!bytes && bytes.error().code == Code::kNotFound && !required) {
     return std::vector<FileEntry>();
   }
-  if (!bytes) return std::move(bytes).error().with_context("configuration");
+  if (!bytes) return std::move(bytes).error().with_context("configuration file " + path);
   return parse_config(as_text(*bytes), path);
 }
 

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "base/strings.h"
 #include "cli/args.h"
 #include "cli/config_file.h"
 
@@ -111,6 +112,64 @@ TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
     EXPECT_EQ(config->source(Key::kPort), c.source);
     EXPECT_EQ(config->text(Key::kProfile), "reproducible");
     EXPECT_EQ(config->origin(Key::kModelsDir), file + ":4");
+  }
+}
+
+// Four values that a setting takes, none like its neighbour in the list.
+std::vector<std::string> samples(const Setting& setting) {
+  std::vector<std::string> out;
+  const std::vector<std::string_view> choices = split(setting.choices, '|');
+  for (std::size_t i = 0; i < 4; ++i) {
+    switch (setting.type) {
+      case SettingType::kNumber:
+        out.push_back(std::to_string(setting.least + i));
+        break;
+      case SettingType::kChoice:
+        out.emplace_back(choices[i % choices.size()]);
+        break;
+      default:
+        out.push_back("/value-" + std::to_string(i));
+    }
+  }
+  return out;
+}
+
+// Every setting: each source that speaks wins over those below it.
+TEST_F(ConfigTest, EverySettingFollowsTheSameOrder) {
+  for (const Setting& at : settings()) {
+    const std::vector<std::string> value = samples(at);
+    const std::string quote = at.type == SettingType::kNumber ? "" : "\"";
+    const std::string file = write(std::string(at.name) + " = " + quote + value[1] + quote + "\n");
+    const Variables variables{{variable_of(at), value[2]}};
+    const ConfigInput in_file{.flags = {}, .config_file = file};
+    const ConfigInput in_both{.flags = {{at.key, value[3]}}, .config_file = file};
+    const auto expect = [&](const Result<Config>& config, const std::string& text,
+                            const std::string& origin) {
+      ASSERT_TRUE(config) << at.name << ": " << config.error().message;
+      EXPECT_EQ(config->text(at.key), text) << at.name;
+      EXPECT_EQ(config->origin(at.key), origin) << at.name;
+    };
+    expect(load(in_file), value[1], file + ":1");
+    expect(load(in_file, variables), value[2], variable_of(at));
+    expect(load(in_both, variables), value[3], flag_of(at));
+    expect(load(in_both), value[3], flag_of(at));
+  }
+}
+
+// Every key, misspelt, is recognised; every number and choice out of its range is refused, and the
+// message names file and line.
+TEST_F(ConfigTest, EverySettingIsCheckedInTheFile) {
+  for (const Setting& at : settings()) {
+    const std::string name(at.name);
+    const std::string typo = write("\n" + name + "x = 1\n");
+    EXPECT_EQ(message({.flags = {}, .config_file = typo}),
+              typo + ":2: unknown key '" + name + "x' (did you mean '" + name + "'?)");
+    const bool text = at.type == SettingType::kText || at.type == SettingType::kPath;
+    const std::string wrong = at.type == SettingType::kNumber ? std::to_string(at.most + 1)
+                              : text                          ? "7"
+                                                              : "\"no such choice\"";
+    const std::string bad = write("\n\n" + name + " = " + wrong + "\n");
+    EXPECT_EQ(message({.flags = {}, .config_file = bad}).find(bad + ":3: "), 0U) << name;
   }
 }
 

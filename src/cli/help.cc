@@ -141,6 +141,17 @@ std::string overview_help() {
   return out;
 }
 
+std::string group_help(std::string_view group) {
+  const std::string first(group);
+  std::vector<Entry> entries;
+  for (const CommandSpec& command : commands()) {
+    if (!command.name.starts_with(first + " ")) continue;
+    entries.push_back({std::string(command.name), std::string(command.summary)});
+  }
+  return "usage: aioss " + first + " COMMAND [options]\n" + section("commands", entries) +
+         "\n'aioss " + first + " COMMAND --help' explains one, 'aioss --help' lists all.\n";
+}
+
 std::string command_help(const CommandSpec& command) {
   std::string out = "aioss " + std::string(command.name) + ": " + std::string(command.summary);
   out += "\n\nusage: aioss " + std::string(command.name);

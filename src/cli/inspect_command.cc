@@ -37,7 +37,11 @@ Result<std::string> read_all(int descriptor, const Clock& clock) {
 }
 
 Result<InspectReport> inspect(const Services& services, const std::string& path) {
-  AIOSS_TRY(const auto file, services.files.open(path, os::OpenMode::kRead));
+  auto opened = services.files.open(path, os::OpenMode::kRead);
+  if (!opened && opened.error().code == Code::kNotFound) {
+    return Error(Code::kNotFound, "there is no such file");
+  }
+  AIOSS_TRY(const auto file, std::move(opened));
   AIOSS_TRY(const os::FileInfo facts, file->info());
   if (!facts.is_regular) return Error(Code::kUsage, "not a file");
   AIOSS_TRY(auto sockets, os::socket_pair());

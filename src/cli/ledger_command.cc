@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/interrupt.h"
+#include "cli/ledger_session.h"
 #include "cli/record_view.h"
 #include "codec/hex.h"
 #include "codec/json.h"
@@ -59,7 +60,8 @@ int follow(const Services& services, const std::string& directory, std::uint64_t
           return written;
         });
     if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
-    if (!read && read.error().code != Code::kCorrupt) return services.console.fail(read.error());
+    if (!read && read.error().code != Code::kCorrupt)
+      return services.console.fail(explain_ledger_error(services.files, read.error(), directory));
   }
 }
 
@@ -102,7 +104,8 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
         next = record.index + 1;
         return true;
       });
-  if (!read && read.error().code != Code::kCorrupt) return console.fail(read.error());
+  if (!read && read.error().code != Code::kCorrupt)
+    return console.fail(explain_ledger_error(services.files, read.error(), *directory));
   Printer printer(console, invocation.has("--json"));
   const std::uint64_t end = next;
   bool written = true;
@@ -114,7 +117,7 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
                              });
   if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
   if (invocation.has("--follow")) return follow(services, *directory, next, printer);
-  return read ? 0 : console.fail(read.error());
+  return read ? 0 : console.fail(explain_ledger_error(services.files, read.error(), *directory));
 }
 
 int ledger_show_command(const Services& services, const Invocation& invocation) {
@@ -132,7 +135,8 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
         if (record.index == *index) found = record;
         return record.index < *index;
       });
-  if (!found && !read) return console.fail(read.error());
+  if (!found && !read)
+    return console.fail(explain_ledger_error(services.files, read.error(), *directory));
   if (!found) {
     return console.fail({Code::kNotFound, "the ledger has no record " + std::to_string(*index) +
                                               "; 'aioss ledger tail' shows the last ones"});

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ledger/walk.h"
+
 namespace aioss::cli {
 namespace {
 
@@ -55,6 +57,23 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   }
   if (!opened) return std::move(opened).error().with_context(context);
   return opened;
+}
+
+Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory) {
+  const auto missing = [&files](const std::string& path) {
+    const auto found = files.info(path);
+    return !found && found.error().code == Code::kNotFound;
+  };
+  if (missing(directory)) {
+    return {Code::kNotFound, "there is no folder " + directory +
+                                 "; name a ledger's folder, or make a ledger with 'aioss ledger "
+                                 "init', 'serve' or 'run'"};
+  }
+  if (missing(directory + "/" + std::string(ledger::kSegmentFolder))) {
+    return {Code::kNotFound, "there is no ledger in " + directory +
+                                 "; name a ledger's folder, or make one with 'aioss ledger init'"};
+  }
+  return std::move(error).with_context("ledger " + directory);
 }
 
 std::string state_directory(const Services& services) {

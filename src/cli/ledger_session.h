@@ -14,6 +14,10 @@ namespace aioss::cli {
 // A new ledger's public key is printed to standard error, once: it is what verification needs.
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
 
+// An error of reading the ledger in `directory` as its user should read it: with the folder's name,
+// which messages of the disk leave out, and if nothing is there, with what to do.
+Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory);
+
 // Where hashes of model files are remembered; "" if there is no home.
 std::string state_directory(const Services& services);
 

@@ -67,6 +67,7 @@ constexpr std::array kOwnNames = std::to_array<Name>({
     {RecordType::kConfigChange, key::config_change::kCommitment, "commitment"},
     {RecordType::kConfigChange, key::config_change::kChangedKeys, "changed_keys"},
     {RecordType::kConfigChange, key::config_change::kPreviousRef, "previous"},
+    {RecordType::kConfigChange, key::config_change::kReason, "reason", As::kPlain, true},
     {RecordType::kInferRequest, key::infer_request::kModelRef, "model_load", As::kPlain, true},
     {RecordType::kInferRequest, key::infer_request::kConfigRef, "config"},
     {RecordType::kInferRequest, key::infer_request::kEndpoint, "endpoint", As::kPlain, true},

@@ -111,7 +111,7 @@ class Run {
     const auto model = model_name(gateway_, options_);
     if (!model) return console_.fail(model.error());
     const auto loaded = load(*model);
-    if (!loaded) return console_.fail(loaded.error());
+    if (!loaded) return console_.fail(load_error(loaded.error(), *model));
     const bool chat_possible = !loaded->facts || loaded->facts->has_chat_template;
     if (!options_.raw && !chat_possible) {
       return console_.fail({Code::kUnsupported,
@@ -148,6 +148,13 @@ class Run {
     loader.join();
     if (cancelled) return Error(Code::kCancelled, "interrupted while loading");
     return std::move(*loaded);
+  }
+
+  // Which file it was: with a name instead of a path, nobody has seen it yet.
+  Error load_error(const Error& error, const std::string& model) const {
+    const bool named = error.message.find(model) != std::string::npos;
+    if (named || error.code == Code::kCancelled) return error;
+    return Error(error).with_context(options_.is_file ? options_.model : model);
   }
 
   runtime::GenerateCall call_for(const std::string& model) const {
@@ -214,8 +221,14 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
   }
   if (chat && options.json) return Error(Code::kUsage, "--json needs a prompt");
   if (options.is_file) {  // before the ledger is touched: a slip of the finger leaves no trace
-    AIOSS_TRY(const os::FileInfo info, services.files.info(options.model));
-    if (!info.is_regular) return Error(Code::kUsage, options.model + " is not a file");
+    const auto info = services.files.info(options.model);
+    if (!info && info.error().code == Code::kNotFound) {
+      return Error(Code::kNotFound, options.model +
+                                        ": there is no such file; 'aioss models' lists the models "
+                                        "that have a name");
+    }
+    if (!info) return Error(info.error()).with_context(options.model);
+    if (!info->is_regular) return Error(Code::kUsage, options.model + " is not a file");
   }
   AIOSS_CHECK(check_cpu(services));
   AIOSS_TRY(auto prompt, find_prompt(services, options, interrupt));
@@ -228,6 +241,8 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
   if (gateway) {
     code = Run(services, options, **gateway, interrupt)(std::move(prompt));
     (*gateway)->shut_down(kDrain);
+    const Status orderly = (*gateway)->left_behind();
+    if (!orderly && code == 0) code = services.console.fail(orderly.error());
     std::move(gateway).value().reset();
   } else {
     code = services.console.fail(gateway.error());

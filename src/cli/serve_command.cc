@@ -167,12 +167,14 @@ class Serving {
   // Everything up to the line on standard output.
   Status start(bool fake_models) {
     AIOSS_CHECK(check_cpu(services_));
+    const server::ApiOptions api = api_options(config_);
+    AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
-    auto server = server::ApiServer::create(io_, *gateway_, metrics_, services_.clock,
-                                            services_.files, api_options(config_));
+    auto server =
+        server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);
     if (!server) return explain(std::move(server).error());
     server_ = std::move(server).value();
     announce(services_, config_, *gateway_, *ledger_);
@@ -199,7 +201,8 @@ class Serving {
 
   void set_orders(Orders& orders) { orders_ = &orders; }
 
-  // In order: no new requests, no more streams, the last bytes, the checkpoint.
+  // In order: no new requests, no more streams, the last bytes, the checkpoint. An error if any of
+  // it is left undone.
   Status stop() {
     if (io_thread_.joinable()) {
       http::net::post(io_, [this] { server_->stop(); });
@@ -209,12 +212,13 @@ class Serving {
     } else if (gateway_) {
       gateway_->shut_down(std::chrono::milliseconds(0));
     }
+    Status orderly = gateway_ ? gateway_->left_behind() : ok();
     server_.reset();
     gateway_.reset();
-    if (!ledger_) return ok();
+    if (!ledger_) return orderly;
     AIOSS_CHECK(ledger_->close());
     log::info("stopped", {{"records", ledger_->health().size}});
-    return ok();
+    return orderly;
   }
 
  private:

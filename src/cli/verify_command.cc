@@ -1,6 +1,7 @@
 // `aioss verify`: needs a ledger and a public key, and nothing else of the product.
 #include "base/strings.h"
 #include "cli/command_list.h"
+#include "cli/ledger_session.h"
 #include "cli/progress.h"
 #include "cli/term.h"
 #include "codec/json.h"
@@ -15,8 +16,9 @@ constexpr std::int64_t kNsPerS = 1'000'000'000;
 // "@FILE" stands for what the file holds.
 Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
   if (!given.starts_with('@')) return std::string(trim(given));
-  AIOSS_TRY(const Bytes bytes, os::read_file(files, given.substr(1), kKeyBytesMax));
-  return std::string(trim(as_text(bytes)));
+  auto bytes = os::read_file(files, given.substr(1), kKeyBytesMax);
+  if (!bytes) return std::move(bytes).error().with_context("--key " + given);
+  return std::string(trim(as_text(*bytes)));
 }
 
 // "TORN TAIL: why", in capitals, so that nobody overlooks it. The finding of a ledger that was
@@ -105,7 +107,8 @@ int verify_command(const Services& services, const Invocation& invocation) {
   const ledger::VerifyReport report = ledger::verify(services.files, options);
   progress.clear();
   if (report.verdict == ledger::Verdict::kUsage && !invocation.has("--json")) {
-    console.fail({Code::kIo, report.finding});
+    const Error error{Code::kIo, report.finding};
+    console.fail(explain_ledger_error(services.files, error, options.directory));
     return static_cast<int>(report.verdict);
   }
   const bool with_key = !key->empty();

@@ -21,6 +21,16 @@ aioss_status fail(aioss_error* error, aioss_status status, std::string_view mess
   return status;
 }
 
+aioss_status check_cells_total(std::uint32_t sequences, std::uint32_t cells_per_sequence,
+                               aioss_error* error) {
+  const std::uint64_t total = std::uint64_t{sequences} * cells_per_sequence;
+  if (total <= kCellsTotalMax) return AIOSS_OK;
+  return fail(error, AIOSS_E_INVALID,
+              std::to_string(sequences) + " sequences of " + std::to_string(cells_per_sequence) +
+                  " cells are " + std::to_string(total) + " cells; a session holds at most " +
+                  std::to_string(kCellsTotalMax));
+}
+
 aioss_status check_session_options(aioss_session_options& options, aioss_error* error) {
   const auto refuse = [&](std::string_view name, std::uint32_t value, std::uint32_t max) {
     return fail(error, AIOSS_E_INVALID,
@@ -32,6 +42,10 @@ aioss_status check_session_options(aioss_session_options& options, aioss_error* 
   }
   if (options.cells_per_sequence == 0 || options.cells_per_sequence > kCellsPerSequenceMax) {
     return refuse("cells_per_sequence", options.cells_per_sequence, kCellsPerSequenceMax);
+  }
+  if (const auto s = check_cells_total(options.sequences_max, options.cells_per_sequence, error);
+      s != AIOSS_OK) {
+    return s;
   }
   if (options.batch_tokens_max == 0 || options.batch_tokens_max > kBatchTokensMax) {
     return refuse("batch_tokens_max", options.batch_tokens_max, kBatchTokensMax);

@@ -53,12 +53,17 @@ aioss_status guarded(aioss_error* error, Body body) {
   }
 }
 
-// Limits on what a host may ask, whatever the machine: they keep every product of two of these in
-// 64 bits and every index in 31.
-inline constexpr std::uint32_t kSequencesMax = 256;              // llama.cpp's LLAMA_MAX_SEQ
-inline constexpr std::uint32_t kCellsPerSequenceMax = 1u << 24;  // 16 M: over any known context
-inline constexpr std::uint32_t kBatchTokensMax = 1u << 16;
-inline constexpr std::uint32_t kThreadsMax = 512;  // GGML_MAX_N_THREADS
+// The limits of aioss/engine.h. Every index stays in 31 bits; products of two need 64.
+inline constexpr std::uint32_t kSequencesMax = AIOSS_SEQUENCES_MAX;
+inline constexpr std::uint32_t kCellsPerSequenceMax = AIOSS_CELLS_PER_SEQUENCE_MAX;
+inline constexpr std::uint32_t kCellsTotalMax = AIOSS_CELLS_TOTAL_MAX;
+inline constexpr std::uint32_t kBatchTokensMax = AIOSS_BATCH_TOKENS_MAX;
+inline constexpr std::uint32_t kThreadsMax = AIOSS_THREADS_MAX;
+
+// AIOSS_E_INVALID, with both numbers, if all sequences together would have more than
+// kCellsTotalMax cells. For engines that round cells_per_sequence up: with the rounded number.
+aioss_status check_cells_total(std::uint32_t sequences, std::uint32_t cells_per_sequence,
+                               aioss_error* error);
 
 // Refuses absurd options and fills in the defaults that do not depend on the engine (outputs_max,
 // threads_batch). `options` is a copy made by read_struct.

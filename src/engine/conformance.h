@@ -1,7 +1,7 @@
 // The conformance suite: puts any engine through what aioss/engine.h promises, and through the
-// table of invariances that the profiles are about. Bits are compared, not closeness. Used by the
-// tests of our own engines and by `aioss engine check`. Loads the model and computes for a while:
-// run it where a crash of the engine does no harm. One thread.
+// table of invariances that the profiles are about. Bits are compared, not closeness. Run by the
+// tests of our own engines; no command of the binary does. Loads the model and computes for a
+// while: run it where a crash of the engine does no harm. One thread.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +39,9 @@ struct ConformanceReport {
 struct ConformanceOptions {
   std::vector<int> fds;                 // of the model, borrowed
   std::vector<aioss_profile> profiles;  // empty: all that the engine promises
-  std::vector<std::uint32_t> prompt_lengths = {155, 500, 605};  // 500: decoding crosses 512
-  std::vector<std::uint32_t> chunk_budgets = {64, 128, 320};    // compared with 512
+  std::vector<std::uint32_t> prompt_lengths = {30, 155, 500, 1500};  // 500: decoding crosses 512
+  std::vector<std::uint32_t> chunk_budgets = {64, 128, 320};         // compared with 512
+  std::vector<std::uint32_t> company_seeds = {1, 2, 3};  // of neighbours that come and go
   std::uint32_t decoded_tokens = 15;
   std::uint32_t threads = 2;
   // Also the rows of the table that a profile does not promise, for the record.

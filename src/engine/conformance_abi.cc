@@ -168,6 +168,11 @@ void check_bad_options(Harness& harness, Recorder& recorder) {
   refuses("absurd_sequences", [](auto& o) { o.sequences_max = 0xFFFFFFFFu; });
   refuses("no_cells", [](auto& o) { o.cells_per_sequence = 0; });
   refuses("absurd_cells", [](auto& o) { o.cells_per_sequence = 0xFFFFFFFFu; });
+  // Each is allowed; together they are 2^32 cells, which are none in 32 bits.
+  refuses("absurd_product", [](auto& o) {
+    o.sequences_max = AIOSS_SEQUENCES_MAX;
+    o.cells_per_sequence = AIOSS_CELLS_PER_SEQUENCE_MAX;
+  });
   refuses("no_batch", [](auto& o) { o.batch_tokens_max = 0; });
   refuses("absurd_outputs", [](auto& o) { o.outputs_max = 0xFFFFFFFFu; });
   refuses("absurd_threads", [](auto& o) { o.threads = 0xFFFFFFFFu; });

@@ -9,8 +9,6 @@
 namespace aioss::engine::conformance {
 namespace {
 
-// Sequences of a harness session: a subject and up to seven neighbours.
-constexpr std::uint32_t kSequences = 8;
 // Room after the longest prompt: the continuation, and a neighbour that is longer than the subject.
 constexpr std::uint32_t kRoomTokens = 96;
 

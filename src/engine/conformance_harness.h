@@ -10,6 +10,9 @@
 
 namespace aioss::engine::conformance {
 
+// Sequences of a harness session: a subject and up to seven neighbours.
+inline constexpr std::uint32_t kSequences = 8;
+
 // A batch that owns its arrays. A value; view() borrows from it.
 class BatchBuilder final {
  public:
@@ -41,6 +44,7 @@ struct Run {
   Rows rows;                       // logits after each continuation token
   std::uint64_t decode_calls = 0;  // of the continuation
   std::uint64_t graphs = 0;
+  std::string company;  // of neighbours that come and go: how many did
 };
 
 struct Comparison {

@@ -19,7 +19,7 @@ Error client_is_gone() {
 // Ours to say, whatever the handler puts there.
 bool is_framing_field(std::string_view name) {
   return iequals(name, "Content-Length") || iequals(name, "Transfer-Encoding") ||
-         iequals(name, "Connection") || iequals(name, "Date");
+         iequals(name, "Connection") || iequals(name, "Keep-Alive") || iequals(name, "Date");
 }
 
 // A value from anywhere must not begin a new line of the head.
@@ -29,6 +29,15 @@ void append_value(std::string& out, std::string_view value) {
 
 bool has_no_body(int status) {
   return status < 200 || status == 204 || status == 304;
+}
+
+// HTTP/1.1 keeps connections without a word; how long is worth one. Rounded down: the client must
+// never count on more than it has.
+std::string kept_open(std::chrono::milliseconds idle_timeout) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(idle_timeout).count();
+  std::string fields = "\r\nConnection: keep-alive";
+  if (seconds > 0) fields += "\r\nKeep-Alive: timeout=" + std::to_string(seconds);
+  return fields;
 }
 
 std::string hex(std::size_t number) {
@@ -59,8 +68,7 @@ std::string Answer::head(int status, const Headers& headers, Framing framing,
   }
   if (framing == Framing::kLength) out += "\r\nContent-Length: " + std::to_string(body_bytes);
   if (framing == Framing::kChunked) out += "\r\nTransfer-Encoding: chunked";
-  if (!keep_open_) out += "\r\nConnection: close";
-  if (keep_open_ && rules_.http_1_0) out += "\r\nConnection: keep-alive";
+  out += keep_open_ ? kept_open(limits_.idle_timeout) : "\r\nConnection: close";
   out += "\r\n\r\n";
   return out;
 }

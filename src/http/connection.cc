@@ -23,7 +23,7 @@ net::awaitable<void> Connection::run() {
   registered_ = true;
   server_->connections.insert(this);
   ++server_->counters.connections_open;
-  for (bool more = true; more; first_ = false) more = co_await serve_one();
+  for (bool more = true; more;) more = co_await serve_one();
 }
 
 net::awaitable<void> Connection::turn_away() {
@@ -55,6 +55,8 @@ net::awaitable<bool> Connection::serve_one() {
     parser.take();  // its body is not kept while we say goodbye
     hold_body(0);
     co_await refuse();
+  } else if (got == Got::kIdle) {
+    co_await leave();
   }
   hold_body(0);
   co_return more;
@@ -64,7 +66,8 @@ net::awaitable<Connection::Got> Connection::read_request(RequestParser& parser) 
   const Limits& limits = server_->limits;
   bool in_body = false;
   idle_ = input_.empty();
-  transport_->set_deadline(idle_ && !first_ ? limits.idle_timeout : limits.header_timeout);
+  // A new connection may wait as long as a kept one: clients connect before they have a request.
+  transport_->set_deadline(idle_ ? limits.idle_timeout + limits.idle_grace : limits.header_timeout);
   for (;;) {
     if (!input_.empty()) {
       input_.erase(0, parser.feed(input_));
@@ -95,7 +98,8 @@ net::awaitable<Connection::Got> Connection::read_request(RequestParser& parser) 
 }
 
 Connection::Got Connection::after_failed_read(RequestParser& parser, Transport::Read read) {
-  if (idle_ || read == Transport::Read::kGone) return Got::kNothing;
+  if (read == Transport::Read::kGone) return Got::kNothing;
+  if (idle_) return read == Transport::Read::kEnd ? Got::kNothing : Got::kIdle;
   const bool in_body = parser.state() == RequestParser::State::kBody;
   if (read == Transport::Read::kTimeout) {
     refusal_ = Refusal(408, Code::kTimeout,
@@ -148,6 +152,16 @@ net::awaitable<void> Connection::refuse() {
   Response response = error_response(refusal_);
   const Status sent = co_await answer.send(std::move(response));
   if (sent) co_await transport_->close_gently(server_->limits.farewell_timeout);
+}
+
+// A request may be on its way at this very moment. It cannot be answered any more, but it must not
+// be met by a reset, which a client takes for a failure of the request: an end without an answer,
+// of a request that nobody has seen, is what clients try again on a new connection.
+net::awaitable<void> Connection::leave() {
+  idle_ = false;  // from here on stop() has nothing to cut short
+  std::chrono::milliseconds patience = server_->limits.farewell_timeout;
+  if (server_->stopping) patience = server_->limits.stop_farewell_timeout;
+  co_await transport_->close_gently(patience);
 }
 
 Response Connection::error_response(const Refusal& refusal) const {

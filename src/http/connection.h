@@ -42,11 +42,11 @@ class Connection final {
   net::awaitable<void> run();
   // Instead of run(): 503 and goodbye.
   net::awaitable<void> turn_away();
-  void stop();   // closes now if no request has begun; else after its answer
+  void stop();   // says goodbye now if no request has begun; else after its answer
   void abort();  // closes now
 
  private:
-  enum class Got { kRequest, kRefused, kNothing };
+  enum class Got { kRequest, kRefused, kIdle, kNothing };  // kIdle: it is we who want to leave
 
   net::awaitable<bool> serve_one();
   net::awaitable<Got> read_request(RequestParser& parser);
@@ -54,6 +54,7 @@ class Connection final {
   bool hold_body(std::size_t bytes);
   net::awaitable<bool> answer(RequestParser& parser);
   net::awaitable<void> refuse();  // with refusal_
+  net::awaitable<void> leave();   // a client that asks nothing
   Response error_response(const Refusal& refusal) const;
 
   const std::shared_ptr<ServerState> server_;
@@ -64,7 +65,6 @@ class Connection final {
   std::size_t body_bytes_held_ = 0;
   bool registered_ = false;
   bool idle_ = false;  // waits for the first byte of a request
-  bool first_ = true;  // no request was answered yet
 };
 
 }  // namespace aioss::http

@@ -315,7 +315,8 @@ TEST(RequestParser, RandomBytesNeverUpsetIt) {
   const std::vector<Case> seeds = cases();
   std::mt19937 random(20240611);
   const auto below = [&](std::size_t limit) { return static_cast<std::size_t>(random() % limit); };
-  constexpr std::string_view kSpice{"\r\n\r\n\0 :;,\t0123abc\x7f\xff%", 24};
+  using namespace std::string_view_literals;
+  constexpr std::string_view kSpice = "\r\n\r\n\0 :;,\t0123abc\x7f\xff%"sv;
   Limits limits;
   limits.header_bytes_max = 512;
   limits.header_lines_max = 8;

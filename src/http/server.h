@@ -31,13 +31,21 @@ struct Limits {
   std::size_t header_lines_max = 100;                // 431
   std::size_t body_bytes_max = 4 << 20;              // 413
   std::size_t connections_max = 1024;                // the next one gets 503 and is closed
-  std::chrono::milliseconds header_timeout{10'000};  // 408
+  std::chrono::milliseconds header_timeout{10'000};  // 408; from the first byte of a request
   std::chrono::milliseconds body_timeout{60'000};    // 408
-  std::chrono::milliseconds idle_timeout{60'000};    // between requests of a kept connection
+  // Of a connection without a request: between two of them, as promised in each answer
+  // (Keep-Alive: timeout=120), and before the first, for browsers and pools connect ahead. Longer
+  // than usual clients and proxies keep one themselves (nginx 60 s, Go 90 s), so that it is they
+  // who close it and no request of theirs meets a closing connection.
+  std::chrono::milliseconds idle_timeout{120'000};
+  // Beyond the promise: the way of a request that was sent in its last moment.
+  std::chrono::milliseconds idle_grace{5'000};
   std::chrono::milliseconds write_timeout{120'000};  // without any progress: the client is gone
   std::size_t bodies_bytes_max = 256 << 20;          // of all requests at a time; over it 503
   // After an answer that ends the connection the client gets this long to read it and to hang up.
   std::chrono::milliseconds farewell_timeout{2'000};
+  // The same for a connection without a request when the server stops, which should not take long.
+  std::chrono::milliseconds stop_farewell_timeout{250};
 };
 
 struct Peer {
@@ -67,7 +75,7 @@ class Response final {
   Response() {}
   Response(int status_code, std::string content_type, std::string body_text);
   int status = 200;
-  Headers headers;  // Content-Length, Connection and Date are added
+  Headers headers;  // Content-Length, Connection, Keep-Alive and Date are added
   std::string body;
 };
 
@@ -143,8 +151,9 @@ class Server final {
                                                 ErrorBody error_body);
   ~Server();     // cuts what is still open; the handlers of open requests see their client gone
   void start();  // begins to accept
-  // Stops accepting; kept connections without a request close at once; the others after their
-  // answer. io runs dry once all have closed, if nothing else is on it.
+  // Stops accepting; kept connections without a request close, after the short wait that lets a
+  // request on its way end without a reset; the others after their answer, which announces it. io
+  // runs dry once all have closed, if nothing else is on it.
   void stop();
   std::uint16_t port() const;  // the bound TCP port
   Counters counters() const;

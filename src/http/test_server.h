@@ -34,7 +34,9 @@ class TestServer final {
 
   std::uint16_t port() const { return port_; }
   Observed& observed() { return observed_; }
-  void stop();            // as Server::stop, on the io thread
+  // As Server::stop, on the io thread; `before` runs there immediately before it, so that the
+  // server has not seen what it sends.
+  void stop(const std::function<void()>& before = nullptr);
   void wait_until_dry();  // until io has nothing left to do
   void destroy();         // the Server object, with whatever is open
   Counters counters();
@@ -73,6 +75,7 @@ class Client final {
   std::string read_some();  // what has come, waiting for the first byte; "" at the end
   std::string read_all();   // until the server closes
   bool at_end();            // the server has closed and sent no more
+  bool was_reset() const;   // or sent to a closed socket, which is answered so
   void end_sending();
   void close();
   void reset();  // RST instead of FIN

@@ -156,10 +156,11 @@ TestServer::~TestServer() {
   wait_until_dry();
 }
 
-void TestServer::stop() {
+void TestServer::stop(const std::function<void()>& before) {
   if (std::exchange(stopped_, true)) return;  // the io thread may have ended: nobody would answer
   std::promise<void> done;
   net::post(io_, [&] {
+    if (before) before();
     server_->stop();
     done.set_value();
   });
@@ -224,6 +225,13 @@ void Client::reset() {
   const linger at_once{1, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
   close();
+}
+
+bool Client::was_reset() const {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error != 0;
 }
 
 void Client::end_sending() {

@@ -91,6 +91,7 @@ net::awaitable<Transport::Read> Transport::read_some(std::string& input) {
     // The outcome of the wait does not matter: the flags and the next read tell what happened.
     co_await socket_.async_wait(net::socket_base::wait_read, kTuple);
   }
+  interrupted_ = false;
   if (due_to_yield()) co_await net::post(socket_.get_executor(), kTuple);
   co_return Read::kBytes;
 }

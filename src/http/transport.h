@@ -30,7 +30,7 @@ class Transport final : public std::enable_shared_from_this<Transport> {
   // Appends what has arrived to `input`, waiting for the first byte. Bytes that are there are
   // always read, also after the deadline or an interrupt.
   net::awaitable<Read> read_some(std::string& input);
-  // Ends a read that waits, once and for all.
+  // Ends a read that waits, or the next one that would. Bytes that come first make it void.
   void interrupt();
 
   // All of it, or false: the client is gone. `timeout` is for each step of progress.

@@ -144,9 +144,9 @@ Result<Bytes> Channel::receive(std::chrono::milliseconds timeout) {
   AIOSS_CHECK(take(header));
   std::uint32_t size = 0;
   for (unsigned i = 0; i < kHeaderBytes; ++i) size |= std::uint32_t{header[i]} << (8 * i);
-  if (size > kFrameBytesMax) {
+  if (size > receive_bytes_max_) {
     return Error{Code::kCorrupt, "a frame claims " + std::to_string(size) + " bytes; at most " +
-                                     std::to_string(kFrameBytesMax) + " are allowed"};
+                                     std::to_string(receive_bytes_max_) + " are allowed"};
   }
   Bytes frame;
   while (frame.size() < size) {

@@ -1,6 +1,5 @@
 // Frames over a stream socket: u32 little-endian length, then that many bytes. Both ends bound it.
-// One
-// reader thread and one writer thread may use a channel at the same time.
+// One reader thread and one writer thread may use a channel at the same time.
 #pragma once
 
 #include <chrono>
@@ -13,12 +12,15 @@
 
 namespace aioss::ipc {
 
-// A 4 MiB body, escaped and framed, with room to spare.
+// What may be sent, either way: a request of 4 MiB, framed, with room to spare.
 inline constexpr std::uint32_t kFrameBytesMax = 16U << 20;
 
 class Channel final {
  public:
-  explicit Channel(os::Fd socket) : socket_(std::move(socket)) {}
+  // `receive_bytes_max`: what this end takes in one frame. The gateway, which trusts its workers
+  // less than they need trust it, gives kFrameFromWorkerBytesMax (ipc/limits.h).
+  explicit Channel(os::Fd socket, std::size_t receive_bytes_max = kFrameBytesMax)
+      : socket_(std::move(socket)), receive_bytes_max_(receive_bytes_max) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
@@ -38,6 +40,7 @@ class Channel final {
   Status take(std::span<std::uint8_t> into);
 
   os::Fd socket_;
+  const std::size_t receive_bytes_max_;
   Bytes received_;  // read ahead; the reader's alone
   std::size_t received_from_ = 0;
 };

@@ -86,6 +86,21 @@ TEST(Channel, ALengthOverTheBoundIsCorrupt) {
   EXPECT_EQ(frame.error().code, Code::kCorrupt);
 }
 
+// A frame of the bound passes, one more byte does not, and none of it is read or kept.
+TEST(Channel, AnEndMayTakeLessThanTheOther) {
+  auto sockets = os::socket_pair();
+  ASSERT_TRUE(sockets);
+  Channel left(std::move(sockets->first));
+  Channel right(std::move(sockets->second), 1000);
+  ASSERT_TRUE(left.send(pattern(1000, 1)));
+  ASSERT_TRUE(left.send(pattern(1001, 2)));
+  EXPECT_EQ(*right.receive(), pattern(1000, 1));
+  const Result<Bytes> frame = right.receive();
+  ASSERT_FALSE(frame);
+  EXPECT_EQ(frame.error().code, Code::kCorrupt);
+  EXPECT_EQ(frame.error().message, "a frame claims 1001 bytes; at most 1000 are allowed");
+}
+
 TEST(Channel, SilenceIsATimeout) {
   Pair pair;
   const Result<Bytes> frame = pair.right->receive(milliseconds(10));

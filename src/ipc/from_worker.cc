@@ -332,6 +332,11 @@ Bytes encode(const FromWorker& message) {
 }
 
 Result<FromWorker> decode_from_worker(ByteView frame) {
+  if (frame.size() > kFrameFromWorkerBytesMax) {
+    return Error{Code::kCorrupt, "a frame from a worker has " + std::to_string(frame.size()) +
+                                     " bytes; at most " + std::to_string(kFrameFromWorkerBytesMax) +
+                                     " make sense"};
+  }
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "from worker");
   switch (reader.uint(0, kHello, kProbeReport)) {

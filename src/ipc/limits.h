@@ -29,10 +29,11 @@ inline constexpr float kRepetitionPenaltyMax = 100.0F;
 inline constexpr float kBiasMax = 100.0F;  // both signs
 inline constexpr std::uint32_t kPenaltyWindowMax = 1U << 20;
 
-// A step that ends a long partial stop string may carry more than one piece; 1 MiB is far past
-// that.
-inline constexpr std::size_t kDeltaTextBytesMax = std::size_t{1} << 20;
-inline constexpr std::size_t kDeltaTokensMax = 256;
+// One step's text: a token's piece and what a partial stop string (1 KiB) held back. Longer texts,
+// of vocabularies with absurd tokens, are sent in several Deltas.
+inline constexpr std::size_t kDeltaTextBytesMax = std::size_t{512} << 10;
+// One, as the scheduler samples today; a step of speculative decoding may accept some.
+inline constexpr std::size_t kDeltaTokensMax = 32;
 // Of one token as the vocabulary writes it. Longer ones are cut: this is for display.
 inline constexpr std::size_t kTokenTextBytesMax = 1024;
 
@@ -42,10 +43,21 @@ inline constexpr float kLogprobMin = -9999.0F;
 inline constexpr std::size_t kErrorBytesMax = 4096;  // message of an Error
 inline constexpr std::size_t kFactBytesMax = 1024;   // names, versions, descriptions
 inline constexpr std::size_t kProbeItemsMax = 64;
+// The engines' own (aioss/engine.h); the worker checks that they are the same.
 inline constexpr std::uint32_t kStreamsMax = 256;     // KV streams of a worker
 inline constexpr std::uint32_t kCellsMax = 1U << 24;  // of one stream
-inline constexpr std::uint32_t kThreadsMax = 1024;
+inline constexpr std::uint32_t kThreadsMax = 512;
+inline constexpr std::uint32_t kPrefillChunkMax = 1U << 16;
 inline constexpr std::uint32_t kQueueRequestsMax = 65536;
 inline constexpr std::uint32_t kVocabularyMax = 1U << 24;
+
+// The largest frame that a worker can have a reason to send: a Delta with all of the above, each
+// log probability with its alternatives; 32 bytes are more than the numbers and heads of one entry.
+// About 1.2 MiB. The gateway holds no more of a worker's frame than this; a longer one ends the
+// worker.
+inline constexpr std::size_t kLogprobBytesMax = (1 + kTopLogprobsMax) * (kTokenTextBytesMax + 32);
+inline constexpr std::size_t kFrameFromWorkerBytesMax =
+    kDeltaTextBytesMax + kDeltaTokensMax * (4 + kLogprobBytesMax) + 256;
+static_assert(kProbeItemsMax * (2 * kFactBytesMax + 32) < kFrameFromWorkerBytesMax);
 
 }  // namespace aioss::ipc

@@ -211,6 +211,34 @@ TEST(Messages, BoundsOfAnswersAreChecked) {
   EXPECT_TRUE(refused(Stats{kStreamsMax + 1, 0, 0, 0, 0}));
 }
 
+TokenLogprob largest_logprob() {
+  const std::string text(kTokenTextBytesMax, '\xFF');
+  TokenLogprob logprob{INT32_MAX, text, kLogprobMin, {}};
+  logprob.top.assign(kTopLogprobsMax, {text, kLogprobMin, INT32_MAX});
+  return logprob;
+}
+
+// The bound of a worker's frames is no guess: its largest message fits, with little to spare.
+TEST(Messages, TheLargestFrameOfAWorkerFitsItsBound) {
+  Delta delta{UINT64_MAX, kChoicesMax - 1, std::string(kDeltaTextBytesMax, 'x'), {}, {}};
+  delta.tokens.assign(kDeltaTokensMax, INT32_MAX);
+  delta.logprobs.assign(kDeltaTokensMax, largest_logprob());
+  const Bytes frame = encode(delta);
+  EXPECT_LE(frame.size(), kFrameFromWorkerBytesMax);
+  EXPECT_GT(frame.size(), kFrameFromWorkerBytesMax / 100 * 95);
+  const auto decoded = decode_from_worker(frame);
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(encode(*decoded), frame);
+}
+
+TEST(Messages, AFrameThatNoWorkerHasAReasonToSendIsRefused) {
+  const Bytes frame(kFrameFromWorkerBytesMax + 1);
+  const auto decoded = decode_from_worker(frame);
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, Code::kCorrupt);
+  EXPECT_NE(decoded.error().message.find(std::to_string(frame.size())), std::string::npos);
+}
+
 TEST(Messages, UnknownAndMissingFieldsAreRefused) {
   Map extra;
   extra.set(0, Value::uint(3)).set(1, Value::uint(9)).set(2, Value::uint(1));

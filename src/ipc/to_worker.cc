@@ -51,7 +51,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.cells_per_stream = reader.u32(5, kCellsMax);
   m.threads = reader.u32(6, kThreadsMax);
   m.queue_requests_max = reader.u32(7, kQueueRequestsMax);
-  m.prefill_chunk_tokens_max = reader.u32(8, kCellsMax);
+  m.prefill_chunk_tokens_max = reader.u32(8, kPrefillChunkMax);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }

@@ -37,6 +37,9 @@ struct InstanceInfo {
   std::array<std::uint8_t, 16> instance_id{};
 };
 
+inline constexpr unsigned kLivePermissions = 0640;    // of a segment file
+inline constexpr unsigned kSealedPermissions = 0440;  // a guard against slips of the hand
+
 struct Position {  // where to go on
   LedgerId ledger_id{};
   std::uint64_t next_index = 0;
@@ -58,7 +61,7 @@ class Appender final {
   Status publish();
   // The segment after the last one, which is sealed.
   Status start_segment();
-  // Continues the live segment.
+  // Continues the live segment, which recovery has made durable.
   Status reopen();
 
   // The record's place is fixed now; it is durable after commit().

@@ -39,9 +39,33 @@ std::uint32_t carry(std::uint32_t word) {
          std::get<kAfter>(kTables)[word >> 24U];
 }
 
+#if defined(__x86_64__)
+constexpr std::size_t kWord = sizeof(std::uint64_t);
+
+// A quarter of the time that verification spends outside SHA3 went into the tables.
+__attribute__((target("sse4.2"))) std::uint32_t by_instruction(ByteView bytes,
+                                                               std::uint32_t before) {
+  std::uint64_t crc = ~before;
+  for (; bytes.size() >= kWord; bytes = bytes.subspan(kWord)) {
+    crc = __builtin_ia32_crc32di(crc, load_little<std::uint64_t>(bytes, 0));
+  }
+  auto rest = static_cast<std::uint32_t>(crc);
+  for (const std::uint8_t byte : bytes) rest = __builtin_ia32_crc32qi(rest, byte);
+  return ~rest;
+}
+#endif
+
 }  // namespace
 
 std::uint32_t crc32c(ByteView bytes, std::uint32_t before) {
+#if defined(__x86_64__)
+  static const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+  if (has_instruction) return by_instruction(bytes, before);
+#endif
+  return crc32c_by_table(bytes, before);
+}
+
+std::uint32_t crc32c_by_table(ByteView bytes, std::uint32_t before) {
   std::uint32_t crc = ~before;
   while (bytes.size() >= kSlices) {
     const ByteView step = bytes.first<kSlices>();

@@ -10,5 +10,7 @@ namespace aioss::ledger {
 
 // Of bytes that follow others whose checksum is `before`; 0 at the beginning.
 std::uint32_t crc32c(ByteView bytes, std::uint32_t before = 0);
+// The same on a processor without an instruction for it.
+std::uint32_t crc32c_by_table(ByteView bytes, std::uint32_t before = 0);
 
 }  // namespace aioss::ledger

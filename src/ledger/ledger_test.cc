@@ -12,7 +12,7 @@
 #include "ledger/format.h"
 #include "ledger/test_support.h"
 #include "os/clock.h"
-#include "os/fault_file_system.h"
+#include "os/testing/fault_file_system.h"
 
 namespace aioss::ledger {
 namespace {

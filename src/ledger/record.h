@@ -135,7 +135,8 @@ inline constexpr std::uint64_t kReason =
 namespace config_change {
 inline constexpr std::uint64_t kCommitment = 16,  // bytes[32]: to the full effective configuration
     kChangedKeys = 17,  // array of text: names of the keys that changed, never their values
-    kPreviousRef = 18;  // uint: index of the CONFIG_CHANGE before; absent on the first
+    kPreviousRef = 18,  // uint: index of the CONFIG_CHANGE before; absent on the first
+    kReason = 19;       // text: why; absent on the first
 }  // namespace config_change
 
 namespace infer_request {
@@ -194,11 +195,11 @@ inline constexpr std::uint64_t
 
 enum class ActorKind : std::uint8_t { kProgram = 0, kUser = 1, kOperator = 2, kAuditor = 3 };
 
-// How a model's SHA-256 was obtained. Only the first is a statement about the bytes that were
-// loaded.
+// How a model's SHA-256 was obtained. Only the first was read from the disk at the time of a
+// load.
 enum class HashSource : std::uint8_t {
-  kComputed = 0,  // over the open file, at this load
-  kCached = 1,    // from an earlier load; device, inode, size and modification time are equal
+  kComputed = 0,  // for this load, or for another under way over an equal file
+  kCached = 1,    // by an earlier load; equal: device, inode, size and modification time
 };
 
 namespace abort_cause {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/checkpoint.h"
+#include "ledger/last_group.h"
 #include "ledger/walk.h"
 
 namespace aioss::ledger {
@@ -56,6 +57,16 @@ codec::Map recovery_body(const Quarantined& piece, std::string_view cause) {
   return body;
 }
 
+// The hash alone would not do: two torn ends may both be 512 zeros.
+bool is_of(const codec::Map& body, const Quarantined& piece) {
+  namespace own = key::recovery;
+  const auto segment = body.get_uint(own::kSegment, "segment");
+  const auto offset = body.get_uint(own::kOffset, "offset");
+  const auto hash = body.get_digest(own::kQuarantineHash, "hash");
+  return segment && offset && hash && *segment == piece.segment && *offset == piece.offset &&
+         *hash == piece.hash;
+}
+
 Error refused(std::string_view problem) {
   return {Code::kCorrupt,
           "the ledger is damaged in a way that no crash explains: " + std::string(problem) +
@@ -85,6 +96,7 @@ class Recovery {
     }
     out.origin = *walked.state.origin;
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
+    AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
     SegmentState& segment = walked.state.segment;
     out.needs_segment = segment.sealed;
@@ -130,9 +142,7 @@ class Recovery {
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
     if (record.type != RecordType::kRecovery || unrecorded_.empty()) return;
-    const auto hash = record.body.get_digest(key::recovery::kQuarantineHash, "hash");
-    if (!hash) return;
-    std::erase_if(unrecorded_, [&](const Quarantined& piece) { return piece.hash == *hash; });
+    std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 
   Result<Note> read_note() {
@@ -180,13 +190,12 @@ class Recovery {
     piece.offset = whole ? 0 : walked.offset;
     AIOSS_CHECK(set_aside(file, piece));
     std::erase_if(out.recovery_bodies, [&](const codec::Map& body) {
-      const auto hash = body.get_digest(key::recovery::kQuarantineHash, "hash");
-      return hash && *hash == piece.hash;  // the same piece, put aside before a crash
+      return is_of(body, piece);  // put aside before a crash
     });
     out.recovery_bodies.push_back(recovery_body(piece, whole ? "torn_segment" : "torn_tail"));
     if (whole) {
       AIOSS_CHECK(fs_.remove(file));
-      segment = std::move(walked.state.previous);
+      segment = std::exchange(walked.state.previous, SegmentState{});
       return fs_.sync_directory(directory_ + '/' + std::string(kSegmentFolder));
     }
     AIOSS_TRY(const auto opened, fs_.open(file, os::OpenMode::kReadWrite));
@@ -223,10 +232,24 @@ class Recovery {
     return fs_.sync_directory(directory_);
   }
 
+  // A process that was killed, or whose sync failed, leaves bytes and names that only the page
+  // cache holds. They were read as good: they must be durable before anything stands on them.
+  Status make_durable(const WalkState& state) {
+    const SegmentState& segment = state.segment;
+    const std::string file = path(kSegmentFolder, segment.file);
+    // Read-only already, if an earlier start did not live to begin the next segment.
+    if (segment.sealed) AIOSS_CHECK(fs_.set_permissions(file, kLivePermissions));
+    AIOSS_CHECK(rewrite_last_group(fs_, file, segment, state.chain));
+    AIOSS_CHECK(fs_.sync_directory(directory_ + '/' + std::string(kSegmentFolder)));
+    return fs_.sync_directory(directory_);
+  }
+
   // A crash may have come between the seal and the change of mode.
   void protect_sealed(const WalkState& state) {
     for (const SegmentState* segment : {&state.previous, &state.segment}) {
-      if (segment->sealed) (void)fs_.set_permissions(path(kSegmentFolder, segment->file), 0440);
+      // Without a name there is no such segment, and the path would be that of seg/ itself.
+      if (!segment->sealed || segment->file.empty()) continue;
+      (void)fs_.set_permissions(path(kSegmentFolder, segment->file), kSealedPermissions);
     }
   }
 

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "crypto/ed25519.h"
 #include "crypto/hash.h"
@@ -207,6 +209,25 @@ TEST(Recovery, AnInterruptedRecoveryIsRecorded) {
   }
 }
 
+// Two torn ends may hold the same bytes, zeros for one; the record of the first is not the
+// second's.
+TEST(Recovery, AnInterruptedRecoveryIsRecordedAlsoIfItLooksLikeAnEarlierOne) {
+  const SmallLedger small = test::make_small_ledger(false);
+  Bytes& content = small.fs->content(test::segment_paths(*small.fs).back());
+  const Bytes zeros(40, 0);
+  content.insert(content.end(), zeros.begin(), zeros.end());
+  ASSERT_TRUE(reopen(*small.fs).has_value());
+  const std::string folder = std::string(kDirectory) + "/quarantine/";
+  const std::string first = small.fs->list(std::string(kDirectory) + "/quarantine")->front();
+  const std::string second = "2-" + std::to_string(content.size()) + first.substr(first.rfind('-'));
+  auto file = small.fs->open(folder + second, os::OpenMode::kCreateNew);
+  ASSERT_TRUE((*file)->write_at(0, zeros).has_value());
+  for (int start = 0; start < 2; ++start) {
+    ASSERT_TRUE(reopen(*small.fs).has_value());
+    EXPECT_EQ(of_type(all_records(*small.fs), RecordType::kRecovery).size(), 2U);
+  }
+}
+
 // A group of records is one write. A power cut may lose any part of it, also the first.
 TEST(Recovery, AHoleInTheLastGroupIsATornWrite) {
   const SmallLedger small = test::make_small_ledger(false);
@@ -260,6 +281,87 @@ TEST(Recovery, MissingLiveSegmentAndStaleFilesAreHarmless) {
   EXPECT_FALSE(small.fs->has(paths.back() + ".tmp"));
   EXPECT_FALSE(small.fs->has("ledger/checkpoint.tmp"));
   EXPECT_EQ(test::verify_ledger(*small.fs, small.verifier_key).verdict, Verdict::kOk);
+}
+
+// A ledger on a real disk, whose modes count.
+class RealLedger : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "aioss-recovery-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    options_.directory = folder_ + "/ledger";
+    options_.segment_bytes_max = 1;  // every group fills its segment
+    options_.reserve_bytes = 0;
+    options_.allow_unsafe_file_system = true;
+    InitOptions making;
+    making.directory = options_.directory;
+    making.origin = test::kOrigin;
+    making.allow_unsafe_file_system = true;
+    const auto identity = init(fs_, clock_, random_, making);
+    ASSERT_TRUE(identity.has_value()) << identity.error().message;
+    verifier_key_ = identity->verifier_key;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  Result<std::unique_ptr<Ledger>> open() { return Ledger::open(fs_, clock_, random_, options_); }
+  std::string path(const std::string& name) const { return options_.directory + '/' + name; }
+  std::filesystem::perms mode(const std::string& name) const {
+    return std::filesystem::status(path(name)).permissions();
+  }
+  VerifyReport verify_it() {
+    VerifyOptions options;
+    options.directory = options_.directory;
+    options.verifier_key = verifier_key_;
+    return verify(fs_, options);
+  }
+  std::vector<std::string> recovery_causes() {
+    std::vector<std::string> causes;
+    const auto note = [&causes](const Record& record) {
+      if (record.type != RecordType::kRecovery) return true;
+      causes.push_back(*record.body.get_text(key::recovery::kCause, ""));
+      return true;
+    };
+    EXPECT_TRUE(read_records(fs_, options_.directory, 0, note).has_value());
+    return causes;
+  }
+
+  std::string folder_;
+  OpenOptions options_;
+  std::string verifier_key_;
+  os::RealFileSystem fs_;
+  test::FixedClock clock_;
+  crypto::SystemRandom random_;
+};
+
+// The whole last segment goes, and the mode of nothing but segments is touched.
+TEST_F(RealLedger, ATornSegmentIsPutAsideAndTheLedgerStaysWithinReach) {
+  {
+    const auto ledger = open();
+    ASSERT_TRUE(ledger.has_value()) << ledger.error().message;
+    ASSERT_TRUE((*ledger)->append_and_wait(RecordType::kInferPart, {}).has_value());
+  }
+  const auto files = fs_.list(path("seg"));
+  ASSERT_TRUE(files.has_value());
+  ASSERT_EQ(files->size(), 2U);
+  const std::string sealed = "seg/" + files->front();
+  const auto mode_of_folder = mode("seg");
+  const auto mode_of_sealed = mode(sealed);
+  {
+    const auto file = fs_.open(path("seg/" + files->back()), os::OpenMode::kReadWrite);
+    ASSERT_TRUE(file.has_value()) << file.error().message;
+    const Bytes zeros((*file)->info()->size, 0);  // its header, and the only record it has
+    ASSERT_TRUE((*file)->write_at(0, zeros).has_value());
+  }
+  for (int start = 0; start < 2; ++start) {
+    const auto ledger = open();
+    ASSERT_TRUE(ledger.has_value()) << ledger.error().message;
+    EXPECT_EQ(mode("seg"), mode_of_folder);
+    EXPECT_EQ(mode(sealed), mode_of_sealed);
+    EXPECT_EQ(recovery_causes(), std::vector<std::string>{"torn_segment"});
+  }
+  const VerifyReport report = verify_it();
+  EXPECT_EQ(report.verdict, Verdict::kOk) << report.finding;
 }
 
 TEST(Recovery, RefusesAnotherKeyAndAMissingCheckpoint) {

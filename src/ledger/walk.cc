@@ -190,6 +190,9 @@ class Walker {
     record_ = {frame.index,     static_cast<RecordType>(frame.type), frame.flags, leaf, chain,
                std::move(*body)};
     if (const Finding finding = check_meaning()) return finding;
+    if ((frame.flags & kFlagGroupFirst) != 0) {
+      state().segment.last_group = {state().segment.bytes, frame.index, state().chain};
+    }
     state().chain = chain;
     state().tree.add(leaf, hasher_);
     ++state().next_index;
@@ -234,9 +237,11 @@ class Walker {
 
   Finding check_common() {
     const auto wall = record_.body.get_int(key::kWallNs, "time");
-    const auto instance = record_.body.get_bytes(key::kInstanceId, "instance");
-    if (!wall || *wall < 0 || !record_.body.get_uint(key::kMonotonicNs, "time") || !instance ||
-        instance->size() != sizeof(LedgerId)) {
+    const codec::Value* const id = record_.body.find(key::kInstanceId);
+    const Bytes* const instance =
+        id == nullptr ? nullptr : id->if_bytes();  // no copy: every record
+    if (!wall || *wall < 0 || !record_.body.get_uint(key::kMonotonicNs, "time") ||
+        instance == nullptr || instance->size() != sizeof(LedgerId)) {
       return wrong("the record lacks what every record has");
     }
     if (record_.index == 0) state().first_wall_ns = *wall;

@@ -26,12 +26,19 @@ inline constexpr std::string_view kSegmentFolder = "seg";
 // streams open at a time, a few hundred; only a forged ledger reaches this.
 inline constexpr std::size_t kOpenRequestsMax = 65'536;
 
+struct GroupStart {  // of the first record of a commit group
+  std::uint64_t offset = 0;
+  std::uint64_t index = 0;
+  Digest chain_before{};
+};
+
 struct SegmentState {
   std::string file;  // name in seg/
   SegmentHeader header;
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;  // good ones, from the front of the file
   bool sealed = false;
+  GroupStart last_group = {};  // as read; an appender does not keep it up to date
 };
 
 struct WalkState {

@@ -30,15 +30,17 @@
 namespace aioss::os {
 namespace {
 
-// Threads, memory, time, signals of our own, and open descriptors: all that decoding needs. A table
+// Threads, memory, time, signals of our own, and open descriptors: all that decoding needs. No
+// sched_setaffinity: it takes any thread's number, other processes' too, and ggml calls it only for
+// NUMA or a mask of processors, neither of which we ask of it (and would warn and go on). A table
 // is one text of names: the words of each group stay together, and a name that libseccomp does not
 // know is an error.
 constexpr std::string_view kMemory =
     "brk munmap mremap madvise mlock mlock2 munlock mlockall munlockall mincore msync membarrier "
     "get_mempolicy";
 constexpr std::string_view kThreadsAndTime =
-    "futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity sched_setaffinity "
-    "sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getcpu "
+    "futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity sched_getparam "
+    "sched_getscheduler sched_get_priority_max sched_get_priority_min getcpu "
     "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times restart_syscall "
     "exit exit_group arch_prctl";
 constexpr std::string_view kOwnSignals =
@@ -200,16 +202,21 @@ Status require_single_thread() {
 }
 
 // Root's powers over files, devices and other processes; CAP_IPC_LOCK only lets mlock pass its
-// limit.
-bool drop_capabilities() {
+// limit. A process that cannot give them up is not confined.
+Status drop_capabilities() {
   constexpr std::uint32_t kKept = 1U << CAP_IPC_LOCK;
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> held{};
-  if (::syscall(SYS_capget, &header, held.data()) != 0) return false;
-  if ((held[0].permitted & ~kKept) == 0 && held[1].permitted == 0) return true;
+  if (::syscall(SYS_capget, &header, held.data()) != 0) {
+    return error_from_errno(errno, "cannot read the capabilities that a worker must give up");
+  }
+  if ((held[0].permitted & ~kKept) == 0 && held[1].permitted == 0) return ok();
   std::array<__user_cap_data_struct, 2> reduced{};
   reduced[0].permitted = reduced[0].effective = held[0].permitted & kKept;
-  return ::syscall(SYS_capset, &header, reduced.data()) == 0;
+  if (::syscall(SYS_capset, &header, reduced.data()) != 0) {
+    return error_from_errno(errno, "cannot give up the capabilities of a worker");
+  }
+  return ok();
 }
 
 Status forbid_core_files() {
@@ -242,7 +249,8 @@ Result<Confinement> enter_stage_one() {
     return error_from_errno(errno, "cannot set no_new_privs");
   }
   confinement.no_new_privileges = true;
-  confinement.capabilities_dropped = drop_capabilities();
+  AIOSS_CHECK(drop_capabilities());
+  confinement.capabilities_dropped = true;
   AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(LandlockScope::kReadOnly));
   AIOSS_CHECK(install_filter(false));
   confinement.seccomp = true;
@@ -253,7 +261,8 @@ Result<Confinement> enter_stage_two() {
   AIOSS_CHECK(require_single_thread());
   Confinement confinement;
   confinement.no_new_privileges = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
-  confinement.capabilities_dropped = drop_capabilities();
+  AIOSS_CHECK(drop_capabilities());
+  confinement.capabilities_dropped = true;
   AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(LandlockScope::kNothing));
   AIOSS_CHECK(install_filter(true));
   confinement.seccomp = true;

@@ -1,7 +1,8 @@
 // Confinement of worker processes, in two stages (architecture: workers never had a network). Stage
 // one is entered before any plugin is loaded, stage two before any byte of a model is parsed.
-// Neither can be undone. Both are no-ops that return an error on platforms without them. Call
-// single-threaded.
+// Neither can be undone. Both are no-ops that return an error on platforms without them, and an
+// error means: not confined, do not go on. Call single-threaded. Landlock alone may be missing, for
+// kernels that have none; seccomp refuses the same calls.
 #pragma once
 
 #include <string>

@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -24,6 +27,7 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <cstddef>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -124,6 +128,7 @@ TEST(Sandbox, TheProbeFindsAnOpenDoor) {
                           outcome.attempt == "socket AF_INET" ||
                           outcome.attempt == "sendto with an address at 4 GiB" ||
                           outcome.attempt == "mmap of executable memory" ||
+                          outcome.attempt == "sched_setaffinity" ||
                           outcome.attempt == "create a temporary file";
       if (counts && !outcome.refused) ++open_doors;
     }
@@ -131,7 +136,7 @@ TEST(Sandbox, TheProbeFindsAnOpenDoor) {
   }
   int status = 0;
   ::waitpid(pid, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 8);
+  EXPECT_EQ(WEXITSTATUS(status), 9);
 }
 
 TEST(Sandbox, StageOneReadsFilesAndMapsCodeAndNothingElse) {
@@ -358,6 +363,14 @@ TEST(Sandbox, LimitsAndPrivilegesCannotBeChanged) {
     report.refused(::fcntl(STDERR_FILENO, F_SETOWN, 1), "F_SETOWN");
     report.refused(::ioctl(STDERR_FILENO, 0x5412 /* TIOCSTI */, "x"), "TIOCSTI");
     report.refused(::kill(::getppid(), 0), "signals to the parent");
+    cpu_set_t processors;
+    CPU_ZERO(&processors);
+    CPU_SET(0, &processors);
+    report.expect(::sched_getaffinity(0, sizeof processors, &processors) == 0, "own processors");
+    for (const pid_t thread : {::getppid(), 0}) {
+      report.refused_by_filter(::sched_setaffinity(thread, sizeof processors, &processors),
+                               "sched_setaffinity");
+    }
     report.refused(::kill(-1, 0), "signals to everybody");
     report.expect(::kill(::getpid(), 0) == 0, "signals to itself");
     report.refused(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), "clone");
@@ -432,6 +445,56 @@ TEST(Sandbox, The32BitDoorIsShut) {
   EXPECT_TRUE(WIFSIGNALED(ended.status) && WTERMSIG(ended.status) == SIGSYS);
 }
 #endif
+
+// From now on this system call fails, as in a container whose own filter forbids it.
+bool forbid(std::uint32_t call) {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(filter), filter};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// Both stages, each in a process where `call` fails, must refuse and say `why`.
+void expect_refusals_without(std::uint32_t call, const std::string& why) {
+  for (const bool first : {true, false}) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      if (!forbid(call)) ::_exit(1);
+      const auto entered = first ? enter_stage_one() : enter_stage_two();
+      if (entered) ::_exit(2);
+      ::_exit(entered.error().message.find(why) != std::string::npos ? 0 : 3);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0) << (first ? "stage one" : "stage two");
+  }
+}
+
+TEST(Sandbox, CapabilitiesThatCannotBeReadAreAnError) {
+  expect_refusals_without(SYS_capget, "cannot read the capabilities");
+}
+
+// What a worker must give up: all but CAP_IPC_LOCK.
+bool has_capabilities_to_give_up() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct held[2]{};
+  EXPECT_EQ(::syscall(SYS_capget, &header, held), 0);
+  return (held[0].permitted & ~(1U << CAP_IPC_LOCK)) != 0 || held[1].permitted != 0;
+}
+
+TEST(Sandbox, CapabilitiesThatCannotBeGivenUpAreAnError) {
+  if (!has_capabilities_to_give_up()) {
+    GTEST_SKIP() << "this process has no capability to give up, so capset is never called; run "
+                    "this test as root";
+  }
+  expect_refusals_without(SYS_capset, "cannot give up the capabilities");
+}
 
 #if !defined(__SANITIZE_THREAD__)
 TEST(Sandbox, AProcessWithThreadsIsRefused) {

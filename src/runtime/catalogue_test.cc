@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "os/fault_file_system.h"
+#include "os/testing/fault_file_system.h"
 
 namespace aioss::runtime {
 namespace {

@@ -46,7 +46,9 @@ class GatewayImpl final : public Gateway {
                           const std::function<void(float)>& progress) override;
   GatewayHealth health() const override;
   Result<ipc::ProbeReport> probe(const std::string& model) override;
+  Status change_configuration(const ConfigurationChange& change) override;
   void shut_down(std::chrono::milliseconds drain) override;
+  Status left_behind() const override;
 
  private:
   std::uint32_t streams_max() const { return options_.queue_requests_max + kRunningMax; }
@@ -56,6 +58,8 @@ class GatewayImpl final : public Gateway {
   Status check_open() const;
   void remember_hashes(const Catalogue& catalogue);
   void stop_workers();
+  void stop_engines(const Supervisor::Stopped& stopped);
+  void leave_behind(const std::string& what);  // with shut_down_mutex_ held
 
   const GatewayOptions options_;
   os::FileSystem& fs_;
@@ -67,8 +71,12 @@ class GatewayImpl final : public Gateway {
   std::shared_ptr<StreamDesk> desk_;
   std::atomic<ipc::RequestId> last_id_{0};
   std::atomic<bool> stopping_{false};
-  std::mutex shut_down_mutex_;
+  mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
+  std::string left_behind_;    // guarded by shut_down_mutex_; "": nothing
+  std::mutex configuration_mutex_;
+  GatewayOptions configuration_;              // guarded by configuration_mutex_; the effective one
+  std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
 
   // Last, so that their threads end before anything else goes.
   Hasher hasher_;
@@ -87,9 +95,10 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, cons
       hashes_(fs, options.state_dir),
       desk_(std::make_shared<StreamDesk>(
           streams_max(), task_queue_capacity(streams_max(), options.workers_max), metrics)),
+      configuration_(options),
+      config_record_(config_record),
       hasher_(fs, hashes_, clock),
-      supervisor_({options_, fs, clock, ledger, metrics, hasher_, view_, desk_, config_record,
-                   streams_max()},
+      supervisor_({options_, fs, clock, ledger, metrics, hasher_, view_, desk_, streams_max()},
                   catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
@@ -170,7 +179,8 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
     return Error{Code::kBusy, "too many requests are waiting; try again later"};
   }
   auto stream = std::make_shared<StreamState>(
-      StreamSetup{std::move(call), make_request_id(), options_.profile}, ledger_, random_, desk_);
+      StreamSetup{std::move(call), make_request_id(), options_.profile, config_record_.load()},
+      ledger_, random_, clock_, desk_);
   const auto pushed = desk_->tasks().try_push(
       [stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
   if (pushed != TaskQueue::Push::kAccepted) {
@@ -233,6 +243,23 @@ GatewayHealth GatewayImpl::health() const {
   return health;
 }
 
+Status GatewayImpl::change_configuration(const ConfigurationChange& change) {
+  std::lock_guard lock(configuration_mutex_);
+  GatewayOptions changed = configuration_;
+  std::erase_if(changed.configuration, [&](const auto& one) { return one.first == change.name; });
+  changed.configuration.emplace_back(change.name, change.value);
+  const records::Configuration effective = records::canonical_configuration(changed);
+  const ledger::Commitment commitment = ledger::commit(random_, effective.text);
+  AIOSS_TRY(const ledger::Committed committed,
+            ledger_.append_and_wait(
+                ledger::RecordType::kConfigChange,
+                records::config_change(
+                    {commitment.value, {change.name}, config_record_.load(), change.reason})));
+  configuration_ = std::move(changed);
+  config_record_.store(committed.index);
+  return ok();
+}
+
 Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
   AIOSS_CHECK(load(model, nullptr).has_value() ? ok() : check_open());
   auto answer = std::make_shared<Answer<ipc::ProbeReport>>();
@@ -242,19 +269,38 @@ Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
 }
 
 void GatewayImpl::stop_workers() {
-  auto stopped = std::make_shared<Answer<Supervisor::EngineRecords>>();
+  auto stopped = std::make_shared<Answer<Supervisor::Stopped>>();
   desk_->post([stopped](Supervisor& supervisor) { supervisor.stop_all(stopped); });
   const auto result = stopped->wait_for(kStopWait);
   if (!result || !*result) {
     log::error("workers did not stop in time; they are killed");
+    leave_behind("workers, or the records of their ends, that took too long");
     return;
   }
-  for (const std::uint64_t record : **result) {
+  stop_engines(**result);
+}
+
+void GatewayImpl::stop_engines(const Supervisor::Stopped& stopped) {
+  std::size_t lost = stopped.records_lost;
+  for (const std::uint64_t record : stopped.engine_records) {
     const auto recorded = ledger_.append_and_wait(ledger::RecordType::kEngineStop,
                                                   records::engine_stop(record, "shutdown"));
     if (recorded) continue;
+    ++lost;
     log::error("ENGINE_STOP is not recorded", {{"reason", recorded.error().message}});
   }
+  if (lost > 0) leave_behind(std::to_string(lost) + " unwritten records of models and engines");
+}
+
+void GatewayImpl::leave_behind(const std::string& what) {
+  left_behind_ += (left_behind_.empty() ? "" : ", ") + what;
+}
+
+Status GatewayImpl::left_behind() const {
+  std::lock_guard lock(shut_down_mutex_);
+  if (left_behind_.empty()) return ok();
+  return Error{Code::kTimeout, "the shutdown left behind: " + left_behind_ +
+                                   "; the ledger recovers at the next start"};
 }
 
 void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
@@ -267,7 +313,9 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
       supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});
     });
     if (!desk_->wait_until_empty(kAbortWait)) {
-      log::error("requests are left without a recorded end", {{"requests", desk_->streams()}});
+      const std::uint32_t streams = desk_->streams();
+      log::error("requests are left without a recorded end", {{"requests", streams}});
+      leave_behind(std::to_string(streams) + " requests without a recorded end");
     }
   }
   stop_workers();
@@ -289,8 +337,9 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
   const records::Configuration configuration = records::canonical_configuration(options);
   const ledger::Commitment commitment = ledger::commit(random, configuration.text);
   AIOSS_TRY(const ledger::Committed config,
-            ledger.append_and_wait(ledger::RecordType::kConfigChange,
-                                   records::config_change(commitment.value, configuration.keys)));
+            ledger.append_and_wait(
+                ledger::RecordType::kConfigChange,
+                records::config_change({commitment.value, configuration.keys, std::nullopt, ""})));
   return std::make_unique<GatewayImpl>(options, fs, clock, random, ledger, metrics, config.index,
                                        std::move(catalogue));
 }

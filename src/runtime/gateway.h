@@ -35,6 +35,7 @@ struct GatewayOptions {
   std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";
   std::chrono::milliseconds load_timeout{600'000};
+  std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
   std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
   std::vector<std::pair<std::string, std::string>> configuration;
@@ -59,6 +60,12 @@ struct GenerateCall {
   bool seed_given = false;
   std::string endpoint;    // "/v1/chat/completions", "cli", for the record
   bool streaming = false;  // for the record
+};
+
+// One effective setting that changes while the gateway runs.
+struct ConfigurationChange {
+  std::string name, value;  // the value is committed to, never written
+  std::string reason;       // for people: "key file reloaded"
 };
 
 struct GatewayHealth {
@@ -94,11 +101,18 @@ class Gateway {
   virtual Result<ModelEntry> load(const std::string& model,
                                   const std::function<void(float)>& progress) = 0;
   virtual GatewayHealth health() const = 0;
+  // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
+  // the index of the one before. Requests submitted from then on name it. Blocks until it is
+  // durable; on an error the change must not take effect.
+  virtual Status change_configuration(const ConfigurationChange& change) = 0;
   // Asks the model's worker to try what must be refused (tests, and `--prove` later). Blocks.
   virtual Result<ipc::ProbeReport> probe(const std::string& model) = 0;
   // Ends streams with kShuttingDown, stops workers, writes MODEL_UNLOAD and ENGINE_STOP. The ledger
   // is closed by its owner, after.
   virtual void shut_down(std::chrono::milliseconds drain) = 0;
+  // After shut_down(): the workers, requests and records it could not bring to an orderly end, in
+  // one line; ok if there are none.
+  virtual Status left_behind() const = 0;
 };
 
 }  // namespace aioss::runtime

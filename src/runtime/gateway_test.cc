@@ -201,6 +201,7 @@ TEST_F(GatewayTest, CancelWhileTheModelLoads) {
   const Answered answered = read_all(*stream);
   EXPECT_EQ(answered.code(), "cancelled");
   EXPECT_TRUE(answered.failed->abort_record);
+  EXPECT_FALSE(answered.failed->request_record);
   expect_good_ledger();
   EXPECT_EQ(bench.count(RecordType::kInferRequest), 0U) << "it must never have started";
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
@@ -299,8 +300,11 @@ TEST_F(GatewayTest, PromptOverTheContextIsRejectedWithARecord) {
   start();
   const Answered answered = bench.ask("m", std::string(1000, 'x'));
   EXPECT_EQ(answered.code(), "context_length_exceeded");
-  EXPECT_EQ(answered.events.size(), 1U);
+  ASSERT_EQ(answered.events.size(), 1U);
   expect_good_ledger();
+  ASSERT_TRUE(find(RecordType::kInferRequest) && find(RecordType::kInferAbort));
+  EXPECT_EQ(answered.failed->request_record, find(RecordType::kInferRequest)->index);
+  EXPECT_EQ(answered.failed->abort_record, find(RecordType::kInferAbort)->index);
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
 }
 
@@ -403,6 +407,60 @@ TEST_F(GatewayTest, ManyThreadsManyRequests) {
   expect_good_ledger();
   EXPECT_EQ(bench.count(RecordType::kInferResult), static_cast<std::size_t>(done));
   EXPECT_EQ(bench.count(RecordType::kInferAbort), static_cast<std::size_t>(cancelled));
+}
+
+// ---- the wait for the first computation ---------------------------------------------------------
+
+TEST_F(GatewayTest, WaitIsCountedOnceARequestAndIncludesTheLoad) {
+  bench.options.load_timeout = std::chrono::hours(24);
+  start();
+  bench.disk().hold();
+  auto call = bench.call("m", "a");
+  call.request.choices = 3;
+  auto stream = bench.gateway().submit(call);
+  ASSERT_TRUE(stream);
+  ASSERT_TRUE(bench.disk().wait_until_held());  // that is ENGINE_START: the model still loads
+  bench.clock().advance(std::chrono::hours(1));
+  bench.disk().release();
+  EXPECT_TRUE(read_all(**stream).done);
+  const std::string page = bench.metrics().render();
+  EXPECT_NE(page.find("aioss_queue_wait_seconds_count 1\n"), std::string::npos) << page;
+  EXPECT_NE(page.find("aioss_queue_wait_seconds_bucket{le=\"60\"} 0\n"), std::string::npos) << page;
+  expect_good_ledger();
+}
+
+TEST_F(GatewayTest, WaitIsCountedWhenTheRequestIsAdmittedNotAtItsEnd) {
+  script = "reply x\ndelay_us_per_call 5000\n";
+  start();
+  const auto stream = bench.submit("m", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered));
+  EXPECT_NE(bench.metrics().render().find("aioss_queue_wait_seconds_count 1\n"), std::string::npos);
+  stream->cancel();
+  EXPECT_EQ(read_all(*stream).code(), "cancelled");
+  EXPECT_NE(bench.metrics().render().find("aioss_queue_wait_seconds_count 1\n"), std::string::npos);
+  expect_good_ledger();
+}
+
+TEST_F(GatewayTest, WaitIsCountedOfThoseWhoNeverRanAndOfThoseWhoQueued) {
+  bench.options.parallel = 1;
+  script = "reply x\ndelay_us_per_call 5000\n";
+  start();
+  const auto running = bench.submit("m", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*running, answered));
+  const auto leaves = bench.submit("m", "b");
+  const auto stays = bench.submit("m", "c");
+  ASSERT_TRUE(leaves->next_for(milliseconds(5000)));
+  ASSERT_TRUE(stays->next_for(milliseconds(5000)));
+  leaves->cancel();
+  EXPECT_EQ(read_all(*leaves).code(), "cancelled");
+  EXPECT_NE(bench.metrics().render().find("aioss_queue_wait_seconds_count 2\n"), std::string::npos);
+  running->cancel();
+  EXPECT_EQ(read_all(*running).code(), "cancelled");
+  EXPECT_TRUE(read_all(*stays).done);
+  EXPECT_NE(bench.metrics().render().find("aioss_queue_wait_seconds_count 3\n"), std::string::npos);
+  expect_good_ledger();
 }
 
 TEST_F(GatewayTest, RequestIdsDiffer) {

@@ -1,5 +1,6 @@
 #include "runtime/hasher.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 #include <vector>
@@ -12,49 +13,125 @@ namespace {
 
 // The executable, and loads: at most one a worker, and workers are few.
 constexpr std::size_t kJobsMax = 64;
+constexpr std::size_t kWaitersMax = 64;  // of one file
 constexpr std::size_t kReadBytes = std::size_t{1} << 20;
-constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline; close() wakes it
+constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline; a job wakes it
+
+bool is_same_file(const os::FileInfo& a, const os::FileInfo& b) {
+  return a.device == b.device && a.inode == b.inode && a.size == b.size &&
+         a.modified_ns == b.modified_ns;
+}
 
 }  // namespace
 
 Hasher::Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock)
-    : fs_(fs), cache_(cache), clock_(clock), jobs_(kJobsMax), thread_([this] { run(); }) {}
+    : fs_(fs), cache_(cache), clock_(clock), thread_([this] { run(); }) {}
 
 Hasher::~Hasher() {
-  stopping_.store(true);
-  jobs_.close();
+  {
+    std::lock_guard lock(mutex_);
+    stopping_.store(true);
+  }
+  changed_.notify_all();
   thread_.join();
 }
 
-void Hasher::run() {
-  os::set_thread_name("hash");
-  while (!jobs_.closed() || jobs_.size() > 0) {
-    if (auto job = jobs_.pop_for(kIdleWait)) (*job)();
+// ---- callers ------------------------------------------------------------------------------------
+
+Hasher::JobPointer Hasher::find(const OpenModel& model) const {
+  for (const JobPointer& job : jobs_) {
+    if (job->model && std::equal(job->model->parts.begin(), job->model->parts.end(),
+                                 model.parts.begin(), model.parts.end(), is_same_file)) {
+      return job;
+    }
   }
+  return nullptr;
 }
 
-void Hasher::hash_model(std::shared_ptr<OpenModel> model, ModelDone done) {
-  const auto pushed = jobs_.try_push([this, model, done] { done(model_hash(*model)); });
-  if (pushed != BoundedQueue<std::function<void()>>::Push::kAccepted) {
-    done(Error{Code::kBusy, "too many models are being hashed; try again later"});
+Hasher::Ticket Hasher::hash_model(std::shared_ptr<OpenModel> model, ModelDone done) {
+  {
+    std::lock_guard lock(mutex_);
+    const Ticket ticket = ++last_ticket_;
+    JobPointer job = find(*model);
+    if (!job && jobs_.size() < kJobsMax) {
+      job = jobs_.emplace_back(std::make_shared<Job>());
+      job->model = std::move(model);
+    }
+    if (job && job->waiters.size() < kWaitersMax) {
+      job->waiters.emplace_back(ticket, std::move(done));
+      changed_.notify_all();
+      return ticket;
+    }
+  }
+  done(Error{Code::kBusy, "too many models are being hashed; try again later"});
+  return 0;
+}
+
+// A job that is given up leaves the queue at once, even if it is under way: whoever asks for the
+// file from now on needs a new one.
+void Hasher::cancel(Ticket ticket) {
+  std::lock_guard lock(mutex_);
+  for (auto at = jobs_.begin(); at != jobs_.end(); ++at) {
+    auto& waiters = (*at)->waiters;
+    if (std::erase_if(waiters, [&](const auto& one) { return one.first == ticket; }) == 0) continue;
+    if (!waiters.empty()) return;
+    (*at)->given_up.store(true);
+    jobs_.erase(at);
+    return;
   }
 }
 
 void Hasher::hash_executable(std::string path, FileDone done) {
-  const auto pushed = jobs_.try_push([this, path = std::move(path), done] {
-    auto file = fs_.open(path, os::OpenMode::kRead);
-    done(file ? file_hash(**file, true) : Result<Digest>(std::move(file).error()));
-  });
-  if (pushed != BoundedQueue<std::function<void()>>::Push::kAccepted) {
-    done(Error{Code::kBusy, "the queue of files to hash is full"});
+  {
+    std::lock_guard lock(mutex_);
+    if (jobs_.size() < kJobsMax) {
+      const JobPointer& job = jobs_.emplace_back(std::make_shared<Job>());
+      job->path = std::move(path);
+      job->file_done = std::move(done);
+      changed_.notify_all();
+      return;
+    }
   }
+  done(Error{Code::kBusy, "the queue of files to hash is full"});
 }
 
-Result<Digest> Hasher::file_hash(os::File& file, bool sha3) {
+// ---- the thread ---------------------------------------------------------------------------------
+
+void Hasher::run() {
+  os::set_thread_name("hash");
+  while (const JobPointer job = next()) finish(job);
+}
+
+Hasher::JobPointer Hasher::next() {
+  std::unique_lock lock(mutex_);
+  while (jobs_.empty() && !stopping_.load()) changed_.wait_for(lock, kIdleWait);
+  return jobs_.empty() ? nullptr : jobs_.front();
+}
+
+void Hasher::finish(const JobPointer& job) {
+  const auto model = job->model ? model_hash(*job) : Result<ModelHash>(ModelHash{});
+  const auto file = job->model ? Result<Digest>(Digest{}) : executable_hash(*job);
+  std::vector<std::pair<Ticket, ModelDone>> waiters;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase(jobs_, job);
+    waiters = std::exchange(job->waiters, {});
+  }
+  for (const auto& [ticket, done] : waiters) done(model);
+  if (job->file_done) job->file_done(file);
+}
+
+Result<Digest> Hasher::executable_hash(const Job& job) {
+  AIOSS_TRY(const auto file, fs_.open(job.path, os::OpenMode::kRead));
+  return file_hash(*file, true, job);
+}
+
+Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job) const {
   crypto::Hasher hasher(sha3 ? crypto::HashAlgorithm::kSha3_256 : crypto::HashAlgorithm::kSha256);
   std::vector<std::uint8_t> buffer(kReadBytes);
   for (std::uint64_t offset = 0;;) {
     if (stopping_.load()) return Error{Code::kShuttingDown, "the gateway is stopping"};
+    if (job.given_up.load()) return Error{Code::kCancelled, "nobody waits for this hash any more"};
     AIOSS_TRY(const std::size_t got, file.read_at(offset, buffer));
     if (got == 0) return hasher.finish();
     hasher.update(ByteView(buffer.data(), got));
@@ -62,7 +139,8 @@ Result<Digest> Hasher::file_hash(os::File& file, bool sha3) {
   }
 }
 
-Result<ModelHash> Hasher::model_hash(OpenModel& model) {
+Result<ModelHash> Hasher::model_hash(const Job& job) {
+  OpenModel& model = *job.model;
   ModelHash result{{}, true};
   std::vector<Digest> digests;
   for (std::size_t i = 0; i < model.files.size(); ++i) {
@@ -72,7 +150,7 @@ Result<ModelHash> Hasher::model_hash(OpenModel& model) {
       continue;
     }
     result.cached = false;
-    AIOSS_TRY(const Digest digest, file_hash(*model.files[i], false));
+    AIOSS_TRY(const Digest digest, file_hash(*model.files[i], false, job));
     AIOSS_TRY(const os::FileInfo after, model.files[i]->info());
     if (after.size != part.size || after.modified_ns != part.modified_ns) {
       return Error{Code::kModelCorrupt,

@@ -1,15 +1,23 @@
 // One background thread, `hash`, that computes SHA-256 of model files and SHA3-256 of the
 // executable, so that hashing overlaps the worker's load. Callbacks run on that thread and must not
-// block. Stopping does not wait for a large file: reading is given up at the next mebibyte.
+// block. Whoever asks for a file that is queued or under way already shares that job: the same file
+// is one of equal device, inode, size and modification time. Stopping does not wait for a large
+// file, nor is one read to its end that nobody waits for any more: reading is given up at the next
+// mebibyte. Thread-safe.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
-#include "base/bounded_queue.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -34,20 +42,39 @@ class Hasher final {
 
   using ModelDone = std::function<void(Result<ModelHash>)>;
   using FileDone = std::function<void(Result<Digest>)>;
-  // kBusy, at once, if the queue is full.
-  void hash_model(std::shared_ptr<OpenModel> model, ModelDone done);
+  using Ticket = std::uint64_t;
+  // kBusy, at once and on this thread, if the queue is full.
+  Ticket hash_model(std::shared_ptr<OpenModel> model, ModelDone done);
+  // Its callback is not called, unless that has begun. Tickets of jobs that ended are ignored.
+  void cancel(Ticket ticket);
   void hash_executable(std::string path, FileDone done);
 
  private:
+  struct Job {
+    std::shared_ptr<OpenModel> model;  // null: the executable
+    std::string path;                  // of the executable
+    FileDone file_done;
+    std::vector<std::pair<Ticket, ModelDone>> waiters;  // guarded by mutex_
+    std::atomic<bool> given_up{false};
+  };
+  using JobPointer = std::shared_ptr<Job>;  // of the queue and of the thread at work on it
+
   void run();
-  Result<ModelHash> model_hash(OpenModel& model);
-  Result<Digest> file_hash(os::File& file, bool sha3);
+  JobPointer next();  // null: nothing more will come
+  void finish(const JobPointer& job);
+  JobPointer find(const OpenModel& model) const;  // with mutex_ held
+  Result<ModelHash> model_hash(const Job& job);
+  Result<Digest> executable_hash(const Job& job);
+  Result<Digest> file_hash(os::File& file, bool sha3, const Job& job) const;
 
   os::FileSystem& fs_;
   HashCache& cache_;
   const Clock& clock_;
   std::atomic<bool> stopping_{false};
-  BoundedQueue<std::function<void()>> jobs_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<JobPointer> jobs_;  // guarded by mutex_; the one under way is in it, too
+  Ticket last_ticket_ = 0;       // guarded by mutex_
   std::thread thread_;
 };
 

@@ -6,12 +6,14 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <thread>
 
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
-#include "os/fault_file_system.h"
 #include "runtime/answer.h"
+#include "runtime/testing/held_file_system.h"
 
 namespace aioss::runtime {
 namespace {
@@ -49,8 +51,24 @@ class HasherTest : public ::testing::Test {
     return result ? *result : Result<ModelHash>(Error{Code::kTimeout, "no answer"});
   }
 
-  os::RealFileSystem real_;
-  os::FaultFileSystem fs_{real_};
+  // Of a running hasher.
+  struct Asked {
+    std::shared_ptr<Answer<ModelHash>> answer = std::make_shared<Answer<ModelHash>>();
+    Hasher::Ticket ticket = 0;
+  };
+  Asked ask(Hasher& hasher, const std::string& name) {
+    Asked asked;
+    asked.ticket = hasher.hash_model(
+        open({name}), [answer = asked.answer](auto result) { answer->give(std::move(result)); });
+    return asked;
+  }
+  static ModelHash wait(const Asked& asked) {
+    const auto result = asked.answer->wait_for(std::chrono::seconds(10));
+    EXPECT_TRUE(result && *result);
+    return result && *result ? **result : ModelHash{};
+  }
+
+  testing::HeldFileSystem fs_;
   os::SystemClock clock_;
   std::string directory_;
 };
@@ -126,7 +144,7 @@ TEST_F(HasherTest, DamagedCacheIsAnEmptyOne) {
 TEST_F(HasherTest, CacheOfAnUnwritableDirectoryStillWorks) {
   add("m", "abc");
   HashCache cache(fs_, directory_);
-  fs_.arm(os::FaultPoint::kWrite, {1, ENOSPC, true, {}});
+  fs_.faults().arm(os::FaultPoint::kWrite, {1, ENOSPC, true, {}});
   EXPECT_TRUE(hash(cache, {"m"}));
   EXPECT_TRUE(hash(cache, {"m"})->cached);
 }
@@ -134,7 +152,7 @@ TEST_F(HasherTest, CacheOfAnUnwritableDirectoryStillWorks) {
 TEST_F(HasherTest, ReadErrorIsAnError) {
   add("m", "abc");
   HashCache cache(fs_, "");
-  fs_.arm(os::FaultPoint::kRead, {1, EIO, true, {}});
+  fs_.faults().arm(os::FaultPoint::kRead, {1, EIO, true, {}});
   const auto result = hash(cache, {"m"});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::kIo);
@@ -149,6 +167,84 @@ TEST_F(HasherTest, HashesTheExecutableWithSha3) {
   auto result = answer->wait_for(std::chrono::seconds(10));
   ASSERT_TRUE(result && *result);
   EXPECT_EQ(**result, crypto::sha3_256(as_bytes("abc")));
+}
+
+constexpr std::size_t kReadBytes = std::size_t{1} << 20;  // of one block
+
+TEST_F(HasherTest, CancelledJobEndsBetweenTwoBlocks) {
+  add("large", std::string(4 * kReadBytes, 'x'));
+  add("small", "abc");
+  HashCache cache(fs_, "");
+  fs_.hold_reads(path("large"));
+  Hasher hasher(fs_, cache, clock_);
+  const Asked first = ask(hasher, "large");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  hasher.cancel(first.ticket);
+  hasher.cancel(first.ticket);  // as good as once
+  // The file is wanted again: by a new job, from its beginning.
+  const Asked again = ask(hasher, "large");
+  const Asked other = ask(hasher, "small");
+  hasher.cancel(again.ticket);
+  fs_.release();
+  EXPECT_EQ(wait(other).sha256, crypto::sha256(as_bytes("abc")));
+  EXPECT_EQ(fs_.reads(path("large")), 1) << "it was read on, or begun again";
+  EXPECT_FALSE(first.answer->wait_for(std::chrono::milliseconds(0))) << "an answer to nobody";
+  EXPECT_FALSE(again.answer->wait_for(std::chrono::milliseconds(0)));
+}
+
+TEST_F(HasherTest, OneFileIsHashedOnceForAllWhoWait) {
+  const std::string content(2 * kReadBytes, 'x');
+  // Fresh, so that no cache can stand in for the shared job.
+  std::ofstream(path("m"), std::ios::trunc) << content;
+  HashCache cache(fs_, "");
+  fs_.hold_reads(path("m"));
+  Hasher hasher(fs_, cache, clock_);
+  const Asked first = ask(hasher, "m");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  const Asked second = ask(hasher, "m");
+  const Asked third = ask(hasher, "m");
+  hasher.cancel(first.ticket);  // the others still want it
+  fs_.release();
+  for (const Asked& asked : {second, third}) {
+    const ModelHash hash = wait(asked);
+    EXPECT_EQ(hash.sha256, crypto::sha256(as_bytes(content)));
+    EXPECT_FALSE(hash.cached);
+  }
+  EXPECT_EQ(fs_.reads(path("m")), 3) << "two blocks and the end, once";
+  EXPECT_FALSE(first.answer->wait_for(std::chrono::milliseconds(0)));
+}
+
+TEST_F(HasherTest, AnotherFileUnderTheSameNameIsAnotherJob) {
+  add("m", "abc");
+  HashCache cache(fs_, "");
+  fs_.hold_reads(path("m"));
+  Hasher hasher(fs_, cache, clock_);
+  const Asked first = ask(hasher, "m");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  std::filesystem::rename(path("m"), path("old"));  // still open
+  add("m", "abd");
+  const Asked second = ask(hasher, "m");
+  fs_.release();
+  EXPECT_EQ(wait(first).sha256, crypto::sha256(as_bytes("abc")));
+  EXPECT_EQ(wait(second).sha256, crypto::sha256(as_bytes("abd")));
+}
+
+TEST_F(HasherTest, StoppingTellsThoseWhoWait) {
+  add("large", std::string(4 * kReadBytes, 'x'));
+  add("small", "abc");
+  HashCache cache(fs_, "");
+  fs_.hold_reads(path("large"));
+  std::optional<Hasher> hasher(std::in_place, fs_, cache, clock_);
+  const Asked running = ask(*hasher, "large");
+  const Asked queued = ask(*hasher, "small");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  std::thread stopping([&] { hasher.reset(); });
+  fs_.release();
+  stopping.join();
+  for (const Asked& asked : {running, queued}) {
+    const auto result = asked.answer->wait_for(std::chrono::milliseconds(0));
+    ASSERT_TRUE(result) << "a job was dropped without a word";
+  }
 }
 
 }  // namespace

@@ -249,12 +249,16 @@ Map model_unload(std::uint64_t load_ref, std::string_view reason) {
   return map;
 }
 
-Map config_change(const Digest& commitment, const std::vector<std::string>& keys) {
+Map config_change(const ConfigChange& change) {
   Array list;
-  for (const std::string& name : keys) list.push_back(text_of(name));
+  for (const std::string& name : change.keys) list.push_back(text_of(name));
   Map map;
-  map.set(key::config_change::kCommitment, Value::bytes(commitment))
+  map.set(key::config_change::kCommitment, Value::bytes(change.commitment))
       .set(key::config_change::kChangedKeys, Value::array(std::move(list)));
+  if (change.previous_ref) {
+    map.set(key::config_change::kPreviousRef, Value::uint(*change.previous_ref));
+  }
+  if (!change.reason.empty()) map.set(key::config_change::kReason, text_of(change.reason));
   return map;
 }
 

@@ -83,6 +83,13 @@ codec::Map model_load(const std::string& name, const ipc::Ready& ready, const Mo
 codec::Map engine_stop(std::uint64_t start_ref, std::string_view reason);
 codec::Map model_unload(std::uint64_t load_ref, std::string_view reason);
 
-codec::Map config_change(const Digest& commitment, const std::vector<std::string>& keys);
+// The first of an instance has neither `previous_ref` nor a reason.
+struct ConfigChange {
+  Digest commitment{};  // to all of the effective configuration
+  std::vector<std::string> keys;
+  std::optional<std::uint64_t> previous_ref;
+  std::string reason;
+};
+codec::Map config_change(const ConfigChange& change);
 
 }  // namespace aioss::runtime::records

@@ -48,7 +48,8 @@ struct StreamDone {  // last, if all went well: every choice has ended and the r
 
 struct StreamFailed {  // last, otherwise; may come first (refused, prompt too long)
   Error error;
-  std::optional<std::uint64_t> abort_record;  // index of INFER_ABORT, if there is one
+  std::optional<std::uint64_t> abort_record;         // index of INFER_ABORT, if there is one
+  std::optional<std::uint64_t> request_record = {};  // of INFER_REQUEST, if it is durable
 };
 
 // Exactly one StreamDone or StreamFailed, and nothing after it. The final ChoiceEnd comes with

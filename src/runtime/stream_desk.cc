@@ -8,6 +8,8 @@
 namespace aioss::runtime {
 namespace {
 
+constexpr double kNsPerSecond = 1e9;
+
 Counter& ends(MetricRegistry& metrics, std::string_view outcome) {
   return metrics.counter("aioss_inferences_total", "Requests that ended, by how they ended.",
                          {{"outcome", std::string(outcome)}});
@@ -22,7 +24,11 @@ StreamDesk::StreamDesk(std::uint32_t streams_max, std::size_t queue_capacity,
       active_(metrics.gauge("aioss_streams_active", "Requests that have not ended.")),
       done_(ends(metrics, "done")),
       cancelled_(ends(metrics, "cancelled")),
-      failed_(ends(metrics, "failed")) {}
+      failed_(ends(metrics, "failed")),
+      queue_wait_(metrics.histogram("aioss_queue_wait_seconds",
+                                    "From a request's submission to its first computation, the "
+                                    "load of its model included.",
+                                    latency_buckets())) {}
 
 void StreamDesk::post(Task task) {
   ASSERT(tasks_.try_push(std::move(task)) != TaskQueue::Push::kFull);
@@ -58,6 +64,10 @@ bool StreamDesk::wait_until_empty(std::chrono::milliseconds timeout) {
 
 void StreamDesk::stop_worker(ipc::RequestId id) {
   post([id](Supervisor& supervisor) { supervisor.stop_request(id); });
+}
+
+void StreamDesk::waited(std::int64_t nanoseconds) {
+  queue_wait_.observe(static_cast<double>(nanoseconds) / kNsPerSecond);
 }
 
 void StreamDesk::ended(const StreamState& stream, StreamOutcome outcome) {

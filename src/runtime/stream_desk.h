@@ -42,6 +42,7 @@ class StreamDesk final : public StreamHost {
   bool wait_until_empty(std::chrono::milliseconds timeout);
 
   void stop_worker(ipc::RequestId id) override;
+  void waited(std::int64_t nanoseconds) override;
   void ended(const StreamState& stream, StreamOutcome outcome) override;
 
  private:
@@ -51,6 +52,7 @@ class StreamDesk final : public StreamHost {
   Counter& done_;
   Counter& cancelled_;
   Counter& failed_;
+  Histogram& queue_wait_;
 
   mutable std::mutex mutex_;
   std::condition_variable empty_;

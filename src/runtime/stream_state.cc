@@ -10,6 +10,9 @@
 namespace aioss::runtime {
 namespace {
 
+// A worker may guess the number of a request that it is about to be given.
+constexpr const char* kNotGiven = "it answered a request that it was not given";
+
 Error violation(std::string what) {
   return {Code::kCorrupt, std::move(what)};
 }
@@ -38,11 +41,13 @@ void move_append(std::vector<T>& to, std::vector<T>& from) {
 }  // namespace
 
 StreamState::StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random,
-                         std::shared_ptr<StreamHost> host)
+                         const Clock& clock, std::shared_ptr<StreamHost> host)
     : setup_(std::move(setup)),
       ledger_(ledger),
       random_(random),
+      clock_(clock),
       host_(std::move(host)),
+      submitted_ns_(clock.monotonic_ns()),
       choices_(setup_.call.request.choices) {
   ASSERT(!choices_.empty());
 }
@@ -102,6 +107,7 @@ std::vector<std::vector<ipc::Token>> StreamState::tokens() const {
 // ---- after a step -------------------------------------------------------------------------------
 
 void StreamState::perform(Effects effects) {
+  if (effects.waited_ns) host_->waited(*effects.waited_ns);
   if (effects.append) {
     const bool is_request = effects.append->type == ledger::RecordType::kInferRequest;
     ledger_.append(effects.append->type, std::move(effects.append->body),
@@ -177,6 +183,8 @@ void StreamState::decide(End end, std::optional<Error> error, Effects& effects) 
 void StreamState::append_end_if_due(Effects& effects) {
   if (end_ == End::kOpen || end_appended_ || over_) return;
   if (request_record_ == RequestRecord::kPending) return;
+  // accepted() lets no worker answer what has not begun, so a result has a request to name.
+  ASSERT(end_ != End::kResult || request_record_ == RequestRecord::kDurable);
   end_appended_ = true;
   ASSERT(!effects.append);
   if (end_ == End::kResult) {
@@ -213,18 +221,31 @@ std::uint64_t StreamState::tokens_so_far() const {
   return total;
 }
 
+void StreamState::count_wait(std::int64_t until_ns, Effects& effects) {
+  if (std::exchange(wait_counted_, true)) return;
+  effects.waited_ns = std::max<std::int64_t>(until_ns - submitted_ns_, 0);
+}
+
+// It ended before the worker said when it began: its first token is the next best, if there is one.
+void StreamState::count_wait_at_end(Effects& effects) {
+  count_wait(first_token_ns_ != 0 ? first_token_ns_ : clock_.monotonic_ns(), effects);
+}
+
 void StreamState::finish_failed(Error error, std::optional<std::uint64_t> record,
                                 Effects& effects) {
   const bool cancelled = error.code == Code::kCancelled;
   if (!gate_open_) events_.clear();
-  push(StreamFailed{std::move(error), record});
+  std::optional<std::uint64_t> request;
+  if (request_record_ == RequestRecord::kDurable) request = request_index_;
+  push(StreamFailed{std::move(error), record, request});
   over_ = gate_open_ = true;
+  count_wait_at_end(effects);
   effects.changed = true;
   effects.outcome = cancelled ? StreamOutcome::kCancelled : StreamOutcome::kFailed;
 }
 
 void StreamState::finish_done(std::uint64_t record, Effects& effects) {
-  ASSERT(last_choice_);
+  ASSERT(last_choice_ && gate_open_);
   std::uint32_t completion_tokens = 0;
   for (const Choice& choice : choices_) completion_tokens += choice.end.completion_tokens;
   push(choices_[*last_choice_].end);
@@ -241,7 +262,7 @@ bool StreamState::wants_to_run() const {
   return !cancelled_ && !over_ && end_ == End::kOpen;
 }
 
-void StreamState::begin(const LoadedModel& model) {
+bool StreamState::begin(const LoadedModel& model) {
   const ipc::Submit& request = setup_.call.request;
   const Bytes prompt = records::canonical_prompt(request.prompt);
   const ledger::Commitment commitment = ledger::commit(random_, as_text(prompt));
@@ -253,8 +274,9 @@ void StreamState::begin(const LoadedModel& model) {
   {
     std::lock_guard lock(mutex_);
     ASSERT(request_record_ == RequestRecord::kNone);
-    if (end_ != End::kOpen || over_) return;
+    if (end_ != End::kOpen || over_) return false;
     request_record_ = RequestRecord::kPending;
+    begun_ns_ = clock_.monotonic_ns();
     token_limit_ = model.cells_per_stream;
     if (request.tokens_max > 0) token_limit_ = std::min(token_limit_, request.tokens_max);
     prompt_salt_ = commitment.salt;
@@ -265,9 +287,10 @@ void StreamState::begin(const LoadedModel& model) {
   effects.append =
       Append{ledger::RecordType::kInferRequest,
              records::infer_request({setup_.call, setup_.request_id, setup_.profile,
-                                     model.load_record, model.config_record, commitment.value,
+                                     model.load_record, setup_.config_record, commitment.value,
                                      prompt.size(), stop_commitment})};
   perform(std::move(effects));
+  return true;
 }
 
 // ---- any thread ---------------------------------------------------------------------------------
@@ -337,9 +360,12 @@ Status StreamState::accepted(const ipc::Accepted& message) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
+    if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
     if (accepted_) return violation("it accepted a request twice");
     accepted_ = true;
     prompt_tokens_ = message.prompt_tokens;
+    const bool starts_now = message.queue_position == 0;  // the worker has a free stream for it
+    if (starts_now) count_wait(clock_.monotonic_ns(), effects);
     if (end_ == End::kOpen) open_gate_if_due(effects);
   }
   perform(std::move(effects));
@@ -350,6 +376,7 @@ Status StreamState::rejected(ipc::Rejected message) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
+    if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
     if (accepted_) return violation("it rejected a request that it had accepted");
     decide(End::kAbort, cancelled_ ? *cancelled_ : std::move(message.error), effects);
   }
@@ -375,6 +402,7 @@ Status StreamState::delta(ipc::Delta message) {
     if (message.logprobs.size() != logprobs) {
       return violation("it sent log probabilities that do not match the tokens");
     }
+    if (!wait_counted_ && first_token_ns_ == 0) first_token_ns_ = clock_.monotonic_ns();
     output_bytes_ += message.text.size();
     choice.text += message.text;
     choice.tokens.insert(choice.tokens.end(), message.tokens.begin(), message.tokens.end());
@@ -406,6 +434,11 @@ Result<bool> StreamState::finished(ipc::Finished message) {
       return violation("it counted other tokens than it sent");
     }
     choice.ended = true;
+    if (!wait_counted_) {  // it waited in the worker, which has just said for how long
+      const std::int64_t most_ns = std::max<std::int64_t>(clock_.monotonic_ns() - begun_ns_, 0);
+      const auto queue_ns = std::min(message.timings.queue_ns, static_cast<std::uint64_t>(most_ns));
+      count_wait(begun_ns_ + static_cast<std::int64_t>(queue_ns), effects);
+    }
     choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
     last = ++choices_ended_ == choices_.size();
     if (message.reason == ipc::FinishReason::kError && !failure_) {

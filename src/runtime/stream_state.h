@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "crypto/random.h"
 #include "ledger/ledger.h"
 #include "runtime/gateway.h"
@@ -42,6 +43,8 @@ class StreamHost {
  public:
   virtual ~StreamHost() = default;
   virtual void stop_worker(ipc::RequestId id) = 0;  // the worker need not go on with it
+  // Once: from submission to the first computation, a load included, or to an end without one.
+  virtual void waited(std::int64_t nanoseconds) = 0;
   virtual void ended(const StreamState& stream, StreamOutcome outcome) = 0;  // once, the last
 };
 
@@ -49,18 +52,18 @@ struct StreamSetup {
   GenerateCall call;  // with id and seed
   std::string request_id;
   ipc::Profile profile = ipc::Profile::kFast;
+  std::uint64_t config_record = 0;  // the newest CONFIG_CHANGE when it was submitted
 };
 
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
-  std::uint64_t config_record = 0;
   std::uint32_t cells_per_stream = 0;
 };
 
 class StreamState final : public Stream, public std::enable_shared_from_this<StreamState> {
  public:
-  // Ledger and random outlive the stream's last record.
-  StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random,
+  // Ledger, random and clock outlive the stream's last record.
+  StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random, const Clock& clock,
               std::shared_ptr<StreamHost> host);
 
   const std::string& request_id() const override { return setup_.request_id; }
@@ -78,8 +81,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
 
   // Runtime thread. False: it has ended or its client has left, and must not start.
   bool wants_to_run() const;
-  // Appends INFER_REQUEST. Once, before the worker gets the request.
-  void begin(const LoadedModel& model);
+  // Appends INFER_REQUEST. Once, before the worker gets the request. False: it has ended in the
+  // meantime, and the worker must not get it.
+  bool begin(const LoadedModel& model);
 
   // Any thread. Ends it without waiting for the worker. Later calls change nothing. With the client
   // gone, the cause that is recorded is that.
@@ -115,6 +119,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
     bool stop_worker = false;
     std::optional<Append> append;
     std::optional<StreamOutcome> outcome;
+    std::optional<std::int64_t> waited_ns;
   };
   void perform(Effects effects);
   void wake(bool last);
@@ -132,6 +137,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void finish_failed(Error error, std::optional<std::uint64_t> record, Effects& effects);
   void finish_done(std::uint64_t record, Effects& effects);
   std::uint64_t tokens_so_far() const;
+  void count_wait(std::int64_t until_ns, Effects& effects);
+  void count_wait_at_end(Effects& effects);
 
   // Ledger thread.
   void request_recorded(const Result<ledger::Committed>& result);
@@ -140,7 +147,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   const StreamSetup setup_;
   ledger::Ledger& ledger_;
   crypto::Random& random_;
+  const Clock& clock_;
   const std::shared_ptr<StreamHost> host_;
+  const std::int64_t submitted_ns_;
 
   mutable std::mutex mutex_;  // guards all that follows
   std::condition_variable readable_;
@@ -165,6 +174,10 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<Error> end_error_;
   bool end_appended_ = false;
   bool over_ = false;  // the terminal event is in events_
+
+  bool wait_counted_ = false;
+  std::int64_t begun_ns_ = 0,
+               first_token_ns_ = 0;  // 0: not yet; only while the wait is not counted
 
   Digest prompt_salt_{}, stop_salt_{};  // kept to open the commitments
 };

@@ -24,6 +24,9 @@ constexpr auto kTickBusy = std::chrono::milliseconds(50);  // while something lo
 constexpr std::int64_t kRetryAfterNs = kSecondNs;  // a model that failed to load is not hammered
 constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
 constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message to SIGKILL
+// To the end of patience: a process that SIGKILL has not ended by then sleeps in the kernel, and
+// nobody knows for how long.
+constexpr std::int64_t kGoneGraceNs = kTerminateGraceNs + 5 * kSecondNs;
 
 }  // namespace
 
@@ -100,13 +103,23 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     return;
   }
   if (!slot.link->admit(stream)) {
-    slot.waiting.push_back(stream);  // it has just died; its last event starts another
+    slot.waiting.push_back(stream);
+    await_end(slot);
     return;
   }
   slot.last_used_ns = parts_.clock.monotonic_ns();
   running_.at(stream->id()).handed_over = true;
-  stream->begin({*slot.load_record, parts_.config_record, slot.ready->cells_per_stream});
-  slot.link->submit(*stream);
+  const bool begun = stream->begin({*slot.load_record, slot.ready->cells_per_stream});
+  if (begun) slot.link->submit(*stream);
+}
+
+// Its link has ended by itself. The last event starts another worker for those who wait, but it
+// comes only once the process is gone.
+void Supervisor::await_end(Slot& slot) {
+  slot.phase = Phase::kStopping;
+  slot.ended_by_itself = true;
+  slot.stop_began_ns = parts_.clock.monotonic_ns();
+  publish(slot);
 }
 
 void Supervisor::stop_request(ipc::RequestId id) {
@@ -196,19 +209,30 @@ bool Supervisor::is_idle(const Slot& slot) const {
          slot.probe_waiters.empty();
 }
 
+void Supervisor::hurry(Slot& slot, std::int64_t stopping_ns) {
+  if (stopping_ns > kGoneGraceNs) {
+    abort_waiting(slot, {Code::kWorkerDied, "the last worker of model '" + slot.name +
+                                                "' does not end; try again later"});
+  }
+  if (slot.ended_by_itself) return;  // the link kills what is left of it
+  if (stopping_ns > kTerminateGraceNs) {
+    slot.link->kill({Code::kWorkerDied, "the worker did not stop when asked"});
+  } else if (stopping_ns > kShutdownGraceNs) {
+    slot.link->terminate();
+  }
+}
+
 void Supervisor::tick() {
   const std::int64_t now = parts_.clock.monotonic_ns();
   for (auto& [name, slot] : slots_) {
     if (slot->phase == Phase::kLoading) publish(*slot);
-    if (slot->phase != Phase::kStopping || !slot->link) continue;
-    if (now - slot->stop_began_ns > kTerminateGraceNs) {
-      slot->link->kill({Code::kWorkerDied, "the worker did not stop when asked"});
-    } else if (now - slot->stop_began_ns > kShutdownGraceNs) {
-      slot->link->terminate();
-    }
+    if (slot->phase == Phase::kStopping && slot->link) hurry(*slot, now - slot->stop_began_ns);
   }
   if (now - last_second_ns_ < kSecondNs) return;
   last_second_ns_ = now;
+  std::erase_if(unreaped_, [](const std::shared_ptr<os::Child>& child) {
+    return child->wait_for(std::chrono::milliseconds(0)).has_value();
+  });
   check_workers(now);
   check_ledger();
   publish_totals();

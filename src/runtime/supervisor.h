@@ -41,7 +41,6 @@ struct SupervisorParts {  // all outlive the supervisor
   Hasher& hasher;
   ModelView& view;
   std::shared_ptr<StreamDesk> desk;
-  std::uint64_t config_record = 0;
   std::uint32_t streams_max = 0;
 };
 
@@ -65,9 +64,12 @@ class Supervisor final {
   void binary_hashed(Result<Digest> digest);
   // Refuses everything new and ends every stream.
   void abort_all(const Error& why);
-  // Stops all workers; then the answer: the records of the engines that were started.
-  using EngineRecords = std::vector<std::uint64_t>;
-  void stop_all(std::shared_ptr<Answer<EngineRecords>> answer);
+  // Stops all workers; then the answer.
+  struct Stopped {
+    std::vector<std::uint64_t> engine_records;  // of the engines that were started
+    std::size_t records_lost = 0;  // ends of loads that the ledger did not take, in this life
+  };
+  void stop_all(std::shared_ptr<Answer<Stopped>> answer);
 
  private:
   enum class Phase { kCold, kWaitingForRoom, kLoading, kReady, kStopping };
@@ -80,6 +82,7 @@ class Supervisor final {
     std::optional<ipc::Hello> hello;
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
+    std::optional<Hasher::Ticket> hashing;
     std::uint64_t file_bytes = 0;
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
@@ -90,6 +93,7 @@ class Supervisor final {
     std::optional<Error> last_error;
     std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
     bool died_before = false;
+    bool ended_by_itself = false;  // while stopping: nobody asked it to
   };
 
   struct Running {
@@ -108,6 +112,8 @@ class Supervisor final {
   Slot& slot_of(const std::string& model);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
   void abort_waiting(Slot& slot, const Error& error);
+  void await_end(Slot& slot);
+  void hurry(Slot& slot, std::int64_t stopping_ns);
   void tick();
   void check_workers(std::int64_t now_ns);
   void check_ledger();
@@ -135,9 +141,10 @@ class Supervisor final {
                         const Result<ledger::Committed>& result);
   void became_ready(Slot& slot);
   void fail_load(Slot& slot, Error error);
+  void stop_hashing(Slot& slot);
   void stop(Slot& slot, std::string reason);
   void append_model_unload(std::uint64_t load_record, const std::string& reason);
-  void on_unload_recorded();
+  void on_unload_recorded(const Result<ledger::Committed>& result);
   void finish_stop_all();
   std::size_t links() const;
 
@@ -151,10 +158,13 @@ class Supervisor final {
   std::optional<Error> binary_problem_;  // why it could not be hashed: no engine can be recorded
   std::string cpu_model_;
   std::uint64_t loads_ = 0;
-  std::size_t records_pending_ = 0;  // MODEL_LOAD and MODEL_UNLOAD that are not durable yet
-  std::optional<Error> refusing_;    // everything, since abort_all()
-  std::shared_ptr<Answer<EngineRecords>> stop_answer_;
+  // ENGINE_START, MODEL_LOAD and MODEL_UNLOAD that are not durable yet.
+  std::size_t records_pending_ = 0;
+  std::size_t records_lost_ = 0;
+  std::optional<Error> refusing_;  // everything, since abort_all()
+  std::shared_ptr<Answer<Stopped>> stop_answer_;
   std::int64_t last_second_ns_ = 0;
+  std::vector<std::shared_ptr<os::Child>> unreaped_;  // processes that outlived their links
 
   Gauge& workers_gauge_;
   Gauge& queue_gauge_;
@@ -166,7 +176,8 @@ class Supervisor final {
 
 // How many tasks can be in the queue at once, so that none that matters is ever refused.
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max);
-// Of which callers that may be told "busy" (load, probe, rescan) may use this many.
+// So many callers may wait for the load of one model, and as many for its probe; the next are told
+// "busy". There is room in the queue for both; rescans come one at a time.
 inline constexpr std::size_t kCallerTasksMax = 64;
 
 }  // namespace aioss::runtime

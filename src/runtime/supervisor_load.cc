@@ -66,6 +66,7 @@ void Supervisor::start(Slot& slot) {
   slot.load_record.reset();
   slot.unload_reason.clear();
   slot.last_error.reset();
+  slot.ended_by_itself = false;
   log::info("loading a model", {{"model", slot.name}});
   if (Status started = start_worker(slot); !started) fail_load(slot, std::move(started).error());
   publish(slot);
@@ -95,6 +96,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.queue_requests_max = options.queue_requests_max;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   link.streams_max = parts_.streams_max;
+  link.exit_grace = options.worker_exit_grace;
 
   const auto desk = parts_.desk;
   AIOSS_TRY(slot.link,
@@ -105,11 +107,12 @@ Status Supervisor::start_worker(Slot& slot) {
             }));
   if (slot.died_before) restarts_.add();
   slot.died_before = false;
-  parts_.hasher.hash_model(files, [desk, name = slot.name, load = slot.load](auto hash) {
-    desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
-      supervisor.on_hashed(name, load, hash);
-    });
-  });
+  slot.hashing =
+      parts_.hasher.hash_model(files, [desk, name = slot.name, load = slot.load](auto hash) {
+        desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
+          supervisor.on_hashed(name, load, hash);
+        });
+      });
   return ok();
 }
 
@@ -146,6 +149,7 @@ void Supervisor::on_probe(Slot& slot, const ipc::ProbeReport& report) {
 void Supervisor::on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash) {
   Slot& slot = slot_of(model);
   if (slot.load != load || slot.phase != Phase::kLoading) return;
+  slot.hashing.reset();
   if (!hash) {
     fail_load(slot, std::move(hash).error());
     return;
@@ -186,6 +190,7 @@ void Supervisor::advance(Slot& slot) {
 
 void Supervisor::append_engine_start(Slot& slot, const std::string& identity) {
   engines_[identity].appended = true;
+  ++records_pending_;
   const auto desk = parts_.desk;
   parts_.ledger.append(
       ledger::RecordType::kEngineStart,
@@ -200,18 +205,19 @@ void Supervisor::append_engine_start(Slot& slot, const std::string& identity) {
 
 void Supervisor::on_engine_recorded(const std::string& identity,
                                     const Result<ledger::Committed>& result) {
+  --records_pending_;
   if (result) {
     engines_[identity].record = result->index;
     for (auto& [name, slot] : slots_) advance(*slot);
-    return;
-  }
-  engines_.erase(identity);
-  for (auto& [name, slot] : slots_) {
-    if (slot->phase == Phase::kLoading && slot->ready) {
+  } else {
+    engines_.erase(identity);
+    for (auto& [name, slot] : slots_) {
+      if (slot->phase != Phase::kLoading || !slot->ready) continue;
       fail_load(*slot, {Code::kLedgerUnavailable,
                         "the engine's start cannot be recorded: " + result.error().message});
     }
   }
+  finish_stop_all();
 }
 
 void Supervisor::append_model_load(Slot& slot, std::uint64_t engine_record) {
@@ -253,13 +259,17 @@ void Supervisor::append_model_unload(std::uint64_t load_record, const std::strin
   const auto desk = parts_.desk;
   parts_.ledger.append(
       ledger::RecordType::kModelUnload, records::model_unload(load_record, reason),
-      [desk](const Result<ledger::Committed>&) {
-        desk->post([](Supervisor& supervisor) { supervisor.on_unload_recorded(); });
+      [desk](const Result<ledger::Committed>& result) {
+        desk->post([result](Supervisor& supervisor) { supervisor.on_unload_recorded(result); });
       });
 }
 
-void Supervisor::on_unload_recorded() {
+void Supervisor::on_unload_recorded(const Result<ledger::Committed>& result) {
   --records_pending_;
+  if (!result) {
+    ++records_lost_;
+    log::error("MODEL_UNLOAD is not recorded", {{"reason", result.error().message}});
+  }
   finish_stop_all();
 }
 
@@ -280,10 +290,23 @@ void Supervisor::became_ready(Slot& slot) {
   if (const auto entry = parts_.view.entry(slot.name)) {
     for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(*entry);
   }
-  for (const auto& stream : std::exchange(slot.waiting, {})) hand_over(slot, stream);
+  for (const auto& stream : std::exchange(slot.waiting, {})) {
+    if (slot.phase == Phase::kReady) {
+      hand_over(slot, stream);
+    } else {
+      slot.waiting.push_back(stream);  // it has died in the meantime
+    }
+  }
+}
+
+// Whatever comes of the load, nobody needs the hash now: it may be of 40 GB.
+void Supervisor::stop_hashing(Slot& slot) {
+  if (slot.hashing) parts_.hasher.cancel(*slot.hashing);
+  slot.hashing.reset();
 }
 
 void Supervisor::fail_load(Slot& slot, Error error) {
+  stop_hashing(slot);
   log::error("a model cannot be loaded", {{"model", slot.name}, {"reason", error.message}});
   load_failures_.add();
   slot.last_error = error;
@@ -302,6 +325,7 @@ void Supervisor::fail_load(Slot& slot, Error error) {
 
 void Supervisor::stop(Slot& slot, std::string reason) {
   ASSERT(slot.link);
+  stop_hashing(slot);
   log::info("unloading a model", {{"model", slot.name}, {"reason", reason}});
   const bool serves = slot.phase == Phase::kReady;
   slot.phase = Phase::kStopping;
@@ -317,10 +341,11 @@ void Supervisor::stop(Slot& slot, std::string reason) {
 void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
+  if (ended.unreaped) unreaped_.push_back(ended.unreaped);
   if (phase == Phase::kLoading) {
     fail_load(slot, ended.error);
   }
-  if (phase == Phase::kReady) {
+  if (phase == Phase::kReady || slot.ended_by_itself) {
     log::error("a worker has ended",
                {{"model", slot.name}, {"status", ended.status}, {"reason", ended.error.message}});
     slot.died_before = true;
@@ -344,7 +369,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
 
 // ---- the end ------------------------------------------------------------------------------------
 
-void Supervisor::stop_all(std::shared_ptr<Answer<EngineRecords>> answer) {
+void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
   refusing_ = Error{Code::kShuttingDown, "the gateway is stopping"};
   stop_answer_ = std::move(answer);
   for (auto& [name, slot] : slots_) {
@@ -357,11 +382,12 @@ void Supervisor::stop_all(std::shared_ptr<Answer<EngineRecords>> answer) {
 
 void Supervisor::finish_stop_all() {
   if (!stop_answer_ || links() > 0 || records_pending_ > 0) return;
-  EngineRecords started;
+  Stopped stopped;
+  stopped.records_lost = records_lost_;
   for (const auto& [identity, engine] : engines_) {
-    if (engine.record) started.push_back(*engine.record);
+    if (engine.record) stopped.engine_records.push_back(*engine.record);
   }
-  std::exchange(stop_answer_, nullptr)->give(std::move(started));
+  std::exchange(stop_answer_, nullptr)->give(std::move(stopped));
 }
 
 }  // namespace aioss::runtime

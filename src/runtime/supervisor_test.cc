@@ -69,7 +69,7 @@ TEST_F(SupervisorTest, KilledWorkerEndsItsStreamsAndIsReplaced) {
   for (const auto& stream : {first, second}) {
     const Answered rest = read_all(*stream);
     EXPECT_EQ(rest.code(), "worker_died");
-    EXPECT_NE(rest.failed->error.message.find("signal 9"), std::string::npos);
+    EXPECT_NE(rest.failed->error.message.find("'m' ended unexpectedly"), std::string::npos);
     EXPECT_TRUE(rest.failed->abort_record);
   }
   EXPECT_TRUE(bench.ask("m", "again").done);
@@ -104,6 +104,32 @@ TEST_F(SupervisorTest, IdleWorkerThatDiesIsReplacedOnDemand) {
   EXPECT_TRUE(bench.worker_pids().empty());
   EXPECT_TRUE(bench.ask("m", "b").done);
   expect_good_ledger();
+}
+
+// As one that sleeps in the kernel, where SIGKILL does not reach it.
+TEST_F(SupervisorTest, ProcessThatDoesNotEndHoldsNobodyUp) {
+  bench.options.worker_exit_grace = milliseconds(600'000);
+  bench.add_bad_model("m", "leave");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "a").code(), "worker_died");
+  const auto waiting = bench.submit("m", "b");
+  ASSERT_TRUE(bench.wait_for_state("m", "cold"));
+  ASSERT_EQ(bench.worker_pids().size(), 1U);
+  bench.clock().advance(std::chrono::seconds(10));
+  const Answered answered = read_all(*waiting);
+  EXPECT_EQ(answered.code(), "worker_died");
+  EXPECT_NE(answered.failed->error.message.find("does not end"), std::string::npos);
+  EXPECT_EQ(bench.ask("m", "c").code(), "worker_died") << "who comes later waits for ever";
+  ASSERT_EQ(bench.worker_pids().size(), 1U);
+
+  bench.add_model("m", "reply hello\n");
+  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bool done = false;
+  for (int i = 0; i < 500 && !done; ++i) done = bench.ask("m", "d").done.has_value();
+  EXPECT_TRUE(done) << "once it is gone, another is started";
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"worker_died: signal 9 (Killed)", "shutdown"}));
 }
 
 // A request that is handed over in the moment of death must end or be served, never hang.
@@ -388,72 +414,21 @@ TEST_F(SupervisorTest, StubbornWorkerIsKilledAtShutDown) {
   EXPECT_TRUE(bench.worker_pids().empty());
 }
 
-// ---- health, without waiting for real seconds ---------------------------------------------------
+// ---- hashes
+// --------------------------------------------------------------------------------------
 
-class LinkTest : public ::testing::Test {
- protected:
-  void start(const std::string& rule) {
-    directory_ = ::testing::TempDir() + "aioss-link-" + std::to_string(::getpid());
-    std::ofstream(directory_) << "misbehave " << rule << "\n";
-    file_ = std::move(*files_.open(directory_, os::OpenMode::kRead));
-    LinkOptions options;
-    options.model = "m";
-    options.executable = AIOSS_TEST_WORKER;
-    options.model_fds = {file_->descriptor()};
-    options.configure.engine = "fake";
-    options.streams_max = 4;
-    auto started = WorkerLink::start(options, [this](LinkEvent event) {
-      if (std::holds_alternative<ipc::Ready>(event)) ready_->give(true);
-      if (auto* ended = std::get_if<LinkEnded>(&event)) ended_->give(*ended);
-    });
-    ASSERT_TRUE(started) << started.error().message;
-    link_ = std::move(*started);
-    ASSERT_TRUE(ready_->wait_for(milliseconds(10'000)));
-  }
-  void TearDown() override {
-    link_.reset();
-    std::filesystem::remove(directory_);
-  }
-  // Checks as if a second had passed each time.
-  std::optional<Error> check(int times) {
-    for (int i = 0; i < times; ++i) {
-      if (auto sick = link_->check_health()) return sick;
-      std::this_thread::sleep_for(milliseconds(5));
-    }
-    return std::nullopt;
-  }
-
-  std::string directory_;
-  os::RealFileSystem files_;
-  std::unique_ptr<os::File> file_;
-  std::shared_ptr<Answer<bool>> ready_ = std::make_shared<Answer<bool>>();
-  std::shared_ptr<Answer<LinkEnded>> ended_ = std::make_shared<Answer<LinkEnded>>();
-  std::unique_ptr<WorkerLink> link_;
-};
-
-TEST_F(LinkTest, WorkerThatAnswersPingsIsHealthy) {
-  start("none");
-  EXPECT_FALSE(check(100));
-}
-
-TEST_F(LinkTest, SilentWorkerIsFound) {
-  start("no_pong");
-  const auto sick = check(100);
-  ASSERT_TRUE(sick);
-  EXPECT_NE(sick->message.find("has not answered"), std::string::npos);
-  link_->kill(*sick);
-  const auto ended = ended_->wait_for(milliseconds(10'000));
-  ASSERT_TRUE(ended && *ended);
-  EXPECT_EQ((*ended)->error.message, sick->message);
-  EXPECT_EQ((*ended)->status, "signal 9 (Killed)");
-}
-
-TEST_F(LinkTest, WrongPongEndsIt) {
-  start("wrong_pong");
-  (void)check(1);
-  const auto ended = ended_->wait_for(milliseconds(10'000));
-  ASSERT_TRUE(ended && *ended);
-  EXPECT_NE((*ended)->error.message.find("broke the protocol"), std::string::npos);
+TEST_F(SupervisorTest, HashOfAFailedLoadIsGivenUp) {
+  bench.add_model("broken", "fail_load corrupt\n");
+  bench.add_model("good", "reply hello\n");
+  const std::string path = bench.model_path("broken.fake");
+  bench.files().hold_reads(path);
+  bench.start();
+  EXPECT_EQ(bench.ask("broken", "a").code(), "model_corrupt");
+  bench.files().release();
+  // The thread that hashes comes to the next model only once it is done with this one.
+  EXPECT_TRUE(bench.ask("good", "b").done);
+  EXPECT_LE(bench.files().reads(path), 1) << "it was read on to its end";
+  expect_good_ledger();
 }
 
 TEST_F(SupervisorTest, CancelThatIsIgnoredIsFoundByTheHealthCheck) {

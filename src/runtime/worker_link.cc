@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "ipc/limits.h"
 #include "os/thread.h"
 
 namespace aioss::runtime {
@@ -19,8 +20,7 @@ constexpr auto kOutboxWait = std::chrono::seconds(60);  // only to have a deadli
 constexpr unsigned kSilentChecksMax = 30;
 // A cancel is honoured between two graphs; a minute covers a large prefill on a slow machine.
 constexpr unsigned kCancelChecksMax = 60;
-constexpr auto kExitGrace = std::chrono::milliseconds(2000);  // from closing the socket to its end
-constexpr auto kReapStep = std::chrono::milliseconds(20);
+constexpr auto kReapStep = std::chrono::milliseconds(5);
 constexpr int kSocketInChild = 3;
 
 std::vector<std::string> arguments(std::size_t model_count) {
@@ -65,9 +65,11 @@ WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socke
     : model_(options.model),
       number_(options.number),
       configure_(options.configure),
+      exit_grace_(options.exit_grace),
+      reap_max_(options.reap_max),
       on_event_(std::move(on_event)),
       pid_(child.pid()),
-      channel_(std::move(socket)),
+      channel_(std::move(socket), ipc::kFrameFromWorkerBytesMax),
       outbox_(2 * options.streams_max + kOutboxSpare),
       child_(std::move(child)) {}
 
@@ -155,6 +157,11 @@ std::optional<Error> WorkerLink::check_health() {
   }
   send(ipc::Ping{*nonce});
   return std::nullopt;
+}
+
+bool WorkerLink::ping_outstanding() const {
+  std::lock_guard lock(mutex_);
+  return ping_outstanding_.has_value();
 }
 
 void WorkerLink::send(const ipc::ToWorker& message) {
@@ -319,39 +326,63 @@ Status WorkerLink::on(ipc::ProbeReport& message) {
   return ok();
 }
 
-// The socket is closed: a healthy worker ends by itself, whatever it does.
-os::ExitStatus WorkerLink::reap() {
-  for (auto waited = std::chrono::milliseconds(0);; waited += kReapStep) {
+// The socket is closed: a healthy worker ends by itself, whatever it does. The lock is held for a
+// look only, never for a wait: the runtime thread takes it to send signals.
+std::optional<os::ExitStatus> WorkerLink::reap() {
+  const auto patience = exit_grace_ + reap_max_;
+  for (std::chrono::milliseconds waited(0); waited <= patience; waited += kReapStep) {
     {
       std::lock_guard lock(child_mutex_);
-      if (const auto status = child_.wait_for(kReapStep)) return *status;
+      if (const auto status = child_.wait_for(std::chrono::milliseconds(0))) return status;
     }
-    if (waited >= kExitGrace) send_signal(SIGKILL);
+    if (waited >= exit_grace_) send_signal(SIGKILL);
+    std::this_thread::sleep_for(kReapStep);
   }
+  return std::nullopt;
 }
 
-void WorkerLink::end(Error why) {
-  const bool died = why.code == Code::kWorkerDied;
+// Child's destructor waits for the process, if need be for ever. This one's does not: what has not
+// ended when its last owner goes is leaked on purpose, and init reaps it once we have ended.
+std::shared_ptr<os::Child> WorkerLink::give_up_child() {
+  log::error("a worker's process does not end", {{"model", model_}, {"pid", pid_}});
+  std::lock_guard lock(child_mutex_);
+  return {new os::Child(std::move(child_)), [](os::Child* child) {
+            if (child->wait_for(std::chrono::milliseconds(0))) delete child;
+          }};
+}
+
+// From here on admit() refuses, so that no request reaches a worker that is gone.
+std::vector<std::shared_ptr<StreamState>> WorkerLink::take_requests() {
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  std::vector<std::shared_ptr<StreamState>> streams;
+  for (auto& [id, entry] : requests_) streams.push_back(std::move(entry.stream));
+  requests_.clear();
+  return streams;
+}
+
+// Why it ended: what was remembered first, else what the reader found. `status` may be "".
+Error WorkerLink::reason_of_end(const Error& found, const std::string& status) const {
+  std::lock_guard lock(mutex_);
+  if (reason_) return *reason_;
+  if (found.code != Code::kWorkerDied) return found;
+  return {Code::kWorkerDied, "the worker of model '" + model_ + "' ended unexpectedly" +
+                                 (status.empty() ? "" : " (" + status + ")") +
+                                 "; try again, a new one is started"};
+}
+
+// The requests come first: how long the process takes to be gone is no concern of theirs.
+void WorkerLink::end(const Error& found) {
   channel_.shut_down();
   outbox_.close();
-  if (!died) send_signal(SIGKILL);
-  const std::string status = reap().describe();
-  std::vector<std::shared_ptr<StreamState>> streams;
-  {
-    std::lock_guard lock(mutex_);
-    ended_ = true;
-    if (reason_) {
-      why = *reason_;
-    } else if (died) {
-      why = {Code::kWorkerDied, "the worker of model '" + model_ + "' ended unexpectedly (" +
-                                    status + "); try again, a new one is started"};
-    }
-    for (auto& [id, entry] : requests_) streams.push_back(std::move(entry.stream));
-    requests_.clear();
-  }
+  const auto streams = take_requests();
+  const Error why = reason_of_end(found, "");
   const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
   for (const auto& stream : streams) stream->abort(Error{code, why.message});
-  on_event_(LinkEnded{std::move(why), status});
+  if (found.code != Code::kWorkerDied) send_signal(SIGKILL);
+  const std::optional<os::ExitStatus> exit = reap();
+  const std::string status = exit ? exit->describe() : "not reaped";
+  on_event_(LinkEnded{reason_of_end(found, status), status, exit ? nullptr : give_up_child()});
 }
 
 }  // namespace aioss::runtime

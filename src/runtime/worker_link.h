@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -35,12 +36,17 @@ struct LinkOptions {
   std::uint64_t number = 0;    // of the worker, for thread names
   std::vector<int> model_fds;  // borrowed until start() returns
   ipc::Configure configure;
-  std::size_t streams_max = 0;  // that the gateway has at once
+  std::size_t streams_max = 0;                 // that the gateway has at once
+  std::chrono::milliseconds exit_grace{2000};  // from the end of its socket to SIGKILL
+  // From SIGKILL to giving up: a process can sleep in the kernel, where no signal reaches it.
+  std::chrono::milliseconds reap_max{30'000};
 };
 
 struct LinkEnded {
   Error error;         // kWorkerDied, or why it was killed
-  std::string status;  // "exit code 3", "signal 9 (Killed)"
+  std::string status;  // "exit code 3", "signal 9 (Killed)", "not reaped"
+  // If it was not: to look now and then whether it has ended. Dropped before, it is left to init.
+  std::shared_ptr<os::Child> unreaped;
 };
 
 // In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()); LinkEnded is
@@ -62,7 +68,8 @@ class WorkerLink final {
   ipc::Stats stats() const;
   std::size_t outstanding() const;  // requests that the worker has
 
-  // Makes the worker's answers reach the stream from now on. False: the worker has ended.
+  // Makes the worker's answers reach the stream from now on. False: the worker has ended, though
+  // LinkEnded may be still to come.
   bool admit(std::shared_ptr<StreamState> stream);
   // Hands over a request that was admitted and begun.
   void submit(const StreamState& stream);
@@ -78,6 +85,7 @@ class WorkerLink final {
   // Every second while it serves: asks for a sign of life. The reason if it has been silent, or
   // ignored a cancel, for too long; the caller kills it.
   std::optional<Error> check_health();
+  bool ping_outstanding() const;  // for tests: the sign of life is still to come
 
  private:
   WorkerLink(const LinkOptions& options, os::Child child, os::Fd socket, OnEvent on_event);
@@ -105,8 +113,11 @@ class WorkerLink final {
   Status on(ipc::ProbeReport& message);
   Result<std::shared_ptr<StreamState>> stream_of(ipc::RequestId id) const;
   void forget(ipc::RequestId id);
-  os::ExitStatus reap();
-  void end(Error why);
+  std::vector<std::shared_ptr<StreamState>> take_requests();
+  Error reason_of_end(const Error& found, const std::string& status) const;
+  std::optional<os::ExitStatus> reap();
+  std::shared_ptr<os::Child> give_up_child();
+  void end(const Error& found);
 
   void write_loop();
   void send(const ipc::ToWorker& message);
@@ -116,6 +127,7 @@ class WorkerLink final {
   const std::string model_;
   const std::uint64_t number_;
   const ipc::Configure configure_;
+  const std::chrono::milliseconds exit_grace_, reap_max_;
   const OnEvent on_event_;
   const int pid_;
   ipc::Channel channel_;
@@ -124,7 +136,7 @@ class WorkerLink final {
   Phase phase_ = Phase::kHello;  // reader's thread only
 
   std::mutex child_mutex_;
-  os::Child child_;  // guarded by child_mutex_
+  os::Child child_;  // guarded by child_mutex_; nothing once it was given up
 
   mutable std::mutex mutex_;  // guards all that follows
   std::unordered_map<ipc::RequestId, Entry> requests_;

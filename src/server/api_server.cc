@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "codec/hex.h"
 #include "server/api_core.h"
 #include "server/replies.h"
 
@@ -14,7 +15,23 @@ bool listens_on_loopback(const http::Listen& listen) {
   return http::host_is_loopback(bare_v6 ? "[" + listen.host + "]" : listen.host);
 }
 
+// Who may come in is part of the configuration: by its file's hash, in CONFIG_CHANGE.
+KeyRing::Record record_in(runtime::Gateway& gateway) {
+  return [&gateway](const Digest& file_sha3, const std::string& reason) {
+    return gateway.change_configuration({"key_file_sha3", codec::to_hex(file_sha3), reason});
+  };
+}
+
 }  // namespace
+
+Status check_options(const ApiOptions& options) {
+  if (!options.key_file.empty() || !options.listen.tcp || listens_on_loopback(options.listen))
+    return ok();
+  return Error{Code::kUsage,
+               "cannot listen on " + options.listen.host +
+                   " without keys: everyone on the network could use the models. Give a key file, "
+                   "or listen on 127.0.0.1"};
+}
 
 class ApiServer::Impl final {
  public:
@@ -41,14 +58,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(http::net::io_context& io,
                                                      MetricRegistry& metrics, const Clock& clock,
                                                      os::FileSystem& fs,
                                                      const ApiOptions& options) {
-  if (options.key_file.empty() && options.listen.tcp && !listens_on_loopback(options.listen))
-    return Error{Code::kUsage,
-                 "cannot listen on " + options.listen.host +
-                     " without keys: everyone on the network could use the models. Give a key "
-                     "file, or listen on 127.0.0.1"};
+  AIOSS_CHECK(check_options(options));
   std::unique_ptr<KeyRing> keys;
   if (!options.key_file.empty()) {
-    AIOSS_TRY(keys, KeyRing::create(fs, options.key_file));
+    AIOSS_TRY(keys, KeyRing::create(fs, options.key_file, record_in(gateway)));
   }
   const ApiCore::Parts parts{io, gateway, metrics, clock};
   auto core = std::make_shared<ApiCore>(parts, std::move(keys), options);

@@ -29,10 +29,15 @@ struct ApiOptions {
   std::chrono::milliseconds ping_interval{15'000};
 };
 
+// What create() would refuse whatever the machine is like: kUsage for a listening address beyond
+// loopback without a key file.
+Status check_options(const ApiOptions& options);
+
 class ApiServer final {
  public:
   // Binds. The references outlive the server, and `io` outlives the gateway's streams too. kUsage
-  // for a broken key file, and for a listening address beyond loopback without one.
+  // for a broken key file, and for a listening address beyond loopback without one. The key file,
+  // now and whenever it changes, is recorded by the gateway before its keys hold.
   static Result<std::unique_ptr<ApiServer>> create(http::net::io_context& io,
                                                    runtime::Gateway& gateway,
                                                    MetricRegistry& metrics, const Clock& clock,

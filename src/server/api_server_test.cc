@@ -10,6 +10,8 @@
 #include <string>
 
 #include "api/openai/rules.h"
+#include "codec/hex.h"
+#include "crypto/hash.h"
 #include "crypto/random.h"
 #include "server/key_file.h"
 #include "server/routes.h"
@@ -198,6 +200,12 @@ TEST(ApiServer, ARevokedKeyStopsWorkingWithoutARestart) {
     status = server.get("/v1/models", bearer(keys.user)).status;
   }
   EXPECT_EQ(status, 401);
+  const auto changes = server.gateway.changes();
+  ASSERT_EQ(changes.size(), 2U);
+  EXPECT_EQ(changes[0].reason, "key file read");
+  EXPECT_EQ(changes[1].name, "key_file_sha3");
+  EXPECT_EQ(changes[1].value, codec::to_hex(crypto::sha3_256(as_bytes("# nobody\n"))));
+  EXPECT_EQ(changes[1].reason, "key file reloaded");
 }
 
 TEST(ApiServer, RescanAnswersWithTheModels) {
@@ -257,7 +265,6 @@ TEST(ApiServer, MetricsPage) {
   for (const char* line : {
            "# TYPE aioss_time_to_first_token_seconds histogram\n",
            "# TYPE aioss_inter_token_seconds histogram\n",
-           "# TYPE aioss_queue_wait_seconds histogram\n",
            "# TYPE aioss_request_seconds histogram\n",
            "aioss_inter_token_seconds_bucket{le=\"0.008\"} 0\n",
            "aioss_requests_total{route=\"/v1/models\",status=\"200\"} 1\n",

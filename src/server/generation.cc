@@ -77,6 +77,7 @@ awaitable<int> Generation::run(std::string body) {
     co_return co_await answer_error(std::move(error));
   }
   started_ = *started;
+  request_record_ = started->request_record;
   if (request_.stream) co_return co_await stream_answer();
   co_return co_await whole_answer();
 }
@@ -129,7 +130,7 @@ awaitable<int> Generation::answer_error(Error error) {
   }
   http::Response response = error_response(error);
   if (stream_ != nullptr) {
-    response.headers.emplace_back("X-Aioss-Request-Id", stream_->request_id());
+    for (auto& header : headers()) response.headers.push_back(std::move(header));
     if (abort_record_.has_value())
       response.headers.emplace_back("X-Aioss-Abort-Record", std::to_string(*abort_record_));
   }
@@ -176,7 +177,7 @@ bool Generation::drain(api::openai::ChunkWriter& chunks, std::string& out) {
     if (!event.has_value()) return false;
     if (auto wrong = check_choice(*event)) {
       stream_->cancel();
-      event = runtime::StreamFailed{std::move(*wrong), std::nullopt};
+      event = runtime::StreamFailed{std::move(*wrong), std::nullopt, request_record_};
     }
     observe(*event);
     if (const auto* delta = std::get_if<runtime::StreamDelta>(&*event)) {
@@ -187,7 +188,7 @@ bool Generation::drain(api::openai::ChunkWriter& chunks, std::string& out) {
       chunks.done(*done, out);
       return true;
     } else if (const auto* failed = std::get_if<runtime::StreamFailed>(&*event)) {
-      chunks.fail(failed->error, out);
+      chunks.fail(*failed, out);
       return true;
     }
   }
@@ -208,7 +209,7 @@ awaitable<int> Generation::whole_answer() {
       } else if (const auto* end = std::get_if<runtime::ChoiceEnd>(&*event)) {
         answer.add(*end);
       } else if (auto* failed = std::get_if<runtime::StreamFailed>(&*event)) {
-        wrong = std::move(failed->error);
+        wrong = std::move(failed->error);  // observe() has kept its records
       } else if (const auto* done = std::get_if<runtime::StreamDone>(&*event)) {
         http::Response response = json_response(200, answer.done(*done));
         for (auto& header : headers()) response.headers.push_back(std::move(header));
@@ -234,14 +235,13 @@ std::optional<Error> Generation::check_choice(const Event& event) const {
 void Generation::observe(const Event& event) {
   if (const auto* delta = std::get_if<runtime::StreamDelta>(&event)) {
     observe_delta(*delta);
-  } else if (const auto* end = std::get_if<runtime::ChoiceEnd>(&event)) {
-    context_.metrics.queue_wait.observe(seconds(static_cast<std::int64_t>(end->timings.queue_ns)));
   } else if (const auto* done = std::get_if<runtime::StreamDone>(&event)) {
     outcome_ = "ok";
     completion_tokens_ = done->completion_tokens;
   } else if (const auto* failed = std::get_if<runtime::StreamFailed>(&event)) {
     outcome_ = info(failed->error.code).name;
     abort_record_ = failed->abort_record;
+    if (failed->request_record.has_value()) request_record_ = failed->request_record;
   }
 }
 
@@ -282,9 +282,11 @@ api::openai::AnswerFacts Generation::facts() const {
 }
 
 http::Headers Generation::headers() const {
-  return {{"X-Aioss-Request-Id", stream_->request_id()},
-          {"X-Aioss-Profile", std::string(ipc::name(stream_->profile()))},
-          {"X-Aioss-Request-Record", std::to_string(started_.request_record)}};
+  http::Headers headers{{"X-Aioss-Request-Id", stream_->request_id()},
+                        {"X-Aioss-Profile", std::string(ipc::name(stream_->profile()))}};
+  if (request_record_.has_value())
+    headers.emplace_back("X-Aioss-Request-Record", std::to_string(*request_record_));
+  return headers;
 }
 
 }  // namespace aioss::server

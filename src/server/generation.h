@@ -55,7 +55,7 @@ class Generation final {
   void observe(const Event& event);
   void observe_delta(const runtime::StreamDelta& delta);
   api::openai::AnswerFacts facts() const;
-  http::Headers headers() const;
+  http::Headers headers() const;  // of every answer to a request that was submitted
 
   const GenerationContext& context_;
   http::ResponseWriter& writer_;
@@ -65,7 +65,8 @@ class Generation final {
   std::shared_ptr<runtime::Stream> stream_;
   std::shared_ptr<http::AsyncEvent> event_;
   runtime::StreamStarted started_;
-  std::optional<std::uint64_t> abort_record_;
+  // As its headers name them; absent if there is none, or none yet.
+  std::optional<std::uint64_t> request_record_, abort_record_;
   std::vector<std::int64_t> last_token_ns_;  // by choice; 0 before its first token
   bool first_token_seen_ = false;
   std::uint64_t completion_tokens_ = 0;

@@ -118,6 +118,8 @@ TEST(Generation, NoStatusBeforeTheStreamHasBegun) {
   EXPECT_EQ(reply.header("Content-Type"), "application/json");
   EXPECT_EQ(reply.header("X-Aioss-Request-Id"), "req_0001");
   EXPECT_EQ(reply.header("X-Aioss-Abort-Record"), "9");
+  EXPECT_EQ(reply.header("X-Aioss-Request-Record"), "7");
+  EXPECT_EQ(reply.header("X-Aioss-Profile"), "reproducible");
   EXPECT_EQ(reply.body,
             R"({"error":{"message":"10 tokens do not fit into 5","type":"invalid_request_error",)"
             R"("param":null,"code":"context_length_exceeded"}})");
@@ -155,7 +157,9 @@ TEST(Generation, AnErrorAfterTheBeginningIsAnEvent) {
   EXPECT_TRUE(reply.whole);  // the framing is intact, so the client sees the event
   EXPECT_TRUE(
       reply.body.ends_with(R"(data: {"error":{"message":"gone","type":"server_error","param":null,)"
-                           R"("code":"worker_died"}})"
+                           R"("code":"worker_died"},"aioss":{"request_id":"req_0001",)"
+                           R"("request_record":7,"abort_record":9,"profile":"reproducible",)"
+                           R"("seed":42}})"
                            "\n\n"));
   EXPECT_THAT(reply.body, Not(HasSubstr("[DONE]")));
   client.post(kChat, kStreamed);  // and the connection lives
@@ -169,6 +173,25 @@ TEST(Generation, AnErrorInAWholeAnswerIsItsStatus) {
   const Reply reply = server.post(kChat, chat());
   EXPECT_EQ(reply.status, 500);
   EXPECT_THAT(reply.body, AllOf(HasSubstr("worker_died"), Not(HasSubstr("\"x\""))));
+  EXPECT_EQ(reply.header("X-Aioss-Request-Id"), "req_0001");
+  EXPECT_EQ(reply.header("X-Aioss-Profile"), "reproducible");
+  EXPECT_EQ(reply.header("X-Aioss-Request-Record"), "7");
+  EXPECT_EQ(reply.header("X-Aioss-Abort-Record"), "9");
+}
+
+// Refused before it reached a worker: it has an end in the ledger and no beginning.
+TEST(Generation, AnErrorNamesOnlyTheRecordsThereAre) {
+  RunningServer server;
+  server.gateway.script({runtime::StreamFailed{Error(Code::kModelCorrupt, "no"), 9, std::nullopt}});
+  const Reply reply = server.post(kChat, chat());
+  EXPECT_EQ(reply.header("X-Aioss-Profile"), "reproducible");
+  EXPECT_EQ(reply.header("X-Aioss-Request-Record"), "");
+  EXPECT_EQ(reply.header("X-Aioss-Abort-Record"), "9");
+  server.gateway.script(
+      {test::started(), runtime::StreamFailed{Error(Code::kLedgerUnavailable, "no"), {}, 7}});
+  const Reply unrecorded = server.post(kChat, kStreamed);
+  EXPECT_THAT(unrecorded.body,
+              AllOf(HasSubstr(R"("request_record":7,"profile")"), Not(HasSubstr("abort_record"))));
 }
 
 TEST(Generation, BadRequestsNeverReachTheGateway) {
@@ -290,7 +313,6 @@ TEST(Generation, MeasuresWhatTheClientSees) {
   EXPECT_THAT(page, HasSubstr("aioss_time_to_first_token_seconds_count 1\n"));
   EXPECT_THAT(page, HasSubstr("aioss_inter_token_seconds_sum 0.007\n"));
   EXPECT_THAT(page, HasSubstr("aioss_inter_token_seconds_count 1\n"));
-  EXPECT_THAT(page, HasSubstr("aioss_queue_wait_seconds_sum 0.002\n"));
   EXPECT_THAT(page, HasSubstr("aioss_request_seconds_sum 0.04\n"));
   EXPECT_THAT(page, HasSubstr("aioss_tokens_total{kind=\"completion\",model=\"smol\"} 2\n"));
   EXPECT_THAT(page, HasSubstr("aioss_tokens_total{kind=\"prompt\",model=\"smol\"} 3\n"));

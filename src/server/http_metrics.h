@@ -26,7 +26,6 @@ class HttpMetrics final {
 
   Histogram& time_to_first_token;
   Histogram& inter_token;
-  Histogram& queue_wait;
   Histogram& request_time;
 
  private:

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "codec/hex.h"
@@ -140,44 +141,102 @@ Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string
   return made;
 }
 
-Result<std::unique_ptr<KeyRing>> KeyRing::create(os::FileSystem& fs, std::string path) {
-  std::unique_ptr<KeyRing> ring(new KeyRing(fs, std::move(path)));
-  AIOSS_TRY(ParsedKeys parsed, ring->read());
-  if (!parsed.problems.empty())
-    return Error{Code::kUsage, "key file " + ring->path_ + ", " + parsed.problems.front()};
-  ring->adopt(std::move(parsed));
+Result<std::unique_ptr<KeyRing>> KeyRing::create(os::FileSystem& fs, std::string path,
+                                                 Record record) {
+  std::unique_ptr<KeyRing> ring(new KeyRing(fs, std::move(path), std::move(record)));
+  AIOSS_TRY(Content content, ring->read());
+  if (!content.parsed.problems.empty())
+    return Error{Code::kUsage, "key file " + ring->path_ + ", " + content.parsed.problems.front()};
+  AIOSS_CHECK(ring->adopt(std::move(content), "key file read"));
   return ring;
 }
 
-Result<ParsedKeys> KeyRing::read() {
+Result<KeyRing::Content> KeyRing::read() {
   seen_.reset();
   AIOSS_TRY(const os::FileInfo info, fs_.info(path_));
   AIOSS_TRY(const Bytes bytes, os::read_file(fs_, path_, kKeyFileBytesMax));
   seen_ = info;  // of before the read: a change during it is seen next time
-  return parse_keys(as_text(bytes));
+  return Content{parse_keys(as_text(bytes)), crypto::sha3_256(bytes)};
 }
 
-void KeyRing::adopt(ParsedKeys parsed) {
-  auto keys = std::make_shared<const std::vector<Key>>(std::move(parsed.keys));
-  std::string problem = parsed.problems.empty() ? "" : "key file, " + parsed.problems.front();
-  if (!problem.empty()) log::warn("a line of the key file is not used", {{"problem", problem}});
+// The SHA3-256 of no bytes: what a ledger says of a file that is not there.
+KeyRing::Content KeyRing::nobody(std::string why) {
+  return {{{}, {std::move(why) + ": nobody is admitted"}}, crypto::sha3_256({})};
+}
+
+// The same bytes again (the file was touched, or is back) are no change.
+Status KeyRing::record(const Digest& file_sha3, const std::string& reason) {
+  if (recorded_ == file_sha3) return ok();
+  if (record_) AIOSS_CHECK(record_(file_sha3, reason));
+  recorded_ = file_sha3;
+  return ok();
+}
+
+Status KeyRing::adopt(Content content, const std::string& reason) {
+  const Status recorded = record(content.sha3, reason);
+  const bool may_go_unrecorded = content.parsed.keys.empty() && keys_ != nullptr;
+  if (!recorded.has_value() && !may_go_unrecorded) return recorded;
+  const auto& problems = content.parsed.problems;
+  std::string problem = problems.empty() ? "" : "key file, " + problems.front();
+  if (!recorded.has_value()) {
+    seen_.reset();  // so that it is tried again
+    problem += (problem.empty() ? "key file, nobody is admitted" : "") +
+               std::string("; this is not recorded: ") + recorded.error().message;
+  }
+  hold(std::move(content.parsed.keys), std::move(problem));
+  return ok();
+}
+
+void KeyRing::admit_nobody(std::string why, const std::string& reason) {
+  seen_.reset();  // the very same file may come back
+  const Status adopted = adopt(nobody(std::move(why)), reason);
+  ASSERT(adopted.has_value());
+}
+
+// Tried again every time; said once.
+void KeyRing::keep_old_keys(const Error& why) {
+  seen_.reset();
+  const std::string problem =
+      "a change of the key file is not in force, the keys of before are: " + why.message;
   std::lock_guard lock(mutex_);
-  keys_ = std::move(keys);
+  if (problem_ == problem) return;
+  log::error("the key file is not reloaded; the keys of before hold", {{"reason", why.message}});
+  problem_ = problem;
+}
+
+void KeyRing::hold(std::vector<Key> keys, std::string problem) {
+  auto shared = std::make_shared<const std::vector<Key>>(std::move(keys));
+  std::lock_guard lock(mutex_);
+  if (!problem.empty() && problem != problem_) log::warn("the key file", {{"problem", problem}});
+  keys_ = std::move(shared);
   problem_ = std::move(problem);
 }
 
-void KeyRing::refresh() {
+// Opened too: permission to read it can be taken away without a trace in its size or time.
+bool KeyRing::is_unchanged() {
   const auto info = fs_.info(path_);
-  if (info.has_value() && seen_.has_value() && info->modified_ns == seen_->modified_ns &&
-      info->size == seen_->size && info->inode == seen_->inode)
-    return;
-  const bool was_readable = seen_.has_value();
-  auto parsed = read();
-  if (parsed.has_value()) return adopt(std::move(*parsed));
-  if (was_readable) log::error("the key file cannot be read: every key is refused");
-  std::lock_guard lock(mutex_);
-  keys_ = std::make_shared<const std::vector<Key>>();
-  problem_ = "the key file cannot be read: every key is refused";
+  return info.has_value() && seen_.has_value() && info->modified_ns == seen_->modified_ns &&
+         info->size == seen_->size && info->inode == seen_->inode &&
+         fs_.open(path_, os::OpenMode::kRead).has_value();
+}
+
+// Whoever takes the file away, or the right to read it, means to let nobody in.
+void KeyRing::refresh() {
+  if (is_unchanged()) return;
+  auto content = read();
+  if (content.has_value()) {
+    unreadable_ = 0;
+    const Status adopted = adopt(std::move(*content), "key file reloaded");
+    if (!adopted.has_value()) keep_old_keys(adopted.error());
+  } else if (content.error().code == Code::kNotFound) {
+    unreadable_ = 0;
+    admit_nobody("the file is gone", "key file removed");
+  } else if (++unreadable_ < kUnreadableMax) {
+    keep_old_keys(Error{Code::kIo, "it cannot be read"});
+  } else {
+    unreadable_ = kUnreadableMax;
+    admit_nobody("the file cannot be read", "key file unreadable");
+  }
 }
 
 std::optional<runtime::Principal> KeyRing::find(std::string_view key) const {

@@ -3,10 +3,14 @@
 // is made.
 //
 // A broken line grants nothing: at start it stops the server, in a running one it is reported and
-// the other lines hold. A file that cannot be read any more admits nobody.
+// the other lines hold. A file that was removed, or that could not be read kUnreadableMax times in
+// a row, admits nobody. A change that lets somebody in takes effect only once the ledger has
+// recorded it; until then it is reported and the keys of before hold. To let nobody in does not
+// wait for the ledger: that is recorded when it can be.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,6 +31,8 @@ inline constexpr std::size_t kKeysMax = 1024;
 // A key of ours has 54 bytes. Longer ones are refused unhashed.
 inline constexpr std::size_t kKeyBytesMax = 256;
 inline constexpr std::size_t kKeyNameBytesMax = 64;  // of an id, a tenant, a user
+// At one look a second. Less than that may be a replacement under way.
+inline constexpr unsigned kUnreadableMax = 3;
 // kKeysMax of the longest lines, and as much again in comments.
 inline constexpr std::uint64_t kKeyFileBytesMax = 1U << 20;
 
@@ -59,10 +65,16 @@ Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string
 // The keys of one file. find() and problem() from any thread; refresh() from one thread at a time.
 class KeyRing final {
  public:
-  // kUsage with the line, if any line is broken. `fs` outlives the ring.
-  static Result<std::unique_ptr<KeyRing>> create(os::FileSystem& fs, std::string path);
+  // Records that the keys are to be those of a file with this SHA3-256 (of no bytes, if there is no
+  // file to read), and why. Called before they hold; an error keeps them from it, unless there are
+  // none. May block.
+  using Record = std::function<Status(const Digest& file_sha3, const std::string& reason)>;
+  // kUsage with the line, if any line is broken. `fs` outlives the ring. Without `record`, changes
+  // are not recorded.
+  static Result<std::unique_ptr<KeyRing>> create(os::FileSystem& fs, std::string path,
+                                                 Record record = nullptr);
 
-  // Reads the file again if it has changed. Blocks on the disk.
+  // Reads the file again if it has changed. Blocks on the disk and on the record.
   void refresh();
   // Takes the same time whichever key matches, if any.
   std::optional<runtime::Principal> find(std::string_view key) const;
@@ -70,13 +82,29 @@ class KeyRing final {
   std::size_t size() const;
 
  private:
-  KeyRing(os::FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
-  Result<ParsedKeys> read();
-  void adopt(ParsedKeys parsed);
+  struct Content {
+    ParsedKeys parsed;
+    Digest sha3{};  // of the file's bytes
+  };
+  KeyRing(os::FileSystem& fs, std::string path, Record record)
+      : fs_(fs), path_(std::move(path)), record_(std::move(record)) {}
+  bool is_unchanged();
+  Result<Content> read();
+  static Content nobody(std::string why);
+  Status record(const Digest& file_sha3, const std::string& reason);
+  Status adopt(Content content, const std::string& reason);
+  void admit_nobody(std::string why, const std::string& reason);
+  void keep_old_keys(const Error& why);
+  void hold(std::vector<Key> keys, std::string problem);
 
   os::FileSystem& fs_;
   const std::string path_;
-  std::optional<os::FileInfo> seen_;  // of what was read last; refresh()'s thread only
+  const Record record_;
+  // refresh()'s thread only:
+  std::optional<os::FileInfo> seen_;  // of what was adopted last; nothing while something is to do
+  std::optional<Digest> recorded_;    // that the keys are those of these bytes
+  unsigned unreadable_ = 0;           // looks in a row
+
   mutable std::mutex mutex_;
   // Guarded by mutex_; shared with a find() under way.
   std::shared_ptr<const std::vector<Key>> keys_;

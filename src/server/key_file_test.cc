@@ -4,11 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "codec/hex.h"
 #include "crypto/hash.h"
+#include "os/testing/fault_file_system.h"
 
 namespace aioss::server {
 namespace {
@@ -161,15 +166,193 @@ TEST_F(KeyRingTest, FollowsTheFile) {
   EXPECT_TRUE((*ring)->find(two.key).has_value());
   EXPECT_THAT((*ring)->problem(), HasSubstr("line 2"));
 
-  ASSERT_TRUE(fs_.remove(path_).has_value());
-  (*ring)->refresh();
-  EXPECT_FALSE((*ring)->find(two.key).has_value());
-  EXPECT_THAT((*ring)->problem(), HasSubstr("cannot be read"));
-
   write(one.line + "\n");
   (*ring)->refresh();
   EXPECT_TRUE((*ring)->find(one.key).has_value());
+  EXPECT_FALSE((*ring)->find(two.key).has_value());
   EXPECT_EQ((*ring)->problem(), "");
+}
+
+TEST_F(KeyRingTest, AChangeThatCannotBeReadLeavesTheOldKeysForAMoment) {
+  const NewKey one = make(random_, "k1");
+  const NewKey two = make(random_, "k2");
+  write(one.line + "\n");
+  const auto ring = KeyRing::create(fs_, path_);
+  ASSERT_TRUE(ring.has_value());
+  std::filesystem::remove(path_);
+  std::filesystem::create_directory(path_);
+  for (unsigned i = 1; i < kUnreadableMax; ++i) (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("cannot be read"));
+  std::filesystem::remove(path_);
+  write(two.line + "\n");
+  (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  EXPECT_TRUE((*ring)->find(two.key).has_value());
+  EXPECT_EQ((*ring)->problem(), "");
+}
+
+TEST_F(KeyRingTest, AFileThatStaysUnreadableAdmitsNobody) {
+  const NewKey one = make(random_, "k1");
+  write(one.line + "\n");
+  std::vector<std::string> reasons;
+  os::FaultFileSystem faults(fs_);
+  const auto ring = KeyRing::create(faults, path_, [&](const Digest&, const std::string& reason) {
+    reasons.push_back(reason);
+    return ok();
+  });
+  ASSERT_TRUE(ring.has_value());
+  const auto forbid = [&] { faults.arm(os::FaultPoint::kOpen, {1, EACCES, true}); };
+  forbid();  // as chmod does it: the file itself is the same
+  for (unsigned i = 1; i < kUnreadableMax; ++i) (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+  faults.disarm();
+  (*ring)->refresh();
+  EXPECT_EQ((*ring)->problem(), "");
+
+  forbid();
+  for (unsigned i = 1; i < kUnreadableMax; ++i) (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value()) << "they were not in a row";
+  for (int i = 0; i < 2; ++i) (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("cannot be read: nobody is admitted"));
+  EXPECT_THAT(reasons, ElementsAre("key file read", "key file unreadable"));
+
+  faults.disarm();
+  (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+  EXPECT_EQ((*ring)->problem(), "");
+  EXPECT_THAT(reasons, ElementsAre("key file read", "key file unreadable", "key file reloaded"));
+}
+
+TEST_F(KeyRingTest, ToAdmitNobodyNeedsNoLedger) {
+  const NewKey one = make(random_, "k1");
+  std::vector<std::string> recorded;
+  bool refuses = false;
+  const auto record = [&](const Digest&, const std::string& reason) -> Status {
+    if (refuses) return Error(Code::kLedgerUnavailable, "the ledger is full");
+    recorded.push_back(reason);
+    return ok();
+  };
+  const auto admitted = [&](const KeyRing& ring) { return ring.find(one.key).has_value(); };
+  os::FaultFileSystem faults(fs_);
+  write(one.line + "\n");
+  const auto ring = KeyRing::create(faults, path_, record);
+  ASSERT_TRUE(ring.has_value());
+
+  refuses = true;
+  std::filesystem::remove(path_);
+  (*ring)->refresh();
+  EXPECT_FALSE(admitted(**ring)) << "removed";
+  EXPECT_THAT((*ring)->problem(), HasSubstr("not recorded: the ledger is full"));
+  refuses = false;
+  for (int i = 0; i < 2; ++i) (*ring)->refresh();  // made up for, once
+  EXPECT_THAT(recorded, ElementsAre("key file read", "key file removed"));
+  EXPECT_THAT((*ring)->problem(), testing::Not(HasSubstr("recorded")));
+
+  refuses = true;
+  write(one.line + "\n");
+  (*ring)->refresh();
+  EXPECT_FALSE(admitted(**ring)) << "to let somebody in does need it";
+  refuses = false;
+  (*ring)->refresh();
+  EXPECT_TRUE(admitted(**ring));
+
+  refuses = true;
+  faults.arm(os::FaultPoint::kOpen, {1, EACCES, true});
+  for (unsigned i = 0; i < kUnreadableMax; ++i) (*ring)->refresh();
+  EXPECT_FALSE(admitted(**ring)) << "unreadable";
+  faults.disarm();
+  (*ring)->refresh();
+  EXPECT_TRUE(admitted(**ring)) << "the ledger's last word is that these keys hold";
+
+  write("# nobody\n");
+  (*ring)->refresh();
+  EXPECT_FALSE(admitted(**ring)) << "no key in it";
+  recorded.clear();
+  refuses = false;
+  (*ring)->refresh();  // tried again, though the file is the same
+  EXPECT_THAT(recorded, ElementsAre("key file reloaded"));
+  EXPECT_EQ((*ring)->problem(), "");
+}
+
+TEST_F(KeyRingTest, TheSameFileMayComeBack) {
+  const NewKey one = make(random_, "k1");
+  write(one.line + "\n");
+  const auto ring = KeyRing::create(fs_, path_);
+  ASSERT_TRUE(ring.has_value());
+  std::filesystem::rename(path_, path_ + ".away");
+  (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  std::filesystem::rename(path_ + ".away", path_);  // the same inode, size and time
+  (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+}
+
+TEST_F(KeyRingTest, ARemovedFileAdmitsNobody) {
+  const NewKey one = make(random_, "k1");
+  write(one.line + "\n");
+  std::vector<std::string> reasons;
+  const auto ring = KeyRing::create(fs_, path_, [&](const Digest&, const std::string& reason) {
+    reasons.push_back(reason);
+    return ok();
+  });
+  ASSERT_TRUE(ring.has_value());
+  std::filesystem::remove(path_);
+  (*ring)->refresh();
+  (*ring)->refresh();
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("nobody is admitted"));
+  EXPECT_EQ(reasons, (std::vector<std::string>{"key file read", "key file removed"}));
+  write(one.line + "\n");
+  (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value());
+}
+
+TEST_F(KeyRingTest, EveryChangeIsRecordedBeforeItHolds) {
+  const NewKey one = make(random_, "k1");
+  const NewKey two = make(random_, "k2");
+  std::vector<std::pair<Digest, std::string>> recorded;
+  std::optional<Error> refusal;
+  const auto record = [&](const Digest& sha3, const std::string& reason) -> Status {
+    if (refusal.has_value()) return *refusal;
+    recorded.emplace_back(sha3, reason);
+    return ok();
+  };
+  write(one.line + "\n");
+  const auto ring = KeyRing::create(fs_, path_, record);
+  ASSERT_TRUE(ring.has_value());
+  ASSERT_EQ(recorded.size(), 1U);
+  EXPECT_EQ(recorded[0].first, crypto::sha3_256(as_bytes(one.line + "\n")));
+
+  write(one.line + "\n");  // another file, the same bytes
+  (*ring)->refresh();
+  EXPECT_EQ(recorded.size(), 1U);
+
+  refusal = Error(Code::kLedgerUnavailable, "the ledger is full");
+  write(two.line + "\n");
+  for (int i = 0; i < 2; ++i) (*ring)->refresh();
+  EXPECT_TRUE((*ring)->find(one.key).has_value()) << "a change that is not recorded took effect";
+  EXPECT_FALSE((*ring)->find(two.key).has_value());
+  EXPECT_THAT((*ring)->problem(), HasSubstr("the ledger is full"));
+
+  refusal.reset();
+  (*ring)->refresh();  // tried again without another change
+  EXPECT_FALSE((*ring)->find(one.key).has_value());
+  EXPECT_TRUE((*ring)->find(two.key).has_value());
+  EXPECT_EQ((*ring)->problem(), "");
+  ASSERT_EQ(recorded.size(), 2U);
+  EXPECT_EQ(recorded[1].first, crypto::sha3_256(as_bytes(two.line + "\n")));
+  EXPECT_EQ(recorded[1].second, "key file reloaded");
+}
+
+TEST_F(KeyRingTest, AStartThatCannotBeRecordedFails) {
+  write(make(random_, "k1").line + "\n");
+  const auto ring = KeyRing::create(fs_, path_, [](const Digest&, const std::string&) -> Status {
+    return Error(Code::kLedgerUnavailable, "full");
+  });
+  ASSERT_FALSE(ring.has_value());
+  EXPECT_EQ(ring.error().code, Code::kLedgerUnavailable);
 }
 
 }  // namespace

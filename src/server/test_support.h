@@ -113,14 +113,13 @@ inline runtime::StreamEvent text(const std::string& what, std::uint32_t choice =
 inline runtime::StreamEvent stop(std::uint32_t choice = 0) {
   runtime::ChoiceEnd end;
   end.choice = choice;
-  end.timings.queue_ns = 2'000'000;
   return end;
 }
 inline runtime::StreamEvent done(std::uint32_t completion_tokens = 2) {
   return runtime::StreamDone{8, 3, completion_tokens};
 }
 inline runtime::StreamEvent failed(Code code, const std::string& message) {
-  return runtime::StreamFailed{Error(code, message), 9};
+  return runtime::StreamFailed{Error(code, message), 9, 7};
 }
 
 class ScriptedGateway final : public runtime::Gateway {
@@ -157,7 +156,13 @@ class ScriptedGateway final : public runtime::Gateway {
     return health_;
   }
   Result<ipc::ProbeReport> probe(const std::string&) override { return ipc::ProbeReport(); }
+  Status change_configuration(const runtime::ConfigurationChange& change) override {
+    std::lock_guard lock(mutex_);
+    changes_.push_back(change);
+    return ok();
+  }
   void shut_down(std::chrono::milliseconds) override {}
+  Status left_behind() const override { return ok(); }
 
   // What every later stream says at once.
   void script(std::vector<runtime::StreamEvent> events) {
@@ -182,6 +187,10 @@ class ScriptedGateway final : public runtime::Gateway {
     std::lock_guard lock(mutex_);
     return calls_.at(n);
   }
+  std::vector<runtime::ConfigurationChange> changes() const {
+    std::lock_guard lock(mutex_);
+    return changes_;
+  }
   std::size_t calls() const {
     std::lock_guard lock(mutex_);
     return calls_.size();
@@ -194,6 +203,7 @@ class ScriptedGateway final : public runtime::Gateway {
   std::vector<runtime::StreamEvent> script_;
   std::optional<Error> refusal_;
   runtime::GatewayHealth health_;
+  std::vector<runtime::ConfigurationChange> changes_;
   std::vector<runtime::GenerateCall> calls_;
   std::vector<std::shared_ptr<ScriptedStream>> streams_;
 };

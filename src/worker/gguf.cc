@@ -12,6 +12,7 @@
 #include <span>
 #include <utility>
 
+#include "base/strings.h"
 #include "os/file.h"
 
 namespace aioss::worker::gguf {
@@ -41,13 +42,22 @@ Error corrupt(std::string message) {
   return {Code::kModelCorrupt, std::move(message)};
 }
 
-// A window over the file that moves forward. Never reads past the size that fstat gave.
+// A name from the file as part of a message: one line, valid UTF-8, and short, though a key may
+// have 64 KiB.
+std::string shown(std::string_view name) {
+  constexpr std::size_t kShownBytesMax = 64;
+  const std::string text = one_line(replace_invalid_utf8(name.substr(0, kShownBytesMax)));
+  return name.size() > kShownBytesMax ? text + "..." : text;
+}
+
+// A window over the file that moves forward. Never reads past the size that fstat gave, and while
+// metadata is read, never past its bound.
 class Cursor final {
  public:
   Cursor(int fd, std::uint64_t file_bytes) : fd_(fd), file_bytes_(file_bytes) {}
 
   std::uint64_t offset() const { return offset_; }
-  std::uint64_t file_bytes() const { return file_bytes_; }
+  void metadata_has_ended() { offset_max_ = std::numeric_limits<std::uint64_t>::max(); }
 
   Status skip(std::uint64_t count) {
     AIOSS_CHECK(require(count));
@@ -81,7 +91,7 @@ class Cursor final {
   Result<std::string> text(std::uint64_t bytes_max, std::string_view what) {
     AIOSS_TRY(const std::uint64_t size, number<std::uint64_t>());
     if (size > bytes_max) {
-      return corrupt(std::string(what) + " claims " + std::to_string(size) + " bytes; at most " +
+      return corrupt(shown(what) + " claims " + std::to_string(size) + " bytes; at most " +
                      std::to_string(bytes_max) + " are plausible");
     }
     AIOSS_CHECK(require(size));  // before memory is taken
@@ -90,8 +100,11 @@ class Cursor final {
     return text;
   }
 
- private:
+  // That so many bytes may follow, before anything is done for them.
   Status require(std::uint64_t count) const {
+    if (count > offset_max_ - offset_) {
+      return corrupt("the metadata is larger than " + std::to_string(offset_max_) + " bytes");
+    }
     if (count <= file_bytes_ - offset_) return ok();
     const std::uint64_t needed =
         count > std::numeric_limits<std::uint64_t>::max() - offset_ ? count : offset_ + count;
@@ -99,6 +112,7 @@ class Cursor final {
                    std::to_string(file_bytes_));
   }
 
+ private:
   Status load() {
     const auto size =
         static_cast<std::size_t>(std::min<std::uint64_t>(kWindowBytes, file_bytes_ - offset_));
@@ -121,6 +135,7 @@ class Cursor final {
 
   const int fd_;
   const std::uint64_t file_bytes_;
+  std::uint64_t offset_max_ = kMetadataBytesMax;
   std::uint64_t offset_ = 0;
   std::uint64_t window_offset_ = 0;
   std::vector<std::uint8_t> window_;
@@ -170,6 +185,9 @@ Result<ArrayShape> skip_array(Cursor& cursor, std::uint32_t depth) {
     AIOSS_CHECK(cursor.skip(shape.count * size));
     return shape;
   }
+  // The count is a claim until the file has room for that many of the shortest: texts begin with
+  // their length, arrays with type and count. So a lie costs no loop.
+  AIOSS_CHECK(cursor.require(shape.count * (shape.type == ValueType::kString ? 8 : 12)));
   for (std::uint64_t i = 0; i < shape.count; ++i) {
     if (shape.type == ValueType::kString) {
       AIOSS_TRY(const std::uint64_t size, cursor.number<std::uint64_t>());
@@ -213,7 +231,8 @@ Result<MetadataValue> read_value(Cursor& cursor, ValueType type, const std::stri
       return read_as<double, double>(cursor);
     case ValueType::kBool: {
       AIOSS_TRY(const std::uint8_t value, cursor.number<std::uint8_t>());
-      if (value > 1) return corrupt("metadata " + key + " is a boolean that is neither 0 nor 1");
+      if (value > 1)
+        return corrupt("metadata " + shown(key) + " is a boolean that is neither 0 nor 1");
       return MetadataValue{value == 1};
     }
     case ValueType::kString: {
@@ -233,13 +252,11 @@ Status read_metadata(Cursor& cursor, std::uint64_t count, Header& header) {
     if (key.empty()) return corrupt("a metadata key is empty");
     AIOSS_TRY(const ValueType type, read_type(cursor));
     AIOSS_TRY(MetadataValue value, read_value(cursor, type, key));
-    if (cursor.offset() > kMetadataBytesMax) {
-      return corrupt("the metadata is larger than " + std::to_string(kMetadataBytesMax) + " bytes");
-    }
     if (!header.metadata.emplace(key, std::move(value)).second) {
-      return corrupt("metadata key " + key + " appears twice");
+      return corrupt("metadata key " + shown(key) + " appears twice");
     }
   }
+  cursor.metadata_has_ended();
   if (!header.metadata.contains("general.alignment")) return ok();
   const std::uint64_t alignment = header.number("general.alignment").value_or(0);
   if (!std::has_single_bit(alignment) || alignment > kAlignmentMax) {
@@ -255,7 +272,7 @@ Result<Tensor> read_tensor(Cursor& cursor, std::uint32_t alignment) {
   AIOSS_TRY(tensor.name, cursor.text(kNameBytesMax, "a tensor's name"));
   AIOSS_TRY(const std::uint32_t dimensions, cursor.number<std::uint32_t>());
   if (tensor.name.empty()) return corrupt("a tensor has no name");
-  const std::string who = "tensor " + tensor.name;
+  const std::string who = "tensor " + shown(tensor.name);
   if (dimensions == 0 || dimensions > kDimensionsMax) {
     return corrupt(who + " has " + std::to_string(dimensions) + " dimensions; 1 to " +
                    std::to_string(kDimensionsMax) + " are possible");
@@ -296,13 +313,14 @@ Status check_extents(const Header& header) {
       header.file_bytes > header.data_offset ? header.file_bytes - header.data_offset : 0;
   std::uint64_t end = 0;  // of the tensor before
   for (const Tensor* tensor : by_offset) {
-    if (tensor->offset < end) return corrupt("tensor " + tensor->name + " overlaps another");
+    if (tensor->offset < end) return corrupt("tensor " + shown(tensor->name) + " overlaps another");
     if (tensor->offset > room || tensor->bytes > room - tensor->offset) {
       const std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
       const std::uint64_t base = header.data_offset + tensor->bytes;
       const std::uint64_t needed = tensor->offset > most - base ? most : base + tensor->offset;
-      return corrupt("truncated: tensor " + tensor->name + " needs " + std::to_string(needed) +
-                     " bytes, the file has " + std::to_string(header.file_bytes));
+      return corrupt("truncated: tensor " + shown(tensor->name) + " needs " +
+                     std::to_string(needed) + " bytes, the file has " +
+                     std::to_string(header.file_bytes));
     }
     end = tensor->offset + tensor->bytes;
   }
@@ -380,7 +398,7 @@ Result<Header> read_header(int fd) {
   for (std::uint64_t i = 0; i < counts.tensors; ++i) {
     AIOSS_TRY(Tensor tensor, read_tensor(cursor, header.alignment));
     if (!names.insert(tensor.name).second) {
-      return corrupt("tensor " + tensor.name + " appears twice");
+      return corrupt("tensor " + shown(tensor.name) + " appears twice");
     }
     header.tensors.push_back(std::move(tensor));
   }

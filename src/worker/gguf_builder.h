@@ -14,6 +14,9 @@
 
 namespace aioss::worker::gguf {
 
+// The largest piece of memory that this thread has asked for since it was last set to 0.
+std::size_t& largest_allocation();
+
 class Builder {
  public:
   std::string bytes;

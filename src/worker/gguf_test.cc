@@ -119,6 +119,51 @@ TEST(Gguf, AbsurdCountsAreRefusedBeforeMemoryIsSpent) {
                  "truncated");
 }
 
+// Without room for so many texts, none of them is looked at.
+TEST(Gguf, AnArrayLongerThanTheFileIsRefusedAtOnce) {
+  const auto claim = [](std::uint32_t type, std::uint64_t count) {
+    Builder b;
+    b.start(0, 1).text("k").number<std::uint32_t>(9).number(type).number(count);
+    return b;
+  };
+  const std::uint64_t begin = claim(8, 0).bytes.size();
+  const auto needs = [&](std::uint64_t bytes) {
+    return "needs at least " + std::to_string(begin + bytes) + " bytes";
+  };
+  expect_refused(claim(8, 1'000'000).text("first").text("second"), needs(8'000'000));
+  expect_refused(claim(9, 1'000'000).number(4U).number<std::uint64_t>(0), needs(12'000'000));
+}
+
+// 64 texts of 16 MiB in a file of holes. After the one that crosses the bound comes nonsense, which
+// is never reached.
+TEST(Gguf, TheMetadatasBoundHoldsInsideAnArray) {
+  Builder b;
+  b.start(0, 1).text("k").number<std::uint32_t>(9).number<std::uint32_t>(8);
+  const os::Fd file = b.number<std::uint64_t>(64).file();
+  ASSERT_EQ(::ftruncate(file.get(), 1LL << 30), 0);
+  std::uint64_t at = b.bytes.size();
+  while (at <= kMetadataBytesMax) {
+    ASSERT_EQ(::pwrite(file.get(), &kStringBytesMax, 8, static_cast<off_t>(at)), 8);
+    at += 8 + kStringBytesMax;
+  }
+  const std::uint64_t nonsense = ~0ULL;
+  ASSERT_EQ(::pwrite(file.get(), &nonsense, 8, static_cast<off_t>(at)), 8);
+  const Result<Header> header = read_header(file.get());
+  ASSERT_FALSE(header);
+  EXPECT_EQ(header.error().message,
+            "the metadata is larger than " + std::to_string(kMetadataBytesMax) + " bytes");
+}
+
+TEST(Gguf, NamesInMessagesAreOneShortLine) {
+  Builder b;
+  expect_refused(b.start(0, 2).entry("a\n\xFF", 1U).entry("a\n\xFF", 2U), "appears twice");
+  b = {};
+  const std::string endless(60'000, 'x');
+  const Result<Header> header = read(b.start(0, 2).entry(endless, 1U).entry(endless, 2U));
+  ASSERT_FALSE(header);
+  EXPECT_LT(header.error().message.size(), 120U);
+}
+
 TEST(Gguf, BadMetadataIsRefused) {
   Builder b;
   expect_refused(b.start(0, 2).entry("k", 1U).entry("k", 2U), "appears twice");
@@ -212,6 +257,44 @@ TEST(Gguf, MutatedFilesNeverCrash) {
     }
   }
   EXPECT_GT(accepted, 0U);
+}
+
+// Reads, or says why not in one line, and asks for no more memory than the file can fill.
+void expect_sane(const Builder& builder, const std::string& where) {
+  const os::Fd fd = builder.file();
+  largest_allocation() = 0;
+  const Result<Header> header = read_header(fd.get());
+  EXPECT_LE(largest_allocation(), 4096 + 8 * builder.bytes.size()) << where;
+  if (header) return;
+  EXPECT_EQ(header.error().code, Code::kModelCorrupt) << where;
+  EXPECT_GT(header.error().message.size(), 10U) << where;
+  EXPECT_EQ(header.error().message.find_first_of("\n\r\x1B"), std::string::npos) << where;
+}
+
+TEST(Gguf, EveryDamagedByteIsReadOrRefusedWithinBounds) {
+  constexpr std::uint32_t kSeed = 20261122;
+  std::mt19937 random(kSeed);
+  const Builder whole = small_model();
+  const Result<Header> header = read(whole);
+  ASSERT_TRUE(header);
+  for (std::size_t at = 0; at < header->data_offset; ++at) {
+    const auto was = static_cast<unsigned char>(whole.bytes[at]);
+    const auto any = static_cast<unsigned>(random() & 0xFF);
+    for (const unsigned value : {0U, 1U, 0x0AU, 0x7FU, 0x80U, 0xFFU, was ^ 1U, any}) {
+      Builder b = whole;
+      b.bytes[at] = static_cast<char>(value);
+      expect_sane(b, "byte " + std::to_string(at) + " is " + std::to_string(value));
+    }
+  }
+}
+
+TEST(Gguf, EveryTruncationIsRefusedWithinBounds) {
+  const Builder whole = small_model();
+  for (std::size_t size = 0; size < whole.bytes.size(); ++size) {
+    Builder b;
+    b.bytes = whole.bytes.substr(0, size);
+    expect_sane(b, "cut to " + std::to_string(size));
+  }
 }
 
 TEST(Gguf, BlockSizesOfTheTypesThatMatter) {

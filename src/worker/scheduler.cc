@@ -17,6 +17,7 @@ constexpr std::uint32_t kTileTokens = 16;
 
 ChunkLimits chunk_limits(const SchedulerOptions& options) {
   return {.gap_target_ns = options.gap_target_ns,
+          .gap_most_ns = options.gap_most_ns,
           .chunk_tokens_min = std::min(options.chunk_tokens_min, options.batch_tokens_max),
           .chunk_tokens_max = options.batch_tokens_max};
 }
@@ -142,20 +143,19 @@ Sequence& Scheduler::next_to_prefill() {
 std::uint32_t Scheduler::chunk_end(const Sequence& sequence) const {
   const std::uint32_t prompt = sequence.request.prompt_tokens();
   const std::uint32_t from = sequence.computed;
+  const bool fast = options_.profile == ipc::Profile::kFast;
+  const std::uint32_t grid = options_.prefill_grid_tokens;
+  const std::uint32_t on_grid = fast ? prompt : prompt / grid * grid;
+  if (from >= on_grid) return prompt;  // the tail, by itself
   std::uint32_t decoders = 0;
   for (const std::uint32_t run : decode_runs()) decoders += run;
-  const std::uint32_t budget = costs_.chunk_tokens(decoders);
-  if (options_.profile == ipc::Profile::kFast) {
-    // A small rest would cost a step of its own.
-    const std::uint32_t most = std::min(budget + budget / 4, options_.batch_tokens_max);
-    if (prompt - from <= most) return prompt;
-    return std::max((from + budget) / kTileTokens * kTileTokens, from + 1);
-  }
-  const std::uint32_t grid = options_.prefill_grid_tokens;
-  const std::uint32_t on_grid = prompt / grid * grid;
-  if (from >= on_grid) return prompt;  // the tail, by itself
-  const std::uint32_t end = (from + budget) / grid * grid;
-  return std::min(std::max(end, from + grid), on_grid);
+  const std::uint32_t rest = on_grid - from;
+  const std::uint32_t budget = costs_.chunk_tokens(decoders, rest, from > 0);
+  if (budget >= rest) return on_grid;
+  // Up to a whole tile is cheap; up to a whole grid step may not be.
+  const std::uint32_t tokens = fast ? (budget + kTileTokens - 1) / kTileTokens * kTileTokens
+                                    : std::max(budget / grid * grid, grid);
+  return std::min({from + tokens, from + options_.batch_tokens_max, on_grid});
 }
 
 Status Scheduler::prefill_step() {

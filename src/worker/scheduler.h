@@ -40,9 +40,11 @@ struct SchedulerOptions {
   std::uint32_t queue_requests_max = 256;
   std::uint32_t batch_tokens_max = 512;    // of the session; at least S
   std::uint32_t prefill_grid_tokens = 64;  // of the engine
-  // While others decode. 150 ms is a third of what llama-server's neighbours wait for a 110-token
-  // prompt on two cores, and costs under 2 % of total speed there.
-  std::int64_t gap_target_ns = 150'000'000;
+  // While others decode: what they wait at most, as measured speed lets one foresee it, for a chunk
+  // of a long prompt, and for a short prompt in one piece. With the short ones cut,
+  // eight clients on two cores lost a tenth of their total speed (docs/benchmarks.md).
+  std::int64_t gap_target_ns = 250'000'000;
+  std::int64_t gap_most_ns = 800'000'000;
   std::uint32_t chunk_tokens_min = 16;
 };
 

@@ -83,6 +83,31 @@ TEST(Scheduler, ALongPromptDoesNotFreezeTheOthers) {
   EXPECT_GT(longest, o.gap_target_ns / 2) << "the budget is used";
 }
 
+TEST(Scheduler, APromptThatNeedNotBeCutIsNot) {
+  for (const ipc::Profile profile : kProfiles) {
+    SchedulerOptions o = options(3, profile);
+    o.gap_target_ns = 100'000'000;  // of GraphClock: 10 ms a graph and 1 ms a token
+    o.gap_most_ns = 500'000'000;
+    Rig rig(o);
+    ipc::Submit talker = request(1);
+    talker.tokens_max = 200;
+    rig.submit(talker, "[[long 900]]");
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.scheduler->step());
+    rig.calls.clear();
+    rig.submit_tokens(request(2), std::vector<Token>(192, 'x'));
+    rig.submit_tokens(request(3), std::vector<Token>(448, 'y'));
+    while (!rig.sink.answer(3).finished) ASSERT_TRUE(rig.scheduler->step());
+    std::map<std::int32_t, std::vector<std::int32_t>> chunks;
+    for (const SeenCall& call : rig.calls) {
+      const SeenCall::Part& part = call.parts[0];
+      if (call.parts.size() == 1 && part.count > 1) chunks[part.sequence].push_back(part.count);
+    }
+    EXPECT_EQ(chunks[1], (std::vector<std::int32_t>{192}));
+    ASSERT_GT(chunks[2].size(), 3U);
+    EXPECT_LE(*std::max_element(chunks[2].begin(), chunks[2].end()), 128);
+  }
+}
+
 TEST(Scheduler, AloneAPromptTakesWholeBatches) {
   Rig rig(options(2));
   rig.submit_tokens(request(1), std::vector<Token>(1100, 'x'));

@@ -53,15 +53,27 @@ double StepCosts::graph_ns(std::uint32_t sequences) const {
   return decode_ns_[low] + part * (decode_ns_[high] - decode_ns_[low]);
 }
 
-std::uint32_t StepCosts::chunk_tokens(std::uint32_t decoders) const {
-  if (decoders == 0) return limits_.chunk_tokens_max;
-  if (prefill_ns_per_token_ == 0) return std::min(kChunkUnknown, limits_.chunk_tokens_max);
-  const auto target = static_cast<double>(limits_.gap_target_ns);
-  const double budget = std::max(target - graph_ns(decoders), target * kChunkShareMin);
-  const double tokens = budget / prefill_ns_per_token_;
-  return static_cast<std::uint32_t>(std::clamp(tokens,
+std::uint32_t StepCosts::tokens_within(double ns) const {
+  return static_cast<std::uint32_t>(std::clamp(ns / prefill_ns_per_token_,
                                                static_cast<double>(limits_.chunk_tokens_min),
                                                static_cast<double>(limits_.chunk_tokens_max)));
+}
+
+std::uint32_t StepCosts::chunk_tokens(std::uint32_t decoders, std::uint32_t rest,
+                                      bool begun) const {
+  if (decoders == 0) return std::min(rest, limits_.chunk_tokens_max);
+  if (prefill_ns_per_token_ == 0) return std::min({rest, kChunkUnknown, limits_.chunk_tokens_max});
+  const double decode = graph_ns(decoders);
+  // Each cut costs the others a decode step at a time when few share it, and short calls compute
+  // slower: a prompt that need not be cut is not.
+  if (!begun && rest <= tokens_within(static_cast<double>(limits_.gap_most_ns) - decode)) {
+    return rest;
+  }
+  const auto target = static_cast<double>(limits_.gap_target_ns);
+  const std::uint32_t most = tokens_within(std::max(target - decode, target * kChunkShareMin));
+  // Even pieces: a small last one would cost a step of its own.
+  const std::uint32_t pieces = (rest + most - 1) / most;
+  return (rest + pieces - 1) / pieces;
 }
 
 bool StepCosts::compaction_pays(std::span<const std::uint32_t> before,

@@ -10,7 +10,8 @@
 namespace aioss::worker {
 
 struct ChunkLimits {
-  std::int64_t gap_target_ns = 0;      // longest time between two tokens of a stream, aimed at
+  std::int64_t gap_target_ns = 0;      // between two tokens of a stream while a prompt is cut
+  std::int64_t gap_most_ns = 0;        // the same, for a prompt that then need not be cut
   std::uint32_t chunk_tokens_min = 0;  // below it a graph costs more than its tokens
   std::uint32_t chunk_tokens_max = 0;  // one engine call
 };
@@ -23,14 +24,16 @@ class StepCosts final {
   void copied(std::int64_t ns);
   void prefilled(std::uint32_t tokens, std::int64_t ns);
 
-  // Prompt tokens for the next call, with `decoders` streams waiting for their next token.
-  std::uint32_t chunk_tokens(std::uint32_t decoders) const;
+  // Of a prompt's `rest`, the tokens for the next call, with `decoders` streams waiting for their
+  // next token. `begun`: some of it is computed already.
+  std::uint32_t chunk_tokens(std::uint32_t decoders, std::uint32_t rest, bool begun) const;
   // Runs are lengths of consecutive sequence ids: one graph each. `steps` is how long it would
   // last.
   bool compaction_pays(std::span<const std::uint32_t> before, std::span<const std::uint32_t> after,
                        std::uint32_t steps) const;
 
  private:
+  std::uint32_t tokens_within(double ns) const;    // of prefill, inside the limits
   double graph_ns(std::uint32_t sequences) const;  // 0 if unknown
 
   const ChunkLimits limits_;

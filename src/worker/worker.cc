@@ -27,6 +27,11 @@ constexpr std::uint32_t kStreamsDefault = 4;  // two cores saturate at about thi
 constexpr std::uint32_t kCellsDefaultMax = 4096;
 // One call of prefill when nobody waits: llama.cpp's micro-batch, over which nothing gets faster.
 constexpr std::uint32_t kBatchTokensDefault = 512;
+// What a gateway may configure is what every engine must be able to refuse or do.
+static_assert(ipc::kStreamsMax == AIOSS_SEQUENCES_MAX && ipc::kThreadsMax == AIOSS_THREADS_MAX &&
+              ipc::kCellsMax == AIOSS_CELLS_PER_SEQUENCE_MAX &&
+              ipc::kPrefillChunkMax == AIOSS_BATCH_TOKENS_MAX);
+
 constexpr int kOomScore = 500;  // of −1000 … 1000: before the gateway, which holds the ledger
 
 // Progress is told when it moved by this much.

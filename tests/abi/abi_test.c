@@ -218,6 +218,10 @@ int main(void) {
   const aioss_engine_entry_fn entry = aioss_engine_entry;
   const aioss_engine* e = entry();
   check_layout();
+  expect(AIOSS_SEQUENCES_MAX == 256 && AIOSS_CELLS_PER_SEQUENCE_MAX == 16777216 &&
+             AIOSS_CELLS_TOTAL_MAX == 4294967295 && AIOSS_BATCH_TOKENS_MAX == 65536 &&
+             AIOSS_THREADS_MAX == 512,
+         "limits");
   expect(strcmp(AIOSS_ENGINE_ENTRY_SYMBOL, "aioss_engine_entry") == 0, "name of the entry");
   aioss_engine_identity who = {0};
   who.struct_size = sizeof who;

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """aioss against llama-server, interleaved, on this machine. `./dev bench` calls it.
 
-Every ratio is ours / theirs, the median of ABBA pairs (ours, theirs, theirs, ours) with a 95 %
-bootstrap interval. Both servers run all the time; only one is asked at a time."""
+Every ratio is ours / theirs, the median of pairs with a 95 % bootstrap interval. The pairs come in
+ABBA order (ours, theirs; theirs, ours; ...), so that a drift of the machine favours neither. Both
+servers run all the time; only one is asked at a time, and both get the same prompts."""
 import argparse
+import contextlib
+import csv
 import pathlib
 import statistics
 import subprocess
@@ -12,9 +15,12 @@ import client
 import servers
 import stats
 
-PROMPT_WORDS = {"SmolLM2-135M-Instruct.Q4_1": 88, "gemma-3-270m-q4_k_m": 92}
+# So many words make about 110 tokens.
+PROMPT_WORDS = {"SmolLM2-135M-Instruct.Q4_1": 100, "gemma-3-270m-q4_k_m": 99}
 TOKENS_OUT = 64
 CONTEXT = 1024
+# Between requests that come one after another: the first is being answered when the rest arrive.
+ARRIVAL_SECONDS = 0.1
 
 
 def bodies(model, count, seed):
@@ -23,9 +29,9 @@ def bodies(model, count, seed):
             for i in range(count)]
 
 
-def measure(server, requests):
+def measure(server, requests, apart=0.0):
     before = servers.cpu_seconds(server.process.pid)
-    answers, seconds = client.burst(server.port, requests)
+    answers, seconds = client.burst(server.port, requests, apart)
     cpu = servers.cpu_seconds(server.process.pid) - before
     tokens = sum(a.completion_tokens for a in answers)
     gaps = [g for a in answers for g in a.gaps] or [0.0]
@@ -41,23 +47,28 @@ def measure(server, requests):
     }
 
 
-def abba(first, second, make_requests, pairs):
-    """[(ours, theirs)], each the mean of two runs."""
-    result = []
+def paired(pairs, ours, theirs):
+    """[(ours, theirs)] of two functions of the pair's number, called in ABBA order."""
+    results = []
     for pair in range(pairs):
-        runs = {}
-        for position, server in enumerate((first, second, second, first)):
-            run = measure(server, make_requests(pair * 4 + position))
-            runs.setdefault(server.name, []).append(run)
-        result.append(tuple(
-            {key: statistics.mean(r[key] for r in runs[s.name]) for key in runs[s.name][0]}
-            for s in (first, second)))
-    return result
+        if pair % 2 == 0:
+            first = ours(pair)
+            results.append((first, theirs(pair)))
+        else:
+            first = theirs(pair)
+            results.append((ours(pair), first))
+    return results
 
 
-def report(title, results):
-    print(f"\n### {title}: {len(results)} ABBA pairs\n")
-    print("| figure | aioss | llama-server | ratio, 95 % interval |\n|---|---|---|---|")
+def compare(args, ours, theirs, name, clients, apart=0.0):
+    def run(server):
+        return lambda seed: measure(server, bodies(name, clients, seed), apart)
+    return paired(args.pairs, run(ours), run(theirs))
+
+
+def report(title, results, names=("aioss", "llama-server")):
+    print(f"\n### {title}: {len(results)} pairs\n")
+    print(f"| figure | {names[0]} | {names[1]} | ratio, 95 % interval |\n|---|---|---|---|")
     for key in results[0][0]:
         ours = statistics.median(r[0][key] for r in results)
         theirs = statistics.median(r[1][key] for r in results)
@@ -67,24 +78,40 @@ def report(title, results):
               f"{theirs * unit:.2f} | {ratio} |", flush=True)
 
 
+@contextlib.contextmanager
+def both(args, peer, model, streams):
+    """aioss and llama-server, warm."""
+    streams = max(streams, args.parallel)
+    with servers.start_aioss(args.aioss, args.models, streams, CONTEXT, args.threads,
+                             args.profile) as ours, \
+            servers.start_llama_server(peer / "llama-server", model, streams, CONTEXT,
+                                       args.threads) as theirs:
+        for server in (ours, theirs):
+            server.wait_listening()
+            warm_up(server, pathlib.Path(model).stem)
+        yield ours, theirs
+
+
 def bench_clients(args, peer, model):
+    """N clients at once."""
     name = pathlib.Path(model).stem
     for clients in args.clients:
-        with servers.start_aioss(args.aioss, args.models, max(clients, args.parallel), CONTEXT,
-                                 args.threads, args.profile) as ours, \
-                servers.start_llama_server(peer / "llama-server", model,
-                                           max(clients, args.parallel), CONTEXT,
-                                           args.threads) as theirs:
-            for server in (ours, theirs):
-                server.wait_listening()
-                warm_up(server, name)
-            results = abba(ours, theirs, lambda seed, n=clients: bodies(name, n, seed), args.pairs)
+        with both(args, peer, model, clients) as (ours, theirs):
+            results = compare(args, ours, theirs, name, clients)
             report(f"{name}, {clients} client{'s' if clients > 1 else ''}", results)
             ledger = servers.thread_cpu_seconds(ours.process.pid, "ledger")
             total = servers.cpu_seconds(ours.process.pid)
             print(f"\nledger thread: {100 * ledger / total:.3f} % of aioss's CPU time; peak memory "
                   f"{servers.peak_bytes(ours.process.pid) / 2**20:.0f} MiB against "
                   f"{servers.peak_bytes(theirs.process.pid) / 2**20:.0f} MiB", flush=True)
+
+
+def bench_arrivals(args, peer, model):
+    """Four clients, one after another: prompts arrive while answers are under way."""
+    name = pathlib.Path(model).stem
+    with both(args, peer, model, 4) as (ours, theirs):
+        results = compare(args, ours, theirs, name, 4, ARRIVAL_SECONDS)
+        report(f"{name}, 4 clients, {ARRIVAL_SECONDS * 1000:.0f} ms apart", results)
 
 
 def warm_up(server, name):
@@ -107,16 +134,14 @@ def first_token_seconds(start, name, seed):
 
 
 def bench_start(args, peer, model):
+    """Process start to first token."""
     name = pathlib.Path(model).stem
     def ours():
         return servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads, args.profile)
     def theirs():
         return servers.start_llama_server(peer / "llama-server", model, 4, CONTEXT, args.threads)
-    pairs = []
-    for i in range(args.pairs):
-        order = (ours, theirs) if i % 2 == 0 else (theirs, ours)
-        seconds = {start: first_token_seconds(start, name, i) for start in order}
-        pairs.append((seconds[ours], seconds[theirs]))
+    pairs = paired(args.pairs, lambda seed: first_token_seconds(ours, name, seed),
+                   lambda seed: first_token_seconds(theirs, name, seed))
     print(f"\n### {name}: process start to first token, {len(pairs)} pairs\n\naioss "
           f"{statistics.median(p[0] for p in pairs) * 1000:.0f} ms, llama-server "
           f"{statistics.median(p[1] for p in pairs) * 1000:.0f} ms, ratio "
@@ -127,22 +152,20 @@ def bare_decode(peer, model, depth, threads):
     out = subprocess.run([str(peer / "llama-bench"), "-m", str(model), "-p", "0", "-n",
                           str(TOKENS_OUT), "-d", str(depth), "-r", "1", "-t", str(threads), "-o",
                           "csv"], capture_output=True, text=True, check=True).stdout
-    header, row = [line.split('","') for line in out.strip().split("\n")[-2:]]
-    return float(dict(zip([h.strip('"') for h in out.strip().split("\n")[0].split(",")],
-                          [v.strip('"') for v in row]))["avg_ts"])
+    return float(next(csv.DictReader(out.splitlines()))["avg_ts"])
 
 
 def bench_bare(args, peer, model):
+    """One stream against the engine without a server."""
     name = pathlib.Path(model).stem
     with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
                              args.profile) as ours:
         ours.wait_listening()
         warm_up(ours, name)
-        pairs = []
-        for i in range(args.pairs):
-            run = measure(ours, bodies(name, 1, i))
-            pairs.append((run["decode tok/s"],
-                          bare_decode(peer, model, int(run["prompt"]), args.threads)))
+        depth = int(measure(ours, bodies(name, 1, 0))["prompt"])
+        pairs = paired(args.pairs,
+                       lambda seed: measure(ours, bodies(name, 1, seed + 1))["decode tok/s"],
+                       lambda _: bare_decode(peer, model, depth, args.threads))
     print(f"\n### {name}: decode through HTTP against the bare engine (llama-bench, same depth), "
           f"{len(pairs)} pairs\n\naioss {statistics.median(p[0] for p in pairs):.1f} tok/s, bare "
           f"{statistics.median(p[1] for p in pairs):.1f} tok/s, ratio {stats.show_ratio(pairs)}",
@@ -150,30 +173,29 @@ def bench_bare(args, peer, model):
 
 
 def bench_profiles(args, peer, model):
+    """What `reproducible` costs against `fast`."""
     del peer
     name = pathlib.Path(model).stem
     for clients in (1, 4):
         with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
-                                 "reproducible") as ours, \
+                                 "reproducible") as exact, \
                 servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads) as fast:
-            fast.name = "fast"
-            for server in (ours, fast):
+            for server in (exact, fast):
                 server.wait_listening()
                 warm_up(server, name)
-            results = abba(ours, fast, lambda seed, n=clients: bodies(name, n, seed), args.pairs)
-            report(f"{name}, {clients} client(s): profile reproducible (first) against fast",
-                   results)
+            report(f"{name}, {clients} client(s): profile reproducible against fast",
+                   compare(args, exact, fast, name, clients), ("reproducible", "fast"))
 
 
-BENCHES = {"clients": bench_clients, "start": bench_start, "bare": bench_bare,
-           "profiles": bench_profiles}
+BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,
+           "bare": bench_bare, "profiles": bench_profiles}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"which: {', '.join(BENCHES)}; default all")
-    parser.add_argument("--pairs", type=int, default=20, help="ABBA pairs (default 20)")
+    parser.add_argument("--pairs", type=int, default=20, help="pairs, in ABBA order (default 20)")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--parallel", type=int, default=1, help="at least so many streams")
     parser.add_argument("--threads", type=int, default=2)

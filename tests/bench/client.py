@@ -89,8 +89,8 @@ def complete(port, body, path="/v1/completions", timeout=300):
     return answer
 
 
-def burst(port, bodies):
-    """All bodies at once, one thread each; (answers, seconds from first send to last end)."""
+def burst(port, bodies, apart=0.0):
+    """All bodies, one thread each, so many seconds apart; (answers, seconds from first to last)."""
     answers = [None] * len(bodies)
 
     def run(i):
@@ -98,7 +98,9 @@ def burst(port, bodies):
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(len(bodies))]
     start = time.perf_counter()
-    for thread in threads:
+    for i, thread in enumerate(threads):
+        if apart:
+            time.sleep(max(0.0, start + i * apart - time.perf_counter()))
         thread.start()
     for thread in threads:
         thread.join()

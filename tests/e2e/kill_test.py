@@ -13,6 +13,14 @@ from aioss_server import SMOLLM2, AiossServer, wait_until  # noqa: E402
 
 BODY = {"model": SMOLLM2, "prompt": "A long story about a clerk:", "max_tokens": 400,
         "temperature": 0, "ignore_eos": True, "stream": True}
+# Far more than any machine computes between a client's leaving and the notice of it.
+LONG_TOKENS = 3500
+
+
+def events(data):
+    """The JSON of each event in a chunked stream, as received."""
+    text = data.partition(b"\r\n\r\n")[2].decode()
+    return [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
 
 
 class OpenStream:
@@ -60,6 +68,7 @@ class Kills(unittest.TestCase):
             self.assertIn(b'"error"', data)
             self.assertIn(b"worker_died", data)
             self.assertNotIn(b"[DONE]", data)
+            ours = events(data)[-1]["aioss"]
             # The connection is still good, and the next request starts a fresh worker.
             status, _, answer = server.post("/v1/completions",
                                             {**BODY, "stream": False, "max_tokens": 3})
@@ -71,6 +80,9 @@ class Kills(unittest.TestCase):
             self.assertEqual(types.count("MODEL_LOAD"), 2)
             self.assertEqual(types.count("INFER_ABORT"), 1)
             self.assertEqual(types.count("INFER_RESULT"), 1)
+            # The event names the records under which the ledger knows what the client saw.
+            self.assertEqual(types[ours["request_record"]], "INFER_REQUEST")
+            self.assertEqual(types[ours["abort_record"]], "INFER_ABORT")
 
     def test_gateway_killed_mid_stream(self):
         server = AiossServer("--parallel", 2, "--ctx", 1024).start()
@@ -96,18 +108,23 @@ class Kills(unittest.TestCase):
         server.__exit__(None)
 
     def test_client_gone_frees_the_stream(self):
-        with AiossServer("--parallel", 1, "--ctx", 1024) as server:
-            stream = OpenStream(server, BODY)
+        with AiossServer("--parallel", 1, "--ctx", 4096) as server:
+            stream = OpenStream(server, {**BODY, "max_tokens": LONG_TOKENS})
             stream.read_events(3)
             stream.close()
             # One stream only: this request waits for the slot, which must come back at once.
             status, _, answer = server.post("/v1/completions",
                                             {**BODY, "stream": False, "max_tokens": 3})
             self.assertEqual(status, 200, answer)
+            self.assertEqual(answer["usage"]["completion_tokens"], 3)
             server.stop()
             aborts = [r for r in server.records() if r["type"] == "INFER_ABORT"]
             self.assertEqual(len(aborts), 1)
-            self.assertIn("cancelled", json.dumps(aborts[0]))
+            self.assertEqual(aborts[0]["body"]["cause"], "cancelled")
+            # Nobody read on, so nobody computed on: one step after the notice, not to the end.
+            tokens = aborts[0]["body"]["tokens_so_far"]
+            self.assertGreaterEqual(tokens, 2)
+            self.assertLess(tokens, LONG_TOKENS // 10)
 
     def test_confinement_is_reported(self):
         with AiossServer() as server:

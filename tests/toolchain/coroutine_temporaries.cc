@@ -1,78 +1,15 @@
 // g++ 12 destroys some temporaries twice: those of a capturing-lambda or an aggregate type (no
 // constructor of its own) inside a full expression that contains co_await (gcc bug 95599 and its
-// family). The house rules therefore allow some shapes and forbid others. This program runs each
-// shape with an object that counts its constructions and destructions. It prints a table, fails if
-// an allowed shape is broken on this compiler, and only tells about the forbidden ones: they may
-// well work.
-#include <coroutine>
-#include <cstdio>
-#include <exception>
+// family). The house rules therefore allow some shapes and forbid others: here they are.
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "coroutine_shapes.h"
+
 namespace {
 
-// A coroutine that starts when it is awaited or resumed, and resumes its awaiter at its end.
-class Task final {
- public:
-  struct promise_type {
-    std::coroutine_handle<> continuation = std::noop_coroutine();
-
-    struct Final {
-      bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
-        return ended.promise().continuation;
-      }
-      void await_resume() noexcept {}
-    };
-    Task get_return_object() {
-      return Task(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_always initial_suspend() noexcept { return {}; }
-    Final final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-
-  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Task(const Task&) = delete;
-  Task& operator=(const Task&) = delete;
-  ~Task() {
-    if (handle_) handle_.destroy();
-  }
-
-  bool await_ready() const { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
-    handle_.promise().continuation = awaiter;
-    return handle_;
-  }
-  void await_resume() const {}
-
-  void resume() { handle_.resume(); }
-  bool done() const { return handle_.done(); }
-
- private:
-  explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
-  std::coroutine_handle<promise_type> handle_;
-};
-
-std::coroutine_handle<> parked;  // what the one suspended Pause waits to be resumed
-
-struct Pause {
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> handle) const { parked = handle; }
-  void await_resume() const {}
-};
-
-int alive = 0;  // 0 at the end of each shape, or something was destroyed too often or never
-
-struct Counted {
-  Counted() { ++alive; }
-  Counted(const Counted&) { ++alive; }
-  Counted(Counted&&) noexcept { ++alive; }
-  ~Counted() { --alive; }
-};
+using namespace toolchain;
 
 struct Aggregate {
   Counted counted;
@@ -218,12 +155,6 @@ Task braces_to_coroutine() {
   co_await with_aggregate({.counted = Counted{}, .number = 1});
 }
 
-struct Shape {
-  bool allowed;
-  const char* what;
-  Task (*start)();
-};
-
 constexpr Shape kShapes[] = {
     {true, "no temporary", no_temporary},
     {true, "named lambda, passed", named_lambda_passed},
@@ -249,34 +180,8 @@ constexpr Shape kShapes[] = {
     {false, "aggregate in braces, into a coroutine", braces_to_coroutine},
 };
 
-// Resumes the shape to its end; whether it got there and everything was destroyed exactly once.
-bool works(const Shape& shape) {
-  constexpr int kResumesMax = 8;  // no shape suspends more often
-  alive = 0;
-  bool done = false;
-  {
-    Task task = shape.start();
-    task.resume();
-    for (int i = 0; i < kResumesMax && !task.done() && parked; ++i) {
-      std::exchange(parked, nullptr).resume();
-    }
-    done = task.done();
-  }
-  return done && alive == 0;
-}
-
 }  // namespace
 
 int main() {
-  int broken_allowed = 0;
-  for (const Shape& shape : kShapes) {
-    const bool fine = works(shape);
-    if (shape.allowed && !fine) ++broken_allowed;
-    std::printf("%-9s  %-6s  %s\n", shape.allowed ? "allowed" : "forbidden",
-                fine ? "works" : "BROKEN", shape.what);
-  }
-  if (broken_allowed == 0) return 0;
-  std::printf("%d shape(s) that the house rules allow are broken on this compiler\n",
-              broken_allowed);
-  return 1;
+  return run_shapes(kShapes);
 }

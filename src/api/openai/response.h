@@ -1,8 +1,8 @@
 // From what a stream says to the JSON that OpenAI's clients read: whole answers, chunks of a
 // streamed one, errors, the list of models. No I/O. Values; one thread each.
 //
-// What is ours travels in one extra member, `aioss`, of the whole answer or of the last chunk: the
-// ids under which the ledger knows this answer.
+// What is ours travels in one extra member, `aioss`, of the whole answer, of the last chunk or of
+// the error that ends a stream: the ids under which the ledger knows this answer.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ class ChunkWriter final {
   void add(const runtime::StreamDelta& delta, std::string& out);
   void add(const runtime::ChoiceEnd& end, std::string& out);
   void done(const runtime::StreamDone& done, std::string& out);  // ends with [DONE]
-  void fail(const Error& error, std::string& out);
+  void fail(const runtime::StreamFailed& failed, std::string& out);
 
  private:
   void open_chunk(std::uint32_t choice, std::string& out) const;

@@ -170,12 +170,14 @@ TEST(ChunkWriter, ChoicesInterleaveAndOnlyTheLastEndCarriesOurMember) {
 TEST(ChunkWriter, FailureIsTheLastEventWithoutDone) {
   ChunkWriter chunks(facts(Endpoint::kChat));
   std::string out;
-  chunks.fail(Error(Code::kWorkerDied, "it died"), out);
+  chunks.fail({Error(Code::kWorkerDied, "it died"), 9}, out);
   EXPECT_EQ(out,
             "data: "
             R"({"error":{"message":"it died","type":"server_error","param":null,)"
-            R"("code":"worker_died"}})"
+            R"("code":"worker_died"},"aioss":{"request_id":"req_7","request_record":12,)"
+            R"("abort_record":9,"profile":"reproducible","seed":18446744073709551615}})"
             "\n\n");
+  expect_events_parse(out);
 }
 
 TEST(ChunkWriter, TokensWithoutTextMakeNoChunkUnlessTheyHaveLogprobs) {

@@ -42,7 +42,11 @@ TEST(FakeConformance, KeepsEveryPromise) {
   for (const char* expected :
        {"fast: same_bits.neighbours_6.at_500", "reproducible: same_bits.neighbours_6.at_500",
         "evidence: same_bits.one_prefill.at_155  (equal 15/15)",
-        "graphs.neighbours_6.at_155  (15 graphs in 15 decode calls)"}) {
+        "graphs.neighbours_6.at_155  (15 graphs in 15 decode calls)",
+        "reproducible: same_bits.copied.at_500  (equal 15/15)",
+        "reproducible: same_bits.moved.at_500  (equal 15/15)",
+        "reproducible: same_bits.come_and_go_2.at_155  (equal 15/15)",
+        "graphs.come_and_go_3.at_155  (15 graphs in 15 decode calls, "}) {
     EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;
   }
 }
@@ -55,6 +59,18 @@ TEST(FakeConformance, PromptOfWhichOneTokenIsAnotherGivesOtherBits) {
   options.prompt_lengths = {155};
   options.tokens.assign(200, 'a');
   EXPECT_TRUE(engine::run_conformance(*entry(), options).passed());
+}
+
+// Copies are what an engine may do without. Whatever else it calls unsupported was not proven.
+TEST(FakeConformance, OnlyCopiesMayBeUnsupported) {
+  const ConformanceReport report = run("sabotage no_copy\n");
+  EXPECT_TRUE(report.passed()) << report.text();
+  std::vector<std::string> skipped;
+  for (const ConformanceCheck& check : report.checks) {
+    if (check.verdict == Verdict::kSkipped) skipped.push_back(check.profile + ":" + check.name);
+  }
+  EXPECT_THAT(skipped, testing::IsSupersetOf({"reproducible:same_bits.copied.at_155",
+                                              "reproducible:same_bits.moved.at_500"}));
 }
 
 struct Sabotage {
@@ -79,11 +95,19 @@ INSTANTIATE_TEST_SUITE_P(
                     Sabotage{"reuse", "reproducible:same_bits.after_earlier_use.at_500"},
                     Sabotage{"prefill", "evidence:same_bits.one_prefill.at_155"},
                     Sabotage{"copy", "evidence:session.copy"},
+                    Sabotage{"copy", "reproducible:same_bits.copied.at_155"},
+                    Sabotage{"copy", "reproducible:same_bits.moved.at_155"},
+                    Sabotage{"leave", "reproducible:same_bits.come_and_go_1.at_155"},
+                    Sabotage{"no_company", "reproducible:same_bits.neighbours_3.at_155"},
+                    Sabotage{"no_company", "reproducible:same_bits.come_and_go_1.at_500"},
+                    Sabotage{"graphs", "fast:graphs.come_and_go_1.at_155"},
                     Sabotage{"load", "reproducible:session.load"},
                     Sabotage{"graphs", "fast:graphs.neighbours_3.at_155"},
                     Sabotage{"abort", "fast:session.abort"}, Sabotage{"full", "fast:session.full"},
                     Sabotage{"remove", "fast:session.remove_one"}),
-    [](const auto& test) { return std::string(test.param.kind); });
+    [](const auto& test) {
+      return std::string(test.param.kind) + "_" + std::to_string(test.index);
+    });
 
 }  // namespace
 }  // namespace aioss::engines::fake

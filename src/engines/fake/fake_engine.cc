@@ -257,12 +257,17 @@ std::uint64_t graphs_of(const aioss_batch& batch) {
   return graphs;
 }
 
+// Of one sequence alone; tokens of one are neighbours in a batch.
+bool is_single(const aioss_batch& batch) {
+  return batch.sequences[0] == batch.sequences[batch.token_count - 1];
+}
+
 void sabotage(FakeSession& session, const aioss_batch& batch) {
   const Script& script = session.model->script;
   if (script.sabotage.empty()) return;
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
     Sequence& sequence = session.sequences[static_cast<std::size_t>(batch.sequences[i])];
-    const bool single = batch.sequences[0] == batch.sequences[batch.token_count - 1];
+    const bool single = is_single(batch);
     if (script.sabotages("neighbours") && !single) sequence.taint(1);
     if (script.sabotages("chunks") && i == 0) sequence.taint(1);
     if (script.sabotages("prefill") && batch.token_count > 1 && single) sequence.taint(1);
@@ -324,6 +329,9 @@ aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error
         s != AIOSS_OK) {
       return s;
     }
+    if (session.model->script.sabotages("no_company") && !is_single(copy)) {
+      return fail(error, AIOSS_E_UNSUPPORTED, "one sequence a call");
+    }
     if (!sleep_or_abort(session, duration_of(session, copy))) {
       return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
     }
@@ -359,6 +367,9 @@ aioss_status sequence_remove(aioss_session* handle, int32_t sequence, int32_t fr
       return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
     }
     if (session.model->script.sabotages("remove")) return AIOSS_OK;
+    if (session.model->script.sabotages("leave") && from == 0 && length > 0) {
+      for (Sequence& other : session.sequences) other.taint(1);  // who stays notices
+    }
     if (from < length && from != to) s->truncate(static_cast<std::size_t>(from));
     return AIOSS_OK;
   });
@@ -373,6 +384,9 @@ aioss_status sequence_copy(aioss_session* handle, int32_t source, int32_t target
     if (from == nullptr || into == nullptr) return AIOSS_E_INVALID;
     if (!into->tokens().empty() || from == into) {
       return fail(error, AIOSS_E_INVALID, "the target of a copy must be empty");
+    }
+    if (session.model->script.sabotages("no_copy")) {
+      return fail(error, AIOSS_E_UNSUPPORTED, "no copies");
     }
     *into = *from;
     if (session.model->script.sabotages("copy")) into->taint(1);

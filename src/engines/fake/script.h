@@ -12,7 +12,9 @@
 //   weight_bytes N          what plan and facts say (default: the size of the file)
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
-//                           abort, full, remove
+//                           abort, full, remove, leave; and what is no break, but must not pass
+//                           for a proof: no_copy, no_company (AIOSS_E_UNSUPPORTED from a copy;
+//                           from a call with several sequences)
 //
 // Prompt directives, recognised in the text of the prompt (not in replies); a user turn forgets
 // those of the turns before it:

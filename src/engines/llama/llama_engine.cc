@@ -139,9 +139,7 @@ aioss_status plan(const aioss_model_options* model, const aioss_session_options*
     if (!read_struct(model, model_options) || !read_struct(session, session_options)) {
       return fail(error, AIOSS_E_INVALID, "options without struct_size");
     }
-    if (const auto s = engine::check_session_options(session_options, error); s != AIOSS_OK) {
-      return s;
-    }
+    if (const auto s = check_geometry(session_options, error); s != AIOSS_OK) return s;
     aioss_plan value = {};
     if (const auto s = plan_session(model_options, session_options, value, error); s != AIOSS_OK) {
       return s;

@@ -90,6 +90,8 @@ aioss_status check_kind(const llama_model& model, aioss_error* error) {
   return AIOSS_OK;
 }
 
+static_assert(engine::kCellsPerSequenceMax % kCellsPad == 0);  // so that rounding stays in range
+
 std::uint32_t padded_cells(std::uint32_t cells) {
   return (cells + kCellsPad - 1) / kCellsPad * kCellsPad;
 }
@@ -139,12 +141,21 @@ aioss_status load_model(const aioss_model_options& options, bool dry, ModelPoint
   return check_kind(*out, error);
 }
 
+aioss_status check_geometry(aioss_session_options& options, aioss_error* error) {
+  if (const auto s = engine::check_session_options(options, error); s != AIOSS_OK) return s;
+  return engine::check_cells_total(options.sequences_max, padded_cells(options.cells_per_sequence),
+                                   error);
+}
+
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options) {
   const bool reproducible = profile != AIOSS_PROFILE_FAST;
   llama_context_params params = llama_context_default_params();
   params.n_seq_max = options.sequences_max;
-  params.n_ctx = padded_cells(options.cells_per_sequence) * options.sequences_max;
+  const std::uint64_t cells =
+      std::uint64_t{padded_cells(options.cells_per_sequence)} * options.sequences_max;
+  ASSERT(cells <= engine::kCellsTotalMax);  // check_geometry
+  params.n_ctx = static_cast<std::uint32_t>(cells);
   params.n_batch = options.batch_tokens_max;
   params.n_ubatch = options.micro_batch_tokens_max != 0
                         ? options.micro_batch_tokens_max

@@ -39,8 +39,11 @@ inline const LlamaModel* model_of(const aioss_model* model) {
 aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
                         aioss_error* error);
 
-// What both a session and its dry run ask llama.cpp for. `options` has passed
-// check_session_options.
+// engine::check_session_options, and this engine's own: the cells of all sequences, rounded up as
+// llama.cpp does, are counted in 32 bits there.
+aioss_status check_geometry(aioss_session_options& options, aioss_error* error);
+
+// What both a session and its dry run ask llama.cpp for. `options` has passed check_geometry.
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options);
 

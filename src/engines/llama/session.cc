@@ -61,7 +61,7 @@ ThreadPoolPointer make_pool(std::uint32_t threads) {
 
 aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options options,
                                   std::unique_ptr<LlamaSession>& out, aioss_error* error) {
-  if (const auto s = engine::check_session_options(options, error); s != AIOSS_OK) return s;
+  if (const auto s = check_geometry(options, error); s != AIOSS_OK) return s;
   // The gateway, which may read /sys, chooses; without a choice one thread is always right.
   if (options.threads == 0) options.threads = 1;
   if (options.threads_batch == 0) options.threads_batch = options.threads;

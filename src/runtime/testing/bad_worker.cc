@@ -1,5 +1,6 @@
 #include "runtime/testing/bad_worker.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "ipc/channel.h"
+#include "ipc/limits.h"
 #include "ipc/messages.h"
 
 namespace aioss::runtime::testing {
@@ -103,6 +105,10 @@ class BadWorker final {
   void answer(const ipc::Submit& submit) {
     const ipc::RequestId id = submit.id;
     if (rule_ == "exit") ::_exit(7);
+    if (rule_ == "leave") {  // ends the conversation and lives on
+      ::shutdown(socket_, SHUT_RDWR);
+      std::this_thread::sleep_for(std::chrono::seconds(600));
+    }
     if (rule_ == "partial_frame") {
       const std::array<unsigned char, 4> length{100, 0, 0, 0};
       raw(length.data(), length.size());
@@ -113,14 +119,14 @@ class BadWorker final {
     if (rule_ == "accept_twice") send(ipc::Accepted{id, kPromptTokens, 0});
     if (rule_ == "late_reject") send(ipc::Rejected{id, {Code::kBusy, "changed my mind"}});
     if (rule_ == "extra_choice") delta(id, 1, "x", 1);
-    if (rule_ == "extra_tokens") delta(id, 0, "x", 100);
+    if (rule_ == "extra_tokens") delta(id, 0, "x", 32);
     if (rule_ == "logprobs_unasked") logprobs(id);
     if (rule_ == "self_cancel") finish(id, ipc::FinishReason::kCancelled);
     if (rule_ == "other_prompt") {
       send(ipc::Finished{id, 0, ipc::FinishReason::kStop, kPromptTokens + 1, 2, {}, std::nullopt});
     }
     if (rule_ == "flood") {
-      for (int i = 0; i < 20; ++i) delta(id, 0, std::string(std::size_t{1} << 20, 'x'), 1);
+      for (int i = 0; i < 40; ++i) delta(id, 0, std::string(ipc::kDeltaTextBytesMax, 'x'), 1);
       return;
     }
     delta(id, 0, "he", 1);

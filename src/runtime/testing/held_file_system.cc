@@ -8,9 +8,10 @@ namespace {
 
 class HeldFile final : public os::File {
  public:
-  HeldFile(std::unique_ptr<os::File> real, HeldFileSystem& owner)
-      : real_(std::move(real)), owner_(owner) {}
+  HeldFile(std::unique_ptr<os::File> real, std::string path, HeldFileSystem& owner)
+      : real_(std::move(real)), path_(std::move(path)), owner_(owner) {}
   Result<std::size_t> read_at(std::uint64_t offset, std::span<std::uint8_t> into) override {
+    owner_.before_read(path_);
     return real_->read_at(offset, into);
   }
   Result<std::size_t> write_at(std::uint64_t offset, ByteView bytes) override {
@@ -31,6 +32,7 @@ class HeldFile final : public os::File {
 
  private:
   std::unique_ptr<os::File> real_;
+  const std::string path_;
   HeldFileSystem& owner_;
 };
 
@@ -44,7 +46,34 @@ void HeldFileSystem::hold() {
 void HeldFileSystem::release() {
   std::lock_guard lock(mutex_);
   held_ = false;
+  reads_held_of_.clear();
   changed_.notify_all();
+}
+
+void HeldFileSystem::hold_reads(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  reads_held_of_ = path;
+}
+
+bool HeldFileSystem::wait_until_read_is_held() {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return reads_waiting_ > 0; });
+}
+
+int HeldFileSystem::reads(const std::string& path) const {
+  std::lock_guard lock(mutex_);
+  const auto found = reads_.find(path);
+  return found == reads_.end() ? 0 : found->second;
+}
+
+void HeldFileSystem::before_read(const std::string& path) {
+  std::unique_lock lock(mutex_);
+  ++reads_[path];
+  if (reads_held_of_ != path) return;
+  ++reads_waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return reads_held_of_ != path; });
+  --reads_waiting_;
 }
 
 void HeldFileSystem::fail() {
@@ -71,8 +100,8 @@ Status HeldFileSystem::before_sync() {
 
 Result<std::unique_ptr<os::File>> HeldFileSystem::open(const std::string& path, os::OpenMode mode,
                                                        unsigned permissions) {
-  AIOSS_TRY(std::unique_ptr<os::File> real, real_.open(path, mode, permissions));
-  return std::make_unique<HeldFile>(std::move(real), *this);
+  AIOSS_TRY(std::unique_ptr<os::File> real, faults_.open(path, mode, permissions));
+  return std::make_unique<HeldFile>(std::move(real), path, *this);
 }
 
 }  // namespace aioss::runtime::testing

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -27,6 +30,16 @@ void note(StreamEvent event, Answered& into) {
   if (auto* done = std::get_if<StreamDone>(&event)) into.done = *done;
   if (auto* failed = std::get_if<StreamFailed>(&event)) into.failed = *failed;
   into.events.push_back(std::move(event));
+}
+
+// 0 if it has ended. The fourth field of stat; the second, a name in parentheses, may hold
+// anything.
+int parent_of(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat((std::istreambuf_iterator<char>(file)), {});
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos || stat.size() < name_end + 4) return 0;
+  return std::atoi(stat.c_str() + name_end + 4);  // ") S 123"
 }
 
 }  // namespace
@@ -77,6 +90,7 @@ TestBench::TestBench() {
 
 TestBench::~TestBench() {
   disk_.release();
+  files_.release();
   gateway_.reset();
   ledger_.reset();
   std::error_code ignored;
@@ -98,7 +112,7 @@ void TestBench::add_bad_model(const std::string& name, const std::string& rule) 
 void TestBench::start() {
   ledger::OpenOptions open;
   open.directory = directory_ + "/ledger";
-  open.reserve_bytes = 0;
+  open.reserve_bytes = reserve_bytes;
   open.allow_unsafe_file_system = true;
   auto opened = ledger::Ledger::open(disk_, clock_, random_, open);
   ASSERT_TRUE(opened) << opened.error().message;
@@ -140,10 +154,11 @@ bool TestBench::wait_for_state(const std::string& model, const std::string& stat
 }
 
 std::vector<int> TestBench::worker_pids() const {
+  // Not from /proc/self/task/*/children, which skips entries while another child ends.
   std::vector<int> pids;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::ifstream children(task.path() / "children");
-    for (int pid = 0; children >> pid;) pids.push_back(pid);
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const int pid = std::atoi(entry.path().filename().c_str());
+    if (pid > 0 && parent_of(pid) == ::getpid()) pids.push_back(pid);
   }
   return pids;
 }

@@ -2,6 +2,8 @@
 // gateway over them with the test worker, and the whole answer of a stream as one value.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +36,18 @@ Answered read_all(Stream& stream, int seconds = 20);
 // Reads until an event with text; false if none came.
 bool read_some_text(Stream& stream, Answered& into);
 
+// The real one, and what a test adds to it.
+class AdvancedClock final : public Clock {
+ public:
+  std::int64_t wall_ns() const override { return real_.wall_ns() + ahead_ns_.load(); }
+  std::int64_t monotonic_ns() const override { return real_.monotonic_ns() + ahead_ns_.load(); }
+  void advance(std::chrono::nanoseconds by) { ahead_ns_ += by.count(); }
+
+ private:
+  os::SystemClock real_;
+  std::atomic<std::int64_t> ahead_ns_{0};
+};
+
 class TestBench final {
  public:
   TestBench();
@@ -44,11 +58,14 @@ class TestBench final {
   void add_bad_model(const std::string& name, const std::string& rule);
   // The options of the next start(): with the fake engine and the test worker.
   GatewayOptions options;
+  std::uint64_t reserve_bytes = 0;  // of the ledger
   void start();
   Gateway& gateway() { return *gateway_; }
   ledger::Ledger& ledger() { return *ledger_; }
   MetricRegistry& metrics() { return metrics_; }
-  HeldFileSystem& disk() { return disk_; }  // the ledger's
+  HeldFileSystem& disk() { return disk_; }    // the ledger's
+  HeldFileSystem& files() { return files_; }  // models and state
+  AdvancedClock& clock() { return clock_; }
 
   GenerateCall call(const std::string& model, const std::string& prompt) const;
   std::shared_ptr<Stream> submit(const std::string& model, const std::string& prompt);
@@ -67,8 +84,8 @@ class TestBench final {
  private:
   std::string directory_;
   HeldFileSystem disk_;
-  os::RealFileSystem files_;
-  os::SystemClock clock_;
+  HeldFileSystem files_;
+  AdvancedClock clock_;
   crypto::SystemRandom random_;
   MetricRegistry metrics_;
   std::string verifier_key_;

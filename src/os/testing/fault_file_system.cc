@@ -1,4 +1,4 @@
-#include "os/fault_file_system.h"
+#include "os/testing/fault_file_system.h"
 
 #include <algorithm>
 
