@@ -31,6 +31,10 @@ Result<std::string> directory_of(const Services& services, const Invocation& inv
   return config.text(Key::kLedger);
 }
 
+int fail_reading(const Services& services, const Error& error, const std::string& directory) {
+  return services.console.fail(explain_ledger_error(services.files, error, directory));
+}
+
 class Printer {
  public:
   Printer(Console& console, bool json) : console_(console), json_(json) {}
@@ -61,7 +65,7 @@ int follow(const Services& services, const std::string& directory, std::uint64_t
         });
     if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
     if (!read && read.error().code != Code::kCorrupt)
-      return services.console.fail(explain_ledger_error(services.files, read.error(), directory));
+      return fail_reading(services, read.error(), directory);
   }
 }
 
@@ -105,7 +109,7 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
         return true;
       });
   if (!read && read.error().code != Code::kCorrupt)
-    return console.fail(explain_ledger_error(services.files, read.error(), *directory));
+    return fail_reading(services, read.error(), *directory);
   Printer printer(console, invocation.has("--json"));
   const std::uint64_t end = next;
   bool written = true;
@@ -117,7 +121,7 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
                              });
   if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
   if (invocation.has("--follow")) return follow(services, *directory, next, printer);
-  return read ? 0 : console.fail(explain_ledger_error(services.files, read.error(), *directory));
+  return read ? 0 : fail_reading(services, read.error(), *directory);
 }
 
 int ledger_show_command(const Services& services, const Invocation& invocation) {
@@ -135,8 +139,7 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
         if (record.index == *index) found = record;
         return record.index < *index;
       });
-  if (!found && !read)
-    return console.fail(explain_ledger_error(services.files, read.error(), *directory));
+  if (!found && !read) return fail_reading(services, read.error(), *directory);
   if (!found) {
     return console.fail({Code::kNotFound, "the ledger has no record " + std::to_string(*index) +
                                               "; 'aioss ledger tail' shows the last ones"});

@@ -13,13 +13,10 @@ namespace {
 
 using testing::Client;
 using testing::eventually;
+using testing::get;
 using testing::Observed;
 using testing::Reply;
 using testing::TestServer;
-
-std::string get(const std::string& path) {
-  return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
-}
 
 bool begun(TestServer& server, int count = 1) {
   return eventually([&server, count] { return server.observed().handling == count; });

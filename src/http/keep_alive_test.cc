@@ -11,12 +11,9 @@ namespace {
 
 using testing::Client;
 using testing::eventually;
+using testing::get;
 using testing::Reply;
 using testing::TestServer;
-
-std::string get(const std::string& path) {
-  return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
-}
 
 TEST(KeepAlive, IdleConnectionsCloseWithoutAWord) {
   Limits limits;

@@ -22,12 +22,10 @@ namespace {
 
 using testing::Client;
 using testing::eventually;
+using testing::get;
 using testing::Reply;
 using testing::TestServer;
 
-std::string get(const std::string& path, const std::string& fields = "") {
-  return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n";
-}
 std::string post(const std::string& path, const std::string& body) {
   return "POST " + path +
          " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) +

@@ -24,6 +24,8 @@ struct Observed {
   std::shared_ptr<AsyncEvent> release;          // lets one /wait handler answer
 };
 
+// A request without a body, as bytes. `fields`: whole lines.
+std::string get(const std::string& path, const std::string& fields = "");
 // Waits for a condition; false if it does not come within half a minute.
 bool eventually(const std::function<bool()>& condition);
 

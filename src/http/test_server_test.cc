@@ -127,6 +127,10 @@ Response error_body(const Error& error) {
 
 }  // namespace
 
+std::string get(const std::string& path, const std::string& fields) {
+  return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n";
+}
+
 bool eventually(const std::function<bool()>& condition) {
   for (int waited_ms = 0; waited_ms < kPatienceMs; ++waited_ms) {
     if (condition()) return true;

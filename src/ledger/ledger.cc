@@ -163,8 +163,8 @@ class Ledger::Impl final {
 
   void run() {
     os::set_thread_name("ledger");
-    std::vector<Entry>
-        batch;  // outside the try: whoever waits for one of it must hear of a failure
+    // Outside the try: whoever waits for one of it must hear of a failure.
+    std::vector<Entry> batch;
     try {
       while (!(queue_.closed() && queue_.size() == 0)) {
         batch = queue_.drain_for(kIdleCheck, kGroupRecordsMax);

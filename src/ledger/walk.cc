@@ -238,8 +238,8 @@ class Walker {
   Finding check_common() {
     const auto wall = record_.body.get_int(key::kWallNs, "time");
     const codec::Value* const id = record_.body.find(key::kInstanceId);
-    const Bytes* const instance =
-        id == nullptr ? nullptr : id->if_bytes();  // no copy: every record
+    // No copy: every record comes by here.
+    const Bytes* const instance = id == nullptr ? nullptr : id->if_bytes();
     if (!wall || *wall < 0 || !record_.body.get_uint(key::kMonotonicNs, "time") ||
         instance == nullptr || instance->size() != sizeof(LedgerId)) {
       return wrong("the record lacks what every record has");

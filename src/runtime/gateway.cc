@@ -32,6 +32,19 @@ constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the ru
 constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
 constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces and its last records
 
+// Writes CONFIG_CHANGE for what holds from now on, and waits for it. `change` says the rest: the
+// commitment is added, and without names, all of them.
+Result<std::uint64_t> record_configuration(const GatewayOptions& options, crypto::Random& random,
+                                           ledger::Ledger& ledger, records::ConfigChange change) {
+  records::Configuration effective = records::canonical_configuration(options);
+  change.commitment = ledger::commit(random, effective.text).value;
+  if (change.keys.empty()) change.keys = std::move(effective.keys);
+  AIOSS_TRY(
+      const ledger::Committed committed,
+      ledger.append_and_wait(ledger::RecordType::kConfigChange, records::config_change(change)));
+  return committed.index;
+}
+
 class GatewayImpl final : public Gateway {
  public:
   GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
@@ -248,15 +261,11 @@ Status GatewayImpl::change_configuration(const ConfigurationChange& change) {
   GatewayOptions changed = configuration_;
   std::erase_if(changed.configuration, [&](const auto& one) { return one.first == change.name; });
   changed.configuration.emplace_back(change.name, change.value);
-  const records::Configuration effective = records::canonical_configuration(changed);
-  const ledger::Commitment commitment = ledger::commit(random_, effective.text);
-  AIOSS_TRY(const ledger::Committed committed,
-            ledger_.append_and_wait(
-                ledger::RecordType::kConfigChange,
-                records::config_change(
-                    {commitment.value, {change.name}, config_record_.load(), change.reason})));
+  AIOSS_TRY(const std::uint64_t record,
+            record_configuration(changed, random_, ledger_,
+                                 {{}, {change.name}, config_record_.load(), change.reason}));
   configuration_ = std::move(changed);
-  config_record_.store(committed.index);
+  config_record_.store(record);
   return ok();
 }
 
@@ -334,13 +343,8 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
   AIOSS_TRY(Catalogue catalogue,
             scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
   for (const std::string& notice : catalogue.notices) log::warn(notice);
-  const records::Configuration configuration = records::canonical_configuration(options);
-  const ledger::Commitment commitment = ledger::commit(random, configuration.text);
-  AIOSS_TRY(const ledger::Committed config,
-            ledger.append_and_wait(
-                ledger::RecordType::kConfigChange,
-                records::config_change({commitment.value, configuration.keys, std::nullopt, ""})));
-  return std::make_unique<GatewayImpl>(options, fs, clock, random, ledger, metrics, config.index,
+  AIOSS_TRY(const std::uint64_t config_record, record_configuration(options, random, ledger, {}));
+  return std::make_unique<GatewayImpl>(options, fs, clock, random, ledger, metrics, config_record,
                                        std::move(catalogue));
 }
 

@@ -31,13 +31,6 @@ class GatewayLedgerTest : public ::testing::Test {
     bench.start();
     ASSERT_TRUE(bench.gateway().load("m", nullptr));
   }
-  void expect_good_ledger() {
-    bench.finish();
-    const ledger::VerifyReport report = bench.verify();
-    EXPECT_EQ(report.verdict, ledger::Verdict::kOk) << report.finding;
-    EXPECT_EQ(report.dangling_requests, 0U);
-    EXPECT_EQ(bench.count(RecordType::kEngineStart), bench.count(RecordType::kEngineStop));
-  }
   void set_room(std::uint64_t bytes) { bench.disk().faults().set_bytes_available(bytes); }
   // The ledger looks by itself now and then.
   bool wait_for_health(bool ok) {
@@ -81,7 +74,7 @@ TEST_F(GatewayLedgerTest, LowDiskRefusesNewRequestsAndRecordsTheEndsOfOthers) {
   set_room(2 * kReserve);
   ASSERT_TRUE(wait_for_health(true));
   EXPECT_TRUE(bench.ask("m", "b").done) << "there is room again";
-  expect_good_ledger();
+  bench.expect_good_ledger();
 }
 
 // The look at health() may be old: then the ledger itself refuses the record.
@@ -165,7 +158,7 @@ TEST_F(GatewayLedgerTest, OrderlyShutDownLeavesNothingBehind) {
   bench.gateway().shut_down(milliseconds(0));
   EXPECT_EQ(read_all(*stream).code(), "shutting_down");
   EXPECT_TRUE(bench.gateway().left_behind());
-  expect_good_ledger();
+  bench.expect_good_ledger();
 }
 
 TEST_F(GatewayLedgerTest, ShutDownSaysWhatItCouldNotRecord) {
@@ -199,7 +192,7 @@ TEST_F(GatewayLedgerTest, ShutDownWaitsForTheRecordOfAnEngine) {
   stopped.get();
   EXPECT_FALSE(loaded.get());
   EXPECT_TRUE(bench.gateway().left_behind());
-  expect_good_ledger();
+  bench.expect_good_ledger();
   EXPECT_EQ(bench.count(RecordType::kEngineStart), 1U);
 }
 
@@ -212,7 +205,7 @@ TEST_F(GatewayLedgerTest, ChangeOfTheConfigurationIsRecordedAndNamedByLaterReque
   ASSERT_TRUE(bench.gateway().change_configuration(change));
   EXPECT_TRUE(bench.ask("m", "b").done);
   ASSERT_TRUE(bench.gateway().change_configuration(change));
-  expect_good_ledger();
+  bench.expect_good_ledger();
   std::vector<ledger::Record> changes;
   std::vector<std::uint64_t> named;  // by requests
   for (const ledger::Record& record : bench.records()) {
@@ -251,7 +244,7 @@ TEST_F(GatewayLedgerTest, RequestNamesTheConfigurationOfItsSubmissionNotOfItsSta
   bench.files().release();
   ASSERT_TRUE(read_all(*early).done);
   ASSERT_TRUE(read_all(*late).done);
-  expect_good_ledger();
+  bench.expect_good_ledger();
   std::vector<std::uint64_t> changes;
   std::map<std::string, std::uint64_t> named;  // by request
   for (const ledger::Record& record : bench.records()) {

@@ -28,9 +28,11 @@ class HashCache final {
   // time stamp.
   void put(const os::FileInfo& file, const Digest& digest, std::int64_t now_wall_ns);
 
- private:
+  // Device, inode, size and modification time: files of equal keys count as the same content.
   using Key = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::int64_t>;
   static Key key_of(const os::FileInfo& file);
+
+ private:
   void read();
   Bytes encode() const;  // with mutex_ held
 

@@ -18,8 +18,7 @@ constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline; a job wakes it
 
 bool is_same_file(const os::FileInfo& a, const os::FileInfo& b) {
-  return a.device == b.device && a.inode == b.inode && a.size == b.size &&
-         a.modified_ns == b.modified_ns;
+  return HashCache::key_of(a) == HashCache::key_of(b);
 }
 
 }  // namespace

@@ -176,8 +176,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool over_ = false;  // the terminal event is in events_
 
   bool wait_counted_ = false;
-  std::int64_t begun_ns_ = 0,
-               first_token_ns_ = 0;  // 0: not yet; only while the wait is not counted
+  // 0: not yet; the second only while the wait is not counted.
+  std::int64_t begun_ns_ = 0, first_token_ns_ = 0;
 
   Digest prompt_salt_{}, stop_salt_{};  // kept to open the commitments
 };

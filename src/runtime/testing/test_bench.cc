@@ -170,6 +170,14 @@ void TestBench::finish() {
   ledger_.reset();
 }
 
+void TestBench::expect_good_ledger() {
+  finish();
+  const ledger::VerifyReport report = verify();
+  EXPECT_EQ(report.verdict, ledger::Verdict::kOk) << report.finding;
+  EXPECT_EQ(report.dangling_requests, 0U);
+  EXPECT_EQ(count(ledger::RecordType::kEngineStart), count(ledger::RecordType::kEngineStop));
+}
+
 ledger::VerifyReport TestBench::verify() {
   return ledger::verify(files_, {directory_ + "/ledger", verifier_key_, nullptr});
 }

@@ -76,6 +76,8 @@ class TestBench final {
 
   // Ends the gateway and closes the ledger.
   void finish();
+  // finish(), and then: it verifies, every request and every engine has its end.
+  void expect_good_ledger();
   ledger::VerifyReport verify();
   std::vector<ledger::Record> records();
   std::size_t count(ledger::RecordType type);
