@@ -241,12 +241,11 @@ class Ledger:
 
     def read(self):
         """Every record, or Stop at the first thing that is wrong."""
-        path, count, last = os.path.join(self.path, "seg"), 0, -1
-        with os.scandir(path) as entries:
-            for name in (entry.name for entry in entries):
-                if re.fullmatch(r"[0-9]{20}\.aioss", name) and int(name[:20]) < 1 << 64:
-                    count, last = count + 1, max(last, int(name[:20]))
-        if not count:
+        path, checkpoint = os.path.join(self.path, "seg"), os.path.join(self.path, "checkpoint")
+        firsts = [int(name[:20]) for name in (os.listdir(path) if os.path.lexists(path) else ())
+                  if re.fullmatch(r"[0-9]{20}\.aioss", name) and int(name[:20]) < 1 << 64]
+        count, last = len(firsts), max(firsts, default=-1)
+        if not count and not os.path.lexists(checkpoint):
             raise FileNotFoundError("there is no ledger here")
         while self.segments < count:
             name = os.path.join(path, f"{self.records:020d}.aioss")

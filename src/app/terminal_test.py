@@ -228,6 +228,7 @@ class OneShot(Case):
         self.assert_fails(("ledger", "tail"), 3, self.ledger)
         self.assert_fails(("verify", nowhere), 1, f"no folder {nowhere};")
         self.assert_fails(("verify", empty), 1, f"no ledger in {empty};")
+        self.assert_fails(("verify", empty, "--key", ""), 1, "--key: there is no key in ''")
         self.assert_fails(("verify", empty, "--key", "@" + str(nowhere)), 1, "--key @", nowhere)
         self.assert_fails(("inspect", nowhere), 3, f"{nowhere}: there is no such file")
         self.assert_fails(("run", self.home / "no.gguf", "hi"), 3,

@@ -15,10 +15,15 @@ constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 // "@FILE" stands for what the file holds.
 Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
-  if (!given.starts_with('@')) return std::string(trim(given));
-  auto bytes = os::read_file(files, given.substr(1), kKeyBytesMax);
-  if (!bytes) return std::move(bytes).error().with_context("--key " + given);
-  return std::string(trim(as_text(*bytes)));
+  std::string key(trim(given));
+  if (given.starts_with('@')) {
+    auto bytes = os::read_file(files, given.substr(1), kKeyBytesMax);
+    if (!bytes) return std::move(bytes).error().with_context("--key " + given);
+    key = trim(as_text(*bytes));
+  }
+  // A variable that was never set must not quietly give the verdict of no key at all.
+  if (key.empty()) return Error(Code::kUsage, "--key: there is no key in '" + given + "'");
+  return key;
 }
 
 // "TORN TAIL: why", in capitals, so that nobody overlooks it. The finding of a ledger that was
@@ -92,7 +97,8 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
 
 int verify_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
-  const auto key = read_key(services.files, invocation.text("--key").value_or(""));
+  const auto given = invocation.text("--key");
+  const auto key = given ? read_key(services.files, *given) : Result<std::string>(std::string());
   if (!key) {
     console.fail(key.error());
     return static_cast<int>(ledger::Verdict::kUsage);

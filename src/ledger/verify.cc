@@ -53,6 +53,7 @@ class Verifier {
     WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
     if (note_) walking.root_size = note_->checkpoint.size;
     auto walked = walk(fs_, walking);
+    if (!walked && walked.error().code == Code::kNotFound && !note_missing_) return all_gone();
     if (!walked) return usage(walked.error());
     describe(*walked);
     judge_walk(*walked);
@@ -69,6 +70,13 @@ class Verifier {
     return std::move(report_);
   }
 
+  // No segment is left. Whatever the checkpoint says, there was a ledger.
+  VerifyReport all_gone() {
+    report_.verdict = Verdict::kTruncated;
+    report_.finding = "the ledger's records are gone: its checkpoint is left, and no segment";
+    return std::move(report_);
+  }
+
   void conclude(Verdict verdict, std::string finding) {
     if (rank(verdict) <= rank(report_.verdict)) return;
     report_.verdict = verdict;
@@ -80,7 +88,8 @@ class Verifier {
     if (note) {
       note_ = std::move(*note);
     } else {
-      note_problem_ = note.error().code == Code::kNotFound ? "it is missing" : note.error().message;
+      note_missing_ = note.error().code == Code::kNotFound;
+      note_problem_ = note_missing_ ? "it is missing" : note.error().message;
     }
   }
 
@@ -203,6 +212,7 @@ class Verifier {
   std::optional<VerifierKey> signer_;  // whose signature the checkpoint must carry
   std::optional<Note> note_;
   std::string note_problem_;
+  bool note_missing_ = false;
   VerifyReport report_;
 };
 

@@ -55,6 +55,18 @@ TEST(Verify, AGoodLedgerIsOkWithItsKeyAndUnknownWithout) {
   EXPECT_EQ(verdict_of(empty, small), Verdict::kUsage);
 }
 
+// Who deletes the records and forgets the checkpoint has not made it look as if there never were any.
+TEST(Verify, ACheckpointWithoutSegmentsIsTruncated) {
+  const SmallLedger small = test::make_small_ledger(true);
+  auto names = small.fs->list(std::string(test::kDirectory) + "/seg");
+  ASSERT_TRUE(names);
+  for (const std::string& name : *names) {
+    ASSERT_TRUE(small.fs->remove(std::string(test::kDirectory) + "/seg/" + name));
+  }
+  EXPECT_EQ(verdict_of(*small.fs, small), Verdict::kTruncated);
+  EXPECT_EQ(test::verify_ledger(*small.fs, "").verdict, Verdict::kTruncated);
+}
+
 TEST(Verify, EverySingleFlippedBitIsDetected) {
   const SmallLedger small = test::make_small_ledger(true);
   const std::size_t step = test::long_form() ? 1 : 13;

@@ -148,28 +148,33 @@ def bench_start(args, peer, model):
           f"{stats.show_ratio(pairs)}", flush=True)
 
 
-def bare_decode(peer, model, depth, threads):
-    out = subprocess.run([str(peer / "llama-bench"), "-m", str(model), "-p", "0", "-n",
-                          str(TOKENS_OUT), "-d", str(depth), "-r", "1", "-t", str(threads), "-o",
-                          "csv"], capture_output=True, text=True, check=True).stdout
+def bare_decode(binary, model, depth, threads):
+    out = subprocess.run([str(binary), "-m", str(model), "-p", "0", "-n", str(TOKENS_OUT), "-d",
+                          str(depth), "-r", "1", "-t", str(threads), "-o", "csv"],
+                         capture_output=True, text=True, check=True).stdout
     return float(next(csv.DictReader(out.splitlines()))["avg_ts"])
 
 
 def bench_bare(args, peer, model):
-    """One stream against the engine without a server."""
+    """One stream against the engine without a server: llama-bench over the llama.cpp that aioss
+    links, and, for what our patches are worth, the peer's."""
     name = pathlib.Path(model).stem
     with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
                              args.profile) as ours:
         ours.wait_listening()
         warm_up(ours, name)
         depth = int(measure(ours, bodies(name, 1, 0))["prompt"])
-        pairs = paired(args.pairs,
-                       lambda seed: measure(ours, bodies(name, 1, seed + 1))["decode tok/s"],
-                       lambda _: bare_decode(peer, model, depth, args.threads))
-    print(f"\n### {name}: decode through HTTP against the bare engine (llama-bench, same depth), "
-          f"{len(pairs)} pairs\n\naioss {statistics.median(p[0] for p in pairs):.1f} tok/s, bare "
-          f"{statistics.median(p[1] for p in pairs):.1f} tok/s, ratio {stats.show_ratio(pairs)}",
-          flush=True)
+        for title, binary in (("our llama-bench", args.bare),
+                              ("unpatched llama-bench", peer / "llama-bench")):
+            pairs = paired(
+                args.pairs,
+                lambda seed: measure(ours, bodies(name, 1, seed + 1))["decode tok/s"],
+                lambda _, binary=binary: bare_decode(binary, model, depth, args.threads))
+            print(f"\n### {name}: decode through HTTP against the bare engine ({title}, same "
+                  f"depth), {len(pairs)} pairs\n\naioss "
+                  f"{statistics.median(p[0] for p in pairs):.1f} tok/s, bare "
+                  f"{statistics.median(p[1] for p in pairs):.1f} tok/s, ratio "
+                  f"{stats.show_ratio(pairs)}", flush=True)
 
 
 def bench_profiles(args, peer, model):
@@ -201,7 +206,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--profile", default="fast")
     parser.add_argument("--model", action="append", help="file names in the models folder")
-    for name in ("aioss", "models", "llama-source", "cache", "jobs"):
+    for name in ("aioss", "bare", "models", "llama-source", "cache", "jobs"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
     args = parser.parse_args()
     peer = servers.build_peer(args.llama_source, args.cache, args.jobs)

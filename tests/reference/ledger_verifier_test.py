@@ -158,7 +158,7 @@ class Agreement(unittest.TestCase):
             self.both(name, files, f" {key}\r\n", OK)
             self.both(name, files, None, UNKNOWN)
             self.both(name, files, other, TAMPERED)
-            for text in ("x", key[:-1], key + "=", key.replace("+", "-"), key.swapcase()):
+            for text in ("", " ", "x", key[:-1], key + "=", key.replace("+", "-"), key.swapcase()):
                 self.both(name, files, text, USAGE)
 
     def test_what_both_say_besides(self):
@@ -200,7 +200,9 @@ class Agreement(unittest.TestCase):
                 left = {f: data for f, data in files.items() if f != file}
                 for given in (key, None):
                     self.both(f"{name} without {file}", left, given)
-            self.both(f"{name}: checkpoint alone", {"checkpoint": files["checkpoint"]}, key, USAGE)
+            for note in (files["checkpoint"], b""):  # whatever it says: there was a ledger
+                for given in (key, None):
+                    self.both(f"{name}: checkpoint alone", {"checkpoint": note}, given, TRUNCATED)
             self.both(f"{name}: nothing", {}, key, USAGE)
             stray = {**files, f"seg/{2**64:020d}.aioss": b"", "seg/x": b"", "seg/0.aioss": b"x"}
             self.both(f"{name} and files that are no segments", stray, key, OK)

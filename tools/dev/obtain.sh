@@ -112,6 +112,18 @@ obtain_llama() {
   llama_build=$cache/build/llama-$build_key
 }
 
+# What ./dev bench measures against: the same commit without our patches, as people use it.
+obtain_peer_source() { # sets $peer_source
+  peer_source=$llama_source
+  [[ -z ${AIOSS_LLAMA_SOURCE_DIR:-} ]] || return 0
+  peer_source=$cache/src/llama.cpp-$LLAMA_COMMIT-unpatched
+  [[ ! -e $peer_source/include/llama.h ]] || return 0
+  local work
+  make_work_folder
+  git clone -q -c advice.detachedHead=false "$llama_source" "$work/peer" >&2
+  mv -T "$work/peer" "$peer_source"
+}
+
 have_model() { [[ -e $cache/models/$1 ]] && [[ -e $cache/models/.$1.$2 ]]; }
 keep_model() { # FILE NAME SHA256
   check_sha256 "$1" "$3"
