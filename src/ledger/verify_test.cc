@@ -55,7 +55,7 @@ TEST(Verify, AGoodLedgerIsOkWithItsKeyAndUnknownWithout) {
   EXPECT_EQ(verdict_of(empty, small), Verdict::kUsage);
 }
 
-// Who deletes the records and forgets the checkpoint has not made it look as if there never were any.
+// Who deletes the records and forgets the checkpoint has not hidden that there were any.
 TEST(Verify, ACheckpointWithoutSegmentsIsTruncated) {
   const SmallLedger small = test::make_small_ledger(true);
   auto names = small.fs->list(std::string(test::kDirectory) + "/seg");

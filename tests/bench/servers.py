@@ -113,7 +113,8 @@ def build_peer(source, cache, jobs):
     build = pathlib.Path(cache) / "build" / f"peer-{pathlib.Path(source).name}"
     binary = build / "bin" / "llama-server"
     if not binary.exists():
-        print("Building llama-server of the same llama.cpp release, unpatched (about 10 minutes)", flush=True)
+        print("Building llama-server of the same llama.cpp release, unpatched (about 10 minutes)",
+              flush=True)
         subprocess.run([
             "cmake", "-S", source, "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
             "-DBUILD_SHARED_LIBS=OFF", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_TESTS=OFF",

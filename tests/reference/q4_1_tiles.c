@@ -1,5 +1,6 @@
-/* The tiles of third_party/patches/0002 against ggml's own dot product, bit for bit: every number of
- * columns that has a tile of its own and one that needs two, and rows as long as real models have them. */
+/* The tiles of third_party/patches/0002 against ggml's own dot product, bit for bit: every number
+ * of columns that has a tile of its own and some that need two or three, and rows as long as real
+ * models have them. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
