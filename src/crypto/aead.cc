@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "crypto/openssl.h"
+#include "crypto/secret.h"
 
 namespace aioss::crypto {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "crypto/random.h"
-#include "crypto/secret.h"
+#include "crypto/secret_key.h"
 
 namespace aioss::crypto {
 

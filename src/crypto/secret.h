@@ -1,48 +1,36 @@
-// Secret bytes that leave no copy behind in memory: wiped when they go. Values; a copy is one more
-// to wipe, so pass them by reference.
+// Bytes that must not outlive their use: keys and passphrases. Overwritten when the object goes or
+// is replaced. Move only; whoever needs a second copy says so. One thread at a time.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
 
 #include "base/bytes.h"
-#include "crypto/random.h"
 
 namespace aioss::crypto {
 
-// Zeros that the compiler does not leave out.
+// Overwrites, in a way that no compiler takes out.
 void wipe(std::span<std::uint8_t> bytes);
 
-// 32 secret bytes: a key of AES-256 or of an HMAC.
-class SecretKey final {
+class Secret final {
  public:
-  static constexpr std::size_t kBytes = 32;
-
-  SecretKey() = default;               // zeros
-  explicit SecretKey(ByteView bytes);  // kBytes of them; any other number is a bug
-  static SecretKey generate(Random& random);
-  ~SecretKey() { wipe(bytes_); }
-  SecretKey(const SecretKey&) = default;
-  SecretKey& operator=(const SecretKey&) = default;
+  Secret() = default;
+  explicit Secret(Bytes bytes) : bytes_(std::move(bytes)) {}
+  ~Secret() { wipe(bytes_); }
+  Secret(Secret&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Secret& operator=(Secret&& other) noexcept {
+    if (this == &other) return *this;
+    wipe(bytes_);
+    bytes_ = std::exchange(other.bytes_, {});
+    return *this;
+  }
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
 
   ByteView view() const { return bytes_; }
-
- private:
-  std::array<std::uint8_t, kBytes> bytes_{};
-};
-
-// Bytes of any number, wiped when they go.
-class SecretBytes final {
- public:
-  explicit SecretBytes(Bytes bytes) : bytes_(std::move(bytes)) {}
-  ~SecretBytes() { wipe(bytes_); }
-  SecretBytes(const SecretBytes&) = delete;
-  SecretBytes& operator=(const SecretBytes&) = delete;
-
-  ByteView view() const { return bytes_; }
+  bool empty() const { return bytes_.empty(); }
+  Secret copy() const { return Secret(Bytes(bytes_)); }
 
  private:
   Bytes bytes_;

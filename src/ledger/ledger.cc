@@ -54,6 +54,11 @@ std::string low_space_reason(std::uint64_t reserve_bytes) {
          " are free on the disk of the ledger; free some space there and it goes on by itself";
 }
 
+struct Opened {  // what was found
+  Identity identity;
+  Standing standing;
+};
+
 struct Entry {
   RecordType type{};
   EncodedBody body;
@@ -65,13 +70,13 @@ struct Entry {
 class Ledger::Impl final {
  public:
   Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
-       std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
+       std::unique_ptr<crypto::SigningKey> key, Opened opened, InstanceInfo instance,
        std::unique_ptr<Appender> appender)
       : fs_(fs),
         options_(options),
         directory_(std::move(directory)),
         key_(std::move(key)),
-        identity_(std::move(identity)),
+        opened_(std::move(opened)),
         instance_(instance),
         appender_(std::move(appender)) {
     health_.writable = true;
@@ -105,7 +110,8 @@ class Ledger::Impl final {
     std::lock_guard lock(mutex_);
     return health_;
   }
-  const Identity& identity() const { return identity_; }
+  const Identity& identity() const { return opened_.identity; }
+  const Standing& standing() const { return opened_.standing; }
   const InstanceInfo& instance() const { return instance_; }
 
   Status close() {
@@ -134,7 +140,7 @@ class Ledger::Impl final {
     const MerkleTree& tree = appender_->tree();
     set_shut("the ledger is closed");
     return write_checkpoint(fs_, options_.directory,
-                            {identity_.origin, tree.size(), tree.root(hasher)}, *key_);
+                            {identity().origin, tree.size(), tree.root(hasher)}, *key_);
   }
 
   static Error busy_error() {
@@ -245,7 +251,7 @@ class Ledger::Impl final {
   const OpenOptions options_;
   LockedDirectory directory_;
   const std::unique_ptr<crypto::SigningKey> key_;
-  const Identity identity_;
+  const Opened opened_;
   const InstanceInfo instance_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
@@ -303,8 +309,9 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   if (!loaded) return std::move(loaded).error().with_context("the ledger's signing key");
   auto key = std::move(*loaded);
   AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key()));
-  Identity identity{recovered.origin, recovered.position.ledger_id,
-                    format_verifier_key({recovered.origin, key->public_key()})};
+  Opened found{{recovered.origin, recovered.position.ledger_id,
+                format_verifier_key({recovered.origin, key->public_key()})},
+               std::move(recovered.standing)};
   const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
   auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
@@ -313,7 +320,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
   return std::unique_ptr<Ledger>(
       new Ledger(std::make_unique<Impl>(fs, options, std::move(locked), std::move(key),
-                                        std::move(identity), instance, std::move(appender))));
+                                        std::move(found), instance, std::move(appender))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -344,6 +351,9 @@ Health Ledger::health() const {
 }
 const Identity& Ledger::identity() const {
   return impl_->identity();
+}
+const Standing& Ledger::standing() const {
+  return impl_->standing();
 }
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);

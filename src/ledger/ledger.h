@@ -17,6 +17,7 @@
 #include "codec/cbor.h"
 #include "crypto/random.h"
 #include "ledger/record.h"
+#include "ledger/standing.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -87,6 +88,8 @@ class Ledger final {
 
   Health health() const;             // thread-safe
   const Identity& identity() const;  // thread-safe
+  // As the records said when it was opened: who is under legal hold, what was dropped.
+  const Standing& standing() const;  // thread-safe
   std::string instance_id_hex() const;
 
   // Waits for what is queued, signs one checkpoint over it, releases the lock.

@@ -84,13 +84,14 @@ class Recovery {
     AIOSS_CHECK(list_quarantine());
     AIOSS_TRY(const Note note, read_note());
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
-    walking.visit = [this](const Record& record) {
+    Recovered out;
+    walking.visit = [this, &out](const Record& record) {
       forget_recorded(record);
+      out.standing.note(record);
       return true;
     };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
-    Recovered out;
     for (const Quarantined& piece : unrecorded_) {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
@@ -174,6 +175,9 @@ class Recovery {
     }
     if (!walked.root_at || *walked.root_at != checkpoint.root) {
       return refused("its checkpoint was signed over other records");
+    }
+    if (!state.uncovered.empty()) {
+      return refused("a segment was pruned, and no RETENTION_DROP says so");
     }
     return ok();
   }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "ledger/payloads.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -33,6 +34,7 @@ struct VerifyOptions {
   std::string verifier_key = {};  // "" gives at best kUnknown
   // Called with (bytes done, bytes in all), now and then.
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};
+  bool payloads = false;  // also look for every sealed text that a record names
 };
 
 struct VerifyReport {
@@ -49,6 +51,9 @@ struct VerifyReport {
   std::int64_t first_wall_ns = 0, last_wall_ns = 0;
   std::string head_chain_hex, root_hex;
   std::uint64_t dangling_requests = 0;  // INFER_REQUEST without result or abort
+  // Of which only hashes are left, because their retention ended.
+  std::uint64_t pruned_records = 0, pruned_segments = 0;
+  std::optional<PayloadReport> payloads;  // if it was asked for, and the records are good
 };
 
 VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ledger/pruned.h"
 #include "ledger/segment_reader.h"
 
 namespace aioss::ledger {
@@ -19,6 +20,12 @@ struct Finding {
 constexpr Finding kGood{};
 Finding wrong(std::string_view problem) {
   return {Damage::kWrong, problem};
+}
+
+// Of a segment file, pruned or not.
+std::optional<std::uint64_t> first_index_of(std::string_view file) {
+  const auto index = parse_segment_file_name(file);
+  return index ? index : parse_pruned_file_name(file);
 }
 
 class Walker {
@@ -46,7 +53,10 @@ class Walker {
     if (!names) return std::move(names).error();
     std::vector<std::string> files;
     for (std::string& name : *names) {
-      if (parse_segment_file_name(name)) files.push_back(std::move(name));
+      const auto index = first_index_of(name);
+      // A crash may leave a segment beside what it was pruned to; then the segment counts.
+      const bool again = index && !files.empty() && first_index_of(files.back()) == index;
+      if (index && !again) files.push_back(std::move(name));
     }
     if (files.empty()) {
       return Error{Code::kNotFound, "there is no ledger here; make one with `aioss ledger init`"};
@@ -66,6 +76,7 @@ class Walker {
   Status read_segment(const std::string& name, bool last) {
     state().previous = std::exchange(state().segment, SegmentState{});
     state().segment.file = name;
+    state().segment.pruned = parse_pruned_file_name(name).has_value();
     AIOSS_TRY(const auto file, fs_.open(folder_ + '/' + name, os::OpenMode::kRead));
     AIOSS_TRY(const os::FileInfo about, file->info());
     SegmentReader reader(*file, about.size);
@@ -90,15 +101,20 @@ class Walker {
   Status read_records(SegmentReader& reader, bool last) {
     while (reader.offset() < reader.end()) {
       AIOSS_TRY(const ByteView window, reader.window());
+      if (state().segment.pruned && begins_with_leaves(window)) {
+        const ParsedLeaves parsed = parse_leaves(window);
+        Finding finding = form_finding(parsed.form, parsed.problem);
+        if (!finding) finding = take_leaves(parsed.leaves);
+        if (finding) return damaged(finding, reader, last);
+        consume(parsed.leaves.bytes, reader);
+        continue;
+      }
       const ParsedFrame parsed = parse_frame(window);
       Finding finding = form_finding(parsed.form, parsed.problem);
       if (state().segment.sealed) finding = wrong("bytes follow the segment's seal");
       if (!finding) finding = take(parsed.frame);
       if (finding) return damaged(finding, reader, last);
-      reader.advance(parsed.frame.bytes);
-      state().segment.bytes += parsed.frame.bytes;
-      state().bytes += parsed.frame.bytes;
-      report_progress();
+      consume(parsed.frame.bytes, reader);
       if (options_.visit && !options_.visit(record_)) {
         result_.stopped = true;
         return ok();
@@ -107,7 +123,15 @@ class Walker {
     return ok();
   }
 
+  void consume(std::size_t bytes, SegmentReader& reader) {
+    reader.advance(bytes);
+    state().segment.bytes += bytes;
+    state().bytes += bytes;
+    report_progress();
+  }
+
   Status check_end(SegmentReader& reader, bool last) {
+    if (state().segment.pruned) return check_pruned_end(reader, last);
     if (!last && !state().segment.sealed) {
       return damaged(wrong("the segment has no seal, and another follows it"), reader, last);
     }
@@ -115,6 +139,15 @@ class Walker {
     if (state().segment.records == 0) {
       return damaged({Damage::kTornTail, "the segment has no record"}, reader, last);
     }
+    return ok();
+  }
+
+  Status check_pruned_end(SegmentReader& reader, bool last) {
+    if (!state().segment.sealed) {
+      return damaged(wrong("the pruned segment has no seal"), reader, last);
+    }
+    ++state().pruned_segments;
+    state().uncovered.push_back({state().segment.header.first_index, state().next_index});
     return ok();
   }
 
@@ -141,6 +174,10 @@ class Walker {
     result_.problem = std::string(finding.problem);
     result_.damage = finding.damage;
     if (finding.damage != Damage::kTornTail) return ok();
+    if (state().segment.pruned) {  // got its name when it was whole and on the disk
+      result_.damage = Damage::kWrong;
+      return ok();
+    }
     bool follows = !last;
     if (last && reader.offset() < reader.end()) {
       reader.advance(1);
@@ -156,7 +193,7 @@ class Walker {
   Finding check_header(const SegmentHeader& header, const SegmentState& previous) {
     const bool first = state().next_index == 0;
     if (header.first_index != state().next_index ||
-        parse_segment_file_name(state().segment.file) != header.first_index) {
+        first_index_of(state().segment.file) != header.first_index) {
       return wrong("the segment does not begin where the one before it ended");
     }
     if (header.segment_number != state().segments - 1) {
@@ -193,18 +230,43 @@ class Walker {
     if ((frame.flags & kFlagGroupFirst) != 0) {
       state().segment.last_group = {state().segment.bytes, frame.index, state().chain};
     }
+    count(leaf, chain);
+    return kGood;
+  }
+
+  // Records of which only the leaves are left.
+  Finding take_leaves(const Leaves& leaves) {
+    constexpr std::uint64_t kGenesisIndex = 1;
+    if (state().segment.sealed) return wrong("bytes follow the segment's seal");
+    if (leaves.first_index != state().next_index) {
+      return wrong("a record is missing, repeated or out of order");
+    }
+    if (state().segment.records == 0 || leaves.first_index <= kGenesisIndex) {
+      return wrong("a record that stays readable was pruned");
+    }
+    for (std::size_t i = 0; i < leaves.count; ++i) {
+      const Digest leaf = leaves.at(i);
+      count(leaf, hasher_.chain(state().chain, leaf));
+    }
+    state().pruned_records += leaves.count;
+    return kGood;
+  }
+
+  void count(const Digest& leaf, const Digest& chain) {
     state().chain = chain;
     state().tree.add(leaf, hasher_);
     ++state().next_index;
     ++state().segment.records;
     if (options_.root_size == state().next_index) result_.root_at = state().tree.root(hasher_);
-    return kGood;
   }
 
   // The rules about which record stands where. They hold before the record is counted.
   Finding check_meaning() {
     if (const Finding finding = check_common()) return finding;
     const RecordType type = record_.type;
+    if (state().segment.pruned && !survives_pruning(type)) {
+      return wrong("the pruned segment holds a record that should be gone");
+    }
     if ((type == RecordType::kSegmentOpen) != (state().segment.records == 0)) {
       return wrong("SEGMENT_OPEN is not exactly the first record of the segment");
     }
@@ -227,6 +289,9 @@ class Walker {
       case RecordType::kInferResult:
       case RecordType::kInferAbort:
         note_end();
+        break;
+      case RecordType::kRetentionDrop:
+        note_drop();
         break;
       default:
         note_other();
@@ -282,10 +347,11 @@ class Walker {
     }
     const auto root = body.get_digest(seal::kRoot, "root");
     const auto sealed_frontier = body.get_bytes(seal::kFrontier, "frontier");
-    if (!is(seal::kSegmentRecords, state().segment.records) ||
-        !is(seal::kFileBytes, state().segment.bytes) || !is(seal::kTreeSize, record_.index) ||
-        !root || *root != state().tree.root(hasher_) || !sealed_frontier ||
-        *sealed_frontier != frontier) {
+    // What its file had before it was pruned is known to its chain alone.
+    const bool fits = state().segment.pruned || is(seal::kFileBytes, state().segment.bytes);
+    if (!fits || !is(seal::kSegmentRecords, state().segment.records) ||
+        !is(seal::kTreeSize, record_.index) || !root || *root != state().tree.root(hasher_) ||
+        !sealed_frontier || *sealed_frontier != frontier) {
       return wrong("the seal does not describe its segment");
     }
     state().segment.sealed = true;
@@ -304,6 +370,14 @@ class Walker {
     const auto request = record_.body.get_uint(key::kRefIndex, "request");
     if (!request || state().open_requests.erase(*request) > 0) return;
     if (state().untracked_requests > 0) --state().untracked_requests;
+  }
+
+  void note_drop() {
+    const auto range = dropped_range(record_.index, record_.body);
+    if (!range) return;
+    std::erase_if(state().uncovered, [&](const DroppedRange& pruned) {
+      return range->first <= pruned.first && pruned.after <= range->after;
+    });
   }
 
   void note_other() {

@@ -1,4 +1,4 @@
-#include "crypto/secret.h"
+#include "crypto/secret_key.h"
 
 #include <algorithm>
 
