@@ -189,7 +189,7 @@ std::optional<std::uint64_t> parse_pruned_file_name(std::string_view name) {
 }
 
 Status prune_segment(os::FileSystem& fs, const std::string& directory, std::uint64_t first_index,
-                     const std::function<Status(const Record&)>& going) {
+                     const PruneEvents& events) {
   const std::string folder = directory + '/' + std::string(kSegmentFolder);
   const std::string segment = folder + '/' + segment_file_name(first_index);
   const std::string pruned = folder + '/' + pruned_file_name(first_index);
@@ -203,8 +203,9 @@ Status prune_segment(os::FileSystem& fs, const std::string& directory, std::uint
     AIOSS_TRY(const auto to, fs.open(temporary, os::OpenMode::kCreateNew, kSealedPermissions));
     SegmentReader reader(*from, about.size);
     Output out(*to);
-    AIOSS_CHECK(copy(reader, first_index, out, going));
+    AIOSS_CHECK(copy(reader, first_index, out, events.going));
   }
+  AIOSS_CHECK(events.replacing());
   AIOSS_CHECK(fs.rename(temporary, pruned));
   AIOSS_CHECK(fs.sync_directory(folder));
   AIOSS_CHECK(fs.remove(segment));

@@ -53,10 +53,16 @@ void encode_leaves(std::uint64_t first_index, std::span<const Digest> hashes, By
 std::string pruned_file_name(std::uint64_t first_index);
 std::optional<std::uint64_t> parse_pruned_file_name(std::string_view name);
 
-// Replaces seg/N.aioss, a sealed segment that the caller knows to be good, by seg/N.pruned. Each
-// record that goes is given to `going` before anything is changed; its error ends it. A crash leaves
-// the segment, or both files (then the segment counts), or the pruned one: doing it again is safe.
+// What goes when a segment is pruned, for whoever has more to destroy than its frames. An error ends
+// the pruning before a file has changed.
+struct PruneEvents {
+  std::function<Status(const Record&)> going;  // each record of which only the leaf is left
+  std::function<Status()> replacing;           // after the last of them
+};
+// Replaces seg/N.aioss, a sealed segment that the caller knows to be good, by seg/N.pruned. A crash
+// leaves the segment, or both files (then the segment counts), or the pruned one: doing it again is
+// safe.
 Status prune_segment(os::FileSystem& fs, const std::string& directory, std::uint64_t first_index,
-                     const std::function<Status(const Record&)>& going);
+                     const PruneEvents& events);
 
 }  // namespace aioss::ledger

@@ -96,6 +96,13 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   }
 }
 
+void Supervisor::refuse(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes,
+                        const Error& error) {
+  Slot& slot = slot_of(stream->model());
+  running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
+  stream->abort(error);
+}
+
 void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream) {
   ASSERT(slot.phase == Phase::kReady && slot.load_record && slot.ready);
   if (!stream->wants_to_run()) {
