@@ -15,7 +15,7 @@ struct Handler {
   int (*run)(const Services&, const Invocation&);
 };
 
-constexpr std::array<Handler, 10> kHandlers{{
+constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
@@ -24,9 +24,14 @@ constexpr std::array<Handler, 10> kHandlers{{
     {"ledger init", ledger_init_command},
     {"ledger tail", ledger_tail_command},
     {"ledger show", ledger_show_command},
+    {"ledger subjects", ledger_subjects_command},
+    {"ledger open", ledger_open_command},
+    {"ledger hold", ledger_hold_command},
+    {"ledger erase", ledger_erase_command},
+    {"ledger drop", ledger_drop_command},
     {"key new", key_new_command},
     {"version", version_command},
-}};
+});
 
 }  // namespace
 

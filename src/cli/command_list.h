@@ -14,6 +14,11 @@ int verify_command(const Services& services, const Invocation& invocation);
 int ledger_init_command(const Services& services, const Invocation& invocation);
 int ledger_tail_command(const Services& services, const Invocation& invocation);
 int ledger_show_command(const Services& services, const Invocation& invocation);
+int ledger_subjects_command(const Services& services, const Invocation& invocation);
+int ledger_open_command(const Services& services, const Invocation& invocation);
+int ledger_hold_command(const Services& services, const Invocation& invocation);
+int ledger_erase_command(const Services& services, const Invocation& invocation);
+int ledger_drop_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 

@@ -1,6 +1,7 @@
 // Every command of `aioss`: its operands, flags, help and examples. The settings that a command
 // also takes as flags are in config.cc.
 #include "cli/args.h"
+#include "cli/command_specs.h"
 
 namespace aioss::cli {
 namespace {
@@ -104,7 +105,11 @@ CommandSpec verify() {
       "5 TORN TAIL: the last write was cut short\n6 UNKNOWN: no key, or a newer format\n"
       "7 PAYLOAD MISSING\n8 REPLAY MISMATCH",
       {{"LEDGER", "Folder of the ledger.", true}},
-      {{"--key", "", "VKEY", "Public key: the vkey line, or @FILE that holds it."}, kJson},
+      {{"--key", "", "VKEY", "Public key: the vkey line, or @FILE that holds it."},
+       {"--payloads", "", "",
+        "Also look for every sealed text that a record names: one that is gone, though neither an "
+        "erasure nor a retention drop took it, gives exit code 7."},
+       kJson},
       0,
       {"aioss verify ~/.local/state/aioss/ledger --key @ledger.vkey",
        "aioss verify /mnt/evidence/ledger --key 'bank.example+1f2e3d4c+AX…' --json"}};
@@ -170,12 +175,23 @@ CommandSpec version() {
           0,         {"aioss version", "aioss version --json | jq -r .version"}};
 }
 
+// In the order of `aioss --help`.
+std::vector<CommandSpec> all_commands() {
+  std::vector<CommandSpec> all{serve(),  run(),         models(),      inspect(),
+                               verify(), ledger_init(), ledger_tail(), ledger_show()};
+  const auto add = [&all](std::vector<CommandSpec> some) {
+    for (CommandSpec& one : some) all.push_back(std::move(one));
+  };
+  add(privacy_specs());
+  all.push_back(key_new());
+  all.push_back(version());
+  return all;
+}
+
 }  // namespace
 
 std::span<const CommandSpec> commands() {
-  static const std::vector<CommandSpec> all{serve(),   run(),         models(),      inspect(),
-                                            verify(),  ledger_init(), ledger_tail(), ledger_show(),
-                                            key_new(), version()};
+  static const std::vector<CommandSpec> all = all_commands();
   return all;
 }
 

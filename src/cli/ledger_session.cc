@@ -59,6 +59,38 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   return opened;
 }
 
+Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
+                                                             const std::string& directory,
+                                                             std::string_view instead) {
+  ledger::OpenOptions options;
+  options.directory = directory;
+  auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
+  if (opened) return opened;
+  if (opened.error().code == Code::kConflict) {
+    return Error(Code::kConflict, "ledger " + directory + " is in use by another aioss; " +
+                                      std::string(instead));
+  }
+  return explain_ledger_error(services.files, std::move(opened).error(), directory);
+}
+
+ledger::MasterKeyFile master_key_file(const Services&) {
+  return ledger::plain_master_key_file();
+}
+
+Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
+                                                      const Config& config,
+                                                      const std::string& directory,
+                                                      ledger::Ledger& ledger) {
+  ledger::CustodyOptions options;
+  options.directory = directory;
+  options.retention_days = config.number(Key::kRetentionDays);
+  options.master = master_key_file(services);
+  auto opened = ledger::Custody::open(services.files, services.clock, services.random, ledger,
+                                      options);
+  if (!opened) return std::move(opened).error().with_context("ledger " + directory);
+  return opened;
+}
+
 Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory) {
   const auto missing = [&files](const std::string& path) {
     const auto found = files.info(path);

@@ -3,16 +3,33 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cli/config.h"
 #include "cli/services.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
 
 namespace aioss::cli {
 
 // A new ledger's public key is printed to standard error, once: it is what verification needs.
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
+
+// The ledger in a folder named on the command line, to append to; never made. kConflict if another
+// aioss has it: the message ends in `instead`, which says how to ask that one.
+Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
+                                                             const std::string& directory,
+                                                             std::string_view instead);
+
+// How the vault's master key lies on the disk.
+ledger::MasterKeyFile master_key_file(const Services& services);
+// The custody of an open ledger. `directory` is the ledger's.
+Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
+                                                      const Config& config,
+                                                      const std::string& directory,
+                                                      ledger::Ledger& ledger);
 
 // An error of reading the ledger in `directory` as its user should read it: with the folder's name,
 // which messages of the disk leave out, and if nothing is there, with what to do.

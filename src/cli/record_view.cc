@@ -83,6 +83,8 @@ constexpr std::array kOwnNames = std::to_array<Name>({
     {RecordType::kInferRequest, key::infer_request::kStopCount, "stop_count"},
     {RecordType::kInferRequest, key::infer_request::kStopCommitment, "stop_commitment"},
     {RecordType::kInferRequest, key::infer_request::kStreaming, "streaming"},
+    {RecordType::kInferRequest, key::infer_request::kPromptBlob, "prompt_blob"},
+    {RecordType::kInferRequest, key::infer_request::kPromptBlobBytes, "prompt_blob_bytes"},
     {RecordType::kInferResult, key::infer_result::kPromptTokens, "prompt_tokens", As::kPlain, true},
     {RecordType::kInferResult, key::infer_result::kChoices, "choices", As::kChoices},
     {RecordType::kInferAbort, key::infer_abort::kCause, "cause", As::kPlain, true},
@@ -100,6 +102,7 @@ constexpr std::array kActorNames = std::to_array<InnerName>({
     {key::actor::kName, "name"},
     {key::actor::kSource, "source"},
     {key::actor::kTenant, "tenant"},
+    {key::actor::kSubject, "subject"},
 });
 
 constexpr std::array kSamplerNames = std::to_array<InnerName>({
@@ -124,6 +127,8 @@ constexpr std::array kChoiceNames = std::to_array<InnerName>({
     {key::choice::kQueueNs, "queue_ns"},
     {key::choice::kPrefillNs, "prefill_ns"},
     {key::choice::kDecodeNs, "decode_ns"},
+    {key::choice::kOutputBlob, "output_blob"},
+    {key::choice::kOutputBlobBytes, "output_blob_bytes"},
 });
 
 constexpr std::array kCommonNames = std::to_array<InnerName>({

@@ -105,6 +105,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = fake_models;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
+  out.privacy = runtime::privacy_from_name(config.text(Key::kPrivacy))
+                    .value_or(runtime::Privacy::kCommit);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
@@ -140,6 +142,7 @@ void announce(const Services& services, const Config& config, const runtime::Gat
   if (models.size() > kNamesShown) names += ", …";
   log::info("aioss " AIOSS_VERSION, {{"engine_cpu_level", services.cpu_level},
                                      {"profile", config.text(Key::kProfile)},
+                                     {"privacy", config.text(Key::kPrivacy)},
                                      {"pid", os::process_id()}});
   log::info("models",
             {{"dir", config.text(Key::kModelsDir)}, {"count", models.size()}, {"names", names}});
@@ -171,8 +174,9 @@ class Serving {
     AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
+    AIOSS_TRY(custody_, open_custody(services_, config_, config_.text(Key::kLedger), *ledger_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
-                                                 services_.random, *ledger_, metrics_));
+                                                 services_.random, *ledger_, *custody_, metrics_));
     auto server =
         server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);
     if (!server) return explain(std::move(server).error());
@@ -215,6 +219,7 @@ class Serving {
     Status orderly = gateway_ ? gateway_->left_behind() : ok();
     server_.reset();
     gateway_.reset();
+    custody_.reset();
     if (!ledger_) return orderly;
     AIOSS_CHECK(ledger_->close());
     log::info("stopped", {{"records", ledger_->health().size}});
@@ -238,6 +243,7 @@ class Serving {
   MetricRegistry metrics_;
   http::net::io_context io_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<ledger::Custody> custody_;
   std::unique_ptr<runtime::Gateway> gateway_;
   std::unique_ptr<server::ApiServer> server_;
   std::thread io_thread_;

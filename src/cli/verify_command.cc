@@ -63,6 +63,16 @@ std::string as_json(const ledger::VerifyReport& report, bool with_key) {
   out["head_chain"] = report.head_chain_hex;
   out["root"] = report.root_hex;
   out["dangling_requests"] = report.dangling_requests;
+  out["pruned_records"] = report.pruned_records;
+  out["pruned_segments"] = report.pruned_segments;
+  if (report.payloads) {
+    codec::OrderedJson& payloads = out["payloads"];
+    payloads["named"] = report.payloads->named;
+    payloads["present"] = report.payloads->present;
+    payloads["redacted"] = report.payloads->redacted;
+    payloads["dropped"] = report.payloads->dropped;
+    payloads["missing"] = report.payloads->missing;
+  }
   return codec::dump_json(out) + "\n";
 }
 
@@ -88,6 +98,20 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
   if (report.dangling_requests > 0) {
     row("open", std::to_string(report.dangling_requests) + " requests without a result or abort");
   }
+  if (report.pruned_records > 0) {
+    row("pruned", std::to_string(report.pruned_records) + " records in " +
+                      std::to_string(report.pruned_segments) +
+                      (report.pruned_segments == 1 ? " segment" : " segments") +
+                      ": only hashes are left");
+  }
+  if (report.payloads) {
+    const ledger::PayloadReport& payloads = *report.payloads;
+    row("sealed", std::to_string(payloads.named) + " texts are named: " +
+                      std::to_string(payloads.present) + " there, " +
+                      std::to_string(payloads.redacted) + " erased, " +
+                      std::to_string(payloads.dropped) + " dropped, " +
+                      std::to_string(payloads.missing) + " missing");
+  }
   row("head", report.head_chain_hex);
   row("root", report.root_hex);
   return out;
@@ -110,6 +134,7 @@ int verify_command(const Services& services, const Invocation& invocation) {
   options.progress = [&](std::uint64_t done, std::uint64_t all) {
     progress.update(all == 0 ? 1.0F : static_cast<float>(done) / static_cast<float>(all));
   };
+  options.payloads = invocation.has("--payloads");
   const ledger::VerifyReport report = ledger::verify(services.files, options);
   progress.clear();
   if (report.verdict == ledger::Verdict::kUsage && !invocation.has("--json")) {

@@ -125,7 +125,6 @@ Result<std::uint64_t> BlobStore::count(std::string_view subject_id) const {
 Result<std::uint64_t> BlobStore::destroy_all(std::string_view subject_id) {
   const std::string folder = folder_of(directory_, subject_id);
   std::lock_guard lock(mutex_);
-  ready_.erase(std::string(subject_id));
   auto names = fs_.list(folder);
   if (!names && names.error().code == Code::kNotFound) return std::uint64_t{0};
   if (!names) return std::move(names).error();
@@ -134,12 +133,7 @@ Result<std::uint64_t> BlobStore::destroy_all(std::string_view subject_id) {
     AIOSS_TRY(const bool was_there, destroy_file(fs_, folder + '/' + name));
     if (was_there && !name.ends_with(kTemporarySuffix)) ++destroyed;
   }
-  if (!names->empty()) AIOSS_CHECK(fs_.sync_directory(folder));
-  if (const Status removed = fs_.remove(folder); !removed) {
-    if (removed.error().code != Code::kNotFound) return removed.error();
-    return destroyed;
-  }
-  AIOSS_CHECK(fs_.sync_directory(root_of(directory_)));
+  AIOSS_CHECK(fs_.sync_directory(folder));
   return destroyed;
 }
 

@@ -51,7 +51,7 @@ class BlobStore final {
                      const BlobName& blob) const;
 
   Result<std::uint64_t> count(std::string_view subject_id) const;
-  // Overwrites and removes all that a subject has here; how many there were.
+  // Overwrites and removes all that a subject has here; how many there were. The folder stays.
   Result<std::uint64_t> destroy_all(std::string_view subject_id);
   // One blob; false: there was none. Call sync() of the subject after the last.
   Result<bool> destroy(const BlobName& blob);

@@ -5,7 +5,6 @@
 
 #include "base/strings.h"
 #include "codec/utf8.h"
-#include "ledger/destroy.h"
 
 namespace aioss::ledger {
 namespace {
@@ -130,9 +129,9 @@ Result<std::optional<Custody::Intent>> Custody::read_intent() {
   return std::optional<Intent>(Intent{*subject, **body});
 }
 
+// Not overwritten: there is no secret in it, and a half of it could not be read.
 Status Custody::forget_intent() {
-  AIOSS_TRY(const bool was_there, destroy_file(fs_, intent_path()));
-  if (!was_there) return ok();
+  AIOSS_CHECK(fs_.remove(intent_path()));
   return fs_.sync_directory(options_.directory + '/' + std::string(kVaultFolder));
 }
 

@@ -126,8 +126,8 @@ bool survives_pruning(RecordType type) {
 Digest Leaves::at(std::size_t i) const {
   ASSERT(i < count);
   Digest hash{};
-  const ByteView bytes = hashes.subspan(i * hash.size(), hash.size());
-  std::copy(bytes.begin(), bytes.end(), hash.begin());
+  const ByteView from = hashes.subspan(i * hash.size(), hash.size());
+  std::copy(from.begin(), from.end(), hash.begin());
   return hash;
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
+#include "server/ledger_orders.h"
 #include "server/replies.h"
 
 namespace aioss::server {
@@ -19,6 +20,8 @@ using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+// To open a request is to search a ledger of years; to erase somebody, to overwrite all their texts.
+constexpr std::chrono::milliseconds kLedgerOrderTimeout{600'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -56,6 +59,10 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kMetrics:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
+    case Action::kLedgerOpen:
+    case Action::kLedgerErase:
+    case Action::kLedgerHold:
+    case Action::kLedgerHolds:
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
@@ -140,6 +147,10 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     co_return co_await generate(action, std::move(request), std::move(caller), writer);
   }
   if (action == Action::kRescan) co_return co_await rescan(writer);
+  if (is_ledger_order(action)) {
+    runtime::Principal caller = std::move(*principal);
+    co_return co_await ledger_order(action, std::move(request), std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -171,6 +182,33 @@ awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
     response = error_response((*result)->error());
   } else {
     response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
+                                     runtime::Principal principal, http::ResponseWriter& writer) {
+  ledger::Custody* const custody = parts_.gateway.custody();
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Result<std::string>>>();
+  SideThread::Job job = [custody, action, event, result, body = std::move(request.body),
+                         by = std::move(principal)] {
+    *result = carry_out(action, body, by, *custody);
+    event->notify();
+  };
+  const bool accepted = custody != nullptr && side_ != nullptr && side_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kLedgerOrderTimeout);
+  http::Response response;
+  if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many orders are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(
+        Error(Code::kTimeout, "the order is still being carried out; the ledger will tell"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, ***result);
   }
   co_return co_await reply(writer, std::move(response));
 }

@@ -40,6 +40,9 @@ class ApiCore final {
   http::net::awaitable<int> generate(Action action, http::Request request,
                                      runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> rescan(http::ResponseWriter& writer);
+  http::net::awaitable<int> ledger_order(Action action, http::Request request,
+                                         runtime::Principal principal,
+                                         http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();

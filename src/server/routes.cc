@@ -11,6 +11,10 @@ constexpr std::array kRoutes{
     Route{"/v1/models", "/v1/models", "GET", Action::kModels},
     Route{"/v1/models/", "/v1/models/{id}", "GET", Action::kModel},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
+    Route{"/admin/ledger/open", "/admin/ledger/open", "POST", Action::kLedgerOpen},
+    Route{"/admin/ledger/erase", "/admin/ledger/erase", "POST", Action::kLedgerErase},
+    Route{"/admin/ledger/hold", "/admin/ledger/hold", "POST", Action::kLedgerHold},
+    Route{"/admin/ledger/holds", "/admin/ledger/holds", "GET", Action::kLedgerHolds},
     Route{"/health", "/health", "GET", Action::kHealth},
     Route{"/metrics", "/metrics", "GET", Action::kMetrics},
 };

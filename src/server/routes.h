@@ -14,6 +14,10 @@ enum class Action {
   kModels,
   kModel,
   kRescan,
+  kLedgerOpen,
+  kLedgerErase,
+  kLedgerHold,
+  kLedgerHolds,
   kHealth,
   kMetrics,
 };
