@@ -24,7 +24,9 @@ Result<codec::OrderedJson> message_json(const codec::Value& value) {
   codec::OrderedJson out;
   AIOSS_TRY(out["role"], text_at(*map, 0));
   AIOSS_TRY(out["content"], text_at(*map, 1));
-  if (map->find(2) != nullptr) AIOSS_TRY(out["name"], text_at(*map, 2));
+  if (map->find(2) != nullptr) {
+    AIOSS_TRY(out["name"], text_at(*map, 2));
+  }
   return out;
 }
 

@@ -284,6 +284,7 @@ bool StreamState::wants_to_run() const {
 }
 
 bool StreamState::begin(const LoadedModel& model) {
+  ASSERT(subject_ != nullptr);
   const ipc::Submit& request = setup_.call.request;
   const auto commitment = [this](std::string_view field, ByteView text) {
     return ledger::commitment_of(subject_->salt(setup_.request_id, field), as_text(text));
