@@ -93,7 +93,8 @@ TEST(Arguments, ErrorsSayWhatToDo) {
       {{"srve"}, "unknown command 'srve' (did you mean 'serve'?)"},
       {{"frobnicate"}, "unknown command 'frobnicate'; see 'aioss --help'"},
       {{"--port", "80"}, "unknown flag '--port'; flags come after the command; see 'aioss --help'"},
-      {{"ledger"}, "'ledger' needs a second word: ledger init, ledger tail, ledger show, ledger subjects, "
+      {{"ledger"},
+       "'ledger' needs a second word: ledger init, ledger tail, ledger show, ledger subjects, "
        "ledger open, ledger hold, ledger erase, ledger drop"},
       {{"ledger", "tial"}, "unknown command 'ledger tial' (did you mean 'ledger tail'?)"},
       {{"key"}, "'key' needs a second word: key new"},

@@ -48,7 +48,8 @@ std::string json_line(const ledger::Record& record, const SubjectNames& names) {
 std::string name_lines(const ledger::Record& record, const SubjectNames& names) {
   std::string out;
   for (const auto& [id, name] : names.in(record)) {
-    out += id + " is " + safe_text(name, false) + ", as the vault says; the record has the id only\n";
+    out +=
+        id + " is " + safe_text(name, false) + ", as the vault says; the record has the id only\n";
   }
   return out;
 }
@@ -174,10 +175,10 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
                                               "; 'aioss ledger tail' shows the last ones"});
   }
   const SubjectNames names = SubjectNames::load(services, *directory);
-  const std::string text = invocation.has("--json")
-                               ? json_line(*found, names)
-                               : record_text(*found, console.facts().output_color) +
-                                     name_lines(*found, names);
+  const std::string text =
+      invocation.has("--json")
+          ? json_line(*found, names)
+          : record_text(*found, console.facts().output_color) + name_lines(*found, names);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

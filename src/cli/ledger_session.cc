@@ -67,8 +67,8 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (opened) return opened;
   if (opened.error().code == Code::kConflict) {
-    return Error(Code::kConflict, "ledger " + directory + " is in use by another aioss; " +
-                                      std::string(instead));
+    return Error(Code::kConflict,
+                 "ledger " + directory + " is in use by another aioss; " + std::string(instead));
   }
   return explain_ledger_error(services.files, std::move(opened).error(), directory);
 }
@@ -85,8 +85,8 @@ Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
   options.directory = directory;
   options.retention_days = config.number(Key::kRetentionDays);
   options.master = master_key_file(services);
-  auto opened = ledger::Custody::open(services.files, services.clock, services.random, ledger,
-                                      options);
+  auto opened =
+      ledger::Custody::open(services.files, services.clock, services.random, ledger, options);
   if (!opened) return std::move(opened).error().with_context("ledger " + directory);
   return opened;
 }

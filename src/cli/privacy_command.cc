@@ -134,11 +134,11 @@ Result<std::string> erase(const Services& services, const Invocation& invocation
 
 Result<std::string> change_hold(const Services& services, const Invocation& invocation, bool on) {
   AIOSS_TRY(const std::string who, needed(invocation, "--subject", "whom, or '*' for everybody"));
-  AIOSS_TRY(const std::string case_name, needed(invocation, "--case", "which case the hold is for"));
+  AIOSS_TRY(const std::string case_name,
+            needed(invocation, "--case", "which case the hold is for"));
   AIOSS_TRY(Session session,
             open_session(services, invocation, 1, std::string(kAskServer) + "hold"));
-  AIOSS_TRY(const std::uint64_t record,
-            session.custody->hold(who, on, case_name, session.actor));
+  AIOSS_TRY(const std::uint64_t record, session.custody->hold(who, on, case_name, session.actor));
   AIOSS_CHECK(session.close());
   codec::OrderedJson json;
   json["on"] = on;
@@ -211,8 +211,7 @@ Result<std::string> drop(const Services& services, const Invocation& invocation)
   AIOSS_TRY(const std::string ground, needed(invocation, "--ground", "why"));
   AIOSS_TRY(const std::int64_t before_ns, parse_date(date));
   AIOSS_TRY(Session session, open_session(services, invocation, 0, std::string(kStopServer)));
-  AIOSS_TRY(const ledger::Dropped dropped,
-            session.custody->drop(before_ns, ground, session.actor));
+  AIOSS_TRY(const ledger::Dropped dropped, session.custody->drop(before_ns, ground, session.actor));
   AIOSS_CHECK(session.close());
   if (invocation.has("--json")) {
     codec::OrderedJson json;

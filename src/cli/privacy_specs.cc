@@ -37,51 +37,54 @@ CommandSpec ledger_open() {
 }
 
 CommandSpec ledger_hold() {
-  return {"ledger hold",
-          "forbid the erasure of somebody, allow it again, list what is forbidden",
-          "A hold belongs to a case: two cases may hold one person, and each is cleared by itself. "
-          "While anybody is held, nothing is dropped at the end of retention either. Setting and "
-          "clearing are records (LEGAL_HOLD). While a server runs, ask it: POST /admin/ledger/hold.",
-          {{"ACTION", "set, clear or list."}, {"DIR", kDirectoryHelp, false}},
-          {subject_flag("Whom: by name, by id (s_…), or '*' for everybody."),
-           {"--case", "", "TEXT", "Which case; stays in the ledger, so it must not name the person."},
-           kJson},
-          kForLedger,
-          {"aioss ledger hold set --subject ward-3/alice --case \"7 O 12/26\"",
-           "aioss ledger hold clear --subject ward-3/alice --case \"7 O 12/26\"",
-           "aioss ledger hold list --json"}};
+  return {
+      "ledger hold",
+      "forbid the erasure of somebody, allow it again, list what is forbidden",
+      "A hold belongs to a case: two cases may hold one person, and each is cleared by itself. "
+      "While anybody is held, nothing is dropped at the end of retention either. Setting and "
+      "clearing are records (LEGAL_HOLD). While a server runs, ask it: POST /admin/ledger/hold.",
+      {{"ACTION", "set, clear or list."}, {"DIR", kDirectoryHelp, false}},
+      {subject_flag("Whom: by name, by id (s_…), or '*' for everybody."),
+       {"--case", "", "TEXT", "Which case; stays in the ledger, so it must not name the person."},
+       kJson},
+      kForLedger,
+      {"aioss ledger hold set --subject ward-3/alice --case \"7 O 12/26\"",
+       "aioss ledger hold clear --subject ward-3/alice --case \"7 O 12/26\"",
+       "aioss ledger hold list --json"}};
 }
 
 CommandSpec ledger_erase() {
-  return {"ledger erase",
-          "destroy the key and the sealed texts of one person, for good",
-          "Their records stay, verify as before and are nobody's: name, texts and the means to test "
-          "a guess are gone from every file of the ledger. Recorded (REDACT). Backups, and what a "
-          "disk keeps beside its files, are out of reach: docs/privacy.md. While a server runs, ask "
-          "it: POST /admin/ledger/erase.",
-          {{"DIR", kDirectoryHelp, false}},
-          {subject_flag("Whom: by name, or by id (s_…)."),
-           {"--ground", "", "TEXT",
-            "Why; stays in the ledger for ever, so it must not name the person."},
-           kJson},
-          kForLedger,
-          {"aioss ledger erase --subject ward-3/alice --ground \"art. 17 GDPR, request of 3 May\""}};
+  return {
+      "ledger erase",
+      "destroy the key and the sealed texts of one person, for good",
+      "Their records stay, verify as before and are nobody's: name, texts and the means to test "
+      "a guess are gone from every file of the ledger. Recorded (REDACT). Backups, and what a "
+      "disk keeps beside its files, are out of reach: docs/privacy.md. While a server runs, ask "
+      "it: POST /admin/ledger/erase.",
+      {{"DIR", kDirectoryHelp, false}},
+      {subject_flag("Whom: by name, or by id (s_…)."),
+       {"--ground", "", "TEXT",
+        "Why; stays in the ledger for ever, so it must not name the person."},
+       kJson},
+      kForLedger,
+      {"aioss ledger erase --subject ward-3/alice --ground \"art. 17 GDPR, request of 3 May\""}};
 }
 
 CommandSpec ledger_drop() {
-  return {"ledger drop",
-          "take the content of old records away at the end of their retention",
-          "Whole segments that were sealed before the date keep the hashes of their records, so that "
-          "the ledger verifies as before; their content, and the sealed texts that it names, are "
-          "gone. Not within retention_days (183 at least), and not while anybody is under legal "
-          "hold. Recorded (RETENTION_DROP).",
-          {{"DIR", kDirectoryHelp, false}},
-          {{"--before", "", "DATE", "As 2026-05-31; midnight UTC."},
-           {"--ground", "", "TEXT", "Why; stays in the ledger for ever."},
-           kJson},
-          kForLedger | kForDrop,
-          {"aioss ledger drop --before 2026-01-01 --ground \"retention of one year\" "
-           "--retention-days 365"}};
+  return {
+      "ledger drop",
+      "take the content of old records away at the end of their retention",
+      "Whole segments that were sealed before the date keep the hashes of their records, so that "
+      "the ledger verifies as before; their content, and the sealed texts that it names, are "
+      "gone. Not within retention_days (183 at least), and not while anybody is under legal "
+      "hold. Recorded (RETENTION_DROP).",
+      {{"DIR", kDirectoryHelp, false}},
+      {{"--before", "", "DATE", "As 2026-05-31; midnight UTC."},
+       {"--ground", "", "TEXT", "Why; stays in the ledger for ever."},
+       kJson},
+      kForLedger | kForDrop,
+      {"aioss ledger drop --before 2026-01-01 --ground \"retention of one year\" "
+       "--retention-days 365"}};
 }
 
 }  // namespace

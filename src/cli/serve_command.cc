@@ -105,8 +105,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = fake_models;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
-  out.privacy = runtime::privacy_from_name(config.text(Key::kPrivacy))
-                    .value_or(runtime::Privacy::kCommit);
+  out.privacy =
+      runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));

@@ -1,5 +1,5 @@
-// Names for the subject ids in records, where the vault can be read: for people who look at records.
-// Read once; a value.
+// Names for the subject ids in records, where the vault can be read: for people who look at
+// records. Read once; a value.
 #pragma once
 
 #include <map>

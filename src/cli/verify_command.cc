@@ -106,8 +106,8 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
   }
   if (report.payloads) {
     const ledger::PayloadReport& payloads = *report.payloads;
-    row("sealed", std::to_string(payloads.named) + " texts are named: " +
-                      std::to_string(payloads.present) + " there, " +
+    row("sealed", std::to_string(payloads.named) +
+                      " texts are named: " + std::to_string(payloads.present) + " there, " +
                       std::to_string(payloads.redacted) + " erased, " +
                       std::to_string(payloads.dropped) + " dropped, " +
                       std::to_string(payloads.missing) + " missing");

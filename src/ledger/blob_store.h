@@ -1,8 +1,8 @@
 // Sealed texts beside the chain: blob/<subject id>/<hex of the blob's SHA3-256> (folders of mode
 // 0700). A blob is nonce[12] ‖ AES-256-GCM(seal key, text) with the associated data
 // "aioss/blob/v1\n" ‖ ledger_id ‖ request id ‖ 0x00 ‖ field; the key comes from the subject
-// (ledger/subject.h) and is in no file. Records name a blob by its hash, so it is on the disk before
-// the record is. Thread-safe; everything blocks on the disk.
+// (ledger/subject.h) and is in no file. Records name a blob by its hash, so it is on the disk
+// before the record is. Thread-safe; everything blocks on the disk.
 #pragma once
 
 #include <cstdint>

@@ -41,8 +41,8 @@ std::string name_in(const codec::Map& actor) {
 }
 
 Error held(const LegalHold& hold) {
-  return {Code::kConflict, "there is a legal hold (case '" + one_line(hold.case_name) + "', record " +
-                               std::to_string(hold.record) +
+  return {Code::kConflict, "there is a legal hold (case '" + one_line(hold.case_name) +
+                               "', record " + std::to_string(hold.record) +
                                "): nothing may be destroyed until it is cleared"};
 }
 
@@ -117,8 +117,9 @@ Result<std::optional<Custody::Intent>> Custody::read_intent() {
   if (!bytes && bytes.error().code == Code::kNotFound) return std::optional<Intent>();
   if (!bytes) return std::move(bytes).error();
   const auto map = codec::decode_map(*bytes);
-  const Error broken{Code::kCorrupt, "vault/erasing, an erasure under way, cannot be read; restore "
-                                     "the folder vault/ whole, from one backup"};
+  const Error broken{Code::kCorrupt,
+                     "vault/erasing, an erasure under way, cannot be read; restore "
+                     "the folder vault/ whole, from one backup"};
   if (!map) return broken;
   const auto version = map->get_uint(intent_key::kVersion, "version");
   const auto subject = map->get_text(intent_key::kSubject, "subject");

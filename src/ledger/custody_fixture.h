@@ -159,7 +159,8 @@ inline std::vector<std::string> places_of(os::FileSystem& fs, std::string_view n
   }
   forms.insert(forms.end(), {little, big, hex});
   for (std::size_t shift = 0; shift < 3; ++shift) {
-    const std::string text = codec::to_base64(as_bytes(std::string(shift, 'x') + std::string(needle)));
+    const std::string text =
+        codec::to_base64(as_bytes(std::string(shift, 'x') + std::string(needle)));
     // What its neighbours have a part in is left out.
     forms.push_back(text.substr(shift == 0 ? 0 : 4, text.size() - (shift == 0 ? 4 : 8)));
   }

@@ -1,5 +1,5 @@
-// Erasure, legal hold and the opening of sealed texts, over a disk that can be searched byte by byte
-// and cut at every operation.
+// Erasure, legal hold and the opening of sealed texts, over a disk that can be searched byte by
+// byte and cut at every operation.
 #include "ledger/custody.h"
 
 #include <gtest/gtest.h>
@@ -129,14 +129,18 @@ TEST_F(CustodyTest, AfterErasureTextNameAndKeyAreInNoFile) {
   const std::string seal_key(as_text(alice->seal_key("req_a", "prompt").view()));
   const auto master = os::read_file(disk, std::string(kDirectory) + "/vault/master.key", 64);
   ASSERT_FALSE(places_of(disk, as_text(*master)).empty()) << "the search finds nothing at all";
+  const std::string folder = std::string(kDirectory) + "/blob/" + alice->id() + '/';
+  const auto blob = disk.open(folder + disk.list(folder)->front(), os::OpenMode::kRead);
   const auto erased = custody().erase("ward-3/alice-mueller", kGround, operator_actor());
   ASSERT_TRUE(erased.has_value()) << erased.error().message;
   EXPECT_TRUE(erased->erased);
+  Bytes left((*blob)->info()->size, 1);
+  EXPECT_EQ(*(*blob)->read_at(0, left), left.size());
+  EXPECT_EQ(left, Bytes(left.size(), 0)) << "a text was removed without being overwritten";
   EXPECT_EQ(erased->subject, alice->id());
   EXPECT_EQ(erased->blobs, 2U);
-  for (const std::string_view gone :
-       {std::string_view(k), std::string_view(seal_key), kSecret, kAnswer,
-        std::string_view(kAlice.user), as_text(*master)}) {
+  for (const std::string_view gone : {std::string_view(k), std::string_view(seal_key), kSecret,
+                                      kAnswer, std::string_view(kAlice.user), as_text(*master)}) {
     EXPECT_TRUE(places_of(disk, gone).empty()) << places_of(disk, gone).front();
   }
   EXPECT_TRUE(disk.list(std::string(kDirectory) + "/blob/" + alice->id())->empty());
@@ -277,8 +281,8 @@ class ErasureCut : public ::testing::Test {
     EXPECT_TRUE(office.custody->open_request("req_b", operator_actor()).has_value());
     EXPECT_FALSE(disk.info(std::string(kDirectory) + "/vault/erasing").has_value());
     if (gone) {
-      for (const std::string_view needle : {std::string_view(k), kSecret,
-                                            std::string_view(kAlice.user)}) {
+      for (const std::string_view needle :
+           {std::string_view(k), kSecret, std::string_view(kAlice.user)}) {
         EXPECT_TRUE(places_of(disk, needle).empty());
       }
       EXPECT_TRUE(disk.list(std::string(kDirectory) + "/blob/" + id)->empty());

@@ -75,8 +75,9 @@ Result<OpenedRequest> Custody::open_request(std::string_view request, const code
   AIOSS_TRY(const FoundRequest found, find_request(request));
   const std::vector<BlobName> prompt = blobs_of(found.request);
   if (prompt.empty()) {
-    return Error{Code::kNotFound, "the text of this request was never kept: it was recorded with "
-                                  "privacy = commit"};
+    return Error{Code::kNotFound,
+                 "the text of this request was never kept: it was recorded with "
+                 "privacy = commit"};
   }
   AIOSS_TRY(const SubjectPtr subject, subject_of_request(found.request));
   OpenedRequest opened;

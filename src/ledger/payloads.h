@@ -19,10 +19,10 @@ std::vector<BlobName> blobs_of(const Record& record);
 
 struct PayloadReport {
   std::uint64_t named = 0;
-  std::uint64_t present = 0;   // with their hashes
-  std::uint64_t redacted = 0;  // gone: their subjects were erased
-  std::uint64_t dropped = 0;   // gone: their records' retention ended
-  std::uint64_t missing = 0;   // gone or changed, and no record says why
+  std::uint64_t present = 0;                   // with their hashes
+  std::uint64_t redacted = 0;                  // gone: their subjects were erased
+  std::uint64_t dropped = 0;                   // gone: their records' retention ended
+  std::uint64_t missing = 0;                   // gone or changed, and no record says why
   std::optional<std::uint64_t> first_missing;  // index of its record
 };
 // Over the first `records` records, of which `standing` knows. Reads every blob whole.

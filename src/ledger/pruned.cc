@@ -31,8 +31,9 @@ std::uint32_t leaves_crc(ByteView item) {
 }
 
 Error changed() {
-  return {Code::kCorrupt, "a segment is not what it was when the ledger was opened; see to the disk, "
-                          "then try again"};
+  return {Code::kCorrupt,
+          "a segment is not what it was when the ledger was opened; see to the disk, "
+          "then try again"};
 }
 
 // Writes the pruned file, front to back.
@@ -116,10 +117,10 @@ Status copy(SegmentReader& reader, std::uint64_t first_index, Output& out,
 }  // namespace
 
 bool survives_pruning(RecordType type) {
-  constexpr std::array kSurvivors{
-      RecordType::kSegmentOpen,   RecordType::kGenesis, RecordType::kKeyRotate,
-      RecordType::kSegmentSeal,   RecordType::kRedact,  RecordType::kRecovery,
-      RecordType::kRetentionDrop, RecordType::kLegalHold};
+  constexpr std::array kSurvivors{RecordType::kSegmentOpen,   RecordType::kGenesis,
+                                  RecordType::kKeyRotate,     RecordType::kSegmentSeal,
+                                  RecordType::kRedact,        RecordType::kRecovery,
+                                  RecordType::kRetentionDrop, RecordType::kLegalHold};
   return std::find(kSurvivors.begin(), kSurvivors.end(), type) != kSurvivors.end();
 }
 

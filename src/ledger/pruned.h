@@ -53,8 +53,8 @@ void encode_leaves(std::uint64_t first_index, std::span<const Digest> hashes, By
 std::string pruned_file_name(std::uint64_t first_index);
 std::optional<std::uint64_t> parse_pruned_file_name(std::string_view name);
 
-// What goes when a segment is pruned, for whoever has more to destroy than its frames. An error ends
-// the pruning before a file has changed.
+// What goes when a segment is pruned, for whoever has more to destroy than its frames. An error
+// ends the pruning before a file has changed.
 struct PruneEvents {
   std::function<Status(const Record&)> going;  // each record of which only the leaf is left
   std::function<Status()> replacing;           // after the last of them

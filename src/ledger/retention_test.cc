@@ -131,8 +131,7 @@ TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
   const auto again = office.custody->drop(kBefore, kGround, operator_actor());
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->segments, 0U);
-  EXPECT_EQ(office.custody->open_request("req_1", operator_actor()).error().code,
-            Code::kNotFound);
+  EXPECT_EQ(office.custody->open_request("req_1", operator_actor()).error().code, Code::kNotFound);
   EXPECT_TRUE(office.custody->open_request("req_later", operator_actor()).has_value());
 }
 
@@ -233,8 +232,8 @@ TEST_F(RetentionTest, WhatStaysAndWhatGoesIsFixed) {
   std::vector<Digest> leaves;
   for (std::size_t i = 1; i + 1 < frames.size(); ++i) leaves.push_back(leaf_of(frames[i]));
   encode_leaves(1, leaves, hidden);
-  hidden.insert(hidden.end(),
-                whole.begin() + static_cast<std::ptrdiff_t>(frames.back().offset), whole.end());
+  hidden.insert(hidden.end(), whole.begin() + static_cast<std::ptrdiff_t>(frames.back().offset),
+                whole.end());
   EXPECT_EQ(verdict_of(hidden), Verdict::kTampered);
   // Without the seal; with bytes behind it.
   const std::size_t seal = frames.back().bytes;

@@ -53,9 +53,8 @@ Result<SubjectName> parse_subject_name(std::string_view text) {
 bool is_subject_id(std::string_view text) {
   if (text.size() != kIdPrefix.size() + 2 * kIdBytes || !text.starts_with(kIdPrefix)) return false;
   text.remove_prefix(kIdPrefix.size());
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::optional<std::string> subject_of(const codec::Map& body) {

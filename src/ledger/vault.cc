@@ -58,9 +58,9 @@ Result<SubjectPtr> Vault::obtain(const SubjectName& name) {
                                              std::to_string(kSubjectNameBytesMax) + " bytes"};
   }
   if (entries_.size() >= options_.subjects_max) {
-    return Error{Code::kLedgerUnavailable,
-                 "the ledger's vault is full: it holds the secrets of " +
-                     std::to_string(entries_.size()) + " users; erase those who are gone"};
+    return Error{Code::kLedgerUnavailable, "the ledger's vault is full: it holds the secrets of " +
+                                               std::to_string(entries_.size()) +
+                                               " users; erase those who are gone"};
   }
   auto subject = std::make_shared<const Subject>(name, crypto::SecretKey::generate(random_));
   WrappedSubjects entries = entries_;

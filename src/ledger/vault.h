@@ -1,5 +1,6 @@
-// The vault: the secrets of every subject, wrapped by one master key. What is here opens commitments
-// and sealed texts; what is destroyed here is erased everywhere. Its files: ledger/vault_files.h.
+// The vault: the secrets of every subject, wrapped by one master key. What is here opens
+// commitments and sealed texts; what is destroyed here is erased everywhere. Its files:
+// ledger/vault_files.h.
 //
 // A subject is durable before obtain() gives it out. An erasure takes a new master, wraps all the
 // others with it and destroys the old one: the old file of subjects, wherever a disk still has it,

@@ -57,8 +57,8 @@ Bytes plain(const Subject& subject) {
   store_big(static_cast<std::uint32_t>(name.tenant.size()), length, 0);
   Bytes out;
   out.reserve(crypto::SecretKey::kBytes + kLengthBytes + name.tenant.size() + name.user.size());
-  for (const ByteView part : {subject.key().view(), ByteView(length), as_bytes(name.tenant),
-                              as_bytes(name.user)}) {
+  for (const ByteView part :
+       {subject.key().view(), ByteView(length), as_bytes(name.tenant), as_bytes(name.user)}) {
     out.insert(out.end(), part.begin(), part.end());
   }
   return out;
@@ -202,8 +202,8 @@ WrappedSubject wrap(const SubjectPtr& subject, const crypto::SecretKey& master,
   out.subject = subject;
   out.nonce = crypto::gcm_nonce(random);
   const crypto::Secret bytes(plain(*subject));
-  out.wrapped = crypto::gcm_seal(master, out.nonce, bytes.view(),
-                                 associated_data(ledger_id, subject->id()));
+  out.wrapped =
+      crypto::gcm_seal(master, out.nonce, bytes.view(), associated_data(ledger_id, subject->id()));
   return out;
 }
 

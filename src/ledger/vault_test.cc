@@ -1,5 +1,5 @@
-// The vault: what it gives out is on the disk, whatever is changed in its files is seen, and a crash
-// anywhere leaves the vault of before or of after.
+// The vault: what it gives out is on the disk, whatever is changed in its files is seen, and a
+// crash anywhere leaves the vault of before or of after.
 #include "ledger/vault.h"
 
 #include <gtest/gtest.h>
@@ -136,7 +136,12 @@ TEST(Vault, ErasureLeavesNothingOfTheSubject) {
   const SubjectPtr alice = *(*vault)->obtain(kAlice);
   const SubjectPtr bob = *(*vault)->obtain(kBob);
   const Bytes old_master = read(*disk, kMasterFile);
+  // Whoever looks at the blocks that the file had.
+  const auto old_file = disk->open(vault_path(options_of(), kMasterFile), os::OpenMode::kRead);
   ASSERT_TRUE((*vault)->erase(alice).has_value());
+  Bytes left(old_master.size(), 1);
+  EXPECT_EQ(*(*old_file)->read_at(0, left), left.size());
+  EXPECT_EQ(left, Bytes(old_master.size(), 0)) << "it was not overwritten";
   EXPECT_TRUE(alice->erased());
   EXPECT_FALSE(bob->erased());
   EXPECT_EQ((*vault)->find(kAlice), nullptr);

@@ -163,8 +163,8 @@ class Verifier {
   // An error only where the disk could not be read.
   Status judge_payloads(const WalkResult& walked) {
     if (!options_.payloads) return ok();
-    AIOSS_TRY(report_.payloads, check_payloads(fs_, options_.directory, walked.state.next_index,
-                                               standing_));
+    AIOSS_TRY(report_.payloads,
+              check_payloads(fs_, options_.directory, walked.state.next_index, standing_));
     const PayloadReport& payloads = *report_.payloads;
     if (payloads.missing == 0) return ok();
     if (!report_.bad_index) report_.bad_index = payloads.first_missing;
@@ -253,7 +253,7 @@ class Verifier {
   std::optional<VerifierKey> key_;     // as given
   std::optional<VerifierKey> signer_;  // whose signature the checkpoint must carry
   std::optional<Note> note_;
-  Standing standing_;                  // filled if the payloads are looked for
+  Standing standing_;  // filled if the payloads are looked for
   std::string note_problem_;
   bool note_missing_ = false;
   VerifyReport report_;

@@ -1,5 +1,5 @@
-// The gateway's door: checks what can be checked at once, gives a request its id and seed, sees to it
-// that the vault knows whose it is, and leaves the rest to the runtime thread.
+// The gateway's door: checks what can be checked at once, gives a request its id and seed, sees to
+// it that the vault knows whose it is, and leaves the rest to the runtime thread.
 #include "runtime/gateway.h"
 
 #include <array>
@@ -136,16 +136,15 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       ledger_(parts.ledger),
       custody_(parts.custody),
       hashes_(fs_, options.state_dir),
-      desk_(std::make_shared<StreamDesk>(streams_max(),
-                                         task_queue_capacity(streams_max(), options.workers_max),
-                                         parts.metrics)),
+      desk_(std::make_shared<StreamDesk>(
+          streams_max(), task_queue_capacity(streams_max(), options.workers_max), parts.metrics)),
       configuration_(options),
       config_record_(config_record),
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
-      supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, desk_,
-                   streams_max()},
-                  catalogue) {
+      supervisor_(
+          {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, desk_, streams_max()},
+          catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
@@ -226,8 +225,7 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   }
   StreamSetup setup{std::move(call), make_request_id(), options_.profile, config_record_.load(),
                     options_.privacy == Privacy::kSealed};
-  auto stream =
-      std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
+  auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
   if (!hand_on(stream, bytes)) {
     desk_->leave(bytes);
     return Error{Code::kShuttingDown, "the gateway is stopping"};
@@ -401,8 +399,8 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
             scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
   for (const std::string& notice : catalogue.notices) log::warn(notice);
   AIOSS_TRY(const std::uint64_t config_record, record_configuration(options, random, ledger, {}));
-  return std::make_unique<GatewayImpl>(
-      options, Parts{fs, clock, random, ledger, custody, metrics}, config_record, catalogue);
+  return std::make_unique<GatewayImpl>(options, Parts{fs, clock, random, ledger, custody, metrics},
+                                       config_record, catalogue);
 }
 
 }  // namespace aioss::runtime

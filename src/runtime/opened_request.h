@@ -1,5 +1,5 @@
-// A sealed request that was opened, for people: as the JSON that `aioss ledger open --json` and POST
-// /admin/ledger/open give out, and as text. Pure functions.
+// A sealed request that was opened, for people: as the JSON that `aioss ledger open --json` and
+// POST /admin/ledger/open give out, and as text. Pure functions.
 #pragma once
 
 #include <string>

@@ -35,8 +35,8 @@ struct Configuration {
 };
 Configuration canonical_configuration(const GatewayOptions& options);
 
-// Nobody's name but `local` is in it: `principal.subject` stands for the person, and if it is empty,
-// nothing does.
+// Nobody's name but `local` is in it: `principal.subject` stands for the person, and if it is
+// empty, nothing does.
 codec::Map actor(const Principal& principal);
 
 struct Request {

@@ -218,8 +218,12 @@ codec::Map StreamState::result_body(const std::vector<ledger::BlobName>& blobs) 
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
     const Digest salt = subject_->salt(setup_.request_id, output_field(i));
-    list.push_back({ledger::commitment_of(salt, choice.text), choice.text.size(),
-                    choice.end.completion_tokens, choice.end.reason, choice.end.timings, {}});
+    list.push_back({ledger::commitment_of(salt, choice.text),
+                    choice.text.size(),
+                    choice.end.completion_tokens,
+                    choice.end.reason,
+                    choice.end.timings,
+                    {}});
     if (!blobs.empty()) list.back().blob = blobs.at(i);
   }
   return records::infer_result(setup_.request_id, request_index_, prompt_tokens_, list,

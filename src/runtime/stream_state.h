@@ -162,7 +162,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void request_recorded(const Result<ledger::Committed>& result);
   void end_recorded(const Result<ledger::Committed>& result);
 
-  StreamSetup setup_;  // constant from belongs_to() on
+  StreamSetup setup_;           // constant from belongs_to() on
   ledger::SubjectPtr subject_;  // likewise; null if the vault does not know them
   ledger::Ledger& ledger_;
   Custodian& custodian_;

@@ -20,7 +20,8 @@ using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
-// To open a request is to search a ledger of years; to erase somebody, to overwrite all their texts.
+// To open a request is to search a ledger of years; to erase somebody, to overwrite all their
+// texts.
 constexpr std::chrono::milliseconds kLedgerOrderTimeout{600'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 

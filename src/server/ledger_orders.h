@@ -1,6 +1,6 @@
-// Orders of operators about people and their texts, over HTTP: what /admin/ledger/… takes and gives.
-// The same as `aioss ledger open|hold|erase`, on the ledger of a running server. Blocks on the disk:
-// side thread only.
+// Orders of operators about people and their texts, over HTTP: what /admin/ledger/… takes and
+// gives. The same as `aioss ledger open|hold|erase`, on the ledger of a running server. Blocks on
+// the disk: side thread only.
 #pragma once
 
 #include <string>
