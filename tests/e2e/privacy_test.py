@@ -1,4 +1,4 @@
-"""Privacy with the real binary and the fake engine: sealed texts, opening, legal hold, erasure and a
+"""Privacy with the real binary and the fake engine: sealed texts, opening, hold, erasure and a
 search of every byte, retention, and what the verifier says of each."""
 import base64
 import json
