@@ -3,7 +3,9 @@ receipts, fork proofs, bundles. Each is a plain value that a test bends before i
 import json
 
 import aioss_verify as av
-from ledger_forge import b64
+from ledger_forge import NEXT_SEED, Forge, b64, cbor
+
+PROMPT, ANSWER, SALT = cbor({0: 0, 1: b"Hi"}), b"Hello", bytes(range(32))
 
 
 def half(count):
@@ -56,6 +58,25 @@ def range_proof(first, after, leaves):
     def roots(start, end):
         return [tree_root(leaves[a:b]) for a, b in cover(start, end)]
     return roots(0, first), roots(after, len(leaves))
+
+
+def commit(text):
+    return av.sha3(b"aioss/commit/v1\n", SALT, len(text).to_bytes(8, "big"), text)
+
+
+def answered(rotations=0):
+    """A request at 2, its answer at 3, an abort of it at 4 and one of nothing at 5; then more."""
+    forge = Forge()
+    forge.add(20, {5: "r-1", 19: commit(PROMPT)})
+    forge.add(21, {5: "r-1", 6: 2, 17: [{0: commit(b"")}, {0: commit(ANSWER)}]}, flags=0)
+    forge.add(22, {6: 2})
+    forge.add(22, {5: "r-1"})
+    for seed in (NEXT_SEED, bytes(range(100, 132)))[:rotations]:
+        forge.rotate(seed)
+        forge.add(20, {5: "r-2"})
+    forge.next_segment()
+    forge.add(41)
+    return forge
 
 
 def texts(hashes):
@@ -114,7 +135,7 @@ def tar(members, tail=bytes(1024)):
 
 
 class Bundle:
-    """Its parts: `frames`, `keys`, `manifest`, `checkpoint`, `cosigned`, `people`, all to be bent."""
+    """Its parts, each to be bent: frames, keys, manifest, checkpoint, cosigned, people."""
 
     def __init__(self, forge, first, after, size=None, cosigned=()):
         size = len(forge.leaves) if size is None else size

@@ -120,7 +120,8 @@ class Epochs(Agreement):
         forge, files = rotated()
         first = f"seg/{0:020d}.aioss"
         for cut in (4, 5):
-            short = {first: b"".join(forge.segments[0][:cut + 1]), "checkpoint": files["checkpoint"]}
+            short = {**files, first: b"".join(forge.segments[0][:cut + 1])}
+            short = {name: short[name] for name in (first, "checkpoint")}
             for seed, expect in ((THIRD_SEED, TRUNCATED), (NEXT_SEED, TAMPERED), (SEED, TAMPERED),
                                  (bytes(32), TAMPERED)):
                 self.both(f"{cut} records", short, forge.key(seed), expect, ROTATES)
@@ -198,8 +199,9 @@ class Pruned(Agreement):
 
     def test_coverage(self):
         for what, expect, drops in (
-                ("exactly", OK, [(9, 18)]), ("more", OK, [(0, 99)]), ("two", OK, [(3, 4), (0, 18)]),
-                ("none", TAMPERED, []), ("late", TAMPERED, [(10, 18)]), ("short", TAMPERED, [(9, 17)]),
+                ("exactly", OK, [(9, 18)]), ("more", OK, [(0, 99)]), ("none", TAMPERED, []),
+                ("two", OK, [(3, 4), (0, 18)]), ("late", TAMPERED, [(10, 18)]),
+                ("short", TAMPERED, [(9, 17)]),
                 ("two halves", TAMPERED, [(9, 13), (13, 18)]), ("backwards", TAMPERED, [(18, 9)]),
                 ("odd", TAMPERED, [(None, 18), ("x", 18), (9, None), (True, 18), (-1, 18)])):
             forge = Forge()
@@ -276,14 +278,15 @@ class Pruned(Agreement):
             bent = {**files, name: flipped(files[name], at, at % 8)}
             self.both(f"bit of byte {at}", bent, forge.key(), TAMPERED, PRUNES)
         for at in spread(places, FLIPS):
-            self.both(f"cut at {at}", {**files, name: files[name][:at]}, forge.key(), TAMPERED, PRUNES)
+            cut = {**files, name: files[name][:at]}
+            self.both(f"cut at {at}", cut, forge.key(), TAMPERED, PRUNES)
         self.both("more behind", {**files, name: files[name] + bytes(8)}, forge.key(), TAMPERED,
                   PRUNES)
         only = {name: files[name], "checkpoint": forge.checkpoint(2)}
         self.both("nothing but the pruned segment", only, forge.key(), TAMPERED, PRUNES)
         for at in spread(places, 12):
-            self.both(f"alone, cut at {at}", {**only, name: files[name][:at]}, forge.key(), TAMPERED,
-                      PRUNES)
+            cut = {**only, name: files[name][:at]}
+            self.both(f"alone, cut at {at}", cut, forge.key(), TAMPERED, PRUNES)
 
     def test_pruned_rotations_count(self):
         forge = Forge()
@@ -307,7 +310,7 @@ class Since(Agreement):
         needs = [*KEPT_NOTE, *ROTATES]
         for size in range(last + 1):
             self.both(f"kept at {size}", files, forge.key(), OK, needs, forge.checkpoint(size))
-            self.both(f"kept at {size}, no key", files, None, UNKNOWN, needs, forge.checkpoint(size))
+            self.both(f"{size}, no key", files, None, UNKNOWN, needs, forge.checkpoint(size))
             self.both(f"fork at {size}", files, forge.key(), FORK, needs,
                       forge.checkpoint(size, bytes(32)))
             self.both(f"kept behind the checkpoint, {size}", old, forge.key(), OK, needs,
@@ -339,12 +342,13 @@ class Since(Agreement):
         files, key, name = forge.files(forge.checkpoint(2)), forge.key(), f"seg/{0:020d}.aioss"
         torn = {**files, name: files[name][:-1]}
         self.both("a torn tail", torn, key, TORN, KEPT_NOTE, forge.checkpoint(3))
-        self.both("a torn tail that was signed", torn, key, TRUNCATED, KEPT_NOTE, forge.checkpoint(4))
-        self.both("a torn tail of a fork", torn, key, FORK, KEPT_NOTE, forge.checkpoint(3, bytes(32)))
+        self.both("a signed torn tail", torn, key, TRUNCATED, KEPT_NOTE, forge.checkpoint(4))
+        self.both("torn, a fork", torn, key, FORK, KEPT_NOTE, forge.checkpoint(3, bytes(32)))
         bad = {**files, name: files[name] + frame(4, 20, 1, bytes(32), b"\xa0")}
         self.both("tampered behind", bad, key, TAMPERED, KEPT_NOTE, forge.checkpoint(5, bytes(32)))
         self.both("tampered, and a fork", bad, key, FORK, KEPT_NOTE, forge.checkpoint(4, bytes(32)))
-        self.both("no checkpoint", {name: files[name]}, key, TAMPERED, KEPT_NOTE, forge.checkpoint())
+        bare = {name: files[name]}
+        self.both("no checkpoint", bare, key, TAMPERED, KEPT_NOTE, forge.checkpoint())
 
 
 if __name__ == "__main__":

@@ -177,8 +177,9 @@ class Forge:
                 "index": struct.pack(">Q", len(self.leaves)), "old": public_of(old_seed),
                 "new": public_of(new_seed), **(statement or {})}
         text = b"".join(said[name] for name in ("prefix", "id", "index", "root", "old", "new"))
-        return {16: public_of(old_seed), 17: public_of(new_seed), 18: sign(by_old or old_seed, text),
-                19: sign(by_new or new_seed, text), 20: "rotation", 22: root}
+        return {16: public_of(old_seed), 17: public_of(new_seed),
+                18: sign(by_old or old_seed, text), 19: sign(by_new or new_seed, text),
+                20: "rotation", 22: root}
 
     def rotate(self, new_seed, own=None, **lies):
         index = self.add(5, {**self.rotation(new_seed, **lies), **(own or {})})

@@ -6,8 +6,8 @@ import unittest
 from agreement import ROOT, Agreement
 
 from aioss_verify import FORK, OK, Note, sha3
-from document_forge import (Bundle, consistency, fork_proof, inclusion, range_proof, receipt,
-                            subproof, written)
+from document_forge import (consistency, fork_proof, inclusion, range_proof, receipt, subproof,
+                            written)
 from ledger_forge import NEXT_SEED, SEED, WITNESS_SEED, Forge, cosignature, public_of, vkey
 
 WITNESS, TIME = "witness.example", 1_750_000_000
@@ -124,7 +124,6 @@ class Page(Agreement):
     def test_documents_of_the_page(self):
         forge = request_ledger()
         self.both_of("receipt", written(receipt(forge, 2, 3)), forge.key(), OK, ["receipt"])
-        self.both_of("bundle", Bundle(forge, 1, 4).tar(), forge.key(), OK, ["bundle"])
         other = Forge()
         other.add(20)
         data = written(fork_proof(other, 3, forge, 4))
