@@ -5,7 +5,6 @@ the program that writes ledgers. It maps a segment at a time; of all records it 
 frontier, the keys and a bounded set of open requests. Documents: aioss_documents.py beside it."""
 import argparse
 import base64
-import functools
 import hashlib
 import json
 import mmap
@@ -72,7 +71,6 @@ def point_decode(data):
     need(y < P and x * x % P == square and (x or not sign), "no point of the curve")
     return x if x & 1 == sign else P - x, y
 BASE = point_decode(bytes([0x58] + [0x66] * 31))
-@functools.lru_cache
 def check_signature(public, message, signature):
     """Raises unless [S]B = R + [k]A; only the one encoding of R is decoded."""
     k = hashlib.sha512(signature[:32] + public + message).digest()
@@ -229,7 +227,8 @@ class Ledger:
                 self.rotate(frame)
         elif kind == SEGMENT_SEAL:
             says.update({18: self.records, 19: self.root(), 20: b"".join(self.frontier)})
-        elif kind == RETENTION_DROP and is_uint(body.get(16)) and is_uint(body.get(17)):
+        elif kind == RETENTION_DROP and is_uint(body.get(16)) and \
+                is_uint(body.get(17), self.records + 1):
             self.pruned = [run for run in self.pruned if run[0] < body[16] or body[17] < run[1]]
         elif kind not in KNOWN_TYPES and kind < 0x8000:
             self.unknown = self.unknown or f"record {self.records} is of the type {kind}"

@@ -4,6 +4,7 @@ both `aioss verify` (AIOSS_BINARY) and the Python verifier, and they must agree.
 CANNOT_YET lists what the binary does not do yet: such a case is judged by Python alone, and said.
 While there is anything in it, the test reference.compared is skipped; it is this file, run."""
 import collections
+import functools
 import os
 import pathlib
 import shutil
@@ -16,6 +17,9 @@ VERIFIER = ROOT / "tools" / "aioss_verify.py"
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "support"), str(ROOT / "tests/reference")]
 import aioss_verify  # noqa: E402: found by the line above
 from aioss_server import AiossServer, run  # noqa: E402
+
+# Most cases share a few signatures, and a curve in Python is slow: those that hold are remembered.
+aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.check_signature)
 
 CANNOT_YET = {
     "rotation": "no key epochs",

@@ -25,8 +25,8 @@ EDGES = [sign * (1 << width) + step for width in (0, 5, 8, 16, 32, 63, 64) for s
          for step in (-1, 0, 1)]
 DEPTH_MAX = 8
 BANNED = [bytes.fromhex(item) for item in (
-    "f6", "f7", "f93c00", "c101", "ff", "9f", "bfff", "c24101", "f814", "fb0000000000000000", "5fff",
-    "1c", "d9d9f7")]
+    "f6", "f7", "f93c00", "c101", "ff", "9f", "bfff", "c24101", "f814", "fb0000000000000000",
+    "5fff", "1c", "d9d9f7")]
 
 
 def integer(chance):

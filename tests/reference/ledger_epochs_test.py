@@ -199,7 +199,8 @@ class Pruned(Agreement):
 
     def test_coverage(self):
         for what, expect, drops in (
-                ("exactly", OK, [(9, 18)]), ("more", OK, [(0, 99)]), ("none", TAMPERED, []),
+                ("exactly", OK, [(9, 18)]), ("more", OK, [(0, 19)]), ("none", TAMPERED, []),
+                ("more than there was", TAMPERED, [(0, 20)]),
                 ("two", OK, [(3, 4), (0, 18)]), ("late", TAMPERED, [(10, 18)]),
                 ("short", TAMPERED, [(9, 17)]),
                 ("two halves", TAMPERED, [(9, 13), (13, 18)]), ("backwards", TAMPERED, [(18, 9)]),
