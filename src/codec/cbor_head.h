@@ -1,6 +1,6 @@
 // The head that every CBOR item begins with (RFC 8949 section 3), as far as the canonical subset
 // allows it. Private to src/codec: what builds values and what only checks them read it here, so
-// that they cannot disagree. Pure function.
+// that they cannot disagree. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,9 @@ struct Head {
   std::uint64_t argument = 0;
 };
 
+// The argument that follows a first byte which says 24 or more.
+std::string_view read_long_argument(ByteView bytes, std::size_t& at, std::uint64_t& argument);
+
 // Reads the head at `at` and goes behind it. What is wrong with it, or nothing: then it is in
 // shortest form, and of a major type and simple value of the subset.
 inline std::string_view read_head(ByteView bytes, std::size_t& at, Head& head) {
@@ -43,16 +46,8 @@ inline std::string_view read_head(ByteView bytes, std::size_t& at, Head& head) {
   if (head.major == kSimple) {
     return lead == kFalse || lead == kTrue ? "" : "only false and true are allowed";
   }
-  if (head.argument < 24) return {};
-  if (head.argument > 27) return "indefinite or reserved length";
-  const std::size_t width = std::size_t{1} << (head.argument - 24);
-  if (bytes.size() - at < width) return "ends early";
-  std::uint64_t argument = 0;
-  for (std::size_t i = 0; i < width; ++i) argument = argument << 8U | bytes[at++];
-  const bool shortest = width == 1 ? argument >= 24 : (argument >> (4 * width)) != 0;
-  if (!shortest) return "not the shortest form";
-  head.argument = argument;
-  return {};
+  if (head.argument < 24) return {};  // most heads
+  return read_long_argument(bytes, at, head.argument);
 }
 
 }  // namespace aioss::codec

@@ -372,6 +372,7 @@ Lanes widest_lanes() {
 void sha3_256_each(std::span<const Message> messages, std::span<Digest> digests, Lanes lanes) {
   ASSERT(messages.size() == digests.size() && supported(lanes));
 #if defined(__x86_64__)
+  if (messages.size() < 2) lanes = Lanes::kOne;  // a lane alone is slower than libcrypto
   if (lanes == Lanes::kEight) return hash_in_lanes<avx512::Kernel>(messages, digests);
   if (lanes == Lanes::kFour) return hash_in_lanes<avx2::Kernel>(messages, digests);
 #endif
