@@ -88,6 +88,7 @@ class Recovery {
       forget_recorded(record);
       return true;
     };
+    walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -141,7 +142,6 @@ class Recovery {
 
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
-    if (record.type != RecordType::kRecovery || unrecorded_.empty()) return;
     std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 
