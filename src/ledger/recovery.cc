@@ -90,6 +90,9 @@ class Recovery {
       out.standing.note(record);
       return true;
     };
+    walking.wants = [&out](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || out.standing.wants(type);
+    };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     for (const Quarantined& piece : unrecorded_) {
@@ -142,7 +145,6 @@ class Recovery {
 
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
-    if (record.type != RecordType::kRecovery || unrecorded_.empty()) return;
     std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 

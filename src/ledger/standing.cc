@@ -13,6 +13,22 @@ std::optional<DroppedRange> dropped_range(std::uint64_t index, const codec::Map&
   return DroppedRange{*first, *after};
 }
 
+bool Standing::wants(RecordType type) const {
+  switch (type) {
+    case RecordType::kLegalHold:
+    case RecordType::kRedact:
+    case RecordType::kRetentionDrop:
+      return true;
+    case RecordType::kInferRequest:
+    case RecordType::kInferAbort:
+    case RecordType::kAccess:
+    case RecordType::kAdminAction:
+      return !names_subjects_;
+    default:
+      return false;
+  }
+}
+
 void Standing::note(RecordType type, std::uint64_t index, const codec::Map& body) {
   if (!names_subjects_ && subject_of(body)) names_subjects_ = true;
   if (type == RecordType::kLegalHold) note_hold(index, body);

@@ -30,6 +30,9 @@ std::optional<DroppedRange> dropped_range(std::uint64_t index, const codec::Map&
 
 class Standing final {
  public:
+  // Whether there is anything to learn from a record of this type, so that a walk need not decode
+  // the others.
+  bool wants(RecordType type) const;
   void note(RecordType type, std::uint64_t index, const codec::Map& body);
   void note(const Record& record) { note(record.type, record.index, record.body); }
 
