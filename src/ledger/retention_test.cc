@@ -296,6 +296,9 @@ TEST_F(RetentionTest, ADropMayBeCutAtEveryStep) {
         if (acknowledged) {
           EXPECT_EQ(report.pruned_segments, 3U);
         }
+        const std::string blobs = std::string(kDirectory) + "/blob";
+        EXPECT_EQ(test::files_below(*left, blobs).size(), report.payloads->present)
+            << "a text that no record names any more";
         (report.pruned_segments == 0 ? before : after) += 1;
         if (HasFailure()) return;
       }

@@ -160,6 +160,8 @@ Result<VaultContent> make_vault(os::FileSystem& fs, crypto::Random& random,
   }
   content.master = there ? *there : crypto::SecretKey::generate(random);
   if (!there) AIOSS_CHECK(options.master.save(fs, path, content.master));
+  // One that was there may have its name in the page cache only.
+  AIOSS_CHECK(fs.sync_directory(folder_of(options)));
   AIOSS_CHECK(write_subjects(fs, options, {}, content.master));
   AIOSS_CHECK(destroy_file(fs, vault_path(options, kLostFile)));
   AIOSS_CHECK(fs.sync_directory(folder_of(options)));

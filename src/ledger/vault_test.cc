@@ -334,6 +334,32 @@ TEST(VaultPowerCut, SettlingMayBeCutAnywhere) {
   }
 }
 
+// A process is killed, the next one builds on what only the page cache holds, and then the power
+// goes out.
+TEST(VaultPowerCut, NothingIsDestroyedOnTheStrengthOfThePageCache) {
+  const auto disk = copy(*new_disk());
+  const std::uint64_t operations = [&] {
+    const auto fs = copy(*disk);
+    live(*fs);
+    return fs->operations();
+  }();
+  for (std::uint64_t operation = 0; operation <= operations; ++operation) {
+    for (std::uint64_t last = 0;; ++last) {
+      SCOPED_TRACE(std::to_string(operation) + ", then " + std::to_string(last));
+      const auto fs = copy(*disk);
+      fs->stop_after(operation);
+      const Life life = live(*fs);
+      fs->stop_after(last);
+      const bool opened = open_on(*fs, 5).has_value();
+      for (const Keep keep : {Keep::kNothing, Keep::kPrefix, Keep::kSubset}) {
+        expect_holds(*fs->after_power_cut({keep, last}), life);
+        if (HasFailure()) return;
+      }
+      if (opened) break;
+    }
+  }
+}
+
 // A sync that fails is no success: the erasure is refused, the vault takes no more, and a new start
 // finds one of the two.
 TEST(VaultFaults, AFailureIsReportedAndTheNextStartJudges) {

@@ -4,10 +4,14 @@ import base64
 import json
 import pathlib
 import sys
+import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/reference"), str(ROOT / "tools")]
+import aioss_verify  # noqa: E402: found by the line above
 from aioss_server import AiossServer, run  # noqa: E402
+from ledger_forge import SEED, Forge  # noqa: E402
 
 MODEL = "scripted"
 SECRET = "my grandmother keeps her savings under the third floorboard"
@@ -171,6 +175,46 @@ class Privacy(unittest.TestCase):
             actor = asked["body"]["actor"]
             self.assertEqual(actor["name"], "local")
             self.assertRegex(actor["subject"], "^s_[0-9a-f]{32}$")
+
+    def test_old_segments_are_dropped(self):
+        """A ledger of June 2025, made from the format's page: what the drop leaves of it is, byte for
+        byte, what that page says, and both verifiers know it."""
+        forge = Forge()
+        for _ in range(2):
+            for _ in range(5):
+                forge.add(21, {6: forge.add(20, {5: "req_1"})}, flags=0)
+            forge.add(52, {16: "*", 17: False, 18: "a case"})
+            forge.next_segment()
+        with tempfile.TemporaryDirectory() as home:
+            ledger = pathlib.Path(home) / "ledger"
+            for name, data in forge.files().items():
+                (ledger / name).parent.mkdir(parents=True, exist_ok=True)
+                (ledger / name).write_bytes(data)
+            (ledger / "keys").mkdir()
+            der = bytes.fromhex("302e020100300506032b657004220420") + SEED
+            (ledger / "keys/signing.key").write_text(
+                "-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der).decode() +
+                "\n-----END PRIVATE KEY-----\n")
+            drop = ("drop", ledger, "--before", "2025-07-01", "--ground", "two years")
+            self.order(*drop, "--retention-days", 36500, code=1)
+            self.order("hold", "set", ledger, "--subject", "*", "--case", "c")
+            self.order(*drop, code=4)
+            self.order("hold", "clear", ledger, "--subject", "*", "--case", "c")
+            said = json.loads(self.order(*drop, "--json").stdout)
+            self.assertEqual((said["segments"], said["first"]), (2, 0))
+            for first in list(forge.segments)[:2]:
+                self.assertEqual((ledger / f"seg/{first:020d}.pruned").read_bytes(),
+                                 b"".join(forge.prune(first)))
+                self.assertFalse((ledger / f"seg/{first:020d}.aioss").exists())
+            verified = run("verify", ledger, "--key", forge.key(), "--json")
+            self.assertEqual(verified.returncode, 0, verified.stdout)
+            self.assertEqual(json.loads(verified.stdout)["pruned_records"], 20)
+            code, finding, _ = aioss_verify.verify(str(ledger), key=forge.key())
+            self.assertEqual(code, 0, finding)
+            gone = self.order("show", 3, ledger, code=3)
+            self.assertIn("retention", gone.stderr)
+            self.order("show", 1, ledger)
+            self.assertIn("no segment", self.order(*drop).stdout)
 
     def test_a_wrong_master_key_stops_the_start(self):
         with AiossServer(fake=True) as server:
