@@ -177,8 +177,8 @@ class Privacy(unittest.TestCase):
             self.assertRegex(actor["subject"], "^s_[0-9a-f]{32}$")
 
     def test_old_segments_are_dropped(self):
-        """A ledger of June 2025, made from the format's page: what the drop leaves of it is, byte for
-        byte, what that page says, and both verifiers know it."""
+        """A ledger of June 2025, made from the format's page: what the drop leaves of it is what
+        that page says, byte for byte, and both verifiers know it."""
         forge = Forge()
         for _ in range(2):
             for _ in range(5):
