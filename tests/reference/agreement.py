@@ -25,6 +25,7 @@ CANNOT_YET = {
     "rotation": "no key epochs",
     "pruned": "no pruned segments",
     "types": "no types from 24 on",
+    "empty": "a fork where a checkpoint covers no records",
     "since": "no --since",
     "receipt": "no receipts",
     "fork": "no fork proofs",
