@@ -141,6 +141,11 @@ class Bundles(Agreement):
             for value in values:
                 expect = UNKNOWN if name == "format" else TAMPERED
                 self.check(f"{name} is {value}", bundle, expect, **{name: value})
+        for name, value in (("after", 7), ("after", 9), ("first", 2), ("first", 4), ("size", 9)):
+            bent = self.bundle(3, 8)
+            bent.manifest[name] = value  # before the counts are made, so that they fit
+            self.check(f"{name} is {value}, and the counts fit", bent)
+        self.check("first is true", self.bundle(1, 8), first=True)
         self.check("a later rendering", bundle, UNKNOWN, rendering=2)
         self.check("more", bundle, OK, more=[1, None, {}])
         for what, note in (("none", b""), ("of another size", self.forge.checkpoint(11)),

@@ -129,6 +129,12 @@ class Documents(Agreement):
         big = written({**good, "more": "x" * (1 << 22)})
         self.both_of("too long", big, key, TAMPERED, [*RECEIPT, *ROTATES])
         self.both_of("--since", written(good), key, USAGE, ["since", *RECEIPT], since="/dev/null")
+        bare = receipt(answered(), 2, 3)
+        for keys in ({}, "", None, ()):
+            self.both_of(f"keys are {keys}", written({**bare, "keys": keys}), key,
+                         OK if keys == () else TAMPERED, RECEIPT)
+        other = {**bare, "checkpoint": bare["checkpoint"].replace("example", "elsewhere", 1)}
+        self.both_of("another origin, no key", written(other), None, TAMPERED, RECEIPT)
         self.frames_that_break_a_rule(forge, good, key)
 
     def frames_that_break_a_rule(self, forge, good, key):
