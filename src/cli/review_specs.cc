@@ -10,8 +10,7 @@ std::vector<CommandSpec> review_specs() {
            "comment anyone can show later what was said: keep both.\n"
            "The ledger must not be in use. While a server runs, send reviews to it: POST "
            "/v1/reviews, see docs/api.md.",
-           {{"REQUEST",
-             "Its id ('req_…', in every answer), or the number of one of its records."}},
+           {{"REQUEST", "Its id ('req_…', in every answer), or the number of one of its records."}},
            {{"--verdict", "", "VERDICT", "approved, rejected, overridden or escalated."},
             {"--by", "", "NAME", "Who reviewed it."},
             {"--comment", "", "TEXT", "Why; '-' reads it from standard input, 64 KiB at most."},

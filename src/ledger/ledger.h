@@ -62,8 +62,8 @@ struct Program {  // that ran an engine
 };
 
 struct Health {
-  bool writable = false;  // takes new work
-  bool shut = false;      // takes nothing at all, not even the end of work under way
+  bool writable = false;   // takes new work
+  bool shut = false;       // takes nothing at all, not even the end of work under way
   std::string reason;      // why not: one sentence that says what to do
   std::uint64_t size = 0;  // durable records
 };

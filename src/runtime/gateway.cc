@@ -118,7 +118,7 @@ class GatewayImpl final : public Gateway {
   mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
   std::string left_behind_;    // guarded by shut_down_mutex_; "": nothing
-  std::mutex rescan_mutex_;  // one at a time, so that each is recorded against the one before
+  std::mutex rescan_mutex_;    // one at a time, so that each is recorded against the one before
   std::mutex configuration_mutex_;
   GatewayOptions configuration_;              // guarded by configuration_mutex_; the effective one
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
@@ -439,7 +439,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
   const bool bad_budget =
       options.record_rate > kRecordRateMax || options.record_burst < kRecordsPerRequest;
   if (options.record_rate != 0 && bad_budget) {
-    return Error{Code::kUsage, "the budget of ledger records must hold one request and be at most " +
+    return Error{Code::kUsage, "the budget of records must hold one request and be at most " +
                                    std::to_string(kRecordRateMax) + " a second"};
   }
   AIOSS_TRY(Catalogue catalogue,

@@ -124,9 +124,9 @@ std::vector<codec::Map> admin_action(const AdminAction& action,
 
 struct Review {
   Principal by;
-  std::string request_id;    // "" if the reviewed record has none
+  std::string request_id;      // "" if the reviewed record has none
   std::uint64_t reviewed = 0;  // index of that record
-  std::string verdict;       // a name in ledger::review_verdict
+  std::string verdict;         // a name in ledger::review_verdict
   std::optional<Digest> comment_commitment;
   std::uint64_t comment_bytes = 0;
 };

@@ -200,8 +200,7 @@ void Supervisor::append_update() {
   update_ = Update::kAppended;
   ++records_pending_;
   parts_.ledger.append(
-      ledger::RecordType::kUpdate,
-      records::update(*parts_.ledger.last_program(), *binary_sha3_),
+      ledger::RecordType::kUpdate, records::update(*parts_.ledger.last_program(), *binary_sha3_),
       [desk = parts_.desk](const Result<ledger::Committed>& result) {
         desk->post([result](Supervisor& supervisor) { supervisor.on_update_recorded(result); });
       });

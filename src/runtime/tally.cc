@@ -40,9 +40,8 @@ void Tally::flush(ledger::Ledger& ledger) {
     events.swap(events_);
   }
   for (auto& [event, counted] : events) {
-    codec::Map body = event.type == RecordType::kAuth
-                          ? records::auth(event.what.reason, counted)
-                          : records::decision(event.what, counted);
+    codec::Map body = event.type == RecordType::kAuth ? records::auth(event.what.reason, counted)
+                                                      : records::decision(event.what, counted);
     ledger.append(event.type, std::move(body),
                   [self = weak_from_this(), event, counted](const auto& result) {
                     const auto alive = self.lock();
