@@ -136,9 +136,9 @@ TEST_F(ClockRecordTest, AJumpIsRecordedBeforeTheNextRecordAndOnce) {
 TEST_F(ClockRecordTest, AClockBehindTheLastRecordIsRecordedAtTheOpening) {
   write();
   ASSERT_TRUE(ledger->close().has_value());
-  const std::int64_t last = clock.wall_ns();
   clock.pass(10 * kSecondNs);
-  open();
+  const std::int64_t last = clock.wall_ns();
+  open();  // ends the request that was left open
   ASSERT_TRUE(ledger->close().has_value());
   EXPECT_TRUE(clock_records().empty()) << "it went on";
   clock.set_by(-60 * kSecondNs);
