@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/gateway.h"
@@ -267,22 +268,30 @@ TEST_F(GatewayRecordsTest, AChangeWithDetailsIsAnAdminActionBesideItInAsManyReco
 
 // ---- updates ------------------------------------------------------------------------------------
 
-TEST_F(GatewayRecordsTest, AnotherExecutableIsAnUpdateBeforeItsEngine) {
-  bench.add_model("m", "reply hello\n");
-  const auto live = [&] {
+class GatewayUpdateTest : public GatewayRecordsTest {
+ protected:
+  // The worker that ran last, and one more byte.
+  void update_worker() {
+    const std::string updated = bench.directory() + "/worker";
+    std::filesystem::copy_file(bench.options.worker_executable, updated);
+    std::ofstream(updated, std::ios::app) << "x";
+    bench.options.worker_executable = updated;
+  }
+  void run_once() {
+    bench.add_model("m", "reply hello\n");
     bench.start();
     EXPECT_TRUE(bench.ask("m", "q").done);
     bench.finish();
-  };
-  live();
-  live();
+  }
+};
+
+TEST_F(GatewayUpdateTest, AnotherExecutableIsAnUpdateBeforeItsEngine) {
+  run_once();
+  run_once();
   EXPECT_EQ(bench.count(RecordType::kUpdate), 0U) << "the same again";
-  const std::string updated = bench.directory() + "/worker";
-  std::filesystem::copy_file(bench.options.worker_executable, updated);
-  std::ofstream(updated, std::ios::app) << "x";
-  bench.options.worker_executable = updated;
-  live();
-  live();
+  update_worker();
+  run_once();
+  run_once();
   const auto updates = of_type(RecordType::kUpdate);
   ASSERT_EQ(updates.size(), 1U);
   const auto starts = of_type(RecordType::kEngineStart);
@@ -295,6 +304,45 @@ TEST_F(GatewayRecordsTest, AnotherExecutableIsAnUpdateBeforeItsEngine) {
   EXPECT_EQ(*updates[0].body.get_text(key::update::kVersionNow, ""), AIOSS_VERSION);
   EXPECT_GT(updates[0].index, starts[1].index);
   EXPECT_LT(updates[0].index, starts[2].index);
+}
+
+TEST_F(GatewayUpdateTest, AnUpdateIsRecordedAtTheStartWithoutAnyModel) {
+  run_once();
+  update_worker();
+  bench.start();
+  for (int i = 0; i < 2000 && bench.count(RecordType::kUpdate) == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(bench.count(RecordType::kUpdate), 1U);
+  bench.expect_good_ledger();
+}
+
+TEST_F(GatewayUpdateTest, NoEngineStartsBeforeAnUpdateThatFoundNoRoom) {
+  constexpr std::uint64_t kReserve = std::uint64_t{1} << 20;
+  bench.reserve_bytes = kReserve;
+  bench.disk().faults().set_bytes_available(2 * kReserve);
+  run_once();
+  update_worker();
+  const auto wait_for_health = [&](bool ok) {
+    for (int i = 0; i < 2000 && bench.gateway().health().ok != ok; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return bench.gateway().health().ok == ok;
+  };
+  bench.files().hold_reads(bench.options.worker_executable);
+  bench.start();
+  bench.disk().faults().set_bytes_available(kReserve / 2);
+  ASSERT_TRUE(wait_for_health(false));
+  bench.files().release();
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // it is tried and refused
+  EXPECT_EQ(bench.count(RecordType::kUpdate), 0U);
+  bench.disk().faults().set_bytes_available(2 * kReserve);
+  ASSERT_TRUE(wait_for_health(true));
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  bench.expect_good_ledger();
+  const auto updates = of_type(RecordType::kUpdate);
+  ASSERT_EQ(updates.size(), 1U);
+  EXPECT_LT(updates[0].index, of_type(RecordType::kEngineStart).back().index);
 }
 
 // ---- reviews ------------------------------------------------------------------------------------
