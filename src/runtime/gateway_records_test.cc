@@ -120,6 +120,35 @@ TEST_F(GatewayRecordsTest, AnEvictionIsADecisionAndTheUnloadSaysWhy) {
   EXPECT_EQ(reasons, (std::vector<std::string>{"replaced", "shutdown"}));
 }
 
+TEST_F(GatewayRecordsTest, AModelWhoseFileIsGoneIsEvicted) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  std::filesystem::remove(bench.model_path("m.fake"));
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  for (int i = 0; i < 2000 && !bench.worker_pids().empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  bench.expect_good_ledger();
+  EXPECT_EQ(decisions(), (Decisions{{"eviction unloaded removed m", 1}}));
+}
+
+TEST_F(GatewayRecordsTest, AWorkerThatWasKilledForItsSilenceIsUnloadedAsUnhealthy) {
+  bench.add_bad_model("m", "no_pong");
+  bench.start();
+  ASSERT_TRUE(bench.gateway().load("m", nullptr));
+  const std::vector<int> first = bench.worker_pids();
+  for (int i = 0; i < 200 && bench.worker_pids() == first; ++i) {
+    bench.clock().advance(std::chrono::milliseconds(1100));
+    (void)bench.gateway().load("m", nullptr);  // wakes the runtime thread, which then looks
+  }
+  bench.expect_good_ledger();
+  const auto unloads = of_type(RecordType::kModelUnload);
+  ASSERT_GE(unloads.size(), 1U);
+  EXPECT_EQ(*unloads[0].body.get_text(key::model_unload::kReason, ""),
+            "unhealthy: the worker has not answered for 30 s");
+}
+
 TEST_F(GatewayRecordsTest, WhoFindsNoRoomIsRefusedByADecision) {
   bench.options.workers_max = 1;
   bench.add_model("a", "reply hello\ndelay_us_per_call 2000\n");
