@@ -1,6 +1,7 @@
 // Every command of `aioss`: its operands, flags, help and examples. The settings that a command
 // also takes as flags are in config.cc.
 #include "cli/args.h"
+#include "cli/command_specs.h"
 
 namespace aioss::cli {
 namespace {
@@ -170,12 +171,23 @@ CommandSpec version() {
           0,         {"aioss version", "aioss version --json | jq -r .version"}};
 }
 
+// In the order of `aioss --help`.
+std::vector<CommandSpec> all_commands() {
+  std::vector<CommandSpec> all{serve(),  run(),         models(),      inspect(),
+                               verify(), ledger_init(), ledger_tail(), ledger_show()};
+  const auto add = [&all](std::vector<CommandSpec> some) {
+    for (CommandSpec& one : some) all.push_back(std::move(one));
+  };
+  add(review_specs());
+  all.push_back(key_new());
+  all.push_back(version());
+  return all;
+}
+
 }  // namespace
 
 std::span<const CommandSpec> commands() {
-  static const std::vector<CommandSpec> all{serve(),   run(),         models(),      inspect(),
-                                            verify(),  ledger_init(), ledger_tail(), ledger_show(),
-                                            key_new(), version()};
+  static const std::vector<CommandSpec> all = all_commands();
   return all;
 }
 

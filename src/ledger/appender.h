@@ -71,6 +71,7 @@ class Appender final {
   // Seals the live segment and starts the next.
   Status rotate();
 
+  const InstanceInfo& instance() const { return instance_; }
   std::uint64_t next_index() const { return at_.next_index; }
   const MerkleTree& tree() const { return at_.tree; }
   std::uint64_t segment_bytes() const { return at_.segment.bytes; }

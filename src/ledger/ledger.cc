@@ -18,6 +18,7 @@
 #include "codec/hex.h"
 #include "ledger/appender.h"
 #include "ledger/checkpoint.h"
+#include "ledger/clock_watch.h"
 #include "ledger/directory.h"
 #include "ledger/recovery.h"
 #include "os/thread.h"
@@ -38,10 +39,13 @@ constexpr std::chrono::seconds kIdleCheck{1};
 // The last sixteenth of the reserve is left for what ends the program.
 constexpr std::uint64_t kReserveParts = 16;
 
-// What begins new work; refused first when the disk fills.
-bool begins_work(RecordType type) {
+// What is refused first when the disk fills: what begins new work, and what callers can cause
+// without end, so that neither can use up the reserve.
+bool leaves_the_reserve(RecordType type) {
   return type == RecordType::kInferRequest || type == RecordType::kModelLoad ||
-         type == RecordType::kEngineStart || type == RecordType::kUpdate;
+         type == RecordType::kEngineStart || type == RecordType::kUpdate ||
+         type == RecordType::kAuth || type == RecordType::kDecision ||
+         type == RecordType::kHumanReview;
 }
 
 bool is_own_type(RecordType type) {
@@ -64,15 +68,15 @@ struct Entry {
 
 class Ledger::Impl final {
  public:
-  Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
-       std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
+  Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options,
+       LockedDirectory directory, std::unique_ptr<crypto::SigningKey> key, Identity identity,
        std::unique_ptr<Appender> appender)
       : fs_(fs),
+        clock_watch_(clock),
         options_(options),
         directory_(std::move(directory)),
         key_(std::move(key)),
         identity_(std::move(identity)),
-        instance_(instance),
         appender_(std::move(appender)) {
     health_.writable = true;
     health_.size = appender_->next_index();
@@ -106,7 +110,8 @@ class Ledger::Impl final {
     return health_;
   }
   const Identity& identity() const { return identity_; }
-  const InstanceInfo& instance() const { return instance_; }
+  const InstanceInfo& instance() const { return appender_->instance(); }
+  const std::string& directory() const { return options_.directory; }
 
   Status close() {
     if (!stop()) return ok();
@@ -206,10 +211,11 @@ class Ledger::Impl final {
       std::vector<std::pair<Entry*, Committed>> group;
       while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
         Entry& entry = batch[next++];
-        if (space_out_ || (space_low_ && begins_work(entry.type))) {
+        if (space_out_ || (space_low_ && leaves_the_reserve(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
         }
+        if (group.empty()) stage_clock_jump();
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
@@ -218,6 +224,14 @@ class Ledger::Impl final {
       }
       commit(group);
     }
+  }
+
+  void stage_clock_jump() {
+    const auto jump = clock_watch_.look();
+    if (!jump) return;
+    const auto body = encode_own(clock_body(*jump, clock_source::kRunning));
+    ASSERT(body.has_value());  // three small fields
+    appender_->stage(RecordType::kClock, *body);
   }
 
   void commit(const std::vector<std::pair<Entry*, Committed>>& group) {
@@ -242,11 +256,11 @@ class Ledger::Impl final {
   }
 
   os::FileSystem& fs_;
+  ClockWatch clock_watch_;  // of the ledger thread
   const OpenOptions options_;
   LockedDirectory directory_;
   const std::unique_ptr<crypto::SigningKey> key_;
   const Identity identity_;
-  const InstanceInfo instance_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> shut_{false};
@@ -261,13 +275,16 @@ class Ledger::Impl final {
 
 namespace {
 
-Status write_recovered(Appender& appender, const Recovered& recovered,
+Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
                        const std::set<std::uint64_t>& open_requests) {
   const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
     AIOSS_TRY(const EncodedBody encoded, encode_own(body));
     appender.stage(type, encoded);
     return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
   };
+  if (const auto jump = behind_last_record(clock, recovered.last_wall_ns)) {
+    AIOSS_CHECK(stage(RecordType::kClock, clock_body(*jump, clock_source::kOpening)));
+  }
   for (const codec::Map& body : recovered.recovery_bodies) {
     AIOSS_CHECK(stage(RecordType::kRecovery, body));
   }
@@ -277,6 +294,7 @@ Status write_recovered(Appender& appender, const Recovered& recovered,
         .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
     AIOSS_CHECK(stage(RecordType::kInferAbort, body));
   }
+  for (const auto& [type, body] : recovered.leftovers.endings()) AIOSS_CHECK(stage(type, body));
   return appender.commit();
 }
 
@@ -305,15 +323,17 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key()));
   Identity identity{recovered.origin, recovered.position.ledger_id,
                     format_verifier_key({recovered.origin, key->public_key()})};
-  const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
+  auto appender = std::make_unique<Appender>(fs, clock, options.directory,
+                                             new_instance(random, options.boot_id),
                                              std::move(recovered.position));
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
-  AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
-  return std::unique_ptr<Ledger>(
-      new Ledger(std::make_unique<Impl>(fs, options, std::move(locked), std::move(key),
-                                        std::move(identity), instance, std::move(appender))));
+  AIOSS_CHECK(write_recovered(*appender, clock, recovered, open_requests));
+  std::unique_ptr<Ledger> ledger(
+      new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(locked), std::move(key),
+                                        std::move(identity), std::move(appender))));
+  ledger->last_program_ = recovered.leftovers.program();
+  return ledger;
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -347,6 +367,9 @@ const Identity& Ledger::identity() const {
 }
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);
+}
+const std::string& Ledger::directory() const {
+  return impl_->directory();
 }
 Status Ledger::close() {
   return impl_->close();

@@ -86,6 +86,7 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
+      leftovers_.see(record);
       return true;
     };
     walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
@@ -96,6 +97,8 @@ class Recovery {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
+    out.last_wall_ns = walked.state.last_wall_ns;
+    out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -257,6 +260,7 @@ class Recovery {
   const std::string& directory_;
   const crypto::PublicKey& own_key_;
   std::vector<Quarantined> unrecorded_;
+  Leftovers leftovers_;
 };
 
 }  // namespace

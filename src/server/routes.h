@@ -14,6 +14,7 @@ enum class Action {
   kModels,
   kModel,
   kRescan,
+  kReview,
   kHealth,
   kMetrics,
 };
