@@ -27,6 +27,12 @@ codec::Map ending(std::uint64_t begun, std::uint64_t reason_key) {
 
 }  // namespace
 
+bool Leftovers::wants(RecordType type) {
+  return type == RecordType::kEngineStart || type == RecordType::kEngineStop ||
+         type == RecordType::kUpdate || type == RecordType::kModelLoad ||
+         type == RecordType::kModelUnload;
+}
+
 void Leftovers::see(const Record& record) {
   std::optional<Program> program;
   switch (record.type) {

@@ -20,7 +20,8 @@ inline constexpr std::size_t kOpenLoadsMax = 1'024;
 
 class Leftovers final {
  public:
-  void see(const Record& record);  // each one, in order
+  static bool wants(RecordType type);  // the others need not be shown
+  void see(const Record& record);      // each one, in order
 
   // MODEL_UNLOAD and ENGINE_STOP for what no record ended, models first.
   std::vector<std::pair<RecordType, codec::Map>> endings() const;

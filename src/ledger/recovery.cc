@@ -89,7 +89,9 @@ class Recovery {
       leftovers_.see(record);
       return true;
     };
-    walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
+    walking.wants = [](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || Leftovers::wants(type);
+    };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
