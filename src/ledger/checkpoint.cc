@@ -140,6 +140,14 @@ Result<Note> parse_note(std::string_view text) {
   return note;
 }
 
+std::string text_of(const Note& note) {
+  std::string text = note.signed_text + '\n';
+  for (const std::string& line : note.signature_lines) {
+    text.append(kSignatureStart).append(line).push_back('\n');
+  }
+  return text;
+}
+
 bool signed_by(const Note& note, const VerifierKey& key) {
   const auto id = key_id(key);
   bool found = false;
@@ -158,10 +166,14 @@ bool signed_by(const Note& note, const VerifierKey& key) {
   return found;
 }
 
+Status replace_checkpoint(os::FileSystem& fs, const std::string& directory, std::string_view note) {
+  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+}
+
 Status write_checkpoint(os::FileSystem& fs, const std::string& directory,
                         const Checkpoint& checkpoint, const crypto::SigningKey& key) {
   AIOSS_TRY(const std::string note, sign_checkpoint(checkpoint, key));
-  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+  return replace_checkpoint(fs, directory, note);
 }
 
 Result<Note> read_checkpoint(os::FileSystem& fs, const std::string& directory) {
