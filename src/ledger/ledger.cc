@@ -303,10 +303,17 @@ class Ledger::Impl final {
     for (const auto& [entry, committed] : group) answer(*entry, committed);
     const bool full = appender_->segment_bytes() >= options_.segment_bytes_max ||
                       appender_->segment_age_ns() >= options_.segment_age_max_ns;
-    if (!full) return;
-    if (auto status = appender_->rotate(); !status) return fail(status.error().message);
+    if (full) next_segment();
+  }
+
+  // The checkpoint covers the sealed segment and nothing behind it, so that a next one whose
+  // beginning is lost can still be put aside.
+  void next_segment() {
+    if (auto status = appender_->seal(); !status) return fail(status.error().message);
     publish_size();
-    (void)sign();  // a failure has latched
+    if (!sign()) return;  // and latched
+    if (auto status = appender_->start_segment(); !status) return fail(status.error().message);
+    publish_size();
   }
 
   void publish_size() {
