@@ -97,7 +97,8 @@ CommandSpec verify() {
   return {
       "verify",
       "check a ledger, an export bundle, a receipt or a fork proof",
-      "Needs nothing but what it checks and the public key that 'aioss ledger init' printed. Keep that "
+      "Needs nothing but what it checks and the public key that 'aioss ledger init' printed. Keep "
+      "that "
       "key elsewhere: without --key the best result is SELF-CONSISTENT, UNTRUSTED (exit code 6), "
       "because who can rewrite the ledger can also rewrite a key that lies beside it.\n"
       "Exit codes:\n"

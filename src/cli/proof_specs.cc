@@ -18,22 +18,22 @@ CommandSpec status() {
 }
 
 CommandSpec prove() {
-  return {"ledger prove",
-          "prove that records are in the ledger, or that it only grew",
-          "inclusion: record FIRST is in the ledger. consistency: the ledger of SECOND records "
-          "begins with that of FIRST records. range: the records from FIRST on, before SECOND, "
-          "are in it without a gap. The proof is made at the size of the newest checkpoint, "
-          "which is printed with it, unless --size names another. Tree and proofs are those of "
-          "RFC 9162 with SHA3-256.",
-          {{"KIND", "inclusion, consistency or range."},
-           {"FIRST", "Number of a record, or a size."},
-           {"SECOND", "The larger size, or the record after the last; not for inclusion.", false}},
-          {{"--size", "", "N", "Size of the ledger to prove for; default: the checkpoint's."},
-           kJson},
-          kForLedger,
-          {"aioss ledger prove inclusion 1742 --json",
-           "aioss ledger prove consistency 1000 2000 --ledger /var/lib/aioss/ledger",
-           "aioss ledger prove range 100 200 --json > range.json"}};
+  return {
+      "ledger prove",
+      "prove that records are in the ledger, or that it only grew",
+      "inclusion: record FIRST is in the ledger. consistency: the ledger of SECOND records "
+      "begins with that of FIRST records. range: the records from FIRST on, before SECOND, "
+      "are in it without a gap. The proof is made at the size of the newest checkpoint, "
+      "which is printed with it, unless --size names another. Tree and proofs are those of "
+      "RFC 9162 with SHA3-256.",
+      {{"KIND", "inclusion, consistency or range."},
+       {"FIRST", "Number of a record, or a size."},
+       {"SECOND", "The larger size, or the record after the last; not for inclusion.", false}},
+      {{"--size", "", "N", "Size of the ledger to prove for; default: the checkpoint's."}, kJson},
+      kForLedger,
+      {"aioss ledger prove inclusion 1742 --json",
+       "aioss ledger prove consistency 1000 2000 --ledger /var/lib/aioss/ledger",
+       "aioss ledger prove range 100 200 --json > range.json"}};
 }
 
 CommandSpec export_bundle() {

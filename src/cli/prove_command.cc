@@ -50,8 +50,8 @@ std::string rows_of(const OrderedJson& object, bool color) {
 }
 
 int print(Console& console, const OrderedJson& object, bool json) {
-  const std::string text = json ? codec::dump_json(object) + "\n"
-                                : rows_of(object, console.facts().output_color);
+  const std::string text =
+      json ? codec::dump_json(object) + "\n" : rows_of(object, console.facts().output_color);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
@@ -114,9 +114,9 @@ class StatusReader {
     OrderedJson window;
     window["records"] = state.next_index - covered;
     const std::int64_t since = anchor_ ? anchor_->wall_ns : state.first_wall_ns;
-    window["seconds"] =
-        state.next_index > covered ? std::max<std::int64_t>(0, (state.last_wall_ns - since)) / kNsPerS
-                                   : 0;
+    window["seconds"] = state.next_index > covered
+                            ? std::max<std::int64_t>(0, (state.last_wall_ns - since)) / kNsPerS
+                            : 0;
     out["window"] = std::move(window);  // not anchored yet
     if (walked.damage != ledger::Damage::kNone) out["damage"] = walked.problem;
     return out;
@@ -146,8 +146,8 @@ Result<ProofCall> parse_call(const Invocation& invocation, std::uint64_t checkpo
   } else if (kind == "range") {
     call.kind = ProofCall::Kind::kRange;
   } else if (kind != "inclusion") {
-    return Error(Code::kUsage, "KIND: '" + one_line(kind) +
-                                   "' is not inclusion, consistency or range");
+    return Error(Code::kUsage,
+                 "KIND: '" + one_line(kind) + "' is not inclusion, consistency or range");
   }
   AIOSS_TRY(call.first, number_operand(invocation, 1, "FIRST"));
   const bool inclusion = call.kind == ProofCall::Kind::kInclusion;
@@ -244,8 +244,9 @@ int ledger_prove_command(const Services& services, const Invocation& invocation)
   out["root"] = codec::to_base64(facts->root);
   if (call->size == note->checkpoint.size) {
     if (facts->root != note->checkpoint.root) {
-      return console.fail({Code::kCorrupt, "the ledger's checkpoint is not one over its records; "
-                                           "run 'aioss verify'"});
+      return console.fail({Code::kCorrupt,
+                           "the ledger's checkpoint is not one over its records; "
+                           "run 'aioss verify'"});
     }
     out["checkpoint"] = ledger::text_of(*note);
   }

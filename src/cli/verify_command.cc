@@ -116,8 +116,9 @@ std::string document_text(const ledger::DocumentReport& report, bool with_key, b
     const std::string text =
         value.is_string() ? value.get<std::string>() : codec::dump_json(codec::OrderedJson(value));
     if (text.empty()) continue;
-    out += paint(name, Color::kDim, color) + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') +
-           safe_text(text, false) + "\n";
+    out += paint(name, Color::kDim, color) +
+           std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + safe_text(text, false) +
+           "\n";
   }
   return out;
 }
@@ -151,20 +152,18 @@ int verify_one_document(const Services& services, const Invocation& invocation,
     return usage_error(console, {Code::kUsage, std::string(flag) + " goes with a ledger's folder"});
   }
   Progress progress(console, services.clock, "verifying");
-  const auto report = verify_document(services, invocation.operand(0), given.check,
-                                      [&](std::uint64_t done, std::uint64_t all) {
-                                        progress.update(static_cast<float>(done) /
-                                                        static_cast<float>(std::max(all, done)));
-                                      });
+  const auto report = verify_document(
+      services, invocation.operand(0), given.check, [&](std::uint64_t done, std::uint64_t all) {
+        progress.update(static_cast<float>(done) / static_cast<float>(std::max(all, done)));
+      });
   progress.clear();
   const bool json = invocation.has("--json");
   if (report.verdict == ledger::Verdict::kUsage && !json) {
     return usage_error(console, {Code::kIo, report.finding});
   }
   const bool with_key = given.check.key.has_value();
-  const std::string text =
-      json ? document_json(report, with_key)
-           : document_text(report, with_key, console.facts().output_color);
+  const std::string text = json ? document_json(report, with_key)
+                                : document_text(report, with_key, console.facts().output_color);
   if (!console.out(text)) return static_cast<int>(ledger::Verdict::kUsage);
   return static_cast<int>(report.verdict);
 }
@@ -181,7 +180,8 @@ class LedgerCheck {
   Status prepare() {
     const auto receipt = invocation_.text("--receipt");
     if (!given_.check.claims.empty() && !receipt) {
-      return Error{Code::kUsage, "--prompt and --answer are compared with a receipt; give --receipt"};
+      return Error{Code::kUsage,
+                   "--prompt and --answer are compared with a receipt; give --receipt"};
     }
     if (const auto since = invocation_.text("--since")) {
       AIOSS_TRY(ledger::Note note, read_kept_note(services_.files, *since));
@@ -230,8 +230,7 @@ int verify_ledger(const Services& services, const Invocation& invocation, const 
   const ledger::VerifyReport report = check.run();
   if (report.verdict == ledger::Verdict::kUsage && !invocation.has("--json")) {
     const Error error{Code::kIo, report.finding};
-    return usage_error(console,
-                       explain_ledger_error(services.files, error, invocation.operand(0)));
+    return usage_error(console, explain_ledger_error(services.files, error, invocation.operand(0)));
   }
   const bool with_key = !given.key.empty();
   const std::string text = invocation.has("--json")

@@ -27,8 +27,8 @@ std::vector<Bytes> as_written(const Bytes& text) {
   return forms;
 }
 
-// What a prompt in a file may have been committed to as: the canonical bytes themselves, the body of
-// the request, the text of a completion, or a chat of that one message.
+// What a prompt in a file may have been committed to as: the canonical bytes themselves, the body
+// of the request, the text of a completion, or a chat of that one message.
 std::vector<Bytes> prompt_forms(const Bytes& file) {
   namespace records = runtime::records;
   std::vector<Bytes> forms{file};
@@ -114,8 +114,8 @@ Result<ledger::Note> read_kept_note(os::FileSystem& files, const std::string& pa
   auto bytes = os::read_file(files, name, ledger::kNoteBytesMax);
   if (!bytes) return std::move(bytes).error().with_context("--since " + path);
   auto note = ledger::parse_note(as_text(*bytes));
-  if (!note) return Error(Code::kUsage, "--since " + path + " is no checkpoint: it " +
-                                            note.error().message);
+  if (!note)
+    return Error(Code::kUsage, "--since " + path + " is no checkpoint: it " + note.error().message);
   return note;
 }
 

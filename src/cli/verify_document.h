@@ -32,8 +32,8 @@ struct ReceiptBeside {
 ReceiptBeside verify_receipt_beside(os::FileSystem& files, const std::string& path,
                                     const ledger::ReceiptCheck& check);
 
-// Once two of the ledger's signed checkpoints contradict each other: writes the proof to a file that
-// does not exist yet. Says on the console what came of it.
+// Once two of the ledger's signed checkpoints contradict each other: writes the proof to a file
+// that does not exist yet. Says on the console what came of it.
 void write_fork_proof_file(const Services& services, const Invocation& invocation,
                            const ledger::VerifyOptions& options,
                            const ledger::VerifyReport& report);

@@ -163,8 +163,9 @@ TEST(Bundle, TablesAndFramesThatWereRewrittenAreRefused) {
   std::size_t offset = 0;
   for (std::uint64_t i = 0; offset < frames.size(); ++i) {
     const std::size_t bytes = parse_frame(ByteView(frames).subspan(offset)).frame.bytes;
-    if (i != 4) fewer.insert(fewer.end(), frames.begin() + static_cast<std::ptrdiff_t>(offset),
-                             frames.begin() + static_cast<std::ptrdiff_t>(offset + bytes));
+    if (i != 4)
+      fewer.insert(fewer.end(), frames.begin() + static_cast<std::ptrdiff_t>(offset),
+                   frames.begin() + static_cast<std::ptrdiff_t>(offset + bytes));
     offset += bytes;
   }
   replace_file(*fs, bundle_file::kFrames, fewer);

@@ -40,8 +40,8 @@ struct Life {
   }
   void append_others(std::uint64_t count) {
     for (std::uint64_t i = 0; i < count; ++i) {
-      append(RecordType::kInferResult, test::result_body(
-                                           append(RecordType::kInferRequest, test::request_body())));
+      append(RecordType::kInferResult,
+             test::result_body(append(RecordType::kInferRequest, test::request_body())));
     }
   }
   void answer_one(const std::string& id) {
@@ -165,10 +165,12 @@ TEST(Receipt, NoChangeOfIt_IsAccepted) {
     without.erase(member);
     ++mutations;
     const auto parsed = parse_receipt(codec::dump_json(without));
-    EXPECT_FALSE(parsed && judge_receipt(*parsed, with(life.key)).verdict == Verdict::kOk) << member;
+    EXPECT_FALSE(parsed && judge_receipt(*parsed, with(life.key)).verdict == Verdict::kOk)
+        << member;
   }
   std::printf("receipt: %llu mutations, %llu false accepts\n",
-              static_cast<unsigned long long>(mutations), static_cast<unsigned long long>(accepted));
+              static_cast<unsigned long long>(mutations),
+              static_cast<unsigned long long>(accepted));
   EXPECT_GT(mutations, 200U);
 }
 
@@ -304,12 +306,11 @@ TEST(ForkProof, OneHistoryProvesNothing) {
   const Checkpoint first = parse_note(before)->checkpoint;
   const Checkpoint second = parse_note(after)->checkpoint;
   made.second = after;
-  const auto facts = prove_on_disk(life.fs, kDirectory, second.size,
-                                   [&](SubtreeSource& tree) -> Status {
-                                     AIOSS_TRY(made.proof, prove_whole_consistency(
-                                                               tree, first.size, second.size));
-                                     return ok();
-                                   });
+  const auto facts =
+      prove_on_disk(life.fs, kDirectory, second.size, [&](SubtreeSource& tree) -> Status {
+        AIOSS_TRY(made.proof, prove_whole_consistency(tree, first.size, second.size));
+        return ok();
+      });
   ASSERT_TRUE(facts.has_value());
   EXPECT_EQ(judge_fork_proof(made, life.key).verdict, Verdict::kTampered);
 }

@@ -202,8 +202,9 @@ class Verifier {
     const Checkpoint& checkpoint = kept.note.checkpoint;
     if (checkpoint.origin != signer_->name || !signed_by(kept.note, *signer_)) {
       state = NoteState::kNotOwn;
-      return conclude(Verdict::kTampered, kept.what + " is not signed by the ledger's key: the "
-                                                      "ledger is another one than it was");
+      return conclude(Verdict::kTampered, kept.what +
+                                              " is not signed by the ledger's key: the "
+                                              "ledger is another one than it was");
     }
     const auto root = walked.roots.find(checkpoint.size);
     if (root != walked.roots.end()) {

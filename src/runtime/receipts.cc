@@ -18,15 +18,16 @@ constexpr std::size_t kRequestIdBytesMax = 64;
 
 bool is_request_id(const std::string& id) {
   const bool plain = std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
   });
   return plain && !id.empty() && id.size() <= kRequestIdBytesMax;
 }
 
 Error unknown() {
-  return {Code::kNotFound, "there is no request of that id, or it is another caller's; an answer's "
-                           "header X-Aioss-Request-Id names it"};
+  return {Code::kNotFound,
+          "there is no request of that id, or it is another caller's; an answer's "
+          "header X-Aioss-Request-Id names it"};
 }
 
 Result<codec::Map> body_of(const Bytes& frame) {
@@ -77,8 +78,7 @@ Result<std::string> Receipts::receipt(const Principal& caller,
     access.set(key::kActor, codec::Value::map(records::actor(caller)))
         .set(key::kRefIndex, codec::Value::uint(receipt.end.index))
         .set(key::access::kWhat, codec::Value::text("receipt"));
-    const auto recorded =
-        ledger_.append_and_wait(ledger::RecordType::kAccess, std::move(access));
+    const auto recorded = ledger_.append_and_wait(ledger::RecordType::kAccess, std::move(access));
     if (!recorded) return recorded.error();
     return ledger::write_receipt(receipt);
   }

@@ -187,7 +187,8 @@ awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
 awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal principal,
                                 http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
-  const auto result = std::make_shared<std::optional<Result<std::string>>>();  // set before the event
+  const auto result =
+      std::make_shared<std::optional<Result<std::string>>>();  // set before the event
   bool accepted = false;
   if (receipts_ && history_ != nullptr) {
     SideThread::Job job = [receipts = receipts_, event, result, id = std::move(request_id),
