@@ -289,7 +289,8 @@ VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options) {
 Status read_records(os::FileSystem& fs, const std::string& directory, std::uint64_t from_index,
                     const std::function<bool(const Record&)>& visit) {
   WalkOptions walking{directory, std::nullopt, nullptr, nullptr};
-  walking.visit = [&](const Record& record) { return record.index < from_index || visit(record); };
+  walking.visit = visit;
+  walking.wants = [&](std::uint64_t index, RecordType) { return index >= from_index; };
   AIOSS_TRY(const WalkResult walked, walk(fs, walking));
   if (walked.damage == Damage::kNone) return ok();
   return Error{Code::kCorrupt, "record " + std::to_string(walked.state.next_index) + " in " +
