@@ -15,7 +15,7 @@ struct Handler {
   int (*run)(const Services&, const Invocation&);
 };
 
-constexpr std::array<Handler, 13> kHandlers{{
+constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
@@ -27,9 +27,10 @@ constexpr std::array<Handler, 13> kHandlers{{
     {"ledger status", ledger_status_command},
     {"ledger prove", ledger_prove_command},
     {"ledger export", ledger_export_command},
+    {"review", review_command},
     {"key new", key_new_command},
     {"version", version_command},
-}};
+});
 
 }  // namespace
 

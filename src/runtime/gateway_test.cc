@@ -323,6 +323,7 @@ TEST_F(GatewayTest, SeedIsKeptOrMade) {
 
 TEST_F(GatewayTest, TooManyRequestsAreRefused) {
   bench.options.queue_requests_max = 1;
+  bench.options.record_rate = 0;  // of one tenant
   script = "reply x\nload_ms 60000\n";
   start();
   std::vector<std::shared_ptr<Stream>> streams;
@@ -357,7 +358,7 @@ TEST_F(GatewayTest, ShutDownEndsWhatIsNot) {
   script = "reply x\ndelay_us_per_call 2000\n";
   start();
   bench.add_model("slow", "reply x\nload_ms 60000\n");
-  ASSERT_TRUE(bench.gateway().rescan());
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
   std::vector<std::shared_ptr<Stream>> streams;
   for (int i = 0; i < 5; ++i) streams.push_back(bench.submit("m", "[[long 1000000]]"));
   streams.push_back(bench.submit("slow", "a"));
