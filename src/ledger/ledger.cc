@@ -287,7 +287,16 @@ class Ledger::Impl final {
     }
   }
 
-  if (entry.sign) continue;
+  // After the batch's records, so that one signature serves all who asked.
+  void answer_signing(std::vector<Entry>& batch) {
+    for (Entry& entry : batch) {
+      if (!entry.sign) continue;
+      const Status written = sign();
+      answer(entry, written ? Result<Committed>(Committed{signed_size_, {}})
+                            : Result<Committed>(written.error()));
+    }
+  }
+
   void stage_clock_jump() {
     const auto jump = clock_watch_.look();
     if (!jump) return;
