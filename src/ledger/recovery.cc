@@ -76,8 +76,9 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key)
-      : fs_(fs), directory_(directory), own_key_(own_key) {}
+  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key,
+           HistoryIndex& index)
+      : fs_(fs), directory_(directory), own_key_(own_key), index_(index) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
@@ -89,6 +90,7 @@ class Recovery {
       leftovers_.see(record);
       return true;
     };
+    walking.located = [this](const RecordPlace& place) { index_.add(place); };
     walking.wants = [](std::uint64_t, RecordType type) {
       return type == RecordType::kRecovery || Leftovers::wants(type);
     };
@@ -99,6 +101,8 @@ class Recovery {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
+    out.checkpoint = text_of(note);
+    out.checkpoint_size = note.checkpoint.size;
     out.last_wall_ns = walked.state.last_wall_ns;
     out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
@@ -261,6 +265,7 @@ class Recovery {
   os::FileSystem& fs_;
   const std::string& directory_;
   const crypto::PublicKey& own_key_;
+  HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
   Leftovers leftovers_;
 };
@@ -268,8 +273,8 @@ class Recovery {
 }  // namespace
 
 Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key) {
-  return Recovery(fs, directory, own_key).run();
+                          const crypto::PublicKey& own_key, HistoryIndex& index) {
+  return Recovery(fs, directory, own_key, index).run();
 }
 
 }  // namespace aioss::ledger

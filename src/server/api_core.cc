@@ -21,7 +21,7 @@ using runtime::Role;
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
 // A search through a ledger of years.
-constexpr std::chrono::milliseconds kReviewTimeout{120'000};
+constexpr std::chrono::milliseconds kSearchTimeout{120'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -63,6 +63,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
+    case Action::kReceipt:  // whose it is decides
     case Action::kHealth:
       return ok();
   }
@@ -93,11 +94,12 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       keys_(std::move(keys)),
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
-      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval} {
+      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      receipts_(options.receipts) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
   side_ = std::make_unique<SideThread>(std::move(every_second));
-  reviews_ = std::make_unique<SideThread>(nullptr);
+  history_ = std::make_unique<SideThread>(nullptr);
 }
 
 awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
@@ -149,6 +151,9 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   if (action == Action::kReview) {
     co_return co_await review(std::move(request), std::move(caller), writer);
   }
+  if (action == Action::kReceipt) {
+    co_return co_await receipt(match.parameter, std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -179,9 +184,9 @@ awaitable<int> ApiCore::review(http::Request request, runtime::Principal princip
     *result = gateway.review(call);
     event->notify();
   };
-  const bool accepted = reviews_ != nullptr && reviews_->run(std::move(job));
+  const bool accepted = history_ != nullptr && history_->run(std::move(job));
   bool finished = false;
-  if (accepted) finished = co_await event->wait(kReviewTimeout);
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
   http::Response response;
   if (!accepted) {
     response = error_response(Error(Code::kBusy, "too many reviews are waiting; try again later"));
@@ -216,6 +221,37 @@ awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWrite
     response = error_response((*result)->error());
   } else {
     response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal principal,
+                                http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result =
+      std::make_shared<std::optional<Result<std::string>>>();  // set before the event
+  bool accepted = false;
+  if (receipts_ && history_ != nullptr) {
+    SideThread::Job job = [receipts = receipts_, event, result, id = std::move(request_id),
+                           caller = std::move(principal)] {
+      *result = receipts(caller, id);
+      event->notify();
+    };
+    accepted = history_->run(std::move(job));
+  }
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
+  http::Response response;
+  if (!receipts_) {
+    response = error_response(Error(Code::kNotFound, "this server gives no receipts"));
+  } else if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many receipts are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the ledger took too long to search"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, std::move(***result));
   }
   co_return co_await reply(writer, std::move(response));
 }

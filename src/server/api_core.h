@@ -32,7 +32,7 @@ class ApiCore final {
   void set_server(const http::Server* server) { server_ = server; }
   void stop_side_threads() {
     side_.reset();
-    reviews_.reset();
+    history_.reset();
   }
 
  private:
@@ -46,6 +46,8 @@ class ApiCore final {
   http::net::awaitable<int> rescan(runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> review(http::Request request, runtime::Principal principal,
                                    http::ResponseWriter& writer);
+  http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,
+                                    http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();
@@ -59,7 +61,8 @@ class ApiCore final {
   const http::Server* server_ = nullptr;  // owned by ApiServer
   std::unique_ptr<SideThread> side_;
   // Beside it: to search a large ledger takes a while, and a revoked key must not live as long.
-  std::unique_ptr<SideThread> reviews_;
+  std::unique_ptr<SideThread> history_;
+  const decltype(ApiOptions::receipts) receipts_;
 };
 
 }  // namespace aioss::server
