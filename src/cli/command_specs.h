@@ -7,6 +7,8 @@
 
 namespace aioss::cli {
 
+std::vector<CommandSpec> proof_specs();  // `aioss ledger status|prove|export`
+std::vector<CommandSpec> review_specs();  // `aioss review`
 std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, their texts, retention
 
 }  // namespace aioss::cli

@@ -12,6 +12,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "ledger/ledger.h"
+#include "ledger/render.h"
 #include "ledger/verify.h"
 
 namespace aioss::cli {
@@ -39,7 +40,7 @@ int fail_reading(const Services& services, const Error& error, const std::string
 
 // The record, and beside it the names that the vault has for the ids in it.
 std::string json_line(const ledger::Record& record, const SubjectNames& names) {
-  codec::OrderedJson json = record_json(record);
+  codec::OrderedJson json = ledger::record_json(record);
   const auto known = names.in(record);
   if (!known.empty()) json["names"] = known;
   return codec::dump_json(json) + "\n";

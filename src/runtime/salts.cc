@@ -23,4 +23,18 @@ std::optional<Digest> salt_for(const ledger::Custody& custody, const Principal& 
   return subject->salt(request_id, field);
 }
 
+CallerSecrets secrets_in(ledger::Custody& custody) {
+  CallerSecrets secrets;
+  secrets.name_in_records = [&custody](const Principal& caller) {
+    const ledger::SubjectPtr subject = custody.find(subject_name(caller));
+    return subject == nullptr ? std::string() : subject->id();
+  };
+  secrets.identify = [&custody](Principal& caller) { return identify(custody, caller); };
+  secrets.salt = [&custody](const Principal& caller, const std::string& request_id,
+                            const std::string& field) {
+    return salt_for(custody, caller, request_id, field);
+  };
+  return secrets;
+}
+
 }  // namespace aioss::runtime

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "ledger/custody.h"
 #include "runtime/principal.h"
+#include "runtime/receipts.h"
 
 namespace aioss::runtime {
 
@@ -24,5 +25,8 @@ Status identify(ledger::Custody& custody, Principal& principal);
 // known to the vault, or was erased since. Never blocks.
 std::optional<Digest> salt_for(const ledger::Custody& custody, const Principal& principal,
                                std::string_view request_id, std::string_view field);
+
+// The same for receipts. The custody outlives what is returned.
+CallerSecrets secrets_in(ledger::Custody& custody);
 
 }  // namespace aioss::runtime

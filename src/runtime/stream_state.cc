@@ -131,6 +131,7 @@ void StreamState::perform(Effects effects) {
                    });
   }
   if (effects.seal_outputs) seal_outputs();
+  if (effects.refused) host_->refused(*this, *effects.refused);
   if (effects.stop_worker) host_->stop_worker(id());
   if (effects.changed) wake(effects.outcome.has_value());
   if (effects.outcome) host_->ended(*this, *effects.outcome);
@@ -469,6 +470,7 @@ Status StreamState::rejected(ipc::Rejected message) {
     std::lock_guard lock(mutex_);
     if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
     if (accepted_) return violation("it rejected a request that it had accepted");
+    if (!cancelled_ && end_ == End::kOpen && !over_) effects.refused = message.error.code;
     decide(End::kAbort, cancelled_ ? *cancelled_ : std::move(message.error), effects);
   }
   perform(std::move(effects));

@@ -13,11 +13,13 @@ enum class Action {
   kCompletion,
   kModels,
   kModel,
+  kReceipt,
   kRescan,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,
   kLedgerHolds,
+  kReview,
   kHealth,
   kMetrics,
 };
