@@ -20,6 +20,7 @@
 #include "os/signals.h"
 #include "os/thread.h"
 #include "runtime/receipts.h"
+#include "runtime/salts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {

@@ -225,7 +225,7 @@ TEST_F(GatewayRecordsTest, ABudgetThatHoldsNoRequestIsRefusedAtTheStart) {
   options.record_burst = 1;
   crypto::SystemRandom random;
   const auto created = Gateway::create(options, bench.files(), bench.clock(), random,
-                                       bench.ledger(), bench.metrics());
+                                       bench.ledger(), bench.custody(), bench.metrics());
   ASSERT_FALSE(created);
   EXPECT_EQ(created.error().code, Code::kUsage);
 }
