@@ -15,7 +15,7 @@ struct Handler {
   int (*run)(const Services&, const Invocation&);
 };
 
-constexpr std::array<Handler, 10> kHandlers{{
+constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
@@ -24,9 +24,13 @@ constexpr std::array<Handler, 10> kHandlers{{
     {"ledger init", ledger_init_command},
     {"ledger tail", ledger_tail_command},
     {"ledger show", ledger_show_command},
+    {"ledger status", ledger_status_command},
+    {"ledger prove", ledger_prove_command},
+    {"ledger export", ledger_export_command},
+    {"review", review_command},
     {"key new", key_new_command},
     {"version", version_command},
-}};
+});
 
 }  // namespace
 

@@ -14,6 +14,10 @@ int verify_command(const Services& services, const Invocation& invocation);
 int ledger_init_command(const Services& services, const Invocation& invocation);
 int ledger_tail_command(const Services& services, const Invocation& invocation);
 int ledger_show_command(const Services& services, const Invocation& invocation);
+int ledger_status_command(const Services& services, const Invocation& invocation);
+int ledger_prove_command(const Services& services, const Invocation& invocation);
+int ledger_export_command(const Services& services, const Invocation& invocation);
+int review_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 

@@ -19,6 +19,7 @@
 #include "os/environment.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "runtime/receipts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {
@@ -110,6 +111,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
+  out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
+  out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;
     out.configuration.emplace_back(setting.name, number ? std::to_string(config.number(setting.key))
@@ -152,6 +155,14 @@ void announce(const Services& services, const Config& config, const runtime::Gat
                              "no_new_privs, Landlock where the kernel has it"}});
 }
 
+// Whoever may send this process a signal: the system does not say who it was.
+runtime::Principal signal_principal() {
+  runtime::Principal principal;
+  principal.role = runtime::Role::kOperator;
+  principal.source = runtime::kSignalSource;
+  return principal;
+}
+
 // The HTTP server does not know what our flags are called.
 Error explain(Error error) {
   if (error.code == Code::kConflict && error.message.find("--port") == std::string::npos) {
@@ -167,12 +178,16 @@ class Serving {
   // Everything up to the line on standard output.
   Status start(bool fake_models) {
     AIOSS_CHECK(check_cpu(services_));
-    const server::ApiOptions api = api_options(config_);
+    server::ApiOptions api = api_options(config_);
     AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
+    receipts_ = std::make_unique<runtime::Receipts>(*ledger_, runtime::CallerSecrets{});
+    api.receipts = [this](const runtime::Principal& caller, const std::string& request) {
+      return receipts_->receipt(caller, request);
+    };
     auto server =
         server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);
     if (!server) return explain(std::move(server).error());
@@ -190,7 +205,7 @@ class Serving {
 
   void serve(Orders& orders) {
     while (orders.wait() == Orders::Order::kReload) {
-      if (const Status scanned = gateway_->rescan(); !scanned) {
+      if (const Status scanned = gateway_->rescan(signal_principal()); !scanned) {
         log::error("models folder not read again", {{"reason", scanned.error().message}});
       } else {
         log::info("models folder read again", {{"count", gateway_->models().size()}});
@@ -239,6 +254,7 @@ class Serving {
   http::net::io_context io_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<runtime::Gateway> gateway_;
+  std::unique_ptr<runtime::Receipts> receipts_;
   std::unique_ptr<server::ApiServer> server_;
   std::thread io_thread_;
   Orders* orders_ = nullptr;  // the caller's

@@ -39,6 +39,8 @@ struct Identity {
   std::string verifier_key;  // C2SP vkey line: name+hash+base64(0x01 ‖ public key)
 };
 
+class History;
+
 // Creates directory, signing key, first segment, GENESIS and the first checkpoint. kConflict if
 // there is a ledger already. What an interrupted init left behind is taken up.
 Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
@@ -54,19 +56,30 @@ struct OpenOptions {
   std::uint64_t reserve_bytes = 256ULL << 20;
   bool allow_unsafe_file_system = false;
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
+  // New records wait this long at most for a checkpoint; one is also signed over each sealed
+  // segment, and by checkpoint_now() and close().
+  std::int64_t checkpoint_interval_ns = 60LL * 1'000'000'000;
+};
+
+struct Program {  // that ran an engine
+  Digest sha3{};  // of the executable
+  std::string version;
 };
 
 struct Health {
-  bool writable = false;  // takes new work
-  bool shut = false;      // takes nothing at all, not even the end of work under way
-  std::string reason;      // why not: one sentence that says what to do
-  std::uint64_t size = 0;  // durable records
+  bool writable = false;              // takes new work
+  bool shut = false;                  // takes nothing at all, not even the end of work under way
+  std::string reason;                 // why not: one sentence that says what to do
+  std::uint64_t size = 0;             // durable records
+  std::uint64_t checkpoint_size = 0;  // of them, covered by the newest checkpoint
 };
 
 class Ledger final {
  public:
   // Locks (kConflict if another process has it), verifies every record, recovers a torn tail
-  // (RECOVERY, and INFER_ABORT for each INFER_REQUEST left dangling), starts the writer thread.
+  // (RECOVERY, and INFER_ABORT, MODEL_UNLOAD and ENGINE_STOP for what was left open), starts the
+  // writer thread. A wall clock that is behind the last record, or that is set later, is recorded
+  // (CLOCK) before the next record.
   // kCorrupt if no crash explains what is on the disk: then nothing was changed. The references
   // outlive the ledger.
   static Result<std::unique_ptr<Ledger>> open(os::FileSystem& fs, const Clock& clock,
@@ -85,9 +98,20 @@ class Ledger final {
   // append() and wait. Not on the io thread and not from a `done`.
   Result<Committed> append_and_wait(RecordType type, codec::Map body);
 
+  // Signs a checkpoint over at least what was durable at the call, unless the newest one covers it
+  // already, and gives the signed note, which is then on the disk. Waits for the ledger thread: not
+  // on the io thread and not from a `done`. kBusy, kLedgerUnavailable.
+  Result<std::string> checkpoint_now();
+  std::string checkpoint() const;  // the newest signed note; thread-safe
+  // What was written, for as long as the ledger lives; thread-safe.
+  const History& history() const;
+
   Health health() const;             // thread-safe
   const Identity& identity() const;  // thread-safe
   std::string instance_id_hex() const;
+  const std::string& directory() const;  // thread-safe
+  // Of the last ENGINE_START or UPDATE before this opening; nothing if no engine ever ran.
+  const std::optional<Program>& last_program() const { return last_program_; }
 
   // Waits for what is queued, signs one checkpoint over it, releases the lock.
   Status close();
@@ -96,6 +120,7 @@ class Ledger final {
   class Impl;
   explicit Ledger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  std::optional<Program> last_program_;  // set by open()
 };
 
 // Salted commitment to a text: what the chain holds instead of the text. Keep the salt to open it.

@@ -76,8 +76,9 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key)
-      : fs_(fs), directory_(directory), own_key_(own_key) {}
+  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key,
+           HistoryIndex& index)
+      : fs_(fs), directory_(directory), own_key_(own_key), index_(index) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
@@ -86,9 +87,13 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
+      leftovers_.see(record);
       return true;
     };
-    walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
+    walking.located = [this](const RecordPlace& place) { index_.add(place); };
+    walking.wants = [](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || Leftovers::wants(type);
+    };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -96,6 +101,10 @@ class Recovery {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
+    out.checkpoint = text_of(note);
+    out.checkpoint_size = note.checkpoint.size;
+    out.last_wall_ns = walked.state.last_wall_ns;
+    out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -256,14 +265,16 @@ class Recovery {
   os::FileSystem& fs_;
   const std::string& directory_;
   const crypto::PublicKey& own_key_;
+  HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
+  Leftovers leftovers_;
 };
 
 }  // namespace
 
 Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key) {
-  return Recovery(fs, directory, own_key).run();
+                          const crypto::PublicKey& own_key, HistoryIndex& index) {
+  return Recovery(fs, directory, own_key, index).run();
 }
 
 }  // namespace aioss::ledger

@@ -122,6 +122,7 @@ class Walker {
     for (const FrameBatch::Item& item : batch_.items()) {
       const Finding finding = state().segment.sealed ? wrong(kBytesFollowSeal) : take(item);
       if (finding) return damaged(finding, reader, last);
+      if (options_.located) options_.located(place_at(reader.offset()));
       reader.advance(item.frame.bytes);
       state().segment.bytes += item.frame.bytes;
       state().bytes += item.frame.bytes;
@@ -132,6 +133,15 @@ class Walker {
       }
     }
     return ok();
+  }
+
+  RecordPlace place_at(std::uint64_t offset) const {
+    RecordPlace place{record_.index, record_.type, record_.leaf,
+                      result_.state.segment.header.first_index, offset};
+    if (record_.type == RecordType::kInferAbort && !view_.has(key::kRequestId)) {
+      place.ends_request = view_.get_uint(key::kRefIndex);
+    }
+    return place;
   }
 
   Status check_end(SegmentReader& reader, bool last) {
@@ -237,6 +247,9 @@ class Walker {
     ++state().segment.records;
     if (waiting_leaves_.size() == kWaitingLeavesMax) (void)tree();
     if (options_.root_size == state().next_index) result_.root_at = tree().root(hasher_);
+    if (options_.more_root_sizes.contains(state().next_index)) {
+      result_.roots[state().next_index] = tree().root(hasher_);
+    }
   }
 
   bool wanted(const Record& record) const {

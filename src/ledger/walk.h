@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -16,6 +17,7 @@
 #include "ledger/chain.h"
 #include "ledger/format.h"
 #include "ledger/frame_batch.h"
+#include "ledger/history_index.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -75,7 +77,8 @@ struct WalkResult {
   std::uint64_t offset = 0;       // of the first bad byte
   std::uint64_t tail_bytes = 0;   // from there to the end of that file
   std::optional<Digest> root_at;  // of the tree at WalkOptions::root_size, if that was reached
-  bool stopped = false;           // by the visitor
+  std::map<std::uint64_t, Digest> roots;  // at WalkOptions::more_root_sizes, as far as reached
+  bool stopped = false;                   // by the visitor
 };
 
 struct WalkOptions {
@@ -84,6 +87,8 @@ struct WalkOptions {
   // Sees each record after it was verified, in order. false: stop.
   std::function<bool(const Record&)> visit = {};
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};  // (bytes done, bytes in all)
+  std::set<std::uint64_t> more_root_sizes = {};
+  std::function<void(const RecordPlace&)> located = {};  // every good record, before `visit`
   // Which records `visit` is to see, by index and type; nothing: all. A body is decoded only for a
   // visitor that wants it: most of the time of a walk that only looks for a few would go there.
   std::function<bool(std::uint64_t, RecordType)> wants = {};

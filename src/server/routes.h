@@ -13,7 +13,9 @@ enum class Action {
   kCompletion,
   kModels,
   kModel,
+  kReceipt,
   kRescan,
+  kReview,
   kHealth,
   kMetrics,
 };

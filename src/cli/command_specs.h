@@ -1,0 +1,13 @@
+// The commands of each area, in files of their own. command_table.cc puts them in order.
+#pragma once
+
+#include <vector>
+
+#include "cli/args.h"
+
+namespace aioss::cli {
+
+std::vector<CommandSpec> proof_specs();  // `aioss ledger status|prove|export`
+std::vector<CommandSpec> review_specs();  // `aioss review`
+
+}  // namespace aioss::cli
