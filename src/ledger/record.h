@@ -109,16 +109,19 @@ inline constexpr std::uint64_t kSegment = 16,  // uint: number of the segment th
     kOffset = 17,                              // uint: of the first byte taken away
     kBytes = 18,                               // uint: how many
     kQuarantineHash = 19,  // bytes[32]: SHA3-256 of them; they are kept in quarantine/
-    kCause = 20;           // text: "torn_tail", "torn_segment", "interrupted_recovery"
+    kCause = 20,           // text: "torn_tail", "torn_segment", "interrupted_recovery", "restored"
+    kBackupSize = 21,      // uint: of the checkpoint of the backup; 21, 22 with "restored" only
+    kBackupRoot = 22;      // bytes[32]: likewise. "restored" has no 16-19: nothing was cut
 }  // namespace recovery
 
 namespace key_rotate {
-inline constexpr std::uint64_t kOldPublicKey = 16,  // bytes[32]: in force so far
-    kNewPublicKey = 17,                             // bytes[32]: in force behind this record
-    kOldSignature = 18,                             // bytes[64]: by the old key
-    kNewSignature = 19,                             // bytes[64]: by the new key, over the same
-    kReason = 20,                                   // text
-    kApprovals = 21;  // array of text: names; absent without dual control
+inline constexpr std::uint64_t kOldKey = 16,  // bytes[32]: Ed25519, in force so far
+    kNewKey = 17,                             // bytes[32]: in force behind this record
+    kOldSignature = 18,                       // bytes[64]: by the old key
+    kNewSignature = 19,                       // bytes[64]: by the new key, over the same
+    kReason = 20,                             // text
+    kApprovals = 21,                          // array of text; absent without dual control
+    kRoot = 22;                               // bytes[32]: of the tree over the records before
 }  // namespace key_rotate
 
 namespace anchor {
