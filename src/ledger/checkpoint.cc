@@ -203,10 +203,14 @@ bool signed_by(const Note& note, const VerifierKey& key) {
   return found;
 }
 
+Status replace_checkpoint(os::FileSystem& fs, const std::string& directory, std::string_view note) {
+  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+}
+
 Status write_checkpoint(os::FileSystem& fs, const std::string& directory,
                         const Checkpoint& checkpoint, const crypto::SigningKey& key) {
   AIOSS_TRY(const std::string note, sign_checkpoint(checkpoint, key));
-  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+  return replace_checkpoint(fs, directory, note);
 }
 
 Result<Note> read_checkpoint(os::FileSystem& fs, const std::string& directory) {

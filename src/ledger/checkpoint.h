@@ -1,7 +1,8 @@
 // Checkpoints: a size and the root of the tree over that many records, as a C2SP signed note with
 // an Ed25519 signature of the ledger's own key; and verifier keys ("vkeys"), the line that a
 // verifier is given by another way. What a witness adds to a note is in cosignature.h. Parsing
-// takes untrusted text. Pure functions, except the last two.
+// takes untrusted text. Pure functions, except the last
+// three.
 #pragma once
 
 #include <array>
@@ -84,6 +85,7 @@ bool signed_by(const Note& note, const VerifierKey& key);
 
 inline constexpr std::string_view kCheckpointFile = "checkpoint";
 // Replaces <ledger>/checkpoint.
+Status replace_checkpoint(os::FileSystem& fs, const std::string& directory, std::string_view note);
 Status write_checkpoint(os::FileSystem& fs, const std::string& directory,
                         const Checkpoint& checkpoint, const crypto::SigningKey& key);
 Result<Note> read_checkpoint(os::FileSystem& fs, const std::string& directory);

@@ -19,6 +19,7 @@
 #include "ledger/appender.h"
 #include "ledger/checkpoint.h"
 #include "ledger/directory.h"
+#include "ledger/history.h"
 #include "ledger/recovery.h"
 #include "os/thread.h"
 
@@ -58,24 +59,41 @@ struct Entry {
   RecordType type{};
   EncodedBody body;
   Ledger::Done done;
+  bool sign = false;  // no record: a checkpoint is asked for
+};
+
+// What Ledger::open() has put together.
+struct Parts {
+  LockedDirectory directory;
+  std::unique_ptr<crypto::SigningKey> key;
+  Identity identity;
+  InstanceInfo instance;
+  std::unique_ptr<HistoryIndex> index;
+  std::unique_ptr<Appender> appender;
+  std::string checkpoint;  // the signed note on the disk
+  std::uint64_t checkpoint_size = 0;
 };
 
 }  // namespace
 
 class Ledger::Impl final {
  public:
-  Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
-       std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
-       std::unique_ptr<Appender> appender)
+  Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Parts parts)
       : fs_(fs),
+        clock_(clock),
         options_(options),
-        directory_(std::move(directory)),
-        key_(std::move(key)),
-        identity_(std::move(identity)),
-        instance_(instance),
-        appender_(std::move(appender)) {
+        directory_(std::move(parts.directory)),
+        key_(std::move(parts.key)),
+        identity_(std::move(parts.identity)),
+        instance_(parts.instance),
+        index_(std::move(parts.index)),
+        history_(fs, options.directory, identity_.ledger_id, *index_),
+        checkpoint_(std::move(parts.checkpoint)),
+        appender_(std::move(parts.appender)),
+        signed_size_(parts.checkpoint_size) {
     health_.writable = true;
     health_.size = appender_->next_index();
+    health_.checkpoint_size = signed_size_;
     thread_ = std::thread([this] { run(); });
   }
 
@@ -85,21 +103,16 @@ class Ledger::Impl final {
     ASSERT(!is_own_type(type));
     auto encoded = encode_own(body);
     if (!encoded) return done(std::move(encoded).error());
-    const std::size_t bytes = encoded->entries.size();
-    if (shut_.load()) return done(shut_error());
-    if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
-      queued_bytes_.fetch_sub(bytes);
-      return done(busy_error());
-    }
-    // The queue takes the entry or leaves it to us, but try_push() moves it either way; the
-    // callback therefore lives beside it until its fate is known.
-    auto shared = std::make_shared<Done>(std::move(done));
-    const auto forward = [shared](const Result<Committed>& result) { (*shared)(result); };
-    const auto push = queue_.try_push(Entry{type, std::move(*encoded), forward});
-    if (push == Queue::Push::kAccepted) return;
-    queued_bytes_.fetch_sub(bytes);
-    (*shared)(push == Queue::Push::kFull ? busy_error() : shut_error());
+    push(Entry{type, std::move(*encoded), std::move(done)});
   }
+
+  void ask_for_checkpoint(Done done) { push(Entry{{}, {}, std::move(done), true}); }
+
+  std::string checkpoint() const {
+    std::lock_guard lock(mutex_);
+    return checkpoint_;
+  }
+  const History& history() const { return history_; }
 
   Health health() const {
     std::lock_guard lock(mutex_);
@@ -110,13 +123,34 @@ class Ledger::Impl final {
 
   Status close() {
     if (!stop()) return ok();
+    // Everything up to tree().size() is durable: the thread has ended and did not fail.
     Status written = sign();
+    if (!failed_) set_shut("the ledger is closed");
     directory_.unlock();
     return written;
   }
 
  private:
   using Queue = BoundedQueue<Entry>;
+
+  // The entry's callback is called here if it cannot be queued, else on the ledger thread.
+  void push(Entry entry) {
+    const std::size_t bytes = entry.body.entries.size();
+    Done done = std::move(entry.done);
+    if (shut_.load()) return done(shut_error());
+    if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
+      queued_bytes_.fetch_sub(bytes);
+      return done(busy_error());
+    }
+    // The queue takes the entry or leaves it to us, but try_push() moves it either way; the
+    // callback therefore lives beside it until its fate is known.
+    auto shared = std::make_shared<Done>(std::move(done));
+    entry.done = [shared](const Result<Committed>& result) { (*shared)(result); };
+    const auto pushed = queue_.try_push(std::move(entry));
+    if (pushed == Queue::Push::kAccepted) return;
+    queued_bytes_.fetch_sub(bytes);
+    (*shared)(pushed == Queue::Push::kFull ? busy_error() : shut_error());
+  }
 
   // Ends the thread after what is queued. False if that was done before.
   bool stop() {
@@ -127,14 +161,37 @@ class Ledger::Impl final {
     return true;
   }
 
-  // Everything up to tree().size() is durable: the thread has ended and did not fail.
+  // A checkpoint over everything, all of which is durable: called between groups only. A disk that
+  // does not take it latches the ledger like one that does not take a record.
   Status sign() {
     if (failed_) return shut_error();
-    ChainHasher hasher;
     const MerkleTree& tree = appender_->tree();
-    set_shut("the ledger is closed");
-    return write_checkpoint(fs_, options_.directory,
-                            {identity_.origin, tree.size(), tree.root(hasher)}, *key_);
+    if (tree.size() == signed_size_) return ok();
+    ChainHasher hasher;
+    auto note = sign_checkpoint({identity_.origin, tree.size(), tree.root(hasher)}, *key_);
+    Status written = note ? replace_checkpoint(fs_, options_.directory, *note)
+                          : Status(std::move(note).error());
+    if (!written) {
+      fail(written.error().message);
+      return written;
+    }
+    signed_size_ = tree.size();
+    std::lock_guard lock(mutex_);
+    checkpoint_ = std::move(*note);
+    health_.checkpoint_size = signed_size_;
+    return ok();
+  }
+
+  void sign_when_due() {
+    if (failed_ || appender_->tree().size() == signed_size_) {
+      unsigned_since_ns_.reset();
+      return;
+    }
+    const std::int64_t now = clock_.monotonic_ns();
+    if (!unsigned_since_ns_) unsigned_since_ns_ = now;
+    if (now - *unsigned_since_ns_ < options_.checkpoint_interval_ns) return;
+    unsigned_since_ns_.reset();
+    (void)sign();  // a failure has latched
   }
 
   static Error busy_error() {
@@ -171,6 +228,8 @@ class Ledger::Impl final {
         for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
         check_space();
         write(batch);
+        answer_signing(batch);
+        sign_when_due();
       }
     } catch (const std::exception& problem) {  // the edge: only memory can be short here
       fail(problem.what());
@@ -206,6 +265,7 @@ class Ledger::Impl final {
       std::vector<std::pair<Entry*, Committed>> group;
       while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
         Entry& entry = batch[next++];
+        if (entry.sign) continue;
         if (space_out_ || (space_low_ && begins_work(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
@@ -213,10 +273,22 @@ class Ledger::Impl final {
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
-        for (; next < batch.size(); ++next) answer(batch[next], shut_error());
+        for (; next < batch.size(); ++next) {
+          if (!batch[next].sign) answer(batch[next], shut_error());
+        }
         return;
       }
       commit(group);
+    }
+  }
+
+  // After the batch's records, so that one signature serves all who asked.
+  void answer_signing(std::vector<Entry>& batch) {
+    for (Entry& entry : batch) {
+      if (!entry.sign) continue;
+      const Status written = sign();
+      answer(entry, written ? Result<Committed>(Committed{signed_size_, {}})
+                            : Result<Committed>(written.error()));
     }
   }
 
@@ -234,28 +306,36 @@ class Ledger::Impl final {
     if (!full) return;
     if (auto status = appender_->rotate(); !status) return fail(status.error().message);
     publish_size();
+    (void)sign();  // a failure has latched
   }
 
   void publish_size() {
+    index_->publish(appender_->next_index());
     std::lock_guard lock(mutex_);
     health_.size = appender_->next_index();
   }
 
   os::FileSystem& fs_;
+  const Clock& clock_;
   const OpenOptions options_;
   LockedDirectory directory_;
   const std::unique_ptr<crypto::SigningKey> key_;
   const Identity identity_;
   const InstanceInfo instance_;
+  const std::unique_ptr<HistoryIndex> index_;
+  const History history_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> shut_{false};
   mutable std::mutex mutex_;
-  Health health_;  // guarded by mutex_
+  Health health_;           // guarded by mutex_
+  std::string checkpoint_;  // guarded by mutex_
   // Of the ledger thread; after stop(), of whoever stopped it.
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
+  std::uint64_t signed_size_ = 0;                   // covered by checkpoint_
+  std::optional<std::int64_t> unsigned_since_ns_ = {};  // since when there is more
   std::thread thread_;
 };
 
@@ -302,18 +382,23 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   auto loaded = crypto::SigningKey::load(fs, signing_key_path(options.directory));
   if (!loaded) return std::move(loaded).error().with_context("the ledger's signing key");
   auto key = std::move(*loaded);
-  AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key()));
+  auto index = std::make_unique<HistoryIndex>();
+  AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key(), *index));
   Identity identity{recovered.origin, recovered.position.ledger_id,
                     format_verifier_key({recovered.origin, key->public_key()})};
   const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
   auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
                                              std::move(recovered.position));
+  appender->set_index(index.get());
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
+  index->publish(appender->next_index());
+  Parts parts{std::move(locked), std::move(key),      std::move(identity),
+              instance,          std::move(index),    std::move(appender),
+              std::move(recovered.checkpoint), recovered.checkpoint_size};
   return std::unique_ptr<Ledger>(
-      new Ledger(std::make_unique<Impl>(fs, options, std::move(locked), std::move(key),
-                                        std::move(identity), instance, std::move(appender))));
+      new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(parts))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -323,13 +408,17 @@ void Ledger::append(RecordType type, codec::Map body, Done done) {
   impl_->append(type, body, std::move(done));
 }
 
-Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
+namespace {
+
+// Calls `start` with a callback, and waits for that to be called.
+template <typename Start>
+Result<Committed> wait_for(const Start& start) {
   struct Answer {
     std::mutex mutex;
     std::condition_variable ready;
     std::optional<Result<Committed>> result;
   } answer;
-  append(type, std::move(body), [&answer](const Result<Committed>& result) {
+  start([&answer](const Result<Committed>& result) {
     std::lock_guard lock(answer.mutex);
     answer.result = result;
     answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
@@ -337,6 +426,25 @@ Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
   std::unique_lock lock(answer.mutex);
   answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
   return *answer.result;
+}
+
+}  // namespace
+
+Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
+  return wait_for([&](Done done) { append(type, std::move(body), std::move(done)); });
+}
+
+Result<std::string> Ledger::checkpoint_now() {
+  const auto asked = wait_for([this](Done done) { impl_->ask_for_checkpoint(std::move(done)); });
+  if (!asked) return asked.error();
+  return impl_->checkpoint();  // at least as new as the one that was asked for
+}
+
+std::string Ledger::checkpoint() const {
+  return impl_->checkpoint();
+}
+const History& Ledger::history() const {
+  return impl_->history();
 }
 
 Health Ledger::health() const {

@@ -76,8 +76,9 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key)
-      : fs_(fs), directory_(directory), own_key_(own_key) {}
+  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key,
+           HistoryIndex& index)
+      : fs_(fs), directory_(directory), own_key_(own_key), index_(index) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
@@ -88,6 +89,7 @@ class Recovery {
       forget_recorded(record);
       return true;
     };
+    walking.located = [this](const RecordPlace& place) { index_.add(place); };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -95,6 +97,8 @@ class Recovery {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
+    out.checkpoint = text_of(note);
+    out.checkpoint_size = note.checkpoint.size;
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -256,14 +260,15 @@ class Recovery {
   os::FileSystem& fs_;
   const std::string& directory_;
   const crypto::PublicKey& own_key_;
+  HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
 };
 
 }  // namespace
 
 Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key) {
-  return Recovery(fs, directory, own_key).run();
+                          const crypto::PublicKey& own_key, HistoryIndex& index) {
+  return Recovery(fs, directory, own_key, index).run();
 }
 
 }  // namespace aioss::ledger

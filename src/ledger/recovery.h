@@ -18,12 +18,15 @@ namespace aioss::ledger {
 
 struct Recovered {
   std::string origin;
+  std::string checkpoint;  // the signed note on the disk
+  std::uint64_t checkpoint_size = 0;
   Position position;
   bool needs_segment = false;  // the last segment is sealed, or its successor was taken away
   std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
 };
 
+// `index` gets every record that stays.
 Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key);
+                          const crypto::PublicKey& own_key, HistoryIndex& index);
 
 }  // namespace aioss::ledger

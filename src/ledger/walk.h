@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,6 +16,7 @@
 #include "base/result.h"
 #include "ledger/chain.h"
 #include "ledger/format.h"
+#include "ledger/history_index.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -74,7 +76,8 @@ struct WalkResult {
   std::uint64_t offset = 0;       // of the first bad byte
   std::uint64_t tail_bytes = 0;   // from there to the end of that file
   std::optional<Digest> root_at;  // of the tree at WalkOptions::root_size, if that was reached
-  bool stopped = false;           // by the visitor
+  std::map<std::uint64_t, Digest> roots;  // at WalkOptions::more_root_sizes, as far as reached
+  bool stopped = false;                   // by the visitor
 };
 
 struct WalkOptions {
@@ -82,6 +85,8 @@ struct WalkOptions {
   std::optional<std::uint64_t> root_size = {};
   std::function<bool(const Record&)> visit = {};                    // false: stop
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};  // (bytes done, bytes in all)
+  std::set<std::uint64_t> more_root_sizes = {};
+  std::function<void(const RecordPlace&)> located = {};  // every good record, before `visit`
 };
 
 // An Error only where the disk could not be read, or there is no ledger (kNotFound).
