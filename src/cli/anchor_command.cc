@@ -79,7 +79,9 @@ Status write_png(const Services& services, const ledger::GivenOut& given, const 
 Status export_anchor(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const ExportWish wish, parse_export(invocation));
   const std::string directory = invocation.operand(0);
-  AIOSS_TRY(const auto opened, open_existing_ledger(services, directory));
+  AIOSS_TRY(const auto opened,
+            open_existing_ledger(services, directory,
+                                 "ask it with GET /admin/anchor?witness=NAME, or stop it"));
   ledger::Anchors anchors(services.files, *opened, directory);
   AIOSS_TRY(const ledger::GivenOut given, anchors.give_out(wish.give));
   // Before anything leaves: what it covers is then in a checkpoint that lies with the ledger, too.
@@ -116,7 +118,9 @@ Status import_anchor(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const std::string note,
             read_text(services, invocation.operand(1), ledger::kNoteBytesMax));
   const std::string directory = invocation.operand(0);
-  AIOSS_TRY(const auto opened, open_existing_ledger(services, directory));
+  AIOSS_TRY(const auto opened,
+            open_existing_ledger(services, directory,
+                                 "send it the note with POST /admin/anchor, or stop it"));
   ledger::Anchors anchors(services.files, *opened, directory);
   AIOSS_TRY(const ledger::TakenIn taken, anchors.take_in(note, witness));
   AIOSS_CHECK(opened->close());

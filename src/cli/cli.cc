@@ -15,7 +15,7 @@ struct Handler {
   int (*run)(const Services&, const Invocation&);
 };
 
-constexpr std::array<Handler, 10> kHandlers{{
+constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
@@ -26,7 +26,14 @@ constexpr std::array<Handler, 10> kHandlers{{
     {"ledger show", ledger_show_command},
     {"key new", key_new_command},
     {"version", version_command},
-}};
+    {"anchor export", anchor_export_command},
+    {"anchor import", anchor_import_command},
+    {"anchor list", anchor_list_command},
+    {"witness init", witness_init_command},
+    {"witness trust", witness_trust_command},
+    {"witness sign", witness_sign_command},
+    {"witness status", witness_status_command},
+});
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Every command of `aioss`: its operands, flags, help and examples. The settings that a command
 // also takes as flags are in config.cc.
 #include "cli/args.h"
+#include "cli/command_specs.h"
 
 namespace aioss::cli {
 namespace {
@@ -173,9 +174,16 @@ CommandSpec version() {
 }  // namespace
 
 std::span<const CommandSpec> commands() {
-  static const std::vector<CommandSpec> all{serve(),   run(),         models(),      inspect(),
-                                            verify(),  ledger_init(), ledger_tail(), ledger_show(),
-                                            key_new(), version()};
+  static const std::vector<CommandSpec> all = [] {
+    std::vector<CommandSpec> table{serve(),   run(),         models(),      inspect(),
+                                   verify(),  ledger_init(), ledger_tail(), ledger_show(),
+                                   key_new(), version()};
+    const auto append = [&table](std::vector<CommandSpec> more) {
+      table.insert(table.end(), more.begin(), more.end());
+    };
+    append(anchor_specs());
+    return table;
+  }();
   return all;
 }
 

@@ -1,4 +1,4 @@
-// QR codes: the only place that knows libqrencode. A value; pure functions.
+// QR codes: the only place that knows libqrcodegen. A value; pure functions.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ struct QrCode {
   }
 };
 
-// Of these very bytes. A seventh of the code may be unreadable; less if the bytes would not fit
-// otherwise. kTooLarge over kQrBytesMax.
+// Of these very bytes. A seventh of the code or more may be unreadable; less if the bytes would not
+// fit otherwise. kTooLarge over kQrBytesMax.
 Result<QrCode> make_qr_code(std::string_view bytes);
 
 }  // namespace aioss::cli

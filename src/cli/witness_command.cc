@@ -62,7 +62,10 @@ Status sign(const Services& services, const Invocation& invocation) {
   const std::string own = invocation.text("--ledger").value_or("");
   std::unique_ptr<ledger::Ledger> recording;
   if (!own.empty()) {
-    AIOSS_TRY(recording, open_existing_ledger(services, own));
+    AIOSS_TRY(recording,
+              open_existing_ledger(services, own,
+                                   "stop it, or leave --ledger out and send it the cosigned note "
+                                   "with POST /admin/anchor and \"witnessed\": true"));
   }
   AIOSS_TRY(const auto witness,
             ledger::Witness::open(services.files, services.clock, invocation.operand(0)));

@@ -1,8 +1,7 @@
 // Checkpoints: a size and the root of the tree over that many records, as a C2SP signed note with
 // an Ed25519 signature of the ledger's own key; and verifier keys ("vkeys"), the line that a
 // verifier is given by another way. What a witness adds to a note is in cosignature.h. Parsing
-// takes untrusted text. Pure functions, except the last
-// three.
+// takes untrusted text. Pure functions, except the last three.
 #pragma once
 
 #include <array>

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
+#include "server/anchor_routes.h"
 #include "server/replies.h"
 
 namespace aioss::server {
@@ -18,7 +19,7 @@ using http::net::awaitable;
 using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
-constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+constexpr std::chrono::milliseconds kAsideTimeout{60'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -56,6 +57,8 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kMetrics:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
+    case Action::kAnchorExport:
+    case Action::kAnchorImport:
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
@@ -63,6 +66,26 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return ok();
   }
   return Error{Code::kInternal, "a route without a rule"};
+}
+
+// What answers a request for an anchor, also if the answer is that it cannot be done.
+std::function<http::Response()> anchor_job(Action action, const http::Request& request,
+                                           const runtime::Principal& principal,
+                                           ledger::Anchors* anchors) {
+  const auto refuse = [](const Error& error) -> std::function<http::Response()> {
+    return [error] { return error_response(error); };
+  };
+  if (anchors == nullptr) {
+    return refuse(Error(Code::kUnsupported, "this server gives out no checkpoints"));
+  }
+  if (action == Action::kAnchorExport) {
+    auto wish = parse_anchor_export(request.query, principal);
+    if (!wish) return refuse(wish.error());
+    return [anchors, wish = std::move(*wish)] { return answer_anchor_export(*anchors, wish); };
+  }
+  auto given = parse_anchor_import(request.body, principal);
+  if (!given) return refuse(given.error());
+  return [anchors, given = std::move(*given)] { return answer_anchor_import(*anchors, given); };
 }
 
 awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
@@ -89,7 +112,8 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       keys_(std::move(keys)),
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
-      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval} {
+      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      anchors_(options.anchors) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
   side_ = std::make_unique<SideThread>(std::move(every_second));
@@ -140,6 +164,10 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     co_return co_await generate(action, std::move(request), std::move(caller), writer);
   }
   if (action == Action::kRescan) co_return co_await rescan(writer);
+  if (action == Action::kAnchorExport || action == Action::kAnchorImport) {
+    runtime::Principal caller = std::move(*principal);
+    co_return co_await anchor(action, std::move(request), std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -152,25 +180,39 @@ awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::
 }
 
 awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
+  std::function<http::Response()> job = [&gateway = parts_.gateway] {
+    const Status scanned = gateway.rescan();
+    if (!scanned) return error_response(scanned.error());
+    return json_response(200, api::openai::model_list(gateway.models()));
+  };
+  co_return co_await aside(std::move(job), writer);
+}
+
+awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
+                               http::ResponseWriter& writer) {
+  std::function<http::Response()> job = anchor_job(action, request, principal, anchors_);
+  co_return co_await aside(std::move(job), writer);
+}
+
+awaitable<int> ApiCore::aside(std::function<http::Response()> job, http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
-  const auto result = std::make_shared<std::optional<Status>>();  // set before the event
-  const bool accepted = side_ != nullptr && side_->run([&gateway = parts_.gateway, event, result] {
-    *result = gateway.rescan();
+  const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
+  SideThread::Job wrapped = [job = std::move(job), event, answer] {
+    *answer = job();
     event->notify();
-  });
+  };
+  const bool accepted = side_ != nullptr && side_->run(std::move(wrapped));
   if (!accepted) {
     http::Response response =
-        error_response(Error(Code::kBusy, "too many rescans are waiting; try again later"));
+        error_response(Error(Code::kBusy, "too many requests like it are waiting; try again later"));
     co_return co_await reply(writer, std::move(response));
   }
-  const bool finished = co_await event->wait(kRescanTimeout);
+  const bool finished = co_await event->wait(kAsideTimeout);
   http::Response response;
-  if (!finished) {
-    response = error_response(Error(Code::kTimeout, "the models directory took too long to read"));
-  } else if (!(*result)->has_value()) {
-    response = error_response((*result)->error());
+  if (finished) {
+    response = std::move(**answer);
   } else {
-    response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+    response = error_response(Error(Code::kTimeout, "the disk took too long"));
   }
   co_return co_await reply(writer, std::move(response));
 }

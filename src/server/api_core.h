@@ -2,6 +2,7 @@
 // connections, because a connection may end after the server. io thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,6 +41,11 @@ class ApiCore final {
   http::net::awaitable<int> generate(Action action, http::Request request,
                                      runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> rescan(http::ResponseWriter& writer);
+  http::net::awaitable<int> anchor(Action action, http::Request request,
+                                   runtime::Principal principal, http::ResponseWriter& writer);
+  // Does on the side thread what waits for the disk, and sends what it answers.
+  http::net::awaitable<int> aside(std::function<http::Response()> job,
+                                  http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();
@@ -50,6 +56,7 @@ class ApiCore final {
   const DoorOptions door_;
   HttpMetrics metrics_;
   const GenerationContext generation_;
+  ledger::Anchors* const anchors_;  // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer
   std::unique_ptr<SideThread> side_;
 };

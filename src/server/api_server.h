@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "http/server.h"
+#include "ledger/anchors.h"
 #include "os/file.h"
 #include "runtime/gateway.h"
 
@@ -27,6 +28,8 @@ struct ApiOptions {
   std::vector<std::uint32_t> operator_uids{0};
   // A stream with nothing to say says so, before any proxy or client loses patience.
   std::chrono::milliseconds ping_interval{15'000};
+  // For /admin/anchor, on the side thread; outlives the server. Null: such requests are refused.
+  ledger::Anchors* anchors = nullptr;
 };
 
 // What create() would refuse whatever the machine is like: kUsage for a listening address beyond
