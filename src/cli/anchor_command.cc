@@ -112,8 +112,9 @@ std::string imported_json(const ledger::TakenIn& taken, const ledger::WitnessKey
 }
 
 Status import_anchor(const Services& services, const Invocation& invocation) {
-  AIOSS_TRY(const std::string key_text, key_argument(services.files, "--witness-key",
-                                                     invocation.text("--witness-key").value_or("")));
+  AIOSS_TRY(
+      const std::string key_text,
+      key_argument(services.files, "--witness-key", invocation.text("--witness-key").value_or("")));
   AIOSS_TRY(const ledger::WitnessKey witness, ledger::parse_witness_key(key_text));
   AIOSS_TRY(const std::string note,
             read_text(services, invocation.operand(1), ledger::kNoteBytesMax));
@@ -126,8 +127,8 @@ Status import_anchor(const Services& services, const Invocation& invocation) {
   AIOSS_CHECK(opened->close());
   if (invocation.has("--json")) return write_text(services, "", imported_json(taken, witness));
   const std::string time = utc_time(static_cast<std::int64_t>(taken.cosignature.time_s));
-  const std::string done = taken.record ? "record " + std::to_string(*taken.record)
-                                        : std::string("recorded already");
+  const std::string done =
+      taken.record ? "record " + std::to_string(*taken.record) : std::string("recorded already");
   return write_text(services, "",
                     witness.name + " has cosigned " + std::to_string(taken.checkpoint.size) +
                         " records at " + time + ": " + taken.file + ", " + done + "\n");
@@ -241,9 +242,9 @@ Status list_anchors(const Services& services, const Invocation& invocation) {
         return true;
       });
   if (!read) return explain_ledger_error(services.files, std::move(read).error(), directory);
-  return write_text(services, "", invocation.has("--json")
-                                      ? listing_json(listing)
-                                      : listing_text(listing, services.console));
+  return write_text(
+      services, "",
+      invocation.has("--json") ? listing_json(listing) : listing_text(listing, services.console));
 }
 
 int done(Console& console, const Status& status) {

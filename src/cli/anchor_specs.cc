@@ -29,17 +29,17 @@ CommandSpec anchor_export() {
 }
 
 CommandSpec anchor_import() {
-  return {"anchor import",
-          "take in a checkpoint that a witness cosigned",
-          "Checks both signatures and that the checkpoint is of this ledger's history; keeps it in "
-          "the ledger's folder anchors/ and records it (ANCHOR). FORK or a longer history than the "
-          "ledger's ends with exit code 5, and nothing is written.\n"
-          "A ledger in use by a server is asked over HTTP: POST /admin/anchor.",
-          {kLedger, {"FILE", "The cosigned checkpoint, as the witness made it."}},
-          {{"--witness-key", "", "VKEY", "The witness's public key, or @FILE that holds it."},
-           kJson},
-          0,
-          {"aioss anchor import /var/lib/aioss/ledger /media/usb/cosigned --witness-key @w1.vkey"}};
+  return {
+      "anchor import",
+      "take in a checkpoint that a witness cosigned",
+      "Checks both signatures and that the checkpoint is of this ledger's history; keeps it in "
+      "the ledger's folder anchors/ and records it (ANCHOR). FORK or a longer history than the "
+      "ledger's ends with exit code 5, and nothing is written.\n"
+      "A ledger in use by a server is asked over HTTP: POST /admin/anchor.",
+      {kLedger, {"FILE", "The cosigned checkpoint, as the witness made it."}},
+      {{"--witness-key", "", "VKEY", "The witness's public key, or @FILE that holds it."}, kJson},
+      0,
+      {"aioss anchor import /var/lib/aioss/ledger /media/usb/cosigned --witness-key @w1.vkey"}};
 }
 
 CommandSpec anchor_list() {
@@ -53,14 +53,15 @@ CommandSpec anchor_list() {
 }
 
 CommandSpec witness_init() {
-  return {"witness init",
-          "make a witness: a folder that remembers what it has seen of ledgers",
-          "For a second machine, or a USB stick that is kept elsewhere. Prints the witness's public "
-          "key (vkey); give it to those who check its cosignatures.",
-          {kWitness},
-          {{"--name", "", "NAME", "Name of the witness, such as 'notary.example/w1'."}, kJson},
-          0,
-          {"aioss witness init /media/usb/witness --name notary.example/w1"}};
+  return {
+      "witness init",
+      "make a witness: a folder that remembers what it has seen of ledgers",
+      "For a second machine, or a USB stick that is kept elsewhere. Prints the witness's public "
+      "key (vkey); give it to those who check its cosignatures.",
+      {kWitness},
+      {{"--name", "", "NAME", "Name of the witness, such as 'notary.example/w1'."}, kJson},
+      0,
+      {"aioss witness init /media/usb/witness --name notary.example/w1"}};
 }
 
 CommandSpec witness_trust() {
@@ -74,18 +75,18 @@ CommandSpec witness_trust() {
 }
 
 CommandSpec witness_sign() {
-  return {"witness sign",
-          "cosign a ledger's checkpoint, if it continues what was cosigned before",
-          "Prints the checkpoint with the cosignature, for 'aioss anchor import'. Refused: a ledger "
-          "that was not trusted, a wrong signature or proof, an older checkpoint, and another "
-          "history (FORK), which is kept as a proof in the witness's folder evidence/.",
-          {kWitness, {"REQUEST", "A file, made by 'aioss anchor export --witness'."}},
-          {{"--output", "-o", "FILE",
-            "Write the checkpoint there instead of to standard output."},
-           {"--ledger", "", "DIR", "Record it in this ledger of the witness's own (ANCHOR)."}},
-          0,
-          {"aioss witness sign /media/usb/witness request -o cosigned",
-           "aioss witness sign ./witness request -o cosigned --ledger /var/lib/aioss/ledger"}};
+  return {
+      "witness sign",
+      "cosign a ledger's checkpoint, if it continues what was cosigned before",
+      "Prints the checkpoint with the cosignature, for 'aioss anchor import'. Refused: a ledger "
+      "that was not trusted, a wrong signature or proof, an older checkpoint, and another "
+      "history (FORK), which is kept as a proof in the witness's folder evidence/.",
+      {kWitness, {"REQUEST", "A file, made by 'aioss anchor export --witness'."}},
+      {{"--output", "-o", "FILE", "Write the checkpoint there instead of to standard output."},
+       {"--ledger", "", "DIR", "Record it in this ledger of the witness's own (ANCHOR)."}},
+      0,
+      {"aioss witness sign /media/usb/witness request -o cosigned",
+       "aioss witness sign ./witness request -o cosigned --ledger /var/lib/aioss/ledger"}};
 }
 
 CommandSpec witness_status() {

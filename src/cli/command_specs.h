@@ -1,4 +1,4 @@
-// The parts of the command table that have a file of their own, each in the order of --help. Values.
+// The parts of the command table that have a file of their own, in the order of --help. Values.
 #pragma once
 
 #include <vector>

@@ -18,7 +18,9 @@ enum class QrInk {
 };
 // Two modules a character, one above the other, with the quiet zone. Lines end in a line feed.
 std::string draw_qr(const QrCode& code, QrInk ink);
-inline std::size_t qr_columns(const QrCode& code) { return code.modules + 2 * kQuietModules; }
+inline std::size_t qr_columns(const QrCode& code) {
+  return code.modules + 2 * kQuietModules;
+}
 
 // A black and white PNG (ISO/IEC 15948) of at least 400 pixels a side. Not compressed: a code of a
 // checkpoint takes about 40 kB.

@@ -174,8 +174,8 @@ class Serving {
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
-    anchors_ = std::make_unique<ledger::Anchors>(services_.files, *ledger_,
-                                                 config_.text(Key::kLedger));
+    anchors_ =
+        std::make_unique<ledger::Anchors>(services_.files, *ledger_, config_.text(Key::kLedger));
     api.anchors = anchors_.get();
     auto server =
         server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);

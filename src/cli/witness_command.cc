@@ -45,8 +45,7 @@ Status init(const Services& services, const Invocation& invocation) {
 }
 
 Status trust(const Services& services, const Invocation& invocation) {
-  AIOSS_TRY(const std::string text,
-            key_argument(services.files, "VKEY", invocation.operand(1)));
+  AIOSS_TRY(const std::string text, key_argument(services.files, "VKEY", invocation.operand(1)));
   AIOSS_TRY(const ledger::VerifierKey key, ledger::parse_verifier_key(text));
   AIOSS_TRY(const auto witness,
             ledger::Witness::open(services.files, services.clock, invocation.operand(0)));
@@ -73,8 +72,7 @@ Status sign(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   if (recording) {
     ledger::Anchors anchors(services.files, *recording, own);
-    AIOSS_TRY(const std::uint64_t index,
-              anchors.record_witnessed(cosigned.note, witness->key()));
+    AIOSS_TRY(const std::uint64_t index, anchors.record_witnessed(cosigned.note, witness->key()));
     AIOSS_CHECK(recording->close());
     console.note("aioss: record " + std::to_string(index) + " of " + own);
   }

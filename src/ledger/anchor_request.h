@@ -4,7 +4,7 @@
 // C2SP's request. Parsing takes untrusted text and is a pure function.
 //
 //   old 20\n
-//   ledger <ledger_id in hexadecimal>\n       only with keys: both signatures of a rotation cover it
+//   ledger <ledger_id in hexadecimal>\n       only with keys, whose signatures cover it
 //   key <base64 of a KEY_ROTATE frame>\n      for each rotation, in order
 //   <base64 of a hash>\n                      consistency proof from 20 to the checkpoint's size
 //   \n
@@ -23,8 +23,8 @@
 
 namespace aioss::ledger {
 
-inline constexpr std::size_t kProofLinesMax = 63;         // C2SP's bound: sizes are below 2^63
-inline constexpr std::size_t kKeyFramesMax = 256;         // a rotation a month for twenty years
+inline constexpr std::size_t kProofLinesMax = 63;          // C2SP's bound: sizes are below 2^63
+inline constexpr std::size_t kKeyFramesMax = 256;          // a rotation a month for twenty years
 inline constexpr std::size_t kKeyFrameBytesMax = 4 << 10;  // with a reason and approvals: some 500
 inline constexpr std::uint64_t kRequestBytesMax = 1'500'000;  // more than all of them in base64
 

@@ -61,8 +61,8 @@ TEST(AnchorRequest, HasOneFormOnly) {
   ASSERT_TRUE(parse_request(good).has_value());
   const auto refused = [](const std::string& text) { return !parse_request(text).has_value(); };
   const std::string rest = good.substr(good.find('\n'));
-  for (const char* old_line : {"old 03", "old +3", "old  3", "old", "old 3 ", "Old 3", "old -1", "3",
-                               "old 18446744073709551616"}) {
+  for (const char* old_line : {"old 03", "old +3", "old  3", "old", "old 3 ", "Old 3", "old -1",
+                               "3", "old 18446744073709551616"}) {
     EXPECT_TRUE(refused(old_line + rest)) << old_line;
   }
   const std::size_t ledger_line = good.find("ledger ");

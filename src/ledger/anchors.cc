@@ -26,8 +26,7 @@ std::string file_word(std::string_view witness) {
   std::string word(witness.substr(0, kNameCharactersMax));
   std::replace_if(word.begin(), word.end(), [](char c) { return !is_plain(c); }, '_');
   if (word == witness) return word;
-  return word + '-' +
-         codec::to_hex(crypto::sha3_256(as_bytes(witness))).substr(0, kHashCharacters);
+  return word + '-' + codec::to_hex(crypto::sha3_256(as_bytes(witness))).substr(0, kHashCharacters);
 }
 
 // "…<size>-<word>.note": the size, if the name is of that witness.
@@ -190,7 +189,8 @@ Status Anchors::check_own(const Note& note) {
   AIOSS_TRY(const Digest root, root_at(given.size));
   if (root == given.root) return ok();
   return Error{Code::kCorrupt, "FORK: the ledger's key has signed another history of " +
-                                   records(given.size) + " than the one that is here; keep the "
+                                   records(given.size) +
+                                   " than the one that is here; keep the "
                                    "cosigned checkpoint, it is the proof"};
 }
 
@@ -230,9 +230,9 @@ Result<TakenIn> Anchors::take_in(std::string_view text, const WitnessKey& witnes
   AIOSS_CHECK(fs_.sync_directory(directory_));
   // The file first: a record without the note that it is about could not be used.
   AIOSS_CHECK(os::replace_file(fs_, path, as_bytes(text)));
-  AIOSS_TRY(taken.record, record({AnchorKind::kCosigned, taken.checkpoint, witness.name,
-                                  &taken.cosignature},
-                                 actor));
+  AIOSS_TRY(
+      taken.record,
+      record({AnchorKind::kCosigned, taken.checkpoint, witness.name, &taken.cosignature}, actor));
   return taken;
 }
 

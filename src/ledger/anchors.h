@@ -1,7 +1,7 @@
-// The ledger's side of anchors: checkpoints that leave it, on paper, on a stick or to a witness, and
-// cosigned ones that come back. Each of these is an ANCHOR record. Works on an open ledger, thus
-// also on one that a server holds. Blocking (the disk, and the ledger's thread); one thread at a
-// time. What comes back is untrusted.
+// The ledger's side of anchors: checkpoints that leave it, on paper, on a stick or to a witness,
+// and cosigned ones that come back. Each of these is an ANCHOR record. Works on an open ledger,
+// thus also on one that a server holds. Blocking (the disk, and the ledger's thread); one thread at
+// a time. What comes back is untrusted.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ struct GivenOut {
 struct TakenIn {
   Checkpoint checkpoint;
   Cosignature cosignature;
-  std::string file;                         // in the ledger's folder
+  std::string file;                          // in the ledger's folder
   std::optional<std::uint64_t> record = {};  // the ANCHOR; nothing: it was there already
 };
 
@@ -61,9 +61,9 @@ class Anchors final {
   // kConflict: the witness has seen more than there is.
   Result<GivenOut> give_out(const GiveOut& wish);
 
-  // A cosigned note, of at most kNoteBytesMax. kInvalidArgument: of another ledger. kForbidden: it does not carry the
-  // signatures of this ledger and of that witness. kCorrupt, before anything is written: its
-  // history is another one than the ledger's, or a longer one.
+  // A cosigned note, of at most kNoteBytesMax. kInvalidArgument: of another ledger. kForbidden: it
+  // does not carry the signatures of this ledger and of that witness. kCorrupt, before anything is
+  // written: its history is another one than the ledger's, or a longer one.
   Result<TakenIn> take_in(std::string_view note, const WitnessKey& witness,
                           const AnchorActor& actor = {});
 

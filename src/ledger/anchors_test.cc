@@ -203,8 +203,9 @@ TEST(Anchors, TheSameNoteIsTakenInOnce) {
   // After a crash between the file and its record there is the file alone. An equal ledger, for
   // everything in it is made of equal numbers.
   OpenLedger fresh("example.test/a");
-  ASSERT_TRUE(os::replace_file(*fresh.fs, std::string(kDirectory) + "/" + first->file,
-                               as_bytes(note)).has_value());
+  ASSERT_TRUE(
+      os::replace_file(*fresh.fs, std::string(kDirectory) + "/" + first->file, as_bytes(note))
+          .has_value());
   const auto mended = fresh.anchors->take_in(note, other.key);
   ASSERT_TRUE(mended.has_value()) << mended.error().message;
   EXPECT_TRUE(mended->record.has_value());
@@ -224,9 +225,9 @@ TEST(Anchors, WhatIsNotItsOwnOrNotCosignedIsNotTakenIn) {
   EXPECT_THAT(failure(own.anchors->take_in(of_neighbour, other.key)),
               AllOf(HasSubstr("invalid_argument"), HasSubstr("example.test/b")));
   EXPECT_THAT(failure(own.anchors->take_in(note, stranger.key)), HasSubstr("forbidden"));
-  EXPECT_THAT(failure(own.anchors->take_in(own.anchors->give_out({{}, {}, "file", {}})->note,
-                                           other.key)),
-              AllOf(HasSubstr("forbidden"), HasSubstr("not cosigned by")));
+  EXPECT_THAT(
+      failure(own.anchors->take_in(own.anchors->give_out({{}, {}, "file", {}})->note, other.key)),
+      AllOf(HasSubstr("forbidden"), HasSubstr("not cosigned by")));
   EXPECT_EQ(own.anchor_records().size(), before + 1);
   std::uint64_t accepted = 0;
   for (std::size_t i = 0; i < note.size(); ++i) {
@@ -303,8 +304,7 @@ TEST(Anchors, TwoLedgersAreEachOthersWitness) {
     const auto records = witness_ledger.anchor_records();
     EXPECT_EQ(records.back().index, *index);
     EXPECT_EQ(*records.back().body.get_uint(key::anchor::kKind, ""), 2U);
-    EXPECT_EQ(*records.back().body.get_text(key::anchor::kOrigin, ""),
-              ledger.identity.origin);
+    EXPECT_EQ(*records.back().body.get_text(key::anchor::kOrigin, ""), ledger.identity.origin);
     EXPECT_EQ(*records.back().body.get_uint(key::anchor::kSize, ""), given->checkpoint.size);
   };
   const auto fork = second.copy();

@@ -26,7 +26,7 @@ std::string format_witness_key(const WitnessKey& key);
 Result<WitnessKey> parse_witness_key(std::string_view text);  // kUsage says what is wrong
 
 struct Cosignature {
-  std::string line;         // as Note::signature_lines has it
+  std::string line;          // as Note::signature_lines has it
   std::uint64_t time_s = 0;  // since 1970 UTC, by the witness's clock; below 2^63
 };
 

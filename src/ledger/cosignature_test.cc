@@ -28,8 +28,8 @@ WitnessKey some_witness() {
 // Key and signature made by OpenSSL's own command line from the text of tlog-cosignature, over the
 // checkpoint of docs/formats/ledger.md.
 TEST(Cosignature, OfAnotherImplementation) {
-  const auto key = parse_witness_key(
-      "witness.example/w1+b72bab2e+BCVDuS/xCVURR2rcg2nbbdyTNmWhGXjdoUBO4QZsqVWd");
+  const auto key =
+      parse_witness_key("witness.example/w1+b72bab2e+BCVDuS/xCVURR2rcg2nbbdyTNmWhGXjdoUBO4QZsqVWd");
   ASSERT_TRUE(key.has_value());
   Note note;
   note.signed_text = "example.test/ledger\n2\nBMuoo04EHPCQVIb64Y8TYz/sbrlnTFsOFzD5K/2yYHY=\n";

@@ -114,11 +114,12 @@ Result<std::unique_ptr<Witness>> Witness::open(os::FileSystem& fs, const Clock& 
   auto loaded = crypto::SigningKey::load(fs, witness_signing_key_path(directory));
   if (!loaded) return std::move(loaded).error().with_context("the witness's signing key");
   if ((*loaded)->public_key() != key.public_key) {
-    return Error{Code::kCorrupt, "witness.vkey and keys/witness.key do not belong together; put "
-                                 "them back from a copy"};
+    return Error{Code::kCorrupt,
+                 "witness.vkey and keys/witness.key do not belong together; put "
+                 "them back from a copy"};
   }
-  return std::unique_ptr<Witness>(new Witness(fs, clock, directory, std::move(key),
-                                              std::move(*loaded), std::move(lock)));
+  return std::unique_ptr<Witness>(
+      new Witness(fs, clock, directory, std::move(key), std::move(*loaded), std::move(lock)));
 }
 
 Status Witness::trust(const VerifierKey& key) {
@@ -133,8 +134,8 @@ Status Witness::trust(const VerifierKey& key) {
   }
   AIOSS_TRY(const auto all, read_witnessed(fs_, directory_));
   if (!known && all.size() >= kOriginsMax) {
-    return Error{Code::kTooLarge, "this witness follows " + std::to_string(kOriginsMax) +
-                                      " ledgers; begin another"};
+    return Error{Code::kTooLarge,
+                 "this witness follows " + std::to_string(kOriginsMax) + " ledgers; begin another"};
   }
   WitnessedOrigin origin;
   origin.key = key;
@@ -214,8 +215,7 @@ Error Witness::fork(const AnchorRequest& request, const WitnessedOrigin& known,
   const std::string text = fork_document(request, known, proof);
   const std::string name = "evidence/" + std::to_string(known.size) + "-" +
                            std::to_string(request.note.checkpoint.size) + "-" +
-                           codec::to_hex(crypto::sha3_256(as_bytes(text))).substr(0, 16) +
-                           ".proof";
+                           codec::to_hex(crypto::sha3_256(as_bytes(text))).substr(0, 16) + ".proof";
   const Status kept = os::replace_file(fs_, directory_ + '/' + name, as_bytes(text));
   return refused(Code::kCorrupt, known.key.name,
                  "FORK: its key has signed another history than the one of " + records(known.size) +

@@ -1,5 +1,5 @@
-// A witness: whoever keeps, away from a ledger, how far it was at its last visit, and signs only what
-// continues that. Its whole state is a folder, for a second machine or a USB stick:
+// A witness: whoever keeps, away from a ledger, how far it was at its last visit, and signs only
+// what continues that. Its whole state is a folder, for a second machine or a USB stick:
 //
 //   witness.vkey         its public key, one line, to be given to those who check its cosignatures
 //   keys/witness.key     its private key, mode 0600
@@ -8,10 +8,11 @@
 //   evidence/…           a ledger's own signatures that contradict each other, as fork proofs
 //   LOCK                 held while a Witness is open
 //
-// The rules are those of C2SP tlog-witness. Its one promise: of any two cosignatures that ever leave
-// it for one ledger, the larger checkpoint continues the smaller. Therefore the new state is durable
-// before the signature exists, checked and written under one lock; a crash in between leaves a
-// witness that is ahead of its answers and never behind them. Blocking; one thread at a time.
+// The rules are those of C2SP tlog-witness. Its one promise: of any two cosignatures that ever
+// leave it for one ledger, the larger checkpoint continues the smaller. Therefore the new state is
+// durable before the signature exists, checked and written under one lock; a crash in between
+// leaves a witness that is ahead of its answers and never behind them. Blocking; one thread at a
+// time.
 #pragma once
 
 #include <cstdint>

@@ -131,8 +131,8 @@ void ask_at_random(os::FileSystem& disk, LeafLedger stories[], std::mt19937_64& 
     const std::uint64_t known = size_on(disk);
     const std::uint64_t size = std::min(known + random() % 6, kLargest);
     const std::size_t which = random() % 2;
-    const std::uint64_t now =
-        try_sign(failing, stories[which], random() % 5 == 0 ? 0 : known, std::max<std::uint64_t>(size, 1));
+    const std::uint64_t now = try_sign(failing, stories[which], random() % 5 == 0 ? 0 : known,
+                                       std::max<std::uint64_t>(size, 1));
     left.sizes[which] = std::max(left.sizes[which], now);
     failing.disarm();
   }

@@ -64,7 +64,9 @@ class LeafLedger final : public SubtreeSource {
   }
   Digest root(std::uint64_t size) { return root_over(0, size); }
   VerifierKey key() const { return {name_, key_->public_key()}; }
-  std::string note(std::uint64_t size) { return *sign_checkpoint({name_, size, root(size)}, *key_); }
+  std::string note(std::uint64_t size) {
+    return *sign_checkpoint({name_, size, root(size)}, *key_);
+  }
 
   AnchorRequest request(std::uint64_t old_size, std::uint64_t size) {
     AnchorRequest out;

@@ -82,8 +82,8 @@ Result<WitnessedOrigin> parse_origin(std::string_view text, std::string_view fil
 
 Result<WitnessedOrigin> read_origin_file(os::FileSystem& fs, const std::string& directory,
                                          const std::string& file) {
-  AIOSS_TRY(const Bytes bytes, os::read_file(fs, origins_folder(directory) + '/' + file,
-                                             kOriginBytesMaxOnDisk));
+  AIOSS_TRY(const Bytes bytes,
+            os::read_file(fs, origins_folder(directory) + '/' + file, kOriginBytesMaxOnDisk));
   return parse_origin(as_text(bytes), file);
 }
 
@@ -104,8 +104,8 @@ Status write_witness_key(os::FileSystem& fs, const std::string& directory, const
 Result<WitnessKey> read_witness_key(os::FileSystem& fs, const std::string& directory) {
   const auto bytes = os::read_file(fs, key_path(directory), kKeyLineBytesMax);
   if (!bytes && bytes.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, "there is no witness in " + directory +
-                                      "; make one with `aioss witness init`"};
+    return Error{Code::kNotFound,
+                 "there is no witness in " + directory + "; make one with `aioss witness init`"};
   }
   if (!bytes) return Error(bytes.error());
   auto key = parse_witness_key(as_text(*bytes));
@@ -138,8 +138,8 @@ Result<std::vector<WitnessedOrigin>> read_witnessed(os::FileSystem& fs,
   for (const std::string& name : names) {
     if (!name.ends_with(kOriginSuffix)) continue;
     if (origins.size() == kOriginsMax) {
-      return Error{Code::kTooLarge, "this witness follows more than " +
-                                        std::to_string(kOriginsMax) + " ledgers"};
+      return Error{Code::kTooLarge,
+                   "this witness follows more than " + std::to_string(kOriginsMax) + " ledgers"};
     }
     AIOSS_TRY(WitnessedOrigin origin, read_origin_file(fs, directory, name));
     origins.push_back(std::move(origin));

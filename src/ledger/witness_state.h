@@ -1,5 +1,5 @@
-// The files of a witness's folder (witness.h): what is read from them is checked, what is written is
-// durable when the call returns. Values and functions; blocking.
+// The files of a witness's folder (witness.h): what is read from them is checked, what is written
+// is durable when the call returns. Values and functions; blocking.
 #pragma once
 
 #include <string>

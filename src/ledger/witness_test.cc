@@ -224,8 +224,8 @@ TEST_F(WitnessTest, AForkOfTheSameSizeIsSeenAndKept) {
   fork.tell('b');
   fork.grow_to(8);
   for (const std::uint64_t old_size : {0, 5, 8}) {
-    EXPECT_THAT(sign(fork.request_text(old_size, 8)), AllOf(HasSubstr("corrupt: "),
-                                                            HasSubstr("FORK")));
+    EXPECT_THAT(sign(fork.request_text(old_size, 8)),
+                AllOf(HasSubstr("corrupt: "), HasSubstr("FORK")));
   }
   ASSERT_EQ(evidence().size(), 1U);  // three times the same
   expect_proof_of_fork(fs, evidence()[0], ledger.key());
@@ -252,8 +252,8 @@ TEST_F(WitnessTest, AForkFromAPowerOfTwoIsRefused) {
   fork.grow_to(3);
   fork.tell('b');
   fork.grow_to(20);
-  EXPECT_THAT(sign(fork.request_text(8, 20)), AllOf(HasSubstr("corrupt: "),
-                                                    HasSubstr("history was rewritten")));
+  EXPECT_THAT(sign(fork.request_text(8, 20)),
+              AllOf(HasSubstr("corrupt: "), HasSubstr("history was rewritten")));
   EXPECT_TRUE(evidence().empty());
   EXPECT_EQ(state().size, 8U);
 }
@@ -326,6 +326,24 @@ TEST_F(WitnessTest, AChainOfKeysThatDoesNotHoldIsRefused) {
   }
   EXPECT_EQ(state().size, 5U);
   ASSERT_TRUE(witness->sign(format_request(good)).has_value());
+}
+
+// Both keys signed that the first was in force for longer: it signs no more where the second did.
+TEST_F(WitnessTest, AnOldKeyDoesNotComeBack) {
+  ledger.grow_to(3);
+  ledger.rotate(2);
+  expect_cosigned(ledger, 0, 20);
+  ledger.grow_to(30);
+  LeafLedger liar(kOrigin);
+  liar.grow_to(50);
+  liar.rotate(2);
+  liar.grow_to(51);
+  AnchorRequest request = ledger.request(20, 30);
+  request.key_frames = liar.request(20, 51).key_frames;
+  ASSERT_EQ(request.key_frames.size(), 1U);
+  request.note = *parse_note(*sign_checkpoint(request.note.checkpoint, *test::key_of_seed(1)));
+  EXPECT_THAT(sign(format_request(request)), HasSubstr("another key where this witness cosigned"));
+  expect_cosigned(ledger, 20, 30);
 }
 
 TEST_F(WitnessTest, TrustIsNotTakenBackInSilence) {

@@ -82,6 +82,9 @@ Result<AnchorImport> parse_anchor_import(std::string_view body,
   AnchorImport out;
   out.actor = runtime::records::actor(principal);
   AIOSS_TRY(out.note, text_in(json, kNote));
+  if (const auto note = ledger::parse_note(out.note); !note) {
+    return wrong(kNote, note.error().message);
+  }
   AIOSS_TRY(const std::string key_text, text_in(json, kWitnessKey));
   auto key = ledger::parse_witness_key(key_text);
   if (!key) return wrong(kWitnessKey, key.error().message);

@@ -85,9 +85,8 @@ TEST_F(AnchorRoutes, ARunningLedgerIsWitnessed) {
     EXPECT_TRUE(json->contains("record"));
     EXPECT_FALSE(codec::parse_json(server.post(kPath, sent).body)->contains("record"));
   }
-  EXPECT_TRUE(ledger::signed_by(
-      *ledger::parse_note(server.get(kPath).body),
-      *ledger::parse_verifier_key(own->identity().verifier_key)));
+  EXPECT_TRUE(ledger::signed_by(*ledger::parse_note(server.get(kPath).body),
+                                *ledger::parse_verifier_key(own->identity().verifier_key)));
   std::uint64_t found = 0;
   ASSERT_TRUE(ledger::read_records(fs, folder + "/ledger", 0, [&](const ledger::Record& record) {
                 if (record.type != ledger::RecordType::kAnchor) return true;
@@ -112,6 +111,7 @@ TEST_F(AnchorRoutes, AnswersAreAsClearAsOnTheCommandLine) {
   EXPECT_EQ(server.post(kPath, body(note, "x")).status, 400);
   EXPECT_THAT(server.post(kPath, R"({"note":"x","witness_kay":"y"})").body,
               HasSubstr("did you mean"));
+  EXPECT_EQ(server.post(kPath, body("x", ledger::format_witness_key(key))).status, 400);
   EXPECT_EQ(server.post(kPath, "[]").status, 400);
   EXPECT_EQ(server.post(kPath, "{").status, 400);
   EXPECT_EQ(server.post(kPath, R"({"note":1,"witness_key":"y"})").status, 400);

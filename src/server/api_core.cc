@@ -203,8 +203,8 @@ awaitable<int> ApiCore::aside(std::function<http::Response()> job, http::Respons
   };
   const bool accepted = side_ != nullptr && side_->run(std::move(wrapped));
   if (!accepted) {
-    http::Response response =
-        error_response(Error(Code::kBusy, "too many requests like it are waiting; try again later"));
+    http::Response response = error_response(
+        Error(Code::kBusy, "too many requests like it are waiting; try again later"));
     co_return co_await reply(writer, std::move(response));
   }
   const bool finished = co_await event->wait(kAsideTimeout);

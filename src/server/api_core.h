@@ -56,7 +56,7 @@ class ApiCore final {
   const DoorOptions door_;
   HttpMetrics metrics_;
   const GenerationContext generation_;
-  ledger::Anchors* const anchors_;  // may be null; owned by whoever made the server
+  ledger::Anchors* const anchors_;        // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer
   std::unique_ptr<SideThread> side_;
 };
