@@ -377,6 +377,7 @@ TEST_F(WitnessTest, SignsNothingOverADamagedMemory) {
            {"\"size\":5", "\"size\":4"},
            {"\"size\":5", "\"size\":0"},
            {"\"root\":\"", "\"toor\":\""},
+           {codec::to_base64(ledger.root(5)), codec::to_base64(ledger.root(4))},
            {"\"note\":\"example", "\"note\":\"exbmple"},
            {"\"format\":\"aioss-witness/1", "\"format\":\"aioss-witness/2"},
            {"{", ""}}) {
