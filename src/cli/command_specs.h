@@ -1,4 +1,4 @@
-// The parts of the command table that have a file of their own, in the order of --help. Values.
+// The commands of each area, in files of their own. command_table.cc puts them in order.
 #pragma once
 
 #include <vector>
@@ -7,6 +7,7 @@
 
 namespace aioss::cli {
 
-std::vector<CommandSpec> anchor_specs();  // anchor …, witness …
+std::vector<CommandSpec> proof_specs();  // `aioss ledger status|prove|export`
+std::vector<CommandSpec> anchor_specs();  // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

@@ -20,6 +20,7 @@
 #include "os/environment.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "runtime/receipts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {
@@ -174,6 +175,10 @@ class Serving {
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
+    receipts_ = std::make_unique<runtime::Receipts>(*ledger_, runtime::CallerSecrets{});
+    api.receipts = [this](const runtime::Principal& caller, const std::string& request) {
+      return receipts_->receipt(caller, request);
+    };
     anchors_ =
         std::make_unique<ledger::Anchors>(services_.files, *ledger_, config_.text(Key::kLedger));
     api.anchors = anchors_.get();
@@ -244,6 +249,7 @@ class Serving {
   http::net::io_context io_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<runtime::Gateway> gateway_;
+  std::unique_ptr<runtime::Receipts> receipts_;
   std::unique_ptr<ledger::Anchors> anchors_;
   std::unique_ptr<server::ApiServer> server_;
   std::thread io_thread_;

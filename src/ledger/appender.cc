@@ -186,7 +186,7 @@ Status Appender::reopen() {
   return ok();
 }
 
-Status Appender::rotate() {
+Status Appender::seal() {
   ASSERT(buffer_.empty() && !at_.segment.sealed);
   namespace seal = key::segment_seal;
   using codec::Value;
@@ -208,7 +208,7 @@ Status Appender::rotate() {
   at_.segment.sealed = true;
   // Only a guard against slips of the hand; opening the ledger does it again where it failed.
   (void)fs_.set_permissions(path(at_.segment.file), kSealedPermissions);
-  return start_segment();
+  return ok();
 }
 
 std::int64_t Appender::segment_age_ns() const {

@@ -73,8 +73,8 @@ class Appender final {
   Committed stage(RecordType type, const EncodedBody& body);
   std::size_t staged_bytes() const { return buffer_.size(); }
   Status commit();  // one write, one sync
-  // Seals the live segment and starts the next.
-  Status rotate();
+  // Ends the live segment; start_segment() goes on.
+  Status seal();
 
   std::uint64_t next_index() const { return at_.next_index; }
   const MerkleTree& tree() const { return at_.tree; }

@@ -128,6 +128,7 @@ Result<std::string> sign_checkpoint(const Checkpoint& checkpoint, const crypto::
 }
 
 Result<Note> parse_note(std::string_view text) {
+  if (text.size() > kNoteBytesMax) return malformed("is longer than any that is written");
   Note note;
   const std::size_t blank = text.find("\n\n");
   if (blank == std::string_view::npos) return malformed("has no signatures");

@@ -169,8 +169,8 @@ class Ledger::Impl final {
     if (tree.size() == signed_size_) return ok();
     ChainHasher hasher;
     auto note = sign_checkpoint({identity_.origin, tree.size(), tree.root(hasher)}, *key_);
-    Status written = note ? replace_checkpoint(fs_, options_.directory, *note)
-                          : Status(std::move(note).error());
+    Status written =
+        note ? replace_checkpoint(fs_, options_.directory, *note) : Status(std::move(note).error());
     if (!written) {
       fail(written.error().message);
       return written;
@@ -303,10 +303,17 @@ class Ledger::Impl final {
     for (const auto& [entry, committed] : group) answer(*entry, committed);
     const bool full = appender_->segment_bytes() >= options_.segment_bytes_max ||
                       appender_->segment_age_ns() >= options_.segment_age_max_ns;
-    if (!full) return;
-    if (auto status = appender_->rotate(); !status) return fail(status.error().message);
+    if (full) next_segment();
+  }
+
+  // The checkpoint covers the sealed segment and nothing behind it, so that a next one whose
+  // beginning is lost can still be put aside.
+  void next_segment() {
+    if (auto status = appender_->seal(); !status) return fail(status.error().message);
     publish_size();
-    (void)sign();  // a failure has latched
+    if (!sign()) return;  // and latched
+    if (auto status = appender_->start_segment(); !status) return fail(status.error().message);
+    publish_size();
   }
 
   void publish_size() {
@@ -334,7 +341,7 @@ class Ledger::Impl final {
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
-  std::uint64_t signed_size_ = 0;                   // covered by checkpoint_
+  std::uint64_t signed_size_ = 0;                       // covered by checkpoint_
   std::optional<std::int64_t> unsigned_since_ns_ = {};  // since when there is more
   std::thread thread_;
 };
@@ -394,9 +401,14 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
   index->publish(appender->next_index());
-  Parts parts{std::move(locked), std::move(key),      std::move(identity),
-              instance,          std::move(index),    std::move(appender),
-              std::move(recovered.checkpoint), recovered.checkpoint_size};
+  Parts parts{std::move(locked),
+              std::move(key),
+              std::move(identity),
+              instance,
+              std::move(index),
+              std::move(appender),
+              std::move(recovered.checkpoint),
+              recovered.checkpoint_size};
   return std::unique_ptr<Ledger>(
       new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(parts))));
 }

@@ -63,8 +63,9 @@ class RangeRoot final {
   static std::optional<RangeRoot> begin(std::uint64_t first, std::span<const Digest> left);
   void add(const Digest& leaf) { tree_.add(leaf, hasher_); }
   std::uint64_t after() const { return tree_.size(); }
-  // Of the leaves so far, those before `first` included.
+  // Over the leaves so far, those before `first` included.
   Digest root() { return tree_.root(hasher_); }
+  const std::vector<Digest>& frontier() const { return tree_.frontier(); }
   // Once, at the end. Nothing if the digests are not as many as those numbers need.
   std::optional<Digest> finish(std::uint64_t size, std::span<const Digest> right);
 

@@ -90,6 +90,7 @@ class Recovery {
       return true;
     };
     walking.located = [this](const RecordPlace& place) { index_.add(place); };
+    walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -145,7 +146,6 @@ class Recovery {
 
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
-    if (record.type != RecordType::kRecovery || unrecorded_.empty()) return;
     std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 

@@ -27,15 +27,23 @@ std::string octal(std::uint64_t value, std::size_t digits) {
   return text;
 }
 
-bool is_name(std::string_view name) {
+bool is_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
+}
+
+}  // namespace
+
+bool is_tar_name(std::string_view name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
-           c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '/';
   });
   // So that whoever unpacks it gets no file outside the folder.
   return plain && !name.empty() && name.size() <= kTarNameBytesMax && name.front() != '/' &&
          name.find("..") == std::string_view::npos;
 }
+
+namespace {
 
 Error malformed(std::string_view what) {
   return {Code::kCorrupt, "the bundle's tar file " + std::string(what)};
@@ -57,7 +65,7 @@ std::optional<TarEntry> parse_header(const TarBlock& block) {
   TarEntry entry;
   entry.name = std::string(field.substr(0, field.find('\0')));
   const auto size = parse_octal(text.substr(at::kSize, 11));
-  if (!is_name(entry.name) || !size) return std::nullopt;
+  if (!is_tar_name(entry.name) || !size) return std::nullopt;
   entry.bytes = *size;
   if (tar_header(entry.name, entry.bytes) != block) return std::nullopt;
   return entry;
@@ -69,14 +77,10 @@ Status read_whole(os::File& file, std::uint64_t offset, std::span<std::uint8_t> 
   return ok();
 }
 
-bool is_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
-}
-
 }  // namespace
 
 TarBlock tar_header(std::string_view name, std::uint64_t bytes) {
-  ASSERT(is_name(name) && bytes <= kTarEntryBytesMax);
+  ASSERT(is_tar_name(name) && bytes <= kTarEntryBytesMax);
   TarBlock block{};
   put(block, at::kName, name);
   put(block, at::kMode, octal(0444, 7));
@@ -130,7 +134,8 @@ Result<std::vector<TarEntry>> read_tar(os::File& file, std::size_t entries_max) 
     const std::uint64_t padding = tar_padded(entry->bytes) - entry->bytes;
     if (padding > 0) {
       AIOSS_CHECK(read_whole(file, offset - padding, std::span(block).first(padding)));
-      if (!is_zero(std::span(block).first(padding))) return malformed("has bytes between its files");
+      if (!is_zero(std::span(block).first(padding)))
+        return malformed("has bytes between its files");
     }
     entries.push_back(std::move(*entry));
   }

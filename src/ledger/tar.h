@@ -26,7 +26,9 @@ struct TarEntry {
   std::uint64_t bytes = 0;
 };
 
-// Name of 1 to kTarNameBytesMax bytes of [a-z0-9._/-], size of at most kTarEntryBytesMax.
+// 1 to kTarNameBytesMax bytes of [A-Za-z0-9._/-] that stay in the folder in which it is unpacked.
+bool is_tar_name(std::string_view name);
+// Of such a name and at most kTarEntryBytesMax bytes.
 TarBlock tar_header(std::string_view name, std::uint64_t bytes);
 std::uint64_t tar_padded(std::uint64_t bytes);  // up to whole blocks
 

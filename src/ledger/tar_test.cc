@@ -93,7 +93,7 @@ TEST(Tar, CutsAndSurplusAreRefused) {
 }
 
 TEST(Tar, NamesThatLeaveTheFolderAreRefused) {
-  for (const std::string name : {"/etc/passwd", "../x", "a/../../b", "A", "a b"}) {
+  for (const std::string name : {"/etc/passwd", "../x", "a/../../b", "a+b", "a b"}) {
     Bytes bad = small_tar();
     TarBlock header = tar_header(std::string(name.size(), 'a'), 12);
     std::copy(name.begin(), name.end(), header.begin());

@@ -19,7 +19,11 @@ using http::net::awaitable;
 using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
-constexpr std::chrono::milliseconds kAsideTimeout{60'000};
+constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+// A search through gigabytes of records on a slow disk.
+constexpr std::chrono::milliseconds kReceiptTimeout{60'000};
+// The same for anchors.
+constexpr std::chrono::milliseconds kAnchorTimeout{60'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -62,6 +66,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
+    case Action::kReceipt:  // whose it is decides
     case Action::kHealth:
       return ok();
   }
@@ -113,10 +118,12 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
       generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
-      anchors_(options.anchors) {
+      anchors_(options.anchors),
+      receipts_(options.receipts) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
   side_ = std::make_unique<SideThread>(std::move(every_second));
+  history_ = std::make_unique<SideThread>(nullptr);
 }
 
 awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
@@ -168,6 +175,10 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     runtime::Principal caller = std::move(*principal);
     co_return co_await anchor(action, std::move(request), std::move(caller), writer);
   }
+  if (action == Action::kReceipt) {
+    runtime::Principal caller = std::move(*principal);
+    co_return co_await receipt(match.parameter, std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -180,39 +191,78 @@ awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::
 }
 
 awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
-  std::function<http::Response()> job = [&gateway = parts_.gateway] {
-    const Status scanned = gateway.rescan();
-    if (!scanned) return error_response(scanned.error());
-    return json_response(200, api::openai::model_list(gateway.models()));
-  };
-  co_return co_await aside(std::move(job), writer);
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Status>>();  // set before the event
+  const bool accepted = side_ != nullptr && side_->run([&gateway = parts_.gateway, event, result] {
+    *result = gateway.rescan();
+    event->notify();
+  });
+  if (!accepted) {
+    http::Response response =
+        error_response(Error(Code::kBusy, "too many rescans are waiting; try again later"));
+    co_return co_await reply(writer, std::move(response));
+  }
+  const bool finished = co_await event->wait(kRescanTimeout);
+  http::Response response;
+  if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the models directory took too long to read"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
 }
 
 awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
                                http::ResponseWriter& writer) {
-  std::function<http::Response()> job = anchor_job(action, request, principal, anchors_);
-  co_return co_await aside(std::move(job), writer);
-}
-
-awaitable<int> ApiCore::aside(std::function<http::Response()> job, http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
   const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
-  SideThread::Job wrapped = [job = std::move(job), event, answer] {
-    *answer = job();
+  SideThread::Job job = [work = anchor_job(action, request, principal, anchors_), event, answer] {
+    *answer = work();
     event->notify();
   };
-  const bool accepted = side_ != nullptr && side_->run(std::move(wrapped));
-  if (!accepted) {
-    http::Response response = error_response(
-        Error(Code::kBusy, "too many requests like it are waiting; try again later"));
-    co_return co_await reply(writer, std::move(response));
-  }
-  const bool finished = co_await event->wait(kAsideTimeout);
+  const bool accepted = history_ != nullptr && history_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kAnchorTimeout);
   http::Response response;
   if (finished) {
     response = std::move(**answer);
+  } else if (accepted) {
+    response = error_response(Error(Code::kTimeout, "the disk of the ledger took too long"));
   } else {
-    response = error_response(Error(Code::kTimeout, "the disk took too long"));
+    response = error_response(Error(Code::kBusy, "too many anchors are waiting; try again later"));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal principal,
+                                http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result =
+      std::make_shared<std::optional<Result<std::string>>>();  // set before the event
+  bool accepted = false;
+  if (receipts_ && history_ != nullptr) {
+    SideThread::Job job = [receipts = receipts_, event, result, id = std::move(request_id),
+                           caller = std::move(principal)] {
+      *result = receipts(caller, id);
+      event->notify();
+    };
+    accepted = history_->run(std::move(job));
+  }
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kReceiptTimeout);
+  http::Response response;
+  if (!receipts_) {
+    response = error_response(Error(Code::kNotFound, "this server gives no receipts"));
+  } else if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many receipts are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the ledger took too long to search"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, std::move(***result));
   }
   co_return co_await reply(writer, std::move(response));
 }
