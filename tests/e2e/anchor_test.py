@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -148,6 +149,13 @@ class AnchorTest(unittest.TestCase):
             text = newest.read_text()
             self.assertLess(abs(time_of_cosignature(text, other.witness_vkey) - time.time()), 600)
             self.assertIsNone(time_of_cosignature(text, one.witness_vkey))
+            # What witnesses signed goes with the evidence.
+            bundle = self.folder / f"{one.name}.aioss"
+            Party.made("ledger", "export", bundle, one.ledger)
+            with tarfile.open(bundle) as members:
+                self.assertIn(f"cosigned/{newest.name}", members.getnames())
+            result = run("verify", bundle, "--key", one.vkey)
+            self.assertEqual(result.returncode, 0, result)
             changed = text.replace(f"\n{sizes[one.name]}\n", f"\n{sizes[one.name] + 1}\n", 1)
             self.assertIsNone(time_of_cosignature(changed, other.witness_vkey))
 
@@ -211,6 +219,9 @@ class AnchorTest(unittest.TestCase):
         self.assertIn(f"cosigned {size} records", result.stderr)
         message = self.a.take_in(kept, self.b, code=CORRUPT)
         self.assertIn(f"signed {size} records", message)
+        # Nor does it pass before anybody else who kept the checkpoint.
+        result = run("verify", self.a.ledger, "--key", self.a.vkey, "--since", kept)
+        self.assertEqual(result.returncode, 3, result)
 
     def test_a_rewritten_ledger_is_seen(self):
         self.a.grow(1)
@@ -233,6 +244,15 @@ class AnchorTest(unittest.TestCase):
         document = json.loads(proof.read_text())
         self.assertEqual(document["format"], "aioss-fork/1")
         self.assertEqual(note_parts(document["first"])[1], size)
+        # Anybody who has the key is convinced by it, with our verifier or the other one.
+        for verify in ([BINARY, "verify"], [sys.executable, ROOT / "tools/aioss_verify.py"]):
+            for key, code in ((self.a.vkey, 4), (self.b.vkey, 2)):
+                result = subprocess.run([*verify, proof, "--key", key], capture_output=True,
+                                        text=True, timeout=60)
+                self.assertEqual(result.returncode, code, result)
+        result = run("verify", self.a.ledger, "--key", self.a.vkey, "--since", kept,
+                     "--fork-proof", self.folder / "fork.proof")
+        self.assertEqual(result.returncode, 4, result)
         self.assertEqual(self.b.seen()["a.example"], size)
 
     def test_a_killed_witness_is_never_behind_its_answers(self):
