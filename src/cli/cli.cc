@@ -27,6 +27,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"ledger status", ledger_status_command},
     {"ledger prove", ledger_prove_command},
     {"ledger export", ledger_export_command},
+    {"review", review_command},
     {"key new", key_new_command},
     {"version", version_command},
     {"anchor export", anchor_export_command},

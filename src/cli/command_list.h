@@ -17,6 +17,7 @@ int ledger_show_command(const Services& services, const Invocation& invocation);
 int ledger_status_command(const Services& services, const Invocation& invocation);
 int ledger_prove_command(const Services& services, const Invocation& invocation);
 int ledger_export_command(const Services& services, const Invocation& invocation);
+int review_command(const Services& services, const Invocation& invocation);
 int anchor_export_command(const Services& services, const Invocation& invocation);
 int anchor_import_command(const Services& services, const Invocation& invocation);
 int anchor_list_command(const Services& services, const Invocation& invocation);

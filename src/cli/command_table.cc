@@ -185,6 +185,7 @@ CommandSpec version() {
           0,         {"aioss version", "aioss version --json | jq -r .version"}};
 }
 
+// In the order of `aioss --help`.
 std::vector<CommandSpec> all_commands() {
   std::vector<CommandSpec> all{serve(),  run(),         models(),      inspect(),
                                verify(), ledger_init(), ledger_tail(), ledger_show()};
@@ -192,6 +193,7 @@ std::vector<CommandSpec> all_commands() {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
   add(proof_specs());
+  add(review_specs());
   add(anchor_specs());
   all.push_back(key_new());
   all.push_back(version());

@@ -18,6 +18,7 @@
 #include "codec/hex.h"
 #include "ledger/appender.h"
 #include "ledger/checkpoint.h"
+#include "ledger/clock_watch.h"
 #include "ledger/directory.h"
 #include "ledger/history.h"
 #include "ledger/recovery.h"
@@ -39,10 +40,13 @@ constexpr std::chrono::seconds kIdleCheck{1};
 // The last sixteenth of the reserve is left for what ends the program.
 constexpr std::uint64_t kReserveParts = 16;
 
-// What begins new work; refused first when the disk fills.
-bool begins_work(RecordType type) {
+// What is refused first when the disk fills: what begins new work, and what callers can cause
+// without end, so that neither can use up the reserve.
+bool leaves_the_reserve(RecordType type) {
   return type == RecordType::kInferRequest || type == RecordType::kModelLoad ||
-         type == RecordType::kEngineStart || type == RecordType::kUpdate;
+         type == RecordType::kEngineStart || type == RecordType::kUpdate ||
+         type == RecordType::kAuth || type == RecordType::kDecision ||
+         type == RecordType::kHumanReview;
 }
 
 bool is_own_type(RecordType type) {
@@ -67,7 +71,6 @@ struct Parts {
   LockedDirectory directory;
   std::unique_ptr<crypto::SigningKey> key;
   Identity identity;
-  InstanceInfo instance;
   std::unique_ptr<HistoryIndex> index;
   std::unique_ptr<Appender> appender;
   std::string checkpoint;  // the signed note on the disk
@@ -81,11 +84,11 @@ class Ledger::Impl final {
   Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Parts parts)
       : fs_(fs),
         clock_(clock),
+        clock_watch_(clock),
         options_(options),
         directory_(std::move(parts.directory)),
         key_(std::move(parts.key)),
         identity_(std::move(parts.identity)),
-        instance_(parts.instance),
         index_(std::move(parts.index)),
         history_(fs, options.directory, identity_.ledger_id, *index_),
         checkpoint_(std::move(parts.checkpoint)),
@@ -119,7 +122,8 @@ class Ledger::Impl final {
     return health_;
   }
   const Identity& identity() const { return identity_; }
-  const InstanceInfo& instance() const { return instance_; }
+  const InstanceInfo& instance() const { return appender_->instance(); }
+  const std::string& directory() const { return options_.directory; }
 
   Status close() {
     if (!stop()) return ok();
@@ -266,10 +270,11 @@ class Ledger::Impl final {
       while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
         Entry& entry = batch[next++];
         if (entry.sign) continue;
-        if (space_out_ || (space_low_ && begins_work(entry.type))) {
+        if (space_out_ || (space_low_ && leaves_the_reserve(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
         }
+        if (group.empty()) stage_clock_jump();
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
@@ -290,6 +295,14 @@ class Ledger::Impl final {
       answer(entry, written ? Result<Committed>(Committed{signed_size_, {}})
                             : Result<Committed>(written.error()));
     }
+  }
+
+  void stage_clock_jump() {
+    const auto jump = clock_watch_.look();
+    if (!jump) return;
+    const auto body = encode_own(clock_body(*jump, clock_source::kRunning));
+    ASSERT(body.has_value());  // three small fields
+    appender_->stage(RecordType::kClock, *body);
   }
 
   void commit(const std::vector<std::pair<Entry*, Committed>>& group) {
@@ -324,11 +337,11 @@ class Ledger::Impl final {
 
   os::FileSystem& fs_;
   const Clock& clock_;
+  ClockWatch clock_watch_;  // of the ledger thread
   const OpenOptions options_;
   LockedDirectory directory_;
   const std::unique_ptr<crypto::SigningKey> key_;
   const Identity identity_;
-  const InstanceInfo instance_;
   const std::unique_ptr<HistoryIndex> index_;
   const History history_;
   Queue queue_{kQueueRecordsMax};
@@ -348,13 +361,16 @@ class Ledger::Impl final {
 
 namespace {
 
-Status write_recovered(Appender& appender, const Recovered& recovered,
+Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
                        const std::set<std::uint64_t>& open_requests) {
   const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
     AIOSS_TRY(const EncodedBody encoded, encode_own(body));
     appender.stage(type, encoded);
     return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
   };
+  if (const auto jump = behind_last_record(clock, recovered.last_wall_ns)) {
+    AIOSS_CHECK(stage(RecordType::kClock, clock_body(*jump, clock_source::kOpening)));
+  }
   for (const codec::Map& body : recovered.recovery_bodies) {
     AIOSS_CHECK(stage(RecordType::kRecovery, body));
   }
@@ -364,6 +380,7 @@ Status write_recovered(Appender& appender, const Recovered& recovered,
         .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
     AIOSS_CHECK(stage(RecordType::kInferAbort, body));
   }
+  for (const auto& [type, body] : recovered.leftovers.endings()) AIOSS_CHECK(stage(type, body));
   return appender.commit();
 }
 
@@ -393,24 +410,21 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key(), *index));
   Identity identity{recovered.origin, recovered.position.ledger_id,
                     format_verifier_key({recovered.origin, key->public_key()})};
-  const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
+  auto appender = std::make_unique<Appender>(fs, clock, options.directory,
+                                             new_instance(random, options.boot_id),
                                              std::move(recovered.position));
   appender->set_index(index.get());
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
-  AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
+  AIOSS_CHECK(write_recovered(*appender, clock, recovered, open_requests));
   index->publish(appender->next_index());
-  Parts parts{std::move(locked),
-              std::move(key),
-              std::move(identity),
-              instance,
-              std::move(index),
-              std::move(appender),
-              std::move(recovered.checkpoint),
+  Parts parts{std::move(locked),        std::move(key),      std::move(identity),
+              std::move(index),         std::move(appender), std::move(recovered.checkpoint),
               recovered.checkpoint_size};
-  return std::unique_ptr<Ledger>(
+  std::unique_ptr<Ledger> ledger(
       new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(parts))));
+  ledger->last_program_ = recovered.leftovers.program();
+  return ledger;
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -467,6 +481,9 @@ const Identity& Ledger::identity() const {
 }
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);
+}
+const std::string& Ledger::directory() const {
+  return impl_->directory();
 }
 Status Ledger::close() {
   return impl_->close();

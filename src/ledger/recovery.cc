@@ -87,10 +87,13 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
+      leftovers_.see(record);
       return true;
     };
     walking.located = [this](const RecordPlace& place) { index_.add(place); };
-    walking.wants = [](std::uint64_t, RecordType type) { return type == RecordType::kRecovery; };
+    walking.wants = [](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || Leftovers::wants(type);
+    };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -100,6 +103,8 @@ class Recovery {
     out.origin = *walked.state.origin;
     out.checkpoint = text_of(note);
     out.checkpoint_size = note.checkpoint.size;
+    out.last_wall_ns = walked.state.last_wall_ns;
+    out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -262,6 +267,7 @@ class Recovery {
   const crypto::PublicKey& own_key_;
   HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
+  Leftovers leftovers_;
 };
 
 }  // namespace
