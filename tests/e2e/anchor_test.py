@@ -51,7 +51,7 @@ def time_of_cosignature(text, vkey):
             assert hashlib.sha256(name.encode() + b"\n" + public).digest()[:4] == line_id
             try:
                 aioss_verify.check_signature(public[1:], message.encode(), signed[8:])
-            except aioss_verify.Finding:
+            except aioss_verify.Bad:
                 continue
             return when
     return None
