@@ -24,7 +24,6 @@ aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.ch
 CANNOT_YET = {
     "rotation": "no key epochs",
     "pruned": "no pruned segments",
-    "types": "no types from 24 on",
     "empty": "a fork where a checkpoint covers no records",
     "since": "no --since",
     "receipt": "no receipts",
