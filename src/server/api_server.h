@@ -33,7 +33,8 @@ struct ApiOptions {
   // a time; what it refers to outlives the server. Empty: there are none.
   std::function<Result<std::string>(const runtime::Principal& caller, const std::string& request)>
       receipts = {};
-  // For /admin/anchor, on a thread of the server's own; outlives the server. Null: such requests are refused.
+  // For /admin/anchor, on a thread of the server's own; outlives the server. Null: such requests
+  // are refused.
   ledger::Anchors* anchors = nullptr;
 };
 
