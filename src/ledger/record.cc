@@ -42,6 +42,8 @@ std::optional<std::string_view> name(RecordType type) {
       return "INFER_ABORT";
     case RecordType::kInferPart:
       return "INFER_PART";
+    case RecordType::kAdminAction:
+      return "ADMIN_ACTION";
   }
   return std::nullopt;
 }

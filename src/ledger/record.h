@@ -37,6 +37,7 @@ enum class RecordType : std::uint16_t {
   kInferResult = 21,
   kInferAbort = 22,
   kInferPart = 23,
+  kAdminAction = 41,
 };
 std::optional<std::string_view> name(RecordType type);  // "GENESIS", …; nothing if unknown
 
@@ -86,12 +87,24 @@ inline constexpr std::uint64_t kSegmentRecords =
     kOldestOpen = 21;  // uint: oldest INFER_REQUEST without an end; absent if there is none
 }  // namespace segment_seal
 
+namespace key_rotate {                           // rules: ledger/epochs.h
+inline constexpr std::uint64_t kOldKey = 16,     // bytes[32]: Ed25519, the one in force so far
+    kNewKey = 17,                                // bytes[32]: in force behind this record
+    kOldSignature = 18,                          // bytes[64]: by the old key
+    kNewSignature = 19,                          // bytes[64]: by the new key
+    kReason = 20,                                // text
+    kApprovals = 21,                             // array of text; absent without dual control
+    kRoot = 22;                                  // bytes[32]: of the tree over the records before
+}  // namespace key_rotate
+
 namespace recovery {
 inline constexpr std::uint64_t kSegment = 16,  // uint: number of the segment that was cut
     kOffset = 17,                              // uint: of the first byte taken away
     kBytes = 18,                               // uint: how many
     kQuarantineHash = 19,  // bytes[32]: SHA3-256 of them; they are kept in quarantine/
-    kCause = 20;           // text: "torn_tail", "torn_segment", "interrupted_recovery"
+    kCause = 20,           // text: "torn_tail", "torn_segment", "interrupted_recovery", "restored"
+    kBackupSize = 21,      // uint: of the checkpoint of the backup; 21, 22 with "restored" only
+    kBackupRoot = 22;      // bytes[32]: likewise. "restored" has no 16-19: nothing was cut
 }  // namespace recovery
 
 namespace engine_start {
@@ -190,6 +203,13 @@ inline constexpr std::uint64_t
     kCause = 16,        // text: a name in `abort_cause`, or the stable name of a base::Code
     kTokensSoFar = 17;  // uint: completion tokens of all choices; absent if not known
 }  // namespace infer_abort
+
+namespace admin_action {
+inline constexpr std::uint64_t kAction = 16,  // text: a name in ledger/policy.h, "backup", …
+    kOutcome = 17,                            // text: "done", "requested", "approved", …
+    kDetails = 18,                            // array of text
+    kApprovals = 19;                          // array of text; absent without dual control
+}  // namespace admin_action
 
 }  // namespace key
 
