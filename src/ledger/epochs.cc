@@ -80,11 +80,10 @@ Result<Rotation> sign_rotation(const LedgerId& ledger_id, std::uint64_t index,
   return rotation;
 }
 
-codec::Map rotation_body(const Rotation& rotation, std::string_view reason,
-                         const std::vector<std::string>& approvals) {
+void add_rotation(const Rotation& rotation, std::string_view reason,
+                  const std::vector<std::string>& approvals, codec::Map& body) {
   namespace own = key::key_rotate;
   using codec::Value;
-  codec::Map body;
   body.set(own::kOldKey, Value::bytes(rotation.old_key))
       .set(own::kNewKey, Value::bytes(rotation.new_key))
       .set(own::kOldSignature, Value::bytes(rotation.by_old))
@@ -96,7 +95,6 @@ codec::Map rotation_body(const Rotation& rotation, std::string_view reason,
     body.set(own::kApprovals, Value::array(std::move(names)));
   }
   body.set(own::kRoot, Value::bytes(rotation.root_before));
-  return body;
 }
 
 Result<KeyEpochs> KeyEpochs::of_frames(const LedgerId& ledger_id, std::span<const ByteView> frames,

@@ -37,8 +37,9 @@ Result<Rotation> parse_rotation(std::uint64_t index, const codec::Map& body);
 Result<Rotation> sign_rotation(const LedgerId& ledger_id, std::uint64_t index,
                                const Digest& root_before, const crypto::SigningKey& old_key,
                                const crypto::SigningKey& new_key);
-codec::Map rotation_body(const Rotation& rotation, std::string_view reason,
-                         const std::vector<std::string>& approvals);
+// Sets the own keys of a KEY_ROTATE in `body`.
+void add_rotation(const Rotation& rotation, std::string_view reason,
+                  const std::vector<std::string>& approvals, codec::Map& body);
 
 struct KeyEpoch {
   std::uint64_t first_size = 0;  // the least size that a checkpoint signed by the key may have

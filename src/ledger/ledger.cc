@@ -17,9 +17,11 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/appender.h"
+#include "ledger/backup.h"
 #include "ledger/checkpoint.h"
 #include "ledger/directory.h"
 #include "ledger/recovery.h"
+#include "ledger/rotation.h"
 #include "os/thread.h"
 
 namespace aioss::ledger {
@@ -46,7 +48,7 @@ bool begins_work(RecordType type) {
 
 bool is_own_type(RecordType type) {
   return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
-         type == RecordType::kSegmentSeal;
+         type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate;
 }
 
 std::string low_space_reason(std::uint64_t reserve_bytes) {
@@ -58,22 +60,50 @@ struct Entry {
   RecordType type{};
   EncodedBody body;
   Ledger::Done done;
+  // Instead of a record: something that the ledger thread does between two groups.
+  std::function<Result<Committed>()> job = nullptr;
 };
+
+struct Parts {  // of an opened ledger
+  LockedDirectory directory;
+  std::unique_ptr<Signer> signer;
+  Identity identity;
+  InstanceInfo instance;
+  std::unique_ptr<Appender> appender;
+  ControlBook controls;
+};
+
+// Runs `start` with a callback, and waits until it was called.
+Result<Committed> wait_for(const std::function<void(Ledger::Done)>& start) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable ready;
+    std::optional<Result<Committed>> result;
+  } answer;
+  start([&answer](const Result<Committed>& result) {
+    std::lock_guard lock(answer.mutex);
+    answer.result = result;
+    answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
+  });
+  std::unique_lock lock(answer.mutex);
+  answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
+  return *answer.result;
+}
 
 }  // namespace
 
 class Ledger::Impl final {
  public:
-  Impl(os::FileSystem& fs, const OpenOptions& options, LockedDirectory directory,
-       std::unique_ptr<crypto::SigningKey> key, Identity identity, InstanceInfo instance,
-       std::unique_ptr<Appender> appender)
+  Impl(os::FileSystem& fs, const OpenOptions& options, Parts parts)
       : fs_(fs),
         options_(options),
-        directory_(std::move(directory)),
-        key_(std::move(key)),
-        identity_(std::move(identity)),
-        instance_(instance),
-        appender_(std::move(appender)) {
+        directory_(std::move(parts.directory)),
+        identity_(std::move(parts.identity)),
+        instance_(parts.instance),
+        controls_(std::move(parts.controls)),
+        protection_(parts.signer->protection()),
+        signer_(std::move(parts.signer)),
+        appender_(std::move(parts.appender)) {
     health_.writable = true;
     health_.size = appender_->next_index();
     thread_ = std::thread([this] { run(); });
@@ -85,21 +115,34 @@ class Ledger::Impl final {
     ASSERT(!is_own_type(type));
     auto encoded = encode_own(body);
     if (!encoded) return done(std::move(encoded).error());
-    const std::size_t bytes = encoded->entries.size();
-    if (shut_.load()) return done(shut_error());
-    if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
-      queued_bytes_.fetch_sub(bytes);
-      return done(busy_error());
-    }
-    // The queue takes the entry or leaves it to us, but try_push() moves it either way; the
-    // callback therefore lives beside it until its fate is known.
-    auto shared = std::make_shared<Done>(std::move(done));
-    const auto forward = [shared](const Result<Committed>& result) { (*shared)(result); };
-    const auto push = queue_.try_push(Entry{type, std::move(*encoded), forward});
-    if (push == Queue::Push::kAccepted) return;
-    queued_bytes_.fetch_sub(bytes);
-    (*shared)(push == Queue::Push::kFull ? busy_error() : shut_error());
+    enqueue(Entry{type, std::move(*encoded), nullptr}, std::move(done));
   }
+
+  Result<Rotated> rotate_key(const RotateOptions& options) {
+    const bool dual = controls_.policy().needs_approval(kRotateAction);
+    if (dual && options.approvals.size() < 2) {
+      return Error{Code::kForbidden,
+                   "changing the key of this ledger needs two operators: one requests it, another "
+                   "approves it"};
+    }
+    Rotated rotated;
+    AIOSS_TRY(const Committed committed,
+              do_between_groups([&] { return rotate_now(options, rotated); }));
+    rotated.index = committed.index;
+    return rotated;
+  }
+
+  Status protect_keys(crypto::KeyGuard guard) {
+    const auto job = [&]() -> Result<Committed> {
+      AIOSS_CHECK(signer_->protect(std::move(guard)));
+      return Committed{};
+    };
+    const auto done = do_between_groups(job);
+    return done ? ok() : Status(done.error());
+  }
+
+  const ControlBook& controls() const { return controls_; }
+  crypto::Protection protection() const { return protection_; }
 
   Health health() const {
     std::lock_guard lock(mutex_);
@@ -118,6 +161,49 @@ class Ledger::Impl final {
  private:
   using Queue = BoundedQueue<Entry>;
 
+  void enqueue(Entry entry, Done done) {
+    const std::size_t bytes = entry.body.entries.size();
+    if (shut_.load()) return done(shut_error());
+    if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
+      queued_bytes_.fetch_sub(bytes);
+      return done(busy_error());
+    }
+    // The queue takes the entry or leaves it to us, but try_push() moves it either way; the
+    // callback therefore lives beside it until its fate is known.
+    auto shared = std::make_shared<Done>(std::move(done));
+    entry.done = [shared](const Result<Committed>& result) { (*shared)(result); };
+    const auto push = queue_.try_push(std::move(entry));
+    if (push == Queue::Push::kAccepted) return;
+    queued_bytes_.fetch_sub(bytes);
+    (*shared)(push == Queue::Push::kFull ? busy_error() : shut_error());
+  }
+
+  // `job` runs on the ledger thread; everything that was appended before is durable then.
+  Result<Committed> do_between_groups(std::function<Result<Committed>()> job) {
+    return wait_for([&](Done done) {
+      Entry entry;
+      entry.job = std::move(job);
+      enqueue(std::move(entry), std::move(done));
+    });
+  }
+
+  // On the ledger thread.
+  Result<Committed> rotate_now(const RotateOptions& options, Rotated& rotated) {
+    if (space_out_) {
+      return Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)};
+    }
+    AIOSS_TRY(const EncodedBody body,
+              prepare_rotation(*signer_, *appender_, identity_.ledger_id, options));
+    const auto committed = carry_out_rotation(*signer_, *appender_, identity_.origin, body);
+    if (!committed) {
+      fail(committed.error().message);
+      return shut_error();
+    }
+    publish_size();
+    rotated.verifier_key = format_verifier_key({identity_.origin, signer_->public_key()});
+    return committed;
+  }
+
   // Ends the thread after what is queued. False if that was done before.
   bool stop() {
     queue_.close();
@@ -130,11 +216,8 @@ class Ledger::Impl final {
   // Everything up to tree().size() is durable: the thread has ended and did not fail.
   Status sign() {
     if (failed_) return shut_error();
-    ChainHasher hasher;
-    const MerkleTree& tree = appender_->tree();
     set_shut("the ledger is closed");
-    return write_checkpoint(fs_, options_.directory,
-                            {identity_.origin, tree.size(), tree.root(hasher)}, *key_);
+    return signer_->write(checkpoint_of(*appender_, identity_.origin));
   }
 
   static Error busy_error() {
@@ -203,8 +286,14 @@ class Ledger::Impl final {
   void write(std::vector<Entry>& batch) {
     std::size_t next = 0;
     while (next < batch.size()) {
+      if (batch[next].job && !failed_) {
+        Entry& entry = batch[next++];
+        answer(entry, entry.job());
+        continue;
+      }
       std::vector<std::pair<Entry*, Committed>> group;
-      while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
+      while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_ &&
+             !batch[next].job) {
         Entry& entry = batch[next++];
         if (space_out_ || (space_low_ && begins_work(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
@@ -244,15 +333,17 @@ class Ledger::Impl final {
   os::FileSystem& fs_;
   const OpenOptions options_;
   LockedDirectory directory_;
-  const std::unique_ptr<crypto::SigningKey> key_;
   const Identity identity_;
   const InstanceInfo instance_;
+  const ControlBook controls_;
+  const crypto::Protection protection_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> shut_{false};
   mutable std::mutex mutex_;
   Health health_;  // guarded by mutex_
   // Of the ledger thread; after stop(), of whoever stopped it.
+  std::unique_ptr<Signer> signer_;
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
@@ -288,32 +379,58 @@ Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
                                              "space there, then start aioss again"};
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
-                                             crypto::Random& random, const OpenOptions& options) {
+Status check_openable(os::FileSystem& fs, const OpenOptions& options) {
   if (auto found = fs.info(options.directory + '/' + std::string(kSegmentFolder)); !found) {
     return Error{Code::kNotFound, "there is no ledger in " + options.directory +
                                       "; make one with `aioss ledger init`"};
   }
-  AIOSS_CHECK(check_file_system(fs, options.directory, options.allow_unsafe_file_system));
-  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, options.directory));
+  AIOSS_CHECK(refuse_backup(fs, options.directory));
+  return check_file_system(fs, options.directory, options.allow_unsafe_file_system);
+}
+
+// What was recorded when the ledger was made is what holds; a file that says less was changed.
+Status check_policy(const Policy& recorded, const Policy& file) {
+  if (recorded == file) return ok();
+  return Error{Code::kCorrupt,
+               "the ledger's file 'policy' does not say what was recorded when the ledger was made; "
+               "put it back as it was ('aioss ledger show 2' shows that record)"};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
+                                             crypto::Random& random, const OpenOptions& options) {
+  const std::string& directory = options.directory;
+  AIOSS_CHECK(check_openable(fs, options));
+  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, directory));
   AIOSS_CHECK(check_reserve(fs, options));
-  auto loaded = crypto::SigningKey::load(fs, signing_key_path(options.directory));
-  if (!loaded) return std::move(loaded).error().with_context("the ledger's signing key");
-  auto key = std::move(*loaded);
-  AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key()));
-  Identity identity{recovered.origin, recovered.position.ledger_id,
-                    format_verifier_key({recovered.origin, key->public_key()})};
+  AIOSS_TRY(const Policy policy_file, read_policy(fs, directory));
+  AIOSS_TRY(auto mark, read_restored_mark(fs, directory));
+  RestoredWatch restored(std::move(mark));
+  ControlBook controls;
+  AIOSS_TRY(auto signer, Signer::load(fs, random, directory, options.ask_passphrase));
+  RecoveryOptions recovering{directory, signer->candidates()};
+  recovering.visit = [&](const Record& record) {
+    restored.see(record);
+    controls.see(record);
+  };
+  AIOSS_TRY(Recovered recovered, recover(fs, recovering));
+  AIOSS_CHECK(check_policy(controls.policy(), policy_file));
+  signer->choose(recovered.epochs.newest());
+  Identity identity{recovered.origin, recovered.position.ledger_id, ""};
   const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender = std::make_unique<Appender>(fs, clock, options.directory, instance,
+  auto appender = std::make_unique<Appender>(fs, clock, directory, instance,
                                              std::move(recovered.position));
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
+  AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
+  AIOSS_CHECK(begin_restored(fs, directory, restored, *signer, *appender, identity));
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
+  identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
+  Parts parts{std::move(locked),  std::move(signer),   std::move(identity),
+              instance,           std::move(appender), std::move(controls)};
   return std::unique_ptr<Ledger>(
-      new Ledger(std::make_unique<Impl>(fs, options, std::move(locked), std::move(key),
-                                        std::move(identity), instance, std::move(appender))));
+      new Ledger(std::make_unique<Impl>(fs, options, std::move(parts))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -324,21 +441,21 @@ void Ledger::append(RecordType type, codec::Map body, Done done) {
 }
 
 Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
-  struct Answer {
-    std::mutex mutex;
-    std::condition_variable ready;
-    std::optional<Result<Committed>> result;
-  } answer;
-  append(type, std::move(body), [&answer](const Result<Committed>& result) {
-    std::lock_guard lock(answer.mutex);
-    answer.result = result;
-    answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
-  });
-  std::unique_lock lock(answer.mutex);
-  answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
-  return *answer.result;
+  return wait_for([&](Done done) { append(type, std::move(body), std::move(done)); });
 }
 
+Result<Rotated> Ledger::rotate_key(RotateOptions options) {
+  return impl_->rotate_key(options);
+}
+Status Ledger::protect_keys(crypto::KeyGuard guard) {
+  return impl_->protect_keys(std::move(guard));
+}
+crypto::Protection Ledger::protection() const {
+  return impl_->protection();
+}
+const ControlBook& Ledger::controls() const {
+  return impl_->controls();
+}
 Health Ledger::health() const {
   return impl_->health();
 }

@@ -76,8 +76,8 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key)
-      : fs_(fs), directory_(directory), own_key_(own_key) {}
+  Recovery(os::FileSystem& fs, const RecoveryOptions& options)
+      : fs_(fs), options_(options), directory_(options.directory) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
@@ -86,6 +86,7 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
+      if (options_.visit) options_.visit(record);
       return true;
     };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
@@ -95,6 +96,7 @@ class Recovery {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
+    out.epochs = walked.state.epochs;
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -166,10 +168,11 @@ class Recovery {
       return refused("its checkpoint covers " + std::to_string(checkpoint.size) +
                      " records, and only " + std::to_string(state.next_index) + " are there");
     }
-    if (state.public_key != own_key_) {
-      return refused("keys/signing.key is not the key that its GENESIS names");
+    const auto& own = options_.own_keys;
+    if (std::find(own.begin(), own.end(), state.epochs.newest()) == own.end()) {
+      return refused("keys/signing.key is not the key that is in force in it");
     }
-    if (!signed_by(note, {*state.origin, state.public_key})) {
+    if (!signed_by(note, {*state.origin, state.epochs.in_force(checkpoint.size)})) {
       return refused("its checkpoint is not signed by its key");
     }
     if (!walked.root_at || *walked.root_at != checkpoint.root) {
@@ -254,16 +257,15 @@ class Recovery {
   }
 
   os::FileSystem& fs_;
+  const RecoveryOptions& options_;
   const std::string& directory_;
-  const crypto::PublicKey& own_key_;
   std::vector<Quarantined> unrecorded_;
 };
 
 }  // namespace
 
-Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key) {
-  return Recovery(fs, directory, own_key).run();
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options) {
+  return Recovery(fs, options).run();
 }
 
 }  // namespace aioss::ledger

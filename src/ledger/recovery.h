@@ -6,24 +6,32 @@
 // and cut; anything that no crash explains is refused and left exactly as it is.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "crypto/ed25519.h"
 #include "ledger/appender.h"
+#include "ledger/epochs.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
 
+struct RecoveryOptions {
+  std::string directory;
+  std::vector<crypto::PublicKey> own_keys;  // one of them must be in force
+  std::function<void(const Record&)> visit = {};  // each good record, in order
+};
+
 struct Recovered {
   std::string origin;
+  KeyEpochs epochs;
   Position position;
   bool needs_segment = false;  // the last segment is sealed, or its successor was taken away
   std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
 };
 
-Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key);
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options);
 
 }  // namespace aioss::ledger

@@ -221,6 +221,8 @@ class Walker {
         return check_open();
       case RecordType::kSegmentSeal:
         return check_seal();
+      case RecordType::kKeyRotate:
+        return check_rotation();
       case RecordType::kInferRequest:
         note_request();
         break;
@@ -258,6 +260,21 @@ class Walker {
     }
     state().origin = *origin;
     state().public_key = *public_key;
+    state().epochs = KeyEpochs(ledger_id_, *public_key);
+    return kGood;
+  }
+
+  // GENESIS was read: nothing but a SEGMENT_OPEN stands before it.
+  Finding check_rotation() {
+    const auto rotation = parse_rotation(record_.index, record_.body);
+    if (!rotation) return wrong("KEY_ROTATE lacks a key, a signature or its root");
+    if (rotation->root_before != state().tree.root(hasher_)) {
+      return wrong("KEY_ROTATE was signed over other records");
+    }
+    if (const Status added = state().epochs.add(*rotation); !added) {
+      rotation_problem_ = added.error().message;
+      return wrong(rotation_problem_);
+    }
     return kGood;
   }
 
@@ -325,6 +342,7 @@ class Walker {
   ChainHasher hasher_;
   LedgerId ledger_id_{};
   Record record_;  // the one being looked at
+  std::string rotation_problem_;
   WalkResult result_;
   std::uint64_t bytes_in_all_ = 0;
   std::uint64_t reported_ = 0;
