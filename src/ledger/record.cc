@@ -1,51 +1,58 @@
 #include "ledger/record.h"
 
+#include <array>
+#include <utility>
+
 namespace aioss::ledger {
+namespace {
+
+constexpr auto kNames = std::to_array<std::pair<RecordType, std::string_view>>({
+    {RecordType::kGenesis, "GENESIS"},
+    {RecordType::kSegmentOpen, "SEGMENT_OPEN"},
+    {RecordType::kSegmentSeal, "SEGMENT_SEAL"},
+    {RecordType::kCheckpoint, "CHECKPOINT"},
+    {RecordType::kKeyRotate, "KEY_ROTATE"},
+    {RecordType::kRecovery, "RECOVERY"},
+    {RecordType::kAnchor, "ANCHOR"},
+    {RecordType::kClock, "CLOCK"},
+    {RecordType::kEngineStart, "ENGINE_START"},
+    {RecordType::kEngineStop, "ENGINE_STOP"},
+    {RecordType::kModelLoad, "MODEL_LOAD"},
+    {RecordType::kModelUnload, "MODEL_UNLOAD"},
+    {RecordType::kConfigChange, "CONFIG_CHANGE"},
+    {RecordType::kUpdate, "UPDATE"},
+    {RecordType::kSelfTest, "SELF_TEST"},
+    {RecordType::kInferRequest, "INFER_REQUEST"},
+    {RecordType::kInferResult, "INFER_RESULT"},
+    {RecordType::kInferAbort, "INFER_ABORT"},
+    {RecordType::kInferPart, "INFER_PART"},
+    {RecordType::kToolCall, "TOOL_CALL"},
+    {RecordType::kToolResult, "TOOL_RESULT"},
+    {RecordType::kRetrieval, "RETRIEVAL"},
+    {RecordType::kEmbed, "EMBED"},
+    {RecordType::kDecision, "DECISION"},
+    {RecordType::kHumanReview, "HUMAN_REVIEW"},
+    {RecordType::kIncident, "INCIDENT"},
+    {RecordType::kAuth, "AUTH"},
+    {RecordType::kAdminAction, "ADMIN_ACTION"},
+    {RecordType::kAccess, "ACCESS"},
+    {RecordType::kRedact, "REDACT"},
+    {RecordType::kRetentionDrop, "RETENTION_DROP"},
+    {RecordType::kLegalHold, "LEGAL_HOLD"},
+    {RecordType::kReplayResult, "REPLAY_RESULT"},
+});
+
+}  // namespace
 
 std::optional<std::string_view> name(RecordType type) {
-  switch (type) {
-    case RecordType::kGenesis:
-      return "GENESIS";
-    case RecordType::kSegmentOpen:
-      return "SEGMENT_OPEN";
-    case RecordType::kSegmentSeal:
-      return "SEGMENT_SEAL";
-    case RecordType::kCheckpoint:
-      return "CHECKPOINT";
-    case RecordType::kKeyRotate:
-      return "KEY_ROTATE";
-    case RecordType::kRecovery:
-      return "RECOVERY";
-    case RecordType::kAnchor:
-      return "ANCHOR";
-    case RecordType::kClock:
-      return "CLOCK";
-    case RecordType::kEngineStart:
-      return "ENGINE_START";
-    case RecordType::kEngineStop:
-      return "ENGINE_STOP";
-    case RecordType::kModelLoad:
-      return "MODEL_LOAD";
-    case RecordType::kModelUnload:
-      return "MODEL_UNLOAD";
-    case RecordType::kConfigChange:
-      return "CONFIG_CHANGE";
-    case RecordType::kUpdate:
-      return "UPDATE";
-    case RecordType::kSelfTest:
-      return "SELF_TEST";
-    case RecordType::kInferRequest:
-      return "INFER_REQUEST";
-    case RecordType::kInferResult:
-      return "INFER_RESULT";
-    case RecordType::kInferAbort:
-      return "INFER_ABORT";
-    case RecordType::kInferPart:
-      return "INFER_PART";
-    case RecordType::kAdminAction:
-      return "ADMIN_ACTION";
+  for (const auto& [known, text] : kNames) {
+    if (known == type) return text;
   }
   return std::nullopt;
+}
+
+std::span<const std::pair<RecordType, std::string_view>> record_types() {
+  return kNames;
 }
 
 }  // namespace aioss::ledger

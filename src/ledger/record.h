@@ -10,7 +10,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/bytes.h"
 #include "codec/cbor.h"
@@ -37,9 +39,24 @@ enum class RecordType : std::uint16_t {
   kInferResult = 21,
   kInferAbort = 22,
   kInferPart = 23,
+  kToolCall = 24,
+  kToolResult = 25,
+  kRetrieval = 26,
+  kEmbed = 27,
+  kDecision = 30,
+  kHumanReview = 31,
+  kIncident = 32,
+  kAuth = 40,
   kAdminAction = 41,
+  kAccess = 42,
+  kRedact = 50,
+  kRetentionDrop = 51,
+  kLegalHold = 52,
+  kReplayResult = 60,
 };
 std::optional<std::string_view> name(RecordType type);  // "GENESIS", …; nothing if unknown
+// All of them, in order of their numbers.
+std::span<const std::pair<RecordType, std::string_view>> record_types();
 
 // Types from here on are for others' use: their bytes are verified, their meaning is not known to
 // us.
@@ -87,16 +104,6 @@ inline constexpr std::uint64_t kSegmentRecords =
     kOldestOpen = 21;  // uint: oldest INFER_REQUEST without an end; absent if there is none
 }  // namespace segment_seal
 
-namespace key_rotate {                           // rules: ledger/epochs.h
-inline constexpr std::uint64_t kOldKey = 16,     // bytes[32]: Ed25519, the one in force so far
-    kNewKey = 17,                                // bytes[32]: in force behind this record
-    kOldSignature = 18,                          // bytes[64]: by the old key
-    kNewSignature = 19,                          // bytes[64]: by the new key
-    kReason = 20,                                // text
-    kApprovals = 21,                             // array of text; absent without dual control
-    kRoot = 22;                                  // bytes[32]: of the tree over the records before
-}  // namespace key_rotate
-
 namespace recovery {
 inline constexpr std::uint64_t kSegment = 16,  // uint: number of the segment that was cut
     kOffset = 17,                              // uint: of the first byte taken away
@@ -106,6 +113,33 @@ inline constexpr std::uint64_t kSegment = 16,  // uint: number of the segment th
     kBackupSize = 21,      // uint: of the checkpoint of the backup; 21, 22 with "restored" only
     kBackupRoot = 22;      // bytes[32]: likewise. "restored" has no 16-19: nothing was cut
 }  // namespace recovery
+
+namespace key_rotate {
+inline constexpr std::uint64_t kOldKey = 16,  // bytes[32]: Ed25519, in force so far
+    kNewKey = 17,                             // bytes[32]: in force behind this record
+    kOldSignature = 18,                       // bytes[64]: by the old key
+    kNewSignature = 19,                       // bytes[64]: by the new key, over the same
+    kReason = 20,                             // text
+    kApprovals = 21,                          // array of text; absent without dual control
+    kRoot = 22;                               // bytes[32]: of the tree over the records before
+}  // namespace key_rotate
+
+namespace anchor {
+inline constexpr std::uint64_t kKind = 16,  // uint, AnchorKind
+    kOrigin = 17,                           // text: whose checkpoint
+    kSize = 18,                             // uint: of the checkpoint
+    kRoot = 19,                             // bytes[32]: of the checkpoint
+    kWitness = 20,                          // text: name of the witness, or of the medium
+    kCosignature = 21,  // text: the cosignature's line; absent for kGivenOut
+    kTime = 22;         // uint: of the cosignature, seconds; absent for kGivenOut
+}  // namespace anchor
+
+namespace clock {
+inline constexpr std::uint64_t
+    kJumpNs = 16,          // integer: wall time minus the expected one
+    kExpectedWallNs = 17,  // uint: the wall time there would be had it run like the monotonic one
+    kSource = 18;          // text: a name in `clock_source`
+}  // namespace clock
 
 namespace engine_start {
 inline constexpr std::uint64_t kName = 16,  // text: "llama", "fake"
@@ -151,6 +185,13 @@ inline constexpr std::uint64_t kCommitment = 16,  // bytes[32]: to the full effe
     kPreviousRef = 18,  // uint: index of the CONFIG_CHANGE before; absent on the first
     kReason = 19;       // text: why; absent on the first
 }  // namespace config_change
+
+namespace update {
+inline constexpr std::uint64_t kBinaryBefore = 16,  // bytes[32]: SHA3-256 of the executable
+    kBinaryNow = 17,                                // bytes[32]
+    kVersionBefore = 18,                            // text: of the product
+    kVersionNow = 19;                               // text
+}  // namespace update
 
 namespace infer_request {
 inline constexpr std::uint64_t kModelRef = 16,  // uint: index of MODEL_LOAD
@@ -204,12 +245,62 @@ inline constexpr std::uint64_t
     kTokensSoFar = 17;  // uint: completion tokens of all choices; absent if not known
 }  // namespace infer_abort
 
+namespace decision {  // of one second, one kind, outcome, reason and model
+inline constexpr std::uint64_t kKind = 16,  // text: a name in `decision_kind`
+    kOutcome = 17,                          // text: a name in `decision_outcome`
+    kReason = 18,                           // text: the stable name of a base::Code, or a word
+    kCount = 19,                            // uint: how many
+    kModel = 20,                            // text: name in the catalogue; absent if there is none
+    kFirstWallNs = 21,                      // uint: of the first of them
+    kLastWallNs = 22;                       // uint: of the last of them
+}  // namespace decision
+
+namespace human_review {
+inline constexpr std::uint64_t kVerdict = 16,  // text: a name in `review_verdict`
+    kCommentCommitment = 17,                   // bytes[32]; absent without a comment
+    kCommentBytes = 18;                        // uint; absent without a comment
+}  // namespace human_review
+
+namespace auth {
+inline constexpr std::uint64_t kReason = 16,  // text: a name in `auth_reason`
+    kCount = 17,                              // uint: how many were refused
+    kFirstWallNs = 18,                        // uint: when the first of them was
+    kLastWallNs = 19;                         // uint: when the last of them was
+}  // namespace auth
+
 namespace admin_action {
-inline constexpr std::uint64_t kAction = 16,  // text: a name in ledger/policy.h, "backup", …
-    kOutcome = 17,                            // text: "done", "requested", "approved", …
+inline constexpr std::uint64_t kAction = 16,  // text: a name in `admin_action_name`, or another
+    kOutcome = 17,                            // text: "done", or the stable name of a base::Code
     kDetails = 18,                            // array of text
     kApprovals = 19;                          // array of text; absent without dual control
 }  // namespace admin_action
+
+namespace access {
+inline constexpr std::uint64_t kWhat = 16,  // text: "open", "export", "receipt"
+    kFirstIndex = 17,                       // uint: of a range; absent for one record
+    kAfterIndex = 18;                       // uint: behind its last record
+}  // namespace access
+
+namespace redact {
+inline constexpr std::uint64_t kSubject = 16,  // text: subject id
+    kGround = 17,                              // text: why
+    kMethod = 18,                              // text: how
+    kBlobs = 19,                               // uint: destroyed
+    kApprovals = 20;                           // array of text; absent without dual control
+}  // namespace redact
+
+namespace retention_drop {
+inline constexpr std::uint64_t kFirstIndex = 16,  // uint
+    kAfterIndex = 17,                             // uint
+    kSegments = 18,                               // uint
+    kGround = 19;                                 // text
+}  // namespace retention_drop
+
+namespace legal_hold {
+inline constexpr std::uint64_t kSubject = 16,  // text: subject id, or "*"
+    kOn = 17,                                  // bool
+    kCase = 18;                                // text
+}  // namespace legal_hold
 
 }  // namespace key
 
@@ -228,6 +319,51 @@ inline constexpr std::string_view kCancelled = "cancelled", kWorkerDied = "worke
     kShutdown = "shutdown", kRejected = "rejected", kTimeout = "timeout",
                                   kEngineFailed = "engine_failed";
 }  // namespace abort_cause
+
+enum class AnchorKind : std::uint8_t {
+  kCosigned = 0,  // a witness cosigned a checkpoint of this ledger
+  kGivenOut = 1,  // a checkpoint of this ledger was given out on a medium
+  kWitnessed = 2,  // this ledger's owner, as a witness, cosigned another ledger's checkpoint
+};
+
+namespace clock_source {
+inline constexpr std::string_view
+    kRunning = "running",  // seen between two groups of one instance
+    kOpening = "opening";  // the wall clock was behind the last record when the ledger was opened
+}  // namespace clock_source
+
+namespace decision_kind {
+inline constexpr std::string_view
+    kAdmission = "admission",  // a known caller's request was not taken
+    kRouting = "routing",      // which worker got a request, where there was a choice
+    kEviction = "eviction",    // a model had to make room
+    kBudget = "budget",        // a tenant was over its budget of records
+    kLoad = "load";            // a model was to be loaded
+}  // namespace decision_kind
+
+namespace decision_outcome {
+inline constexpr std::string_view kRefused = "refused", kChosen = "chosen", kUnloaded = "unloaded",
+                                  kFailed = "failed";
+}  // namespace decision_outcome
+
+namespace review_verdict {
+inline constexpr std::string_view kApproved = "approved", kRejected = "rejected",
+                                  kOverridden = "overridden", kEscalated = "escalated";
+}  // namespace review_verdict
+
+namespace auth_reason {
+inline constexpr std::string_view kNoKey = "no_key",  // a key is needed, and there was none
+    kUnknownKey = "unknown_key",                      // one that the key file does not know
+    kRole = "role",                                   // a known caller who may not do this
+    kOrigin = "origin";                               // brought by a web page of another origin
+}  // namespace auth_reason
+
+namespace admin_action_name {
+inline constexpr std::string_view kKeysChanged = "keys_changed", kRescan = "rescan",
+                                  kRequestErase = "request_erase",
+                                  kRequestRotate = "request_rotate", kApprove = "approve",
+                                  kBackup = "backup", kRestore = "restore";
+}  // namespace admin_action_name
 
 struct Record {  // as read back
   std::uint64_t index = 0;
