@@ -4,9 +4,8 @@
 #include <memory>
 #include <utility>
 
-#include <openssl/crypto.h>
-
 #include "base/assert.h"
+#include "crypto/aead.h"
 #include "crypto/openssl.h"
 
 namespace aioss::crypto {
@@ -17,10 +16,7 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kScrypt = 1;
 constexpr std::size_t kSaltOffset = 16;
 constexpr std::size_t kNonceOffset = 32;
-constexpr std::size_t kNonceBytes = 12;
 constexpr std::size_t kHeaderBytes = 48;
-constexpr std::size_t kTagBytes = 16;
-constexpr std::size_t kWrappingKeyBytes = 32;
 
 // What a file may ask for. The least keeps a guess from being free; the most keeps a forged file
 // from taking the machine's memory.
@@ -28,7 +24,6 @@ constexpr ScryptCost kCostLeast{10, 1, 1};
 constexpr ScryptCost kCostMost{20, 16, 4};
 constexpr std::uint64_t kScryptBytesMax = 256ULL << 20;
 
-using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, OpenSslDelete<EVP_CIPHER_CTX_free>>;
 using FileHeader = std::array<std::uint8_t, kHeaderBytes>;
 
 std::uint64_t scrypt_bytes(ScryptCost cost) {
@@ -53,49 +48,26 @@ Bytes associated_data(std::string_view label, const FileHeader& header) {
   return out;
 }
 
-int length(ByteView bytes) {
-  ASSERT(bytes.size() <= kKeyFileBytesMax);
-  return static_cast<int>(bytes.size());
-}
+// What a file says of how it was written; checked before anything is done for it.
+struct Parameters {
+  ScryptCost cost;
+  std::array<std::uint8_t, 16> salt{};
+};
 
-// Ciphertext and tag.
-Result<Bytes> encrypt(ByteView wrapping_key, ByteView nonce, ByteView associated, ByteView plain) {
-  Bytes out(plain.size() + kTagBytes);
-  int done = 0;
-  CipherContext context(EVP_CIPHER_CTX_new());
-  if (context == nullptr ||
-      EVP_EncryptInit_ex2(context.get(), EVP_aes_256_gcm(), wrapping_key.data(), nonce.data(),
-                          nullptr) != 1 ||
-      EVP_EncryptUpdate(context.get(), nullptr, &done, associated.data(), length(associated)) !=
-          1 ||
-      EVP_EncryptUpdate(context.get(), out.data(), &done, plain.data(), length(plain)) != 1 ||
-      EVP_EncryptFinal_ex(context.get(), out.data() + plain.size(), &done) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagBytes,
-                          out.data() + plain.size()) != 1) {
-    return Error{Code::kInternal, "AES-256-GCM failed"};
+Result<Parameters> parse_parameters(ByteView file) {
+  if (file.size() < kHeaderBytes + kGcmTagBytes || file.size() > kKeyFileBytesMax) {
+    return Error{Code::kCorrupt, "the protected key is cut off"};
   }
-  return out;
-}
-
-std::optional<Secret> decrypt(ByteView wrapping_key, ByteView nonce, ByteView associated,
-                              ByteView sealed) {
-  const ByteView text = sealed.first(sealed.size() - kTagBytes);
-  Bytes tag(sealed.end() - kTagBytes, sealed.end());
-  Bytes out(text.size() + 1);  // never empty: libcrypto takes no null pointer
-  int done = 0, last = 0;
-  CipherContext context(EVP_CIPHER_CTX_new());
-  const bool good =
-      context != nullptr &&
-      EVP_DecryptInit_ex2(context.get(), EVP_aes_256_gcm(), wrapping_key.data(), nonce.data(),
-                          nullptr) == 1 &&
-      EVP_DecryptUpdate(context.get(), nullptr, &done, associated.data(), length(associated)) ==
-          1 &&
-      EVP_DecryptUpdate(context.get(), out.data(), &done, text.data(), length(text)) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kTagBytes, tag.data()) == 1 &&
-      EVP_DecryptFinal_ex(context.get(), out.data() + done, &last) == 1;
-  Secret plain(std::move(out));
-  if (!good) return std::nullopt;
-  return Secret(Bytes(plain.view().begin(), plain.view().end() - 1));
+  if (file[8] != kVersion || file[9] != kScrypt) {
+    return Error{Code::kUnsupported,
+                 "the key was protected by a later version of aioss; start that version"};
+  }
+  Parameters parameters{{file[10], file[11], file[12]}, {}};
+  if (!is_bounded(parameters.cost)) {
+    return Error{Code::kCorrupt, "the protected key asks for more work than is allowed"};
+  }
+  std::copy_n(file.begin() + kSaltOffset, parameters.salt.size(), parameters.salt.begin());
+  return parameters;
 }
 
 std::string folder_of(const std::string& path) {
@@ -121,10 +93,6 @@ Status overwrite(os::FileSystem& fs, const std::string& path, Random& random) {
 
 }  // namespace
 
-void wipe(std::span<std::uint8_t> bytes) {
-  if (!bytes.empty()) OPENSSL_cleanse(bytes.data(), bytes.size());
-}
-
 std::string_view name(Protection protection) {
   return protection == Protection::kNone ? "none" : "passphrase";
 }
@@ -137,16 +105,17 @@ std::optional<Protection> protection_from_name(std::string_view name) {
 
 Result<KeyGuard> KeyGuard::derive(ByteView passphrase, const Salt& salt, ScryptCost cost) {
   initialize_openssl();
-  Bytes key(kWrappingKeyBytes);
+  Bytes bytes(SecretKey::kBytes);
   const bool made =
       EVP_PBE_scrypt(reinterpret_cast<const char*>(passphrase.data()), passphrase.size(),
                      salt.data(), salt.size(), 1ULL << cost.log2_n, cost.r, cost.p,
-                     scrypt_bytes(cost) + (1U << 20), key.data(), key.size()) == 1;
+                     scrypt_bytes(cost) + (1U << 20), bytes.data(), bytes.size()) == 1;
+  const Secret key(std::move(bytes));
   if (!made) return Error{Code::kNoMemory, "there is no memory to make a key of the passphrase"};
   KeyGuard guard;
   guard.cost_ = cost;
   guard.salt_ = salt;
-  guard.wrapping_key_ = Secret(std::move(key));
+  guard.wrapping_key_.emplace(key.view());
   return guard;
 }
 
@@ -164,17 +133,9 @@ Result<KeyGuard> KeyGuard::from_passphrase(const Secret& passphrase, Random& ran
   return derive(passphrase.view(), salt, cost);
 }
 
-KeyGuard KeyGuard::copy() const {
-  KeyGuard other;
-  other.cost_ = cost_;
-  other.salt_ = salt_;
-  other.wrapping_key_ = wrapping_key_.copy();
-  return other;
-}
-
 Result<Secret> KeyGuard::seal(std::string_view label, ByteView key, Random& random) const {
   ASSERT(key.size() <= kProtectedKeyBytesMax);
-  if (protection() == Protection::kNone) return Secret(Bytes(key.begin(), key.end()));
+  if (!wrapping_key_) return Secret(Bytes(key.begin(), key.end()));
   FileHeader header{};
   std::copy(kMagic.begin(), kMagic.end(), header.begin());
   header[8] = kVersion;
@@ -183,13 +144,33 @@ Result<Secret> KeyGuard::seal(std::string_view label, ByteView key, Random& rand
   header[11] = cost_.r;
   header[12] = cost_.p;
   std::copy(salt_.begin(), salt_.end(), header.begin() + kSaltOffset);
-  const auto nonce = std::span(header).subspan(kNonceOffset, kNonceBytes);
-  random.fill(nonce);
-  AIOSS_TRY(const Bytes sealed,
-            encrypt(wrapping_key_.view(), nonce, associated_data(label, header), key));
+  const GcmNonce nonce = gcm_nonce(random);
+  std::copy(nonce.begin(), nonce.end(), header.begin() + kNonceOffset);
+  const Bytes sealed = gcm_seal(*wrapping_key_, nonce, key, associated_data(label, header));
   Bytes file(header.begin(), header.end());
   file.insert(file.end(), sealed.begin(), sealed.end());
   return Secret(std::move(file));
+}
+
+Result<Secret> KeyGuard::unwrap(std::string_view label, ByteView file) const {
+  FileHeader header{};
+  std::copy_n(file.begin(), kHeaderBytes, header.begin());
+  GcmNonce nonce{};
+  std::copy_n(file.begin() + kNonceOffset, nonce.size(), nonce.begin());
+  auto key = gcm_open(*wrapping_key_, nonce, file.subspan(kHeaderBytes),
+                      associated_data(label, header));
+  if (key) return Secret(std::move(*key));
+  return Error{Code::kForbidden, "the passphrase is wrong, or the key file is damaged"};
+}
+
+Result<Secret> KeyGuard::open(std::string_view label, ByteView file,
+                              const AskPassphrase& ask) const {
+  if (wrapping_key_ && is_protected(file)) {
+    AIOSS_TRY(const Parameters asked, parse_parameters(file));
+    if (asked.cost == cost_ && asked.salt == salt_) return unwrap(label, file);
+  }
+  AIOSS_TRY(OpenedKey opened, open_key(label, file, ask));
+  return std::move(opened.key);
 }
 
 bool is_protected(ByteView file) {
@@ -198,31 +179,15 @@ bool is_protected(ByteView file) {
 
 Result<OpenedKey> open_key(std::string_view label, ByteView file, const AskPassphrase& ask) {
   if (!is_protected(file)) return OpenedKey{Secret(Bytes(file.begin(), file.end())), {}};
-  if (file.size() < kHeaderBytes + kTagBytes || file.size() > kKeyFileBytesMax) {
-    return Error{Code::kCorrupt, "the protected key is cut off"};
-  }
-  if (file[8] != kVersion || file[9] != kScrypt) {
-    return Error{Code::kUnsupported,
-                 "the key was protected by a later version of aioss; start that version"};
-  }
-  const ScryptCost cost{file[10], file[11], file[12]};
-  if (!is_bounded(cost)) {
-    return Error{Code::kCorrupt, "the protected key asks for more work than is allowed"};
-  }
-  FileHeader header{};
-  std::copy_n(file.begin(), kHeaderBytes, header.begin());
-  KeyGuard::Salt salt;
-  std::copy_n(file.begin() + kSaltOffset, salt.size(), salt.begin());
+  AIOSS_TRY(const Parameters asked, parse_parameters(file));
   if (!ask) return Error{Code::kUsage, "the key is protected by a passphrase, and none was given"};
   AIOSS_TRY(const Secret passphrase, ask());
   if (passphrase.view().size() > kPassphraseBytesMax) {
     return Error{Code::kUsage, "the passphrase is longer than any that could be set"};
   }
-  AIOSS_TRY(KeyGuard guard, KeyGuard::derive(passphrase.view(), salt, cost));
-  auto key = decrypt(guard.wrapping_key_.view(), ByteView(header).subspan(kNonceOffset, kNonceBytes),
-                     associated_data(label, header), file.subspan(kHeaderBytes));
-  if (!key) return Error{Code::kForbidden, "the passphrase is wrong, or the key file is damaged"};
-  return OpenedKey{std::move(*key), std::move(guard)};
+  AIOSS_TRY(KeyGuard guard, KeyGuard::derive(passphrase.view(), asked.salt, asked.cost));
+  AIOSS_TRY(Secret key, guard.unwrap(label, file));
+  return OpenedKey{std::move(key), std::move(guard)};
 }
 
 Result<OpenedSigningKey> load_signing_key(os::FileSystem& fs, const std::string& path,

@@ -17,6 +17,7 @@
 #include "crypto/ed25519.h"
 #include "crypto/random.h"
 #include "crypto/secret.h"
+#include "crypto/secret_key.h"
 #include "os/file.h"
 
 namespace aioss::crypto {
@@ -44,7 +45,8 @@ struct ScryptCost {
 struct OpenedKey;
 
 // How a ledger's keys are written. With a passphrase it holds the key that was made of it, not the
-// passphrase; so a running ledger can write its next key without asking again.
+// passphrase; so a running ledger can write its next key without asking again. A value; whoever
+// holds one can read the files that it wrote.
 class KeyGuard final {
  public:
   KeyGuard() = default;  // protects nothing
@@ -53,22 +55,24 @@ class KeyGuard final {
                                           ScryptCost cost = {});
 
   Protection protection() const {
-    return wrapping_key_.empty() ? Protection::kNone : Protection::kPassphrase;
+    return wrapping_key_ ? Protection::kPassphrase : Protection::kNone;
   }
-  KeyGuard copy() const;
   // The bytes of a key file. `label` says which key it is ("keys/signing.key"), so that one file
   // cannot stand for another; not secret.
   Result<Secret> seal(std::string_view label, ByteView key, Random& random) const;
+  // As open_key(), but without asking if this guard wrote the file.
+  Result<Secret> open(std::string_view label, ByteView file, const AskPassphrase& ask) const;
 
  private:
   using Salt = std::array<std::uint8_t, 16>;
   friend Result<OpenedKey> open_key(std::string_view label, ByteView file,
                                     const AskPassphrase& ask);
   static Result<KeyGuard> derive(ByteView passphrase, const Salt& salt, ScryptCost cost);
+  Result<Secret> unwrap(std::string_view label, ByteView file) const;
 
   ScryptCost cost_;
   Salt salt_{};
-  Secret wrapping_key_;  // empty: no protection
+  std::optional<SecretKey> wrapping_key_;  // nothing: no protection
 };
 
 struct OpenedKey {

@@ -101,7 +101,7 @@ class Ledger::Impl final {
         identity_(std::move(parts.identity)),
         instance_(parts.instance),
         controls_(std::move(parts.controls)),
-        protection_(parts.signer->protection()),
+        guard_(parts.signer->guard()),
         signer_(std::move(parts.signer)),
         appender_(std::move(parts.appender)) {
     health_.writable = true;
@@ -142,7 +142,7 @@ class Ledger::Impl final {
   }
 
   const ControlBook& controls() const { return controls_; }
-  crypto::Protection protection() const { return protection_; }
+  const crypto::KeyGuard& key_guard() const { return guard_; }
 
   Health health() const {
     std::lock_guard lock(mutex_);
@@ -336,7 +336,7 @@ class Ledger::Impl final {
   const Identity identity_;
   const InstanceInfo instance_;
   const ControlBook controls_;
-  const crypto::Protection protection_;
+  const crypto::KeyGuard guard_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> shut_{false};
@@ -450,8 +450,8 @@ Result<Rotated> Ledger::rotate_key(RotateOptions options) {
 Status Ledger::protect_keys(crypto::KeyGuard guard) {
   return impl_->protect_keys(std::move(guard));
 }
-crypto::Protection Ledger::protection() const {
-  return impl_->protection();
+const crypto::KeyGuard& Ledger::key_guard() const {
+  return impl_->key_guard();
 }
 const ControlBook& Ledger::controls() const {
   return impl_->controls();

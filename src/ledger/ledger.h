@@ -112,9 +112,11 @@ class Ledger final {
   // `done`. kForbidden if rotation is under dual control and there are not two approvals. A failure
   // after the record was written latches the ledger shut; the next opening finishes the change.
   Result<Rotated> rotate_key(RotateOptions options);
-  // Writes the signing key in another way. Waits, likewise.
+  // Writes the private keys, that of the vault too, in another way. Waits, likewise.
   Status protect_keys(crypto::KeyGuard guard);
-  crypto::Protection protection() const;  // of the signing key, as it was opened; thread-safe
+  // How the private keys are written, as it was when the ledger was opened: for those that are kept
+  // beside it. Thread-safe.
+  const crypto::KeyGuard& key_guard() const;
 
   // Dual control, as the records said when the ledger was opened. Thread-safe.
   const ControlBook& controls() const;

@@ -14,6 +14,26 @@ std::string signing_next_path(const std::string& directory) {
   return directory + "/keys/signing.next";
 }
 
+namespace {
+
+// The vault's key, if there is a vault, is written like the signing key. Two files for a moment, as
+// the vault itself has them when it takes a new one.
+Status protect_master_key(os::FileSystem& fs, crypto::Random& random, const std::string& directory,
+                          const crypto::KeyGuard& before, const crypto::KeyGuard& after) {
+  const std::string path = directory + '/' + std::string(kMasterKeyLabel);
+  const std::string next = directory + "/vault/master.next";
+  auto bytes = os::read_file(fs, path, crypto::kKeyFileBytesMax);
+  if (!bytes && bytes.error().code == Code::kNotFound) return ok();
+  if (!bytes) return std::move(bytes).error();
+  const crypto::Secret file(std::move(*bytes));
+  AIOSS_TRY(const crypto::Secret key, before.open(kMasterKeyLabel, file.view(), nullptr));
+  AIOSS_TRY(const crypto::Secret sealed, after.seal(kMasterKeyLabel, key.view(), random));
+  AIOSS_CHECK(os::replace_file(fs, next, sealed.view(), 0600));
+  return crypto::destroy_and_replace(fs, path, next, random);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Signer>> Signer::load(os::FileSystem& fs, crypto::Random& random,
                                              std::string directory,
                                              const crypto::AskPassphrase& ask) {
@@ -85,7 +105,7 @@ Status Signer::write(const Checkpoint& checkpoint) {
 Status Signer::stage_next() {
   AIOSS_CHECK(make_room_for_next());
   AIOSS_TRY(auto key, crypto::SigningKey::generate(random_));
-  next_guard_ = guard_.copy();
+  next_guard_ = guard_;
   has_next_file_ = true;  // or a part of it
   const Status saved = crypto::save_signing_key(fs_, signing_next_path(directory_),
                                                 kSigningKeyLabel, *key, next_guard_, random_);
@@ -137,6 +157,7 @@ Status Signer::make_room_for_next() {
 
 Status Signer::protect(crypto::KeyGuard guard) {
   AIOSS_CHECK(make_room_for_next());
+  AIOSS_CHECK(protect_master_key(fs_, random_, directory_, guard_, guard));
   const Status saved = crypto::save_signing_key(fs_, signing_next_path(directory_),
                                                 kSigningKeyLabel, *current_, guard, random_);
   if (!saved) {

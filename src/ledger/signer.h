@@ -27,6 +27,7 @@ namespace aioss::ledger {
 inline constexpr std::string_view kKeyFolder = "keys";
 // What key files are bound to, also signing.next, whose name changes.
 inline constexpr std::string_view kSigningKeyLabel = "keys/signing.key";
+inline constexpr std::string_view kMasterKeyLabel = "vault/master.key";
 std::string signing_key_path(const std::string& directory);   // <ledger>/keys/signing.key
 std::string signing_next_path(const std::string& directory);  // <ledger>/keys/signing.next
 
@@ -48,7 +49,7 @@ class Signer final {
 
   const crypto::PublicKey& public_key() const { return current_->public_key(); }
   Status write(const Checkpoint& checkpoint);  // signs and replaces <ledger>/checkpoint
-  crypto::Protection protection() const { return guard_.protection(); }
+  const crypto::KeyGuard& guard() const { return guard_; }
 
   // A rotation, step by step. An error of the first two leaves everything as it was.
   Status stage_next();
@@ -58,7 +59,7 @@ class Signer final {
   // The record is durable and `checkpoint` covers it. The new key signs from here on.
   Status adopt_next(const Checkpoint& checkpoint);
 
-  // Writes the key again in another way. Cut short, the next start ends it.
+  // Writes the key, and the vault's, again in another way. Cut short, the next start ends it.
   Status protect(crypto::KeyGuard guard);
 
  private:
