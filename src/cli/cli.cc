@@ -15,7 +15,7 @@ struct Handler {
   int (*run)(const Services&, const Invocation&);
 };
 
-constexpr std::array<Handler, 10> kHandlers{{
+constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
@@ -24,9 +24,14 @@ constexpr std::array<Handler, 10> kHandlers{{
     {"ledger init", ledger_init_command},
     {"ledger tail", ledger_tail_command},
     {"ledger show", ledger_show_command},
+    {"ledger protect", ledger_protect_command},
+    {"ledger rotate-key", ledger_rotate_key_command},
+    {"ledger approve", ledger_approve_command},
+    {"ledger backup", ledger_backup_command},
+    {"ledger restore", ledger_restore_command},
     {"key new", key_new_command},
     {"version", version_command},
-}};
+});
 
 }  // namespace
 

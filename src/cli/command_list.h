@@ -14,6 +14,11 @@ int verify_command(const Services& services, const Invocation& invocation);
 int ledger_init_command(const Services& services, const Invocation& invocation);
 int ledger_tail_command(const Services& services, const Invocation& invocation);
 int ledger_show_command(const Services& services, const Invocation& invocation);
+int ledger_protect_command(const Services& services, const Invocation& invocation);
+int ledger_rotate_key_command(const Services& services, const Invocation& invocation);
+int ledger_approve_command(const Services& services, const Invocation& invocation);
+int ledger_backup_command(const Services& services, const Invocation& invocation);
+int ledger_restore_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 

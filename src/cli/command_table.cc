@@ -1,6 +1,7 @@
 // Every command of `aioss`: its operands, flags, help and examples. The settings that a command
 // also takes as flags are in config.cc.
 #include "cli/args.h"
+#include "cli/command_specs.h"
 
 namespace aioss::cli {
 namespace {
@@ -118,10 +119,15 @@ CommandSpec ledger_init() {
           {{"--origin", "", "NAME",
             "Name of the ledger in its checkpoints, such as 'bank.example/ward-3'; default: made "
             "up."},
+           {"--protect", "", "HOW",
+            "How the private key is written: none (default) or passphrase, see docs/keys.md."},
+           {"--dual-control", "", "ACTIONS",
+            "What needs two operators for the ledger's life: erase, rotate, or both with a comma."},
            {"--unsafe-fs", "", "", "Accept a file system that may lose writes (network, FUSE)."},
            kJson},
           0,
           {"aioss ledger init /var/lib/aioss/ledger --origin bank.example/ward-3",
+           "aioss ledger init ./ledger --protect passphrase --dual-control erase,rotate",
            "aioss ledger init ./ledger --json | jq -r .vkey > ledger.vkey"}};
 }
 
@@ -170,12 +176,23 @@ CommandSpec version() {
           0,         {"aioss version", "aioss version --json | jq -r .version"}};
 }
 
+// In the order of `aioss --help`.
+std::vector<CommandSpec> all_commands() {
+  std::vector<CommandSpec> all{serve(),  run(),         models(),      inspect(),
+                               verify(), ledger_init(), ledger_tail(), ledger_show()};
+  const auto add = [&all](std::vector<CommandSpec> some) {
+    for (CommandSpec& one : some) all.push_back(std::move(one));
+  };
+  add(custody_specs());
+  all.push_back(key_new());
+  all.push_back(version());
+  return all;
+}
+
 }  // namespace
 
 std::span<const CommandSpec> commands() {
-  static const std::vector<CommandSpec> all{serve(),   run(),         models(),      inspect(),
-                                            verify(),  ledger_init(), ledger_tail(), ledger_show(),
-                                            key_new(), version()};
+  static const std::vector<CommandSpec> all = all_commands();
   return all;
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cli/passphrase.h"
 #include "ledger/walk.h"
 
 namespace aioss::cli {
@@ -49,6 +50,7 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   }
   ledger::OpenOptions options;
   options.directory = directory;
+  options.ask_passphrase = passphrase_source(services);
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (!opened && opened.error().code == Code::kConflict) {
     return Error(Code::kConflict, context +
@@ -57,6 +59,21 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   }
   if (!opened) return std::move(opened).error().with_context(context);
   return opened;
+}
+
+Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
+                                                             const std::string& directory,
+                                                             std::string_view instead) {
+  ledger::OpenOptions options;
+  options.directory = directory;
+  options.ask_passphrase = passphrase_source(services);
+  auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
+  if (opened) return opened;
+  if (opened.error().code == Code::kConflict) {
+    return Error(Code::kConflict, "ledger " + directory + " is in use by another aioss; " +
+                                      std::string(instead));
+  }
+  return explain_ledger_error(services.files, std::move(opened).error(), directory);
 }
 
 Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory) {

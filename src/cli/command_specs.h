@@ -1,0 +1,12 @@
+// The commands of each area, in files of their own. command_table.cc puts them in order.
+#pragma once
+
+#include <vector>
+
+#include "cli/args.h"
+
+namespace aioss::cli {
+
+std::vector<CommandSpec> custody_specs();  // `aioss ledger protect`, …: keys, copies, two operators
+
+}  // namespace aioss::cli
