@@ -51,16 +51,16 @@ Status record_backup(const Services& services, const std::string& directory,
   ledger::OpenOptions options;
   options.directory = directory;
   options.ask_passphrase = quiet_passphrase_source(services);
-  AIOSS_TRY(const auto opened, ledger::Ledger::open(services.files, services.clock,
-                                                    services.random, options));
+  AIOSS_TRY(const auto opened,
+            ledger::Ledger::open(services.files, services.clock, services.random, options));
   ledger::AdminAction action;
   action.actor = os_user_actor();
   action.action = "backup";
   action.outcome = "done";
   action.details = {"to=" + destination, "records=" + std::to_string(report.records),
                     "keys=" + report.keys};
-  auto written = opened->append_and_wait(ledger::RecordType::kAdminAction,
-                                         ledger::admin_action_body(action));
+  auto written =
+      opened->append_and_wait(ledger::RecordType::kAdminAction, ledger::admin_action_body(action));
   if (!written) return std::move(written).error();
   return opened->close();
 }
@@ -93,8 +93,7 @@ int ledger_backup_command(const Services& services, const Invocation& invocation
   if (!report) {
     return console.fail(explain_ledger_error(services.files, report.error(), options.directory));
   }
-  const Status recorded =
-      record_backup(services, options.directory, *report, options.destination);
+  const Status recorded = record_backup(services, options.directory, *report, options.destination);
   if (!recorded) {
     console.note("aioss: the backup is complete, but no record says so: " +
                  recorded.error().message);
@@ -117,11 +116,13 @@ int ledger_restore_command(const Services& services, const Invocation& invocatio
   progress.clear();
   if (!report) return console.fail(report.error());
   if (report->keys == "none") {
-    console.note("aioss: the backup holds no private key: this copy can be read and verified; to "
-                 "write to it, put the ledger's keys/signing.key there");
+    console.note(
+        "aioss: the backup holds no private key: this copy can be read and verified; to "
+        "write to it, put the ledger's keys/signing.key there");
   } else {
-    console.note("aioss: before it records anything, this copy says that it was restored and takes "
-                 "a new key; 'aioss verify' goes on with the old public key");
+    console.note(
+        "aioss: before it records anything, this copy says that it was restored and takes "
+        "a new key; 'aioss verify' goes on with the old public key");
   }
   return print(services, invocation, *report);
 }

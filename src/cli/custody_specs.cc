@@ -30,21 +30,19 @@ CommandSpec protect() {
 }
 
 CommandSpec rotate_key() {
-  return {"ledger rotate-key",
-          "put a new signing key in force and destroy the old one",
-          "Writes KEY_ROTATE, signed by both keys, and a checkpoint by the new one; then the old "
-          "private key is overwritten and removed. Prints the new public key. The earlier ones "
-          "verify the ledger as before. The ledger must not be in use.",
-          {kDirectory},
-          {{"--reason", "", "TEXT", "Why; stands in the record."},
-           kOperatorKey,
-           kRequest,
-           kJson},
-          kForLedger | kForOperator,
-          {"aioss ledger rotate-key --reason 'yearly' /var/lib/aioss/ledger",
-           "aioss ledger rotate-key --reason 'admin left' --operator-key @alice.key --keys keys.txt",
-           "aioss ledger rotate-key --request a_0123456789abcdef --operator-key @alice.key --keys "
-           "keys.txt"}};
+  return {
+      "ledger rotate-key",
+      "put a new signing key in force and destroy the old one",
+      "Writes KEY_ROTATE, signed by both keys, and a checkpoint by the new one; then the old "
+      "private key is overwritten and removed. Prints the new public key. The earlier ones "
+      "verify the ledger as before. The ledger must not be in use.",
+      {kDirectory},
+      {{"--reason", "", "TEXT", "Why; stands in the record."}, kOperatorKey, kRequest, kJson},
+      kForLedger | kForOperator,
+      {"aioss ledger rotate-key --reason 'yearly' /var/lib/aioss/ledger",
+       "aioss ledger rotate-key --reason 'admin left' --operator-key @alice.key --keys keys.txt",
+       "aioss ledger rotate-key --request a_0123456789abcdef --operator-key @alice.key --keys "
+       "keys.txt"}};
 }
 
 CommandSpec approve() {
@@ -60,19 +58,20 @@ CommandSpec approve() {
 }
 
 CommandSpec backup() {
-  return {"ledger backup",
-          "copy a ledger, also one that is in use, and verify the copy",
-          "Takes no lock: a running aioss goes on. Segments, checkpoint, policy, anchors, vault and "
-          "sealed texts are copied; private keys only with --with-keys. A copy of the vault's key "
-          "outlives an erasure: keep it apart, and not for long.",
-          {{"LEDGER", "Folder of the ledger."}, {"DEST", "Folder of the copy, absent or empty."}},
-          {{"--with-keys", "", "", "Copy the private keys too, if a passphrase protects them."},
-           {"--unprotected-keys", "", "", "With --with-keys: also if nothing protects them."},
-           kKey,
-           kJson},
-          0,
-          {"aioss ledger backup /var/lib/aioss/ledger /mnt/backup/2026-11-25 --key @ledger.vkey",
-           "aioss ledger backup ./ledger ./copy --with-keys --json"}};
+  return {
+      "ledger backup",
+      "copy a ledger, also one that is in use, and verify the copy",
+      "Takes no lock: a running aioss goes on. Segments, checkpoint, policy, anchors, vault and "
+      "sealed texts are copied; private keys only with --with-keys. A copy of the vault's key "
+      "outlives an erasure: keep it apart, and not for long.",
+      {{"LEDGER", "Folder of the ledger."}, {"DEST", "Folder of the copy, absent or empty."}},
+      {{"--with-keys", "", "", "Copy the private keys too, if a passphrase protects them."},
+       {"--unprotected-keys", "", "", "With --with-keys: also if nothing protects them."},
+       kKey,
+       kJson},
+      0,
+      {"aioss ledger backup /var/lib/aioss/ledger /mnt/backup/2026-11-25 --key @ledger.vkey",
+       "aioss ledger backup ./ledger ./copy --with-keys --json"}};
 }
 
 CommandSpec restore() {

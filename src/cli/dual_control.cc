@@ -23,8 +23,8 @@ Result<Consent> request(ledger::Ledger& ledger, const Services& services,
 
 Result<Consent> use(ledger::Ledger& ledger, const Services& services, const Commander& commander,
                     const ActionCall& call, const std::string& id) {
-  AIOSS_TRY(auto use, ledger.controls().use(id, commander.actor, call.action,
-                                            services.clock.wall_ns()));
+  AIOSS_TRY(auto use,
+            ledger.controls().use(id, commander.actor, call.action, services.clock.wall_ns()));
   auto written = ledger.append_and_wait(ledger::RecordType::kAdminAction, std::move(use.body));
   if (!written) return std::move(written).error();
   return Consent{true, id, std::move(use.approvals), std::move(use.details)};
@@ -37,12 +37,14 @@ Result<Consent> consent(ledger::Ledger& ledger, const Services& services,
                         const ActionCall& call) {
   const auto id = invocation.text(kRequestFlag);
   if (!ledger.controls().policy().needs_approval(call.action)) {
-    if (id) return Error(Code::kUsage, "--request: this ledger does not ask for two operators here");
+    if (id)
+      return Error(Code::kUsage, "--request: this ledger does not ask for two operators here");
     return Consent{true, "", {}, call.details};
   }
   if (!commander.has_key) {
-    return Error(Code::kUsage, "this ledger asks for two operators here; say who you are with "
-                               "--operator-key @FILE and --keys FILE");
+    return Error(Code::kUsage,
+                 "this ledger asks for two operators here; say who you are with "
+                 "--operator-key @FILE and --keys FILE");
   }
   if (id) return use(ledger, services, commander, call, *id);
   return request(ledger, services, commander, call);

@@ -29,8 +29,7 @@ struct Session {
 };
 
 // The folder, who asks, and the ledger, open.
-Result<Session> begin(const Services& services, const Invocation& invocation,
-                      std::size_t operand) {
+Result<Session> begin(const Services& services, const Invocation& invocation, std::size_t operand) {
   Session session;
   AIOSS_TRY(session.config, load_config(services.files, services.environment, invocation.config));
   session.directory = invocation.operand(operand);
@@ -53,7 +52,8 @@ int finish(Console& console, Session& session, const Status& done) {
 Result<std::string> reason_of(const Invocation& invocation) {
   const std::string reason(trim(invocation.text("--reason").value_or("")));
   if (reason.empty() || reason.size() > kReasonBytesMax) {
-    return Error(Code::kUsage, "--reason is needed: why is the key changed, in at most 1,024 bytes?");
+    return Error(Code::kUsage,
+                 "--reason is needed: why is the key changed, in at most 1,024 bytes?");
   }
   return reason;
 }
@@ -69,8 +69,10 @@ int tell_requested(Console& console, const std::string& id, bool json) {
   if (!console.out(json ? requested_json(id) : id + "\n")) {
     return static_cast<int>(ExitCode::kFailure);
   }
-  console.note("aioss: requested, not done: another operator has to approve it (aioss ledger "
-               "approve " + id + "); then run this again with --request " + id);
+  console.note(
+      "aioss: requested, not done: another operator has to approve it (aioss ledger "
+      "approve " +
+      id + "); then run this again with --request " + id);
   return 0;
 }
 
@@ -105,7 +107,8 @@ Result<crypto::KeyGuard> guard_for(const Services& services, const Invocation& i
   const std::string text = invocation.text("--protect").value_or("");
   const auto protection = crypto::protection_from_name(text);
   if (!protection) {
-    return Error(Code::kUsage, "--protect: '" + one_line(text) + "' is neither none nor passphrase");
+    return Error(Code::kUsage,
+                 "--protect: '" + one_line(text) + "' is neither none nor passphrase");
   }
   if (*protection == crypto::Protection::kNone) return crypto::KeyGuard();
   const std::string file = invocation.text("--new-passphrase-file").value_or("");
@@ -166,10 +169,9 @@ Status approve(const Services& services, Session& session, const std::string& id
   if (!session.who.has_key) {
     return Error(Code::kUsage, "say who approves it, with --operator-key @FILE and --keys FILE");
   }
-  AIOSS_TRY(codec::Map body, session.ledger->controls().approve(id, session.who.actor,
-                                                                services.clock.wall_ns()));
-  auto written =
-      session.ledger->append_and_wait(ledger::RecordType::kAdminAction, std::move(body));
+  AIOSS_TRY(codec::Map body,
+            session.ledger->controls().approve(id, session.who.actor, services.clock.wall_ns()));
+  auto written = session.ledger->append_and_wait(ledger::RecordType::kAdminAction, std::move(body));
   return written ? ok() : Status(std::move(written).error());
 }
 
@@ -181,8 +183,8 @@ int ledger_protect_command(const Services& services, const Invocation& invocatio
   if (!session) return console.fail(session.error());
   const int code = finish(console, *session, protect(services, invocation, *session));
   if (code == 0) {
-    console.note("aioss: the private keys in " + session->directory + " are protected by: " +
-                 *invocation.text("--protect"));
+    console.note("aioss: the private keys in " + session->directory +
+                 " are protected by: " + *invocation.text("--protect"));
   }
   return code;
 }

@@ -77,12 +77,12 @@ Result<std::optional<crypto::KeyGuard>> guard_of(const Services& services,
   const std::string text = invocation.text("--protect").value_or("none");
   const auto protection = crypto::protection_from_name(text);
   if (!protection) {
-    return Error(Code::kUsage, "--protect: '" + one_line(text) + "' is neither none nor passphrase");
+    return Error(Code::kUsage,
+                 "--protect: '" + one_line(text) + "' is neither none nor passphrase");
   }
   if (*protection == crypto::Protection::kNone) return std::optional<crypto::KeyGuard>();
   AIOSS_TRY(const crypto::Secret passphrase, new_passphrase(services, "", true));
-  AIOSS_TRY(crypto::KeyGuard guard,
-            crypto::KeyGuard::from_passphrase(passphrase, services.random));
+  AIOSS_TRY(crypto::KeyGuard guard, crypto::KeyGuard::from_passphrase(passphrase, services.random));
   return std::optional<crypto::KeyGuard>(std::move(guard));
 }
 

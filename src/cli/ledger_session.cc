@@ -70,8 +70,8 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (opened) return opened;
   if (opened.error().code == Code::kConflict) {
-    return Error(Code::kConflict, "ledger " + directory + " is in use by another aioss; " +
-                                      std::string(instead));
+    return Error(Code::kConflict,
+                 "ledger " + directory + " is in use by another aioss; " + std::string(instead));
   }
   return explain_ledger_error(services.files, std::move(opened).error(), directory);
 }

@@ -49,18 +49,20 @@ Result<Commander> commander(const Services& services, const Invocation& invocati
   }
   const std::string key_file = config.text(Key::kKeys);
   if (key_file.empty()) {
-    return Error(Code::kUsage, std::string(kFlag) + " is looked up in the key file; name it with "
-                                                    "--keys");
+    return Error(Code::kUsage, std::string(kFlag) +
+                                   " is looked up in the key file; name it with "
+                                   "--keys");
   }
   AIOSS_TRY(const crypto::Secret key, shown_key(services.files, *given));
   AIOSS_TRY(const auto ring, server::KeyRing::create(services.files, key_file));
   const auto principal = ring->find(as_text(key.view()));
   if (!principal) {
-    return Error(Code::kForbidden, std::string(kFlag) + ": " + key_file + " does not know this key");
+    return Error(Code::kForbidden,
+                 std::string(kFlag) + ": " + key_file + " does not know this key");
   }
   if (principal->role != runtime::Role::kOperator) {
-    return Error(Code::kForbidden, std::string(kFlag) + ": " + principal->user +
-                                       " is no operator in " + key_file);
+    return Error(Code::kForbidden,
+                 std::string(kFlag) + ": " + principal->user + " is no operator in " + key_file);
   }
   AIOSS_TRY(const Bytes bytes, os::read_file(services.files, key_file, server::kKeyFileBytesMax));
   out.actor = runtime::records::actor(*principal);

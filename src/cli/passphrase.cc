@@ -30,8 +30,7 @@ Result<crypto::Secret> read_passphrase(os::FileSystem& files, const std::string&
 
 // Nothing: neither the variable nor systemd names one.
 std::optional<Result<crypto::Secret>> from_file(const Services& services) {
-  const std::string named =
-      services.environment(std::string(kPassphraseVariable)).value_or("");
+  const std::string named = services.environment(std::string(kPassphraseVariable)).value_or("");
   if (!named.empty()) {
     return read_passphrase(services.files, named, std::string(kPassphraseVariable) + " " + named);
   }
@@ -43,8 +42,9 @@ std::optional<Result<crypto::Secret>> from_file(const Services& services) {
 }
 
 Error nowhere() {
-  return {Code::kUsage, "the ledger's key is protected by a passphrase, and there is no terminal to "
-                        "ask for it; name a file that holds it in AIOSS_PASSPHRASE_FILE"};
+  return {Code::kUsage,
+          "the ledger's key is protected by a passphrase, and there is no terminal to "
+          "ask for it; name a file that holds it in AIOSS_PASSPHRASE_FILE"};
 }
 
 Result<crypto::Secret> ask(const Services& services, std::string_view question) {

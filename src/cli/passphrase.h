@@ -19,8 +19,8 @@ crypto::AskPassphrase passphrase_source(const Services& services);
 // The same without a person: an error if nothing but the terminal is left.
 crypto::AskPassphrase quiet_passphrase_source(const Services& services);
 
-// For keys that are to be protected from now on. `file`: read it there; "": from the places above if
-// `look_around`, else asked on the terminal, twice.
+// For keys that are to be protected from now on. `file`: read it there; "": from the places above
+// if `look_around`, else asked on the terminal, twice.
 Result<crypto::Secret> new_passphrase(const Services& services, const std::string& file,
                                       bool look_around);
 

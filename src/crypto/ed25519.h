@@ -1,6 +1,6 @@
-// Ed25519 keys and signatures (RFC 8032). A private key is written as PKCS #8 PEM, to a file of mode
-// 0600 (crypto/protected_key.h encrypts it), and is wiped from memory when the object goes. Keys are
-// immutable: thread-safe.
+// Ed25519 keys and signatures (RFC 8032). A private key is written as PKCS #8 PEM, to a file of
+// mode 0600 (crypto/protected_key.h encrypts it), and is wiped from memory when the object goes.
+// Keys are immutable: thread-safe.
 #pragma once
 
 #include <array>

@@ -83,8 +83,8 @@ Status overwrite(os::FileSystem& fs, const std::string& path, Random& random) {
   Bytes noise(kBlockBytes);
   for (std::uint64_t offset = 0; offset < about.size; offset += kBlockBytes) {
     random.fill(noise);
-    const auto left = static_cast<std::size_t>(
-        std::min<std::uint64_t>(kBlockBytes, about.size - offset));
+    const auto left =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kBlockBytes, about.size - offset));
     AIOSS_TRY(const std::size_t put, file->write_at(offset, ByteView(noise).first(left)));
     if (put != left) return Error{Code::kIo, "the disk took only part of a write"};
   }
@@ -157,8 +157,8 @@ Result<Secret> KeyGuard::unwrap(std::string_view label, ByteView file) const {
   std::copy_n(file.begin(), kHeaderBytes, header.begin());
   GcmNonce nonce{};
   std::copy_n(file.begin() + kNonceOffset, nonce.size(), nonce.begin());
-  auto key = gcm_open(*wrapping_key_, nonce, file.subspan(kHeaderBytes),
-                      associated_data(label, header));
+  auto key =
+      gcm_open(*wrapping_key_, nonce, file.subspan(kHeaderBytes), associated_data(label, header));
   if (key) return Secret(std::move(*key));
   return Error{Code::kForbidden, "the passphrase is wrong, or the key file is damaged"};
 }

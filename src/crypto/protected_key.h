@@ -30,7 +30,7 @@ std::optional<Protection> protection_from_name(std::string_view name);
 using AskPassphrase = std::function<Result<Secret>()>;
 
 inline constexpr std::size_t kPassphraseBytesMax = 1'024;
-inline constexpr std::size_t kNewPassphraseBytesMin = 8;  // of one that is being set
+inline constexpr std::size_t kNewPassphraseBytesMin = 8;     // of one that is being set
 inline constexpr std::size_t kProtectedKeyBytesMax = 4'096;  // of a key itself
 inline constexpr std::uint64_t kKeyFileBytesMax = 8'192;
 

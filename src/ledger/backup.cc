@@ -28,8 +28,9 @@ constexpr std::uint64_t kDocumentBytesMax = 4'096;
 using Progress = std::function<void(std::uint64_t, std::uint64_t)>;
 
 Error changed_meanwhile() {
-  return {Code::kBusy, "a private key was changed while the backup was made; remove the copy and "
-                       "run it again"};
+  return {Code::kBusy,
+          "a private key was changed while the backup was made; remove the copy and "
+          "run it again"};
 }
 
 bool exists(os::FileSystem& fs, const std::string& path) {
@@ -167,15 +168,15 @@ Status check_backup(os::FileSystem& fs, const std::string& directory) {
   const std::string path = directory + '/' + std::string(kBackupFile);
   const auto bytes = os::read_file(fs, path, kDocumentBytesMax);
   if (!bytes && bytes.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, directory + " is not a finished backup: it has no " +
-                                      std::string(kBackupFile)};
+    return Error{Code::kNotFound,
+                 directory + " is not a finished backup: it has no " + std::string(kBackupFile)};
   }
   if (!bytes) return Error(bytes.error());
   const auto json = codec::parse_json(as_text(*bytes));
   if (!json || !json->is_object() || json->find("format") == json->end() ||
       (*json)["format"] != kFormat) {
-    return Error{Code::kCorrupt, std::string(kBackupFile) + " in " + directory +
-                                     " cannot be understood"};
+    return Error{Code::kCorrupt,
+                 std::string(kBackupFile) + " in " + directory + " cannot be understood"};
   }
   return ok();
 }
@@ -190,9 +191,9 @@ Status refuse_backup(os::FileSystem& fs, const std::string& directory) {
 
 Result<BackupReport> back_up(os::FileSystem& fs, const Clock& clock, const BackupOptions& options) {
   AIOSS_CHECK(refuse_backup(fs, options.directory));
-  AIOSS_TRY(const Bytes checkpoint,
-            os::read_file(fs, options.directory + '/' + std::string(kCheckpointFile),
-                          kNoteBytesMax));
+  AIOSS_TRY(
+      const Bytes checkpoint,
+      os::read_file(fs, options.directory + '/' + std::string(kCheckpointFile), kNoteBytesMax));
   KeyFiles keys;
   if (options.with_keys) {
     AIOSS_TRY(keys, KeyFiles::read(fs, options.directory));
@@ -208,8 +209,8 @@ Result<BackupReport> back_up(os::FileSystem& fs, const Clock& clock, const Backu
     AIOSS_TRY(const KeyFiles now, KeyFiles::read(fs, options.directory));
     if (!now.are_the_same_as(keys)) return changed_meanwhile();
   }
-  AIOSS_TRY(const VerifyReport verified, verify_copy(fs, options.destination, options.verifier_key,
-                                                     options.progress, true));
+  AIOSS_TRY(const VerifyReport verified,
+            verify_copy(fs, options.destination, options.verifier_key, options.progress, true));
   const BackupReport report = report_of(verified, copy, keys.description());
   AIOSS_CHECK(copy.sync_folders());
   AIOSS_CHECK(finish(fs, clock, options, report));
@@ -225,17 +226,16 @@ Result<BackupReport> restore(os::FileSystem& fs, const RestoreOptions& options) 
   AIOSS_CHECK(copy.make_destination());
   // Before anything else: whatever becomes of this, it is never taken for the original. Without a
   // checkpoint, which comes last, it cannot be opened at all.
-  AIOSS_CHECK(write_restored_mark(fs, options.destination,
-                                  {note.checkpoint.size, note.checkpoint.root,
-                                   options.restored_by}));
+  AIOSS_CHECK(write_restored_mark(
+      fs, options.destination, {note.checkpoint.size, note.checkpoint.root, options.restored_by}));
   AIOSS_CHECK(copy.copy_segments());
   AIOSS_CHECK(copy.copy_others());
   AIOSS_TRY(const KeyFiles keys, KeyFiles::read(fs, options.backup));
   for (const std::string_view name : keys.names()) AIOSS_CHECK(copy.copy_key(name));
   AIOSS_CHECK(copy.sync_folders());
   AIOSS_CHECK(copy_checkpoint(fs, options.destination, checkpoint));
-  AIOSS_TRY(const VerifyReport verified, verify_copy(fs, options.destination, options.verifier_key,
-                                                     options.progress, false));
+  AIOSS_TRY(const VerifyReport verified,
+            verify_copy(fs, options.destination, options.verifier_key, options.progress, false));
   return report_of(verified, copy, keys.description());
 }
 

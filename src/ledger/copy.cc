@@ -21,7 +21,7 @@ constexpr std::string_view kVaultFolder = "vault", kTemporarySuffix = ".tmp";
 
 // Of the ledger's own folder; segments, keys and the checkpoint have their own turn.
 bool is_left_out(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kNames{"LOCK",         kSegmentFolder, kKeyFolder,
+  constexpr std::array<std::string_view, 6> kNames{"LOCK",          kSegmentFolder, kKeyFolder,
                                                    kCheckpointFile, kBackupFile,    kRestoredFile};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == kMasterKeyName ||
          name == kMasterNextName || name.ends_with(kTemporarySuffix);
@@ -39,13 +39,15 @@ Error unfinished(std::string_view what) {
 
 Status LedgerCopy::make_destination() {
   if (to_ == from_ || to_.starts_with(from_ + '/')) {
-    return Error{Code::kUsage, "the copy cannot lie in the folder that is copied; name another one"};
+    return Error{Code::kUsage,
+                 "the copy cannot lie in the folder that is copied; name another one"};
   }
   const auto found = fs_.info(to_);
   if (found) {
     const auto names = fs_.list(to_);
     if (!found->is_directory || !names || !names->empty()) {
-      return Error{Code::kConflict, to_ + " is there already; name a folder that is absent or empty"};
+      return Error{Code::kConflict,
+                   to_ + " is there already; name a folder that is absent or empty"};
     }
   } else if (found.error().code != Code::kNotFound) {
     return Error(found.error());
@@ -71,8 +73,8 @@ Status LedgerCopy::copy_segments() {
   AIOSS_CHECK(make_folder(folder, kFolder));
   for (std::size_t i = 0; i < names.size(); ++i) {
     const bool last = i + 1 == names.size();
-    AIOSS_CHECK(copy_file(folder + '/' + names[i],
-                          {last ? kLivePermissions : kSealedPermissions, last}));
+    AIOSS_CHECK(
+        copy_file(folder + '/' + names[i], {last ? kLivePermissions : kSealedPermissions, last}));
   }
   return ok();
 }

@@ -15,7 +15,8 @@ namespace {
 
 constexpr unsigned kDirectoryPermissions = 0750;
 constexpr unsigned kKeyDirectoryPermissions = 0700;
-constexpr std::uint64_t kFirstRecordsMax = 3;  // SEGMENT_OPEN, GENESIS, and the policy if there is one
+constexpr std::uint64_t kFirstRecordsMax =
+    3;  // SEGMENT_OPEN, GENESIS, and the policy if there is one
 
 Status make_directories(os::FileSystem& fs, const std::string& directory) {
   AIOSS_CHECK(fs.make_directories(directory, kDirectoryPermissions));

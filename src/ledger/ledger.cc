@@ -391,9 +391,10 @@ Status check_openable(os::FileSystem& fs, const OpenOptions& options) {
 // What was recorded when the ledger was made is what holds; a file that says less was changed.
 Status check_policy(const Policy& recorded, const Policy& file) {
   if (recorded == file) return ok();
-  return Error{Code::kCorrupt,
-               "the ledger's file 'policy' does not say what was recorded when the ledger was made; "
-               "put it back as it was ('aioss ledger show 2' shows that record)"};
+  return Error{
+      Code::kCorrupt,
+      "the ledger's file 'policy' does not say what was recorded when the ledger was made; "
+      "put it back as it was ('aioss ledger show 2' shows that record)"};
 }
 
 }  // namespace
@@ -420,17 +421,16 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
   Identity identity{recovered.origin, recovered.position.ledger_id, ""};
   const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender = std::make_unique<Appender>(fs, clock, directory, instance,
-                                             std::move(recovered.position));
+  auto appender =
+      std::make_unique<Appender>(fs, clock, directory, instance, std::move(recovered.position));
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
   AIOSS_CHECK(begin_restored(fs, directory, restored, *signer, *appender, identity));
   AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
-  Parts parts{std::move(locked),  std::move(signer),   std::move(identity),
-              instance,           std::move(appender), std::move(controls)};
-  return std::unique_ptr<Ledger>(
-      new Ledger(std::make_unique<Impl>(fs, options, std::move(parts))));
+  Parts parts{std::move(locked), std::move(signer),   std::move(identity),
+              instance,          std::move(appender), std::move(controls)};
+  return std::unique_ptr<Ledger>(new Ledger(std::make_unique<Impl>(fs, options, std::move(parts))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -66,8 +66,8 @@ struct OpenOptions {
 
 struct RotateOptions {
   std::string reason;
-  std::vector<std::string> approvals = {};   // "tenant/user" of two operators, with dual control
-  std::optional<codec::Map> actor = {};      // who does it, keys of key::actor
+  std::vector<std::string> approvals = {};  // "tenant/user" of two operators, with dual control
+  std::optional<codec::Map> actor = {};     // who does it, keys of key::actor
 };
 struct Rotated {
   std::uint64_t index = 0;   // of the KEY_ROTATE
@@ -75,8 +75,8 @@ struct Rotated {
 };
 
 struct Health {
-  bool writable = false;  // takes new work
-  bool shut = false;      // takes nothing at all, not even the end of work under way
+  bool writable = false;   // takes new work
+  bool shut = false;       // takes nothing at all, not even the end of work under way
   std::string reason;      // why not: one sentence that says what to do
   std::uint64_t size = 0;  // durable records
 };

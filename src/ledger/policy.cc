@@ -50,7 +50,8 @@ std::string path_of(const std::string& directory) {
 }
 
 Error not_understood() {
-  return {Code::kCorrupt, "the ledger's file 'policy' cannot be understood; put the right one back"};
+  return {Code::kCorrupt,
+          "the ledger's file 'policy' cannot be understood; put the right one back"};
 }
 
 }  // namespace
@@ -65,8 +66,9 @@ Result<Policy> parse_policy_actions(std::string_view text) {
   for (const std::string_view part : split(text, ',')) {
     const std::string_view action = trim(part);
     if (!is_action(action)) {
-      return Error{Code::kUsage, "'" + one_line(action) + "' cannot be put under dual control; "
-                                 "erase and rotate can"};
+      return Error{Code::kUsage, "'" + one_line(action) +
+                                     "' cannot be put under dual control; "
+                                     "erase and rotate can"};
     }
     policy.dual_control.emplace_back(action);
   }
@@ -80,8 +82,8 @@ Result<Policy> read_policy(os::FileSystem& fs, const std::string& directory) {
   auto bytes = os::read_file(fs, path_of(directory), kPolicyBytesMax);
   if (!bytes && bytes.error().code == Code::kNotFound) return Policy();
   if (!bytes) return std::move(bytes).error();
-  const auto json = codec::parse_json(as_text(*bytes), {.bytes_max = kPolicyBytesMax,
-                                                        .depth_max = 3, .nodes_max = 32});
+  const auto json = codec::parse_json(
+      as_text(*bytes), {.bytes_max = kPolicyBytesMax, .depth_max = 3, .nodes_max = 32});
   if (!json || !json->is_object()) return not_understood();
   const auto format = json->find("format");
   const auto actions = json->find("dual_control");
@@ -184,9 +186,8 @@ codec::Map ControlBook::request(crypto::Random& random, const codec::Map& actor,
 }
 
 Result<const ActionRequest*> ControlBook::find(std::string_view id, std::int64_t now_ns) const {
-  const auto found =
-      std::find_if(requests_.begin(), requests_.end(),
-                   [&id](const ActionRequest& request) { return request.id == id; });
+  const auto found = std::find_if(requests_.begin(), requests_.end(),
+                                  [&id](const ActionRequest& request) { return request.id == id; });
   if (found == requests_.end()) {
     return Error{Code::kNotFound, "there is no open request " + one_line(id) +
                                       "; 'aioss ledger approve' without an ID lists them"};
@@ -203,8 +204,8 @@ Result<codec::Map> ControlBook::approve(std::string_view id, const codec::Map& a
   AIOSS_TRY(const ActionRequest* request, find(id, now_ns));
   const std::string approver = operator_name(actor);
   if (approver == request->requested_by) {
-    return Error{Code::kForbidden, "the request is by " + approver +
-                                       " too; another operator has to approve it"};
+    return Error{Code::kForbidden,
+                 "the request is by " + approver + " too; another operator has to approve it"};
   }
   if (!request->approved_by.empty()) {
     return Error{Code::kConflict, "the request is approved already, by " + request->approved_by};

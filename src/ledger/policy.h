@@ -1,8 +1,8 @@
 // Dual control: which actions on a ledger need two operators, and who has asked for and agreed to
 // one. The truth is in the records: the rule is set when the ledger is made and recorded behind
-// GENESIS (the file <ledger>/policy says the same, for people, and a ledger whose file says anything
-// else is not opened); a request, its approval and its use are one ADMIN_ACTION each. So nothing
-// beside the chain can be forged into an approval. What it cannot do is in docs/keys.md.
+// GENESIS (the file <ledger>/policy says the same, for people, and a ledger whose file says
+// anything else is not opened); a request, its approval and its use are one ADMIN_ACTION each. So
+// nothing beside the chain can be forged into an approval. What it cannot do is in docs/keys.md.
 //
 // Values and pure functions, except the two on the file. One thread at a time.
 #pragma once

@@ -20,7 +20,7 @@ namespace aioss::ledger {
 
 struct RecoveryOptions {
   std::string directory;
-  std::vector<crypto::PublicKey> own_keys;  // one of them must be in force
+  std::vector<crypto::PublicKey> own_keys;        // one of them must be in force
   std::function<void(const Record&)> visit = {};  // each good record, in order
 };
 

@@ -17,13 +17,14 @@ std::string path_of(const std::string& directory) {
 }
 
 Error not_understood() {
-  return {Code::kCorrupt,
-          "the file 'restored' cannot be understood; restore the backup again, into another folder"};
+  return {
+      Code::kCorrupt,
+      "the file 'restored' cannot be understood; restore the backup again, into another folder"};
 }
 
 Result<RestoredMark> parse(std::string_view text) {
-  const auto json = codec::parse_json(text, {.bytes_max = kBytesMax, .depth_max = 2,
-                                             .nodes_max = 16});
+  const auto json =
+      codec::parse_json(text, {.bytes_max = kBytesMax, .depth_max = 2, .nodes_max = 16});
   if (!json || !json->is_object()) return not_understood();
   const auto text_of = [&json](const char* name) -> std::string {
     const auto found = json->find(name);

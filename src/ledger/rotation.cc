@@ -40,8 +40,8 @@ Result<EncodedBody> prepare_rotation(Signer& signer, const Appender& appender,
   AIOSS_CHECK(signer.stage_next());
   ChainHasher hasher;
   const auto sign = [&]() -> Result<EncodedBody> {
-    AIOSS_TRY(const Rotation rotation, signer.sign_rotation(ledger_id, appender.next_index(),
-                                                            appender.tree().root(hasher)));
+    AIOSS_TRY(const Rotation rotation,
+              signer.sign_rotation(ledger_id, appender.next_index(), appender.tree().root(hasher)));
     codec::Map body;
     if (options.actor) body.set(key::kActor, codec::Value::map(*options.actor));
     add_rotation(rotation, replace_invalid_utf8(options.reason), options.approvals, body);
@@ -72,8 +72,7 @@ Status begin_restored(os::FileSystem& fs, const std::string& directory, const Re
     options.reason = kRestoredCause;
     AIOSS_TRY(const EncodedBody body,
               prepare_rotation(signer, appender, identity.ledger_id, options));
-    AIOSS_TRY(const Committed rotated,
-              carry_out_rotation(signer, appender, identity.origin, body));
+    AIOSS_TRY(const Committed rotated, carry_out_rotation(signer, appender, identity.origin, body));
     (void)rotated;
     AIOSS_CHECK(stage(appender, RecordType::kAdminAction, restore_action(*watch.mark())));
     AIOSS_CHECK(appender.commit());

@@ -77,7 +77,8 @@ std::vector<crypto::PublicKey> Signer::candidates() const {
 }
 
 void Signer::choose(const crypto::PublicKey& in_force) {
-  // The same key in both files: it was to be protected in another way, and the second file says how.
+  // The same key in both files: it was to be protected in another way, and the second file says
+  // how.
   next_is_chosen_ = next_ != nullptr && next_->public_key() == in_force;
   if (next_is_chosen_) {
     current_ = std::move(next_);
@@ -152,7 +153,8 @@ Status Signer::make_room_for_next() {
   if (next_is_chosen_) return install_next();
   if (has_next_file_) drop_next();
   if (!has_next_file_) return ok();
-  return Error{Code::kIo, "keys/signing.next cannot be removed; see to the disk and to who may write"};
+  return Error{Code::kIo,
+               "keys/signing.next cannot be removed; see to the disk and to who may write"};
 }
 
 Status Signer::protect(crypto::KeyGuard guard) {
