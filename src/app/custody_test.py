@@ -1,5 +1,5 @@
-"""What is done with a ledger's keys and copies, by the commands: passphrases from files, from systemd's
-folder and from a terminal, a change of key, two operators, backups beside a running server.
+"""What is done with a ledger's keys and copies, by the commands: passphrases from files, from
+systemd's folder and from a terminal, a change of key, two operators, backups beside a server.
 
 The fake engine answers, so that nothing here depends on a model. Standard library only."""
 import json
