@@ -41,7 +41,7 @@ class Printer {
  public:
   Printer(Console& console, bool json) : console_(console), json_(json) {}
   bool line(const ledger::Record& record) {
-    if (json_) return console_.out(codec::dump_json(record_json(record)) + "\n");
+    if (json_) return console_.out(ledger::record_json_line(record));
     return console_.out(record_line(record, console_.facts().output_color));
   }
 
@@ -170,7 +170,7 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
                                               "; 'aioss ledger tail' shows the last ones"});
   }
   const std::string text = invocation.has("--json")
-                               ? codec::dump_json(record_json(*found)) + "\n"
+                               ? ledger::record_json_line(*found)
                                : record_text(*found, console.facts().output_color);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }

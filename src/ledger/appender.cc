@@ -43,6 +43,7 @@ Result<EncodedBody> encode_own(const codec::Map& body) {
     ASSERT(reference->if_uint() != nullptr);
     encoded.ref_index = *reference->if_uint();
   }
+  encoded.has_request_id = body.find(key::kRequestId) != nullptr;
   return encoded;
 }
 
@@ -79,6 +80,7 @@ Committed Appender::stage(RecordType type, const EncodedBody& body) {
   frame.body = body_;
   const Digest leaf = hasher_.leaf(at_.ledger_id, frame);
   frame.chain = hasher_.chain(at_.chain, leaf);
+  tell_index(type, body, leaf);
   encode_frame(frame, buffer_);
   at_.chain = frame.chain;
   at_.tree.add(leaf, hasher_);
@@ -91,6 +93,15 @@ Committed Appender::stage(RecordType type, const EncodedBody& body) {
   ++at_.segment.records;
   ++group_;
   return {frame.index, leaf};
+}
+
+// Before the frame joins the buffer, which begins where the file ends.
+void Appender::tell_index(RecordType type, const EncodedBody& body, const Digest& leaf) {
+  if (index_ == nullptr) return;
+  RecordPlace place{at_.next_index, type, leaf, at_.segment.header.first_index,
+                    at_.segment.bytes + buffer_.size()};
+  if (type == RecordType::kInferAbort && !body.has_request_id) place.ends_request = body.ref_index;
+  index_->add(place);
 }
 
 Status Appender::write_all(os::File& file, std::uint64_t offset) {
@@ -175,7 +186,7 @@ Status Appender::reopen() {
   return ok();
 }
 
-Status Appender::rotate() {
+Status Appender::seal() {
   ASSERT(buffer_.empty() && !at_.segment.sealed);
   namespace seal = key::segment_seal;
   using codec::Value;
@@ -197,7 +208,7 @@ Status Appender::rotate() {
   at_.segment.sealed = true;
   // Only a guard against slips of the hand; opening the ledger does it again where it failed.
   (void)fs_.set_permissions(path(at_.segment.file), kSealedPermissions);
-  return start_segment();
+  return ok();
 }
 
 std::int64_t Appender::segment_age_ns() const {

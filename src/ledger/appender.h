@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "ledger/chain.h"
 #include "ledger/format.h"
+#include "ledger/history_index.h"
 #include "ledger/ledger.h"
 #include "ledger/walk.h"
 #include "os/file.h"
@@ -25,6 +26,7 @@ struct EncodedBody {
   Bytes entries;
   std::uint64_t count = 0;
   std::optional<std::uint64_t> ref_index;
+  bool has_request_id = false;
 };
 // The common keys and the head need less than this.
 inline constexpr std::size_t kCommonBytesMax = 135;
@@ -55,6 +57,9 @@ class Appender final {
   Appender(os::FileSystem& fs, const Clock& clock, std::string directory, InstanceInfo instance,
            Position position);
 
+  // Told of every record that is staged; outlives the appender. Publishing is up to its owner.
+  void set_index(HistoryIndex* index) { index_ = index; }
+
   // The first segment of a new ledger. Its file appears under its name when `publish` is called,
   // with everything staged before that.
   void start_ledger(const EncodedBody& genesis);
@@ -68,8 +73,8 @@ class Appender final {
   Committed stage(RecordType type, const EncodedBody& body);
   std::size_t staged_bytes() const { return buffer_.size(); }
   Status commit();  // one write, one sync
-  // Seals the live segment and starts the next.
-  Status rotate();
+  // Ends the live segment; start_segment() goes on.
+  Status seal();
 
   std::uint64_t next_index() const { return at_.next_index; }
   const MerkleTree& tree() const { return at_.tree; }
@@ -80,6 +85,7 @@ class Appender final {
   void begin_segment();
   Status write_all(os::File& file, std::uint64_t offset);
   void append_common(const EncodedBody& body);
+  void tell_index(RecordType type, const EncodedBody& body, const Digest& leaf);
   std::string path(std::string_view file) const;
 
   os::FileSystem& fs_;
@@ -87,6 +93,7 @@ class Appender final {
   const std::string directory_;
   const InstanceInfo instance_;
   Position at_;
+  HistoryIndex* index_ = nullptr;
   ChainHasher hasher_;
   std::unique_ptr<os::File> file_;  // the live segment
   Bytes buffer_;                    // staged frames

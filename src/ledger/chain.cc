@@ -93,15 +93,17 @@ std::optional<MerkleTree> MerkleTree::from_frontier(std::uint64_t size,
   return tree;
 }
 
-void MerkleTree::add(const Digest& leaf, ChainHasher& hasher) {
-  Digest subtree = leaf;
+void MerkleTree::add_subtree(unsigned level, const Digest& root, ChainHasher& hasher) {
+  const std::uint64_t leaves = std::uint64_t{1} << level;
+  ASSERT((size_ & (leaves - 1)) == 0);
+  Digest subtree = root;
   // As in binary counting: each trailing one of the size is a full subtree as large as this one.
-  for (std::uint64_t bits = size_; (bits & 1U) != 0; bits >>= 1U) {
+  for (std::uint64_t bits = size_ >> level; (bits & 1U) != 0; bits >>= 1U) {
     subtree = hasher.node(frontier_.back(), subtree);
     frontier_.pop_back();
   }
   frontier_.push_back(subtree);
-  ++size_;
+  size_ += leaves;
 }
 
 Digest MerkleTree::root(ChainHasher& hasher) const {

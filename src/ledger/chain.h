@@ -44,7 +44,9 @@ class MerkleTree final {
   // From what a SEGMENT_SEAL says; nothing if the number of digests does not belong to the size.
   static std::optional<MerkleTree> from_frontier(std::uint64_t size, std::vector<Digest> frontier);
 
-  void add(const Digest& leaf, ChainHasher& hasher);
+  void add(const Digest& leaf, ChainHasher& hasher) { add_subtree(0, leaf, hasher); }
+  // The root of the next 2^level leaves at once; the size is a multiple of that.
+  void add_subtree(unsigned level, const Digest& root, ChainHasher& hasher);
   Digest root(ChainHasher& hasher) const;
   std::uint64_t size() const { return size_; }
   const std::vector<Digest>& frontier() const { return frontier_; }  // largest subtree first

@@ -108,6 +108,7 @@ Result<std::string> sign_checkpoint(const Checkpoint& checkpoint, const crypto::
 }
 
 Result<Note> parse_note(std::string_view text) {
+  if (text.size() > kNoteBytesMax) return malformed("is longer than any that is written");
   Note note;
   const std::size_t blank = text.find("\n\n");
   if (blank == std::string_view::npos) return malformed("has no signatures");
@@ -140,6 +141,14 @@ Result<Note> parse_note(std::string_view text) {
   return note;
 }
 
+std::string text_of(const Note& note) {
+  std::string text = note.signed_text + '\n';
+  for (const std::string& line : note.signature_lines) {
+    text.append(kSignatureStart).append(line).push_back('\n');
+  }
+  return text;
+}
+
 bool signed_by(const Note& note, const VerifierKey& key) {
   const auto id = key_id(key);
   bool found = false;
@@ -158,10 +167,14 @@ bool signed_by(const Note& note, const VerifierKey& key) {
   return found;
 }
 
+Status replace_checkpoint(os::FileSystem& fs, const std::string& directory, std::string_view note) {
+  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+}
+
 Status write_checkpoint(os::FileSystem& fs, const std::string& directory,
                         const Checkpoint& checkpoint, const crypto::SigningKey& key) {
   AIOSS_TRY(const std::string note, sign_checkpoint(checkpoint, key));
-  return os::replace_file(fs, directory + '/' + std::string(kCheckpointFile), as_bytes(note));
+  return replace_checkpoint(fs, directory, note);
 }
 
 Result<Note> read_checkpoint(os::FileSystem& fs, const std::string& directory) {

@@ -1,7 +1,7 @@
 // Checkpoints: a size and the root of the tree over that many records, as a C2SP signed note with
 // an Ed25519 signature of the ledger's own key; and verifier keys ("vkeys"), the line that a
 // verifier is given by another way. Parsing takes untrusted text. Pure functions, except the last
-// two.
+// three.
 #pragma once
 
 #include <array>
@@ -51,12 +51,14 @@ struct Note {  // parsed, nothing of it proven yet
 };
 inline constexpr std::uint64_t kNoteBytesMax = 16 << 10;  // room for 100 cosignatures
 Result<Note> parse_note(std::string_view text);           // kCorrupt
+std::string text_of(const Note& note);                    // as it was parsed
 // Whether one of the signatures is of this key and holds. One that claims to be and does not is
 // false, whatever the others say.
 bool signed_by(const Note& note, const VerifierKey& key);
 
 inline constexpr std::string_view kCheckpointFile = "checkpoint";
 // Replaces <ledger>/checkpoint.
+Status replace_checkpoint(os::FileSystem& fs, const std::string& directory, std::string_view note);
 Status write_checkpoint(os::FileSystem& fs, const std::string& directory,
                         const Checkpoint& checkpoint, const crypto::SigningKey& key);
 Result<Note> read_checkpoint(os::FileSystem& fs, const std::string& directory);

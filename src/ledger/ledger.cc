@@ -17,10 +17,9 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/appender.h"
-#include "ledger/backup.h"
 #include "ledger/checkpoint.h"
-#include "ledger/directory.h"
-#include "ledger/recovery.h"
+#include "ledger/history.h"
+#include "ledger/opening.h"
 #include "ledger/rotation.h"
 #include "os/thread.h"
 
@@ -60,21 +59,14 @@ struct Entry {
   RecordType type{};
   EncodedBody body;
   Ledger::Done done;
-  // Instead of a record: something that the ledger thread does between two groups.
+  bool sign = false;  // no record: a checkpoint is asked for
+  // Likewise: something that the ledger thread does between two groups.
   std::function<Result<Committed>()> job = nullptr;
 };
 
-struct Parts {  // of an opened ledger
-  LockedDirectory directory;
-  std::unique_ptr<Signer> signer;
-  Identity identity;
-  InstanceInfo instance;
-  std::unique_ptr<Appender> appender;
-  ControlBook controls;
-};
-
-// Runs `start` with a callback, and waits until it was called.
-Result<Committed> wait_for(const std::function<void(Ledger::Done)>& start) {
+// Calls `start` with a callback, and waits for that to be called.
+template <typename Start>
+Result<Committed> wait_for(const Start& start) {
   struct Answer {
     std::mutex mutex;
     std::condition_variable ready;
@@ -94,18 +86,24 @@ Result<Committed> wait_for(const std::function<void(Ledger::Done)>& start) {
 
 class Ledger::Impl final {
  public:
-  Impl(os::FileSystem& fs, const OpenOptions& options, Parts parts)
+  Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Opened opened)
       : fs_(fs),
+        clock_(clock),
         options_(options),
-        directory_(std::move(parts.directory)),
-        identity_(std::move(parts.identity)),
-        instance_(parts.instance),
-        controls_(std::move(parts.controls)),
-        guard_(parts.signer->guard()),
-        signer_(std::move(parts.signer)),
-        appender_(std::move(parts.appender)) {
+        directory_(std::move(opened.directory)),
+        identity_(std::move(opened.identity)),
+        instance_(opened.instance),
+        controls_(std::move(opened.controls)),
+        guard_(opened.signer->guard()),
+        index_(std::move(opened.index)),
+        history_(fs, options.directory, identity_.ledger_id, *index_),
+        checkpoint_(std::move(opened.checkpoint)),
+        signer_(std::move(opened.signer)),
+        appender_(std::move(opened.appender)),
+        signed_size_(opened.checkpoint_size) {
     health_.writable = true;
     health_.size = appender_->next_index();
+    health_.checkpoint_size = signed_size_;
     thread_ = std::thread([this] { run(); });
   }
 
@@ -115,7 +113,7 @@ class Ledger::Impl final {
     ASSERT(!is_own_type(type));
     auto encoded = encode_own(body);
     if (!encoded) return done(std::move(encoded).error());
-    enqueue(Entry{type, std::move(*encoded), nullptr}, std::move(done));
+    push(Entry{type, std::move(*encoded), std::move(done)});
   }
 
   Result<Rotated> rotate_key(const RotateOptions& options) {
@@ -144,6 +142,14 @@ class Ledger::Impl final {
   const ControlBook& controls() const { return controls_; }
   const crypto::KeyGuard& key_guard() const { return guard_; }
 
+  void ask_for_checkpoint(Done done) { push(Entry{{}, {}, std::move(done), true}); }
+
+  std::string checkpoint() const {
+    std::lock_guard lock(mutex_);
+    return checkpoint_;
+  }
+  const History& history() const { return history_; }
+
   Health health() const {
     std::lock_guard lock(mutex_);
     return health_;
@@ -153,7 +159,9 @@ class Ledger::Impl final {
 
   Status close() {
     if (!stop()) return ok();
+    // Everything up to tree().size() is durable: the thread has ended and did not fail.
     Status written = sign();
+    if (!failed_) set_shut("the ledger is closed");
     directory_.unlock();
     return written;
   }
@@ -161,8 +169,10 @@ class Ledger::Impl final {
  private:
   using Queue = BoundedQueue<Entry>;
 
-  void enqueue(Entry entry, Done done) {
+  // The entry's callback is called here if it cannot be queued, else on the ledger thread.
+  void push(Entry entry) {
     const std::size_t bytes = entry.body.entries.size();
+    Done done = std::move(entry.done);
     if (shut_.load()) return done(shut_error());
     if (queued_bytes_.fetch_add(bytes) + bytes > kQueueBytesMax) {
       queued_bytes_.fetch_sub(bytes);
@@ -172,19 +182,15 @@ class Ledger::Impl final {
     // callback therefore lives beside it until its fate is known.
     auto shared = std::make_shared<Done>(std::move(done));
     entry.done = [shared](const Result<Committed>& result) { (*shared)(result); };
-    const auto push = queue_.try_push(std::move(entry));
-    if (push == Queue::Push::kAccepted) return;
+    const auto pushed = queue_.try_push(std::move(entry));
+    if (pushed == Queue::Push::kAccepted) return;
     queued_bytes_.fetch_sub(bytes);
-    (*shared)(push == Queue::Push::kFull ? busy_error() : shut_error());
+    (*shared)(pushed == Queue::Push::kFull ? busy_error() : shut_error());
   }
 
   // `job` runs on the ledger thread; everything that was appended before is durable then.
   Result<Committed> do_between_groups(std::function<Result<Committed>()> job) {
-    return wait_for([&](Done done) {
-      Entry entry;
-      entry.job = std::move(job);
-      enqueue(std::move(entry), std::move(done));
-    });
+    return wait_for([&](Done done) { push(Entry{{}, {}, std::move(done), false, std::move(job)}); });
   }
 
   // On the ledger thread.
@@ -194,14 +200,15 @@ class Ledger::Impl final {
     }
     AIOSS_TRY(const EncodedBody body,
               prepare_rotation(*signer_, *appender_, identity_.ledger_id, options));
-    const auto committed = carry_out_rotation(*signer_, *appender_, identity_.origin, body);
-    if (!committed) {
-      fail(committed.error().message);
+    auto done = carry_out_rotation(*signer_, *appender_, identity_.origin, body);
+    if (!done) {
+      fail(done.error().message);
       return shut_error();
     }
     publish_size();
+    publish_checkpoint(std::move(done->note));
     rotated.verifier_key = format_verifier_key({identity_.origin, signer_->public_key()});
-    return committed;
+    return done->committed;
   }
 
   // Ends the thread after what is queued. False if that was done before.
@@ -213,11 +220,38 @@ class Ledger::Impl final {
     return true;
   }
 
-  // Everything up to tree().size() is durable: the thread has ended and did not fail.
+  // A checkpoint over everything, all of which is durable: called between groups only. A disk that
+  // does not take it latches the ledger like one that does not take a record.
   Status sign() {
     if (failed_) return shut_error();
-    set_shut("the ledger is closed");
-    return signer_->write(checkpoint_of(*appender_, identity_.origin));
+    if (appender_->tree().size() == signed_size_) return ok();
+    auto note = signer_->write(checkpoint_of(*appender_, identity_.origin));
+    if (!note) {
+      fail(note.error().message);
+      return std::move(note).error();
+    }
+    publish_checkpoint(std::move(*note));
+    return ok();
+  }
+
+  // It covers everything that was written.
+  void publish_checkpoint(std::string note) {
+    signed_size_ = appender_->tree().size();
+    std::lock_guard lock(mutex_);
+    checkpoint_ = std::move(note);
+    health_.checkpoint_size = signed_size_;
+  }
+
+  void sign_when_due() {
+    if (failed_ || appender_->tree().size() == signed_size_) {
+      unsigned_since_ns_.reset();
+      return;
+    }
+    const std::int64_t now = clock_.monotonic_ns();
+    if (!unsigned_since_ns_) unsigned_since_ns_ = now;
+    if (now - *unsigned_since_ns_ < options_.checkpoint_interval_ns) return;
+    unsigned_since_ns_.reset();
+    (void)sign();  // a failure has latched
   }
 
   static Error busy_error() {
@@ -254,6 +288,8 @@ class Ledger::Impl final {
         for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
         check_space();
         write(batch);
+        answer_signing(batch);
+        sign_when_due();
       }
     } catch (const std::exception& problem) {  // the edge: only memory can be short here
       fail(problem.what());
@@ -295,6 +331,7 @@ class Ledger::Impl final {
       while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_ &&
              !batch[next].job) {
         Entry& entry = batch[next++];
+        if (entry.sign) continue;
         if (space_out_ || (space_low_ && begins_work(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
@@ -302,10 +339,22 @@ class Ledger::Impl final {
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
-        for (; next < batch.size(); ++next) answer(batch[next], shut_error());
+        for (; next < batch.size(); ++next) {
+          if (!batch[next].sign) answer(batch[next], shut_error());
+        }
         return;
       }
       commit(group);
+    }
+  }
+
+  // After the batch's records, so that one signature serves all who asked.
+  void answer_signing(std::vector<Entry>& batch) {
+    for (Entry& entry : batch) {
+      if (!entry.sign) continue;
+      const Status written = sign();
+      answer(entry, written ? Result<Committed>(Committed{signed_size_, {}})
+                            : Result<Committed>(written.error()));
     }
   }
 
@@ -320,117 +369,56 @@ class Ledger::Impl final {
     for (const auto& [entry, committed] : group) answer(*entry, committed);
     const bool full = appender_->segment_bytes() >= options_.segment_bytes_max ||
                       appender_->segment_age_ns() >= options_.segment_age_max_ns;
-    if (!full) return;
-    if (auto status = appender_->rotate(); !status) return fail(status.error().message);
+    if (full) next_segment();
+  }
+
+  // The checkpoint covers the sealed segment and nothing behind it, so that a next one whose
+  // beginning is lost can still be put aside.
+  void next_segment() {
+    if (auto status = appender_->seal(); !status) return fail(status.error().message);
+    publish_size();
+    if (!sign()) return;  // and latched
+    if (auto status = appender_->start_segment(); !status) return fail(status.error().message);
     publish_size();
   }
 
   void publish_size() {
+    index_->publish(appender_->next_index());
     std::lock_guard lock(mutex_);
     health_.size = appender_->next_index();
   }
 
   os::FileSystem& fs_;
+  const Clock& clock_;
   const OpenOptions options_;
   LockedDirectory directory_;
   const Identity identity_;
   const InstanceInfo instance_;
   const ControlBook controls_;
   const crypto::KeyGuard guard_;
+  const std::unique_ptr<HistoryIndex> index_;
+  const History history_;
   Queue queue_{kQueueRecordsMax};
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> shut_{false};
   mutable std::mutex mutex_;
-  Health health_;  // guarded by mutex_
+  Health health_;           // guarded by mutex_
+  std::string checkpoint_;  // guarded by mutex_
   // Of the ledger thread; after stop(), of whoever stopped it.
   std::unique_ptr<Signer> signer_;
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
+  std::uint64_t signed_size_ = 0;                   // covered by checkpoint_
+  std::optional<std::int64_t> unsigned_since_ns_ = {};  // since when there is more
   std::thread thread_;
 };
 
-namespace {
-
-Status write_recovered(Appender& appender, const Recovered& recovered,
-                       const std::set<std::uint64_t>& open_requests) {
-  const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
-    AIOSS_TRY(const EncodedBody encoded, encode_own(body));
-    appender.stage(type, encoded);
-    return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
-  };
-  for (const codec::Map& body : recovered.recovery_bodies) {
-    AIOSS_CHECK(stage(RecordType::kRecovery, body));
-  }
-  for (const std::uint64_t request : open_requests) {
-    codec::Map body;
-    body.set(key::kRefIndex, codec::Value::uint(request))
-        .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
-    AIOSS_CHECK(stage(RecordType::kInferAbort, body));
-  }
-  return appender.commit();
-}
-
-Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
-  AIOSS_TRY(const std::uint64_t bytes, fs.bytes_available(options.directory));
-  if (bytes >= options.reserve_bytes) return ok();
-  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(options.reserve_bytes) +
-                                             " are free on the disk of the ledger; free some "
-                                             "space there, then start aioss again"};
-}
-
-Status check_openable(os::FileSystem& fs, const OpenOptions& options) {
-  if (auto found = fs.info(options.directory + '/' + std::string(kSegmentFolder)); !found) {
-    return Error{Code::kNotFound, "there is no ledger in " + options.directory +
-                                      "; make one with `aioss ledger init`"};
-  }
-  AIOSS_CHECK(refuse_backup(fs, options.directory));
-  return check_file_system(fs, options.directory, options.allow_unsafe_file_system);
-}
-
-// What was recorded when the ledger was made is what holds; a file that says less was changed.
-Status check_policy(const Policy& recorded, const Policy& file) {
-  if (recorded == file) return ok();
-  return Error{
-      Code::kCorrupt,
-      "the ledger's file 'policy' does not say what was recorded when the ledger was made; "
-      "put it back as it was ('aioss ledger show 2' shows that record)"};
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
                                              crypto::Random& random, const OpenOptions& options) {
-  const std::string& directory = options.directory;
-  AIOSS_CHECK(check_openable(fs, options));
-  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, directory));
-  AIOSS_CHECK(check_reserve(fs, options));
-  AIOSS_TRY(const Policy policy_file, read_policy(fs, directory));
-  AIOSS_TRY(auto mark, read_restored_mark(fs, directory));
-  RestoredWatch restored(std::move(mark));
-  ControlBook controls;
-  AIOSS_TRY(auto signer, Signer::load(fs, random, directory, options.ask_passphrase));
-  RecoveryOptions recovering{directory, signer->candidates()};
-  recovering.visit = [&](const Record& record) {
-    restored.see(record);
-    controls.see(record);
-  };
-  AIOSS_TRY(Recovered recovered, recover(fs, recovering));
-  AIOSS_CHECK(check_policy(controls.policy(), policy_file));
-  signer->choose(recovered.epochs.newest());
-  Identity identity{recovered.origin, recovered.position.ledger_id, ""};
-  const InstanceInfo instance = new_instance(random, options.boot_id);
-  const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender =
-      std::make_unique<Appender>(fs, clock, directory, instance, std::move(recovered.position));
-  AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
-  AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
-  AIOSS_CHECK(begin_restored(fs, directory, restored, *signer, *appender, identity));
-  AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
-  identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
-  Parts parts{std::move(locked), std::move(signer),   std::move(identity),
-              instance,          std::move(appender), std::move(controls)};
-  return std::unique_ptr<Ledger>(new Ledger(std::make_unique<Impl>(fs, options, std::move(parts))));
+  AIOSS_TRY(Opened opened, open_directory(fs, clock, random, options));
+  return std::unique_ptr<Ledger>(
+      new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(opened))));
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -456,6 +444,20 @@ const crypto::KeyGuard& Ledger::key_guard() const {
 const ControlBook& Ledger::controls() const {
   return impl_->controls();
 }
+
+Result<std::string> Ledger::checkpoint_now() {
+  const auto asked = wait_for([this](Done done) { impl_->ask_for_checkpoint(std::move(done)); });
+  if (!asked) return asked.error();
+  return impl_->checkpoint();  // at least as new as the one that was asked for
+}
+
+std::string Ledger::checkpoint() const {
+  return impl_->checkpoint();
+}
+const History& Ledger::history() const {
+  return impl_->history();
+}
+
 Health Ledger::health() const {
   return impl_->health();
 }

@@ -46,6 +46,8 @@ struct Identity {
   std::string verifier_key;
 };
 
+class History;
+
 // Creates directory, signing key, first segment, GENESIS and the first checkpoint. kConflict if
 // there is a ledger already. An interrupted init can be run again.
 Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
@@ -61,6 +63,9 @@ struct OpenOptions {
   std::uint64_t reserve_bytes = 256ULL << 20;
   bool allow_unsafe_file_system = false;
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
+  // New records wait this long at most for a checkpoint; one is also signed over each sealed
+  // segment, and by checkpoint_now() and close().
+  std::int64_t checkpoint_interval_ns = 60LL * 1'000'000'000;
   crypto::AskPassphrase ask_passphrase = {};  // for a protected key; called in open() alone
 };
 
@@ -79,6 +84,7 @@ struct Health {
   bool shut = false;       // takes nothing at all, not even the end of work under way
   std::string reason;      // why not: one sentence that says what to do
   std::uint64_t size = 0;  // durable records
+  std::uint64_t checkpoint_size = 0;  // of them, covered by the newest checkpoint
 };
 
 class Ledger final {
@@ -102,6 +108,14 @@ class Ledger final {
   void append(RecordType type, codec::Map body, Done done);
   // append() and wait. Not on the io thread and not from a `done`.
   Result<Committed> append_and_wait(RecordType type, codec::Map body);
+
+  // Signs a checkpoint over at least what was durable at the call, unless the newest one covers it
+  // already, and gives the signed note, which is then on the disk. Waits for the ledger thread: not
+  // on the io thread and not from a `done`. kBusy, kLedgerUnavailable.
+  Result<std::string> checkpoint_now();
+  std::string checkpoint() const;  // the newest signed note; thread-safe
+  // What was written, for as long as the ledger lives; thread-safe.
+  const History& history() const;
 
   Health health() const;             // thread-safe
   const Identity& identity() const;  // thread-safe

@@ -356,7 +356,12 @@ void fail_at(os::FaultPoint point, std::uint64_t call, const os::Fault& kind) {
     EXPECT_EQ(committed.error().code, Code::kLedgerUnavailable);
     failed = true;
   }
-  ASSERT_TRUE(failed);
+  if (!failed) {  // a checkpoint's file took the rest of a short write
+    EXPECT_EQ(fault.error_number, 0);
+    ASSERT_TRUE(opened.ledger->close().has_value());
+    EXPECT_EQ(opened.verified().verdict, Verdict::kOk);
+    return;
+  }
   EXPECT_FALSE(opened.ledger->health().writable);
   EXPECT_NE(opened.ledger->health().reason.find("restart aioss"), std::string::npos);
   EXPECT_FALSE(opened.ledger->close().has_value());

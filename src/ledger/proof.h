@@ -51,12 +51,22 @@ struct ConsistentRoots {
 std::optional<ConsistentRoots> roots_of_consistency(std::uint64_t first, std::uint64_t second,
                                                     const Digest& first_root,
                                                     std::span<const Digest> proof);
+// The same from a proof that leaves nothing out: where `first` is a power of two it begins with the
+// root over that many. For fork proofs, in which the first root is what is in doubt.
+std::optional<ConsistentRoots> roots_of_whole_consistency(std::uint64_t first, std::uint64_t second,
+                                                          std::span<const Digest> proof);
+Result<std::vector<Digest>> prove_whole_consistency(SubtreeSource& tree, std::uint64_t first,
+                                                    std::uint64_t second);
 // Takes the leaves of [first, after) one by one, then gives the root.
 class RangeRoot final {
  public:
   static std::optional<RangeRoot> begin(std::uint64_t first, std::span<const Digest> left);
   void add(const Digest& leaf) { tree_.add(leaf, hasher_); }
   std::uint64_t after() const { return tree_.size(); }
+  // Over the leaves so far, those before `first` included.
+  Digest root() { return tree_.root(hasher_); }
+  const std::vector<Digest>& frontier() const { return tree_.frontier(); }
+  // Once, at the end. Nothing if the digests are not as many as those numbers need.
   std::optional<Digest> finish(std::uint64_t size, std::span<const Digest> right);
 
  private:

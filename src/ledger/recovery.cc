@@ -76,8 +76,8 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const RecoveryOptions& options)
-      : fs_(fs), options_(options), directory_(options.directory) {}
+  Recovery(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index)
+      : fs_(fs), options_(options), directory_(options.directory), index_(index) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
@@ -89,6 +89,7 @@ class Recovery {
       if (options_.visit) options_.visit(record);
       return true;
     };
+    walking.located = [this](const RecordPlace& place) { index_.add(place); };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -259,13 +260,14 @@ class Recovery {
   os::FileSystem& fs_;
   const RecoveryOptions& options_;
   const std::string& directory_;
+  HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
 };
 
 }  // namespace
 
-Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options) {
-  return Recovery(fs, options).run();
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index) {
+  return Recovery(fs, options, index).run();
 }
 
 }  // namespace aioss::ledger

@@ -32,6 +32,7 @@ struct Recovered {
   std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
 };
 
-Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options);
+// `index` gets every record that stays.
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index);
 
 }  // namespace aioss::ledger

@@ -52,12 +52,12 @@ Result<EncodedBody> prepare_rotation(Signer& signer, const Appender& appender,
   return encoded;
 }
 
-Result<Committed> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
+Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
                                      const EncodedBody& body) {
   const Committed committed = appender.stage(RecordType::kKeyRotate, body);
   AIOSS_CHECK(appender.commit());
-  AIOSS_CHECK(signer.adopt_next(checkpoint_of(appender, origin)));
-  return committed;
+  AIOSS_TRY(std::string note, signer.adopt_next(checkpoint_of(appender, origin)));
+  return RotationDone{committed, std::move(note)};
 }
 
 Status begin_restored(os::FileSystem& fs, const std::string& directory, const RestoredWatch& watch,
@@ -72,8 +72,8 @@ Status begin_restored(os::FileSystem& fs, const std::string& directory, const Re
     options.reason = kRestoredCause;
     AIOSS_TRY(const EncodedBody body,
               prepare_rotation(signer, appender, identity.ledger_id, options));
-    AIOSS_TRY(const Committed rotated, carry_out_rotation(signer, appender, identity.origin, body));
-    (void)rotated;
+    const auto done = carry_out_rotation(signer, appender, identity.origin, body);
+    if (!done) return Error(done.error());
     AIOSS_CHECK(stage(appender, RecordType::kAdminAction, restore_action(*watch.mark())));
     AIOSS_CHECK(appender.commit());
   }

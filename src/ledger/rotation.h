@@ -19,8 +19,12 @@ namespace aioss::ledger {
 // error leaves ledger and signer as they were.
 Result<EncodedBody> prepare_rotation(Signer& signer, const Appender& appender,
                                      const LedgerId& ledger_id, const RotateOptions& options);
+struct RotationDone {
+  Committed committed;
+  std::string note;  // the checkpoint by the new key
+};
 // After an error neither may be used again: what is in force is for the next start to find out.
-Result<Committed> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
+Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
                                      const EncodedBody& body);
 
 // The first records of a copy that came out of a backup, as far as they are missing, and the end of

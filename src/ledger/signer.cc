@@ -99,8 +99,10 @@ Status Signer::settle(const Checkpoint& checkpoint) {
   return ok();
 }
 
-Status Signer::write(const Checkpoint& checkpoint) {
-  return write_checkpoint(fs_, directory_, checkpoint, *current_);
+Result<std::string> Signer::write(const Checkpoint& checkpoint) {
+  AIOSS_TRY(std::string note, sign_checkpoint(checkpoint, *current_));
+  AIOSS_CHECK(replace_checkpoint(fs_, directory_, note));
+  return note;
 }
 
 Status Signer::stage_next() {
@@ -130,13 +132,14 @@ void Signer::drop_next() {
   has_next_file_ = !gone.has_value();
 }
 
-Status Signer::adopt_next(const Checkpoint& checkpoint) {
+Result<std::string> Signer::adopt_next(const Checkpoint& checkpoint) {
   ASSERT(next_ != nullptr);
   current_ = std::move(next_);
   guard_ = std::move(next_guard_);
   next_is_chosen_ = true;
-  AIOSS_CHECK(write(checkpoint));
-  return install_next();
+  AIOSS_TRY(std::string note, write(checkpoint));
+  AIOSS_CHECK(install_next());
+  return note;
 }
 
 Status Signer::install_next() {

@@ -48,7 +48,8 @@ class Signer final {
   Status settle(const Checkpoint& checkpoint);
 
   const crypto::PublicKey& public_key() const { return current_->public_key(); }
-  Status write(const Checkpoint& checkpoint);  // signs and replaces <ledger>/checkpoint
+  // Signs, and replaces <ledger>/checkpoint; the signed note.
+  Result<std::string> write(const Checkpoint& checkpoint);
   const crypto::KeyGuard& guard() const { return guard_; }
 
   // A rotation, step by step. An error of the first two leaves everything as it was.
@@ -57,7 +58,7 @@ class Signer final {
                                  const Digest& root_before) const;
   void drop_next();  // best effort: the next start does it again
   // The record is durable and `checkpoint` covers it. The new key signs from here on.
-  Status adopt_next(const Checkpoint& checkpoint);
+  Result<std::string> adopt_next(const Checkpoint& checkpoint);  // the signed note
 
   // Writes the key, and the vault's, again in another way. Cut short, the next start ends it.
   Status protect(crypto::KeyGuard guard);

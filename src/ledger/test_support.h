@@ -79,7 +79,8 @@ std::vector<std::string> segment_paths(MemoryFileSystem& fs);
 codec::Map request_body();
 codec::Map result_body(std::uint64_t request_index);
 
-// Three segments: requests with their results, a last request left open, closed or not.
+// Three segments: requests with their results, a last request left open. Closed, the checkpoint
+// covers everything; otherwise it is the first one, over two records.
 struct SmallLedger {
   std::unique_ptr<MemoryFileSystem> fs;
   std::string verifier_key;

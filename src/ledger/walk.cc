@@ -95,6 +95,7 @@ class Walker {
       if (state().segment.sealed) finding = wrong("bytes follow the segment's seal");
       if (!finding) finding = take(parsed.frame);
       if (finding) return damaged(finding, reader, last);
+      if (options_.located) options_.located(place_at(reader.offset()));
       reader.advance(parsed.frame.bytes);
       state().segment.bytes += parsed.frame.bytes;
       state().bytes += parsed.frame.bytes;
@@ -105,6 +106,16 @@ class Walker {
       }
     }
     return ok();
+  }
+
+  RecordPlace place_at(std::uint64_t offset) const {
+    RecordPlace place{record_.index, record_.type, record_.leaf,
+                      result_.state.segment.header.first_index, offset};
+    if (record_.type == RecordType::kInferAbort && !record_.body.find(key::kRequestId)) {
+      const codec::Value* const request = record_.body.find(key::kRefIndex);
+      if (request && request->if_uint()) place.ends_request = *request->if_uint();
+    }
+    return place;
   }
 
   Status check_end(SegmentReader& reader, bool last) {
@@ -198,6 +209,9 @@ class Walker {
     ++state().next_index;
     ++state().segment.records;
     if (options_.root_size == state().next_index) result_.root_at = state().tree.root(hasher_);
+    if (options_.more_root_sizes.contains(state().next_index)) {
+      result_.roots[state().next_index] = state().tree.root(hasher_);
+    }
     return kGood;
   }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -16,6 +17,7 @@
 #include "ledger/chain.h"
 #include "ledger/epochs.h"
 #include "ledger/format.h"
+#include "ledger/history_index.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -76,7 +78,8 @@ struct WalkResult {
   std::uint64_t offset = 0;       // of the first bad byte
   std::uint64_t tail_bytes = 0;   // from there to the end of that file
   std::optional<Digest> root_at;  // of the tree at WalkOptions::root_size, if that was reached
-  bool stopped = false;           // by the visitor
+  std::map<std::uint64_t, Digest> roots;  // at WalkOptions::more_root_sizes, as far as reached
+  bool stopped = false;                   // by the visitor
 };
 
 struct WalkOptions {
@@ -84,6 +87,8 @@ struct WalkOptions {
   std::optional<std::uint64_t> root_size = {};
   std::function<bool(const Record&)> visit = {};                    // false: stop
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};  // (bytes done, bytes in all)
+  std::set<std::uint64_t> more_root_sizes = {};
+  std::function<void(const RecordPlace&)> located = {};  // every good record, before `visit`
 };
 
 // An Error only where the disk could not be read, or there is no ledger (kNotFound).
