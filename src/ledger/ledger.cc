@@ -190,7 +190,8 @@ class Ledger::Impl final {
 
   // `job` runs on the ledger thread; everything that was appended before is durable then.
   Result<Committed> do_between_groups(std::function<Result<Committed>()> job) {
-    return wait_for([&](Done done) { push(Entry{{}, {}, std::move(done), false, std::move(job)}); });
+    return wait_for(
+        [&](Done done) { push(Entry{{}, {}, std::move(done), false, std::move(job)}); });
   }
 
   // On the ledger thread.
@@ -409,7 +410,7 @@ class Ledger::Impl final {
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
-  std::uint64_t signed_size_ = 0;                   // covered by checkpoint_
+  std::uint64_t signed_size_ = 0;                       // covered by checkpoint_
   std::optional<std::int64_t> unsigned_since_ns_ = {};  // since when there is more
   std::thread thread_;
 };

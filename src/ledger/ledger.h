@@ -80,10 +80,10 @@ struct Rotated {
 };
 
 struct Health {
-  bool writable = false;   // takes new work
-  bool shut = false;       // takes nothing at all, not even the end of work under way
-  std::string reason;      // why not: one sentence that says what to do
-  std::uint64_t size = 0;  // durable records
+  bool writable = false;              // takes new work
+  bool shut = false;                  // takes nothing at all, not even the end of work under way
+  std::string reason;                 // why not: one sentence that says what to do
+  std::uint64_t size = 0;             // durable records
   std::uint64_t checkpoint_size = 0;  // of them, covered by the newest checkpoint
 };
 

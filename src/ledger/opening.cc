@@ -96,9 +96,9 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   index->publish(appender->next_index());
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
   AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
-  return Opened{std::move(locked), std::move(signer),   std::move(identity),
-                instance,          std::move(controls), std::move(index),
-                std::move(appender), text_of(note),     note.checkpoint.size};
+  return Opened{std::move(locked),   std::move(signer), std::move(identity), instance,
+                std::move(controls), std::move(index),  std::move(appender), text_of(note),
+                note.checkpoint.size};
 }
 
 }  // namespace aioss::ledger

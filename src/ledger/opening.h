@@ -1,5 +1,5 @@
-// From a folder to a ledger that can be appended to: lock, keys, recovery, and the records that have
-// to stand there before any other. Blocking; no thread of its own yet.
+// From a folder to a ledger that can be appended to: lock, keys, recovery, and the records that
+// have to stand there before any other. Blocking; no thread of its own yet.
 #pragma once
 
 #include <memory>

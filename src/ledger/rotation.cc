@@ -52,8 +52,8 @@ Result<EncodedBody> prepare_rotation(Signer& signer, const Appender& appender,
   return encoded;
 }
 
-Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
-                                     const EncodedBody& body) {
+Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender,
+                                        const std::string& origin, const EncodedBody& body) {
   const Committed committed = appender.stage(RecordType::kKeyRotate, body);
   AIOSS_CHECK(appender.commit());
   AIOSS_TRY(std::string note, signer.adopt_next(checkpoint_of(appender, origin)));

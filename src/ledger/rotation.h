@@ -24,8 +24,8 @@ struct RotationDone {
   std::string note;  // the checkpoint by the new key
 };
 // After an error neither may be used again: what is in force is for the next start to find out.
-Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender, const std::string& origin,
-                                     const EncodedBody& body);
+Result<RotationDone> carry_out_rotation(Signer& signer, Appender& appender,
+                                        const std::string& origin, const EncodedBody& body);
 
 // The first records of a copy that came out of a backup, as far as they are missing, and the end of
 // its mark. After an error the ledger is opened again, and goes on from there.
