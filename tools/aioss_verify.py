@@ -1,224 +1,200 @@
 #!/usr/bin/env python3
 """Verifies an .aioss ledger with Python 3.11's standard library alone: a second opinion, written
 from docs/formats/ledger.md (sections, verdicts and exit codes are those of that page) and not from
-the program that writes ledgers. It streams: one frame, the tree's frontier and a bounded set of
-open requests are all that it keeps in memory."""
+the program that writes ledgers. It maps a segment at a time; of all records it keeps the tree's
+frontier, the keys and a bounded set of open requests. Documents: aioss_documents.py beside it."""
 import argparse
 import base64
 import hashlib
 import json
+import mmap
 import os
 import re
-import stat
 import struct
 import sys
 
-WORDS = ("ok", "usage", "tampered", "truncated", "fork", "torn tail", "unknown")
 OK, USAGE, TAMPERED, TRUNCATED, FORK, TORN, UNKNOWN = range(7)
-SEVEREST_FIRST = (FORK, TRUNCATED, TAMPERED, TORN, UNKNOWN, OK)
-BODY_BYTES_MAX, CHECKPOINT_BYTES_MAX, DEPTH_MAX = 65_535, 16_384, 8
-OPEN_REQUESTS_MAX = 65_536  # followed at the same time; more are not counted
-GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, INFER_REQUEST, INFER_RESULT, INFER_ABORT = 1, 2, 3, 20, 21, 22
-KNOWN_TYPES = {*range(1, 9), *range(10, 17), *range(20, 24)}
-ORIGIN = re.compile(rb"[!-*,-~]{1,255}")
-DASH = "\u2014 ".encode()
+WORDS = ("ok", "usage", "tampered", "truncated", "fork", "torn tail", "unknown")
+SEVEREST_FIRST = (USAGE, FORK, TRUNCATED, TAMPERED, TORN, UNKNOWN, OK)
+BODY_BYTES_MAX, NOTE_BYTES_MAX, DEPTH_MAX = 65_535, 16_384, 8
+RUN_LEAVES_MAX, KEYS_MAX, OPEN_REQUESTS_MAX = 2_048, 65_536, 65_536
+GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, KEY_ROTATE = 1, 2, 3, 5
+INFER_REQUEST, INFER_RESULT, INFER_ABORT, RETENTION_DROP = 20, 21, 22, 51
+KNOWN_TYPES = {*range(1, 9), *range(10, 17), *range(20, 28), 30, 31, 32, 40, 41, 42, 50, 51, 52, 60}
+NEVER_PRUNED = {GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, KEY_ROTATE, 6, 50, RETENTION_DROP, 52}
+ORIGIN, MAGIC, DASH = re.compile("[!-*,-~]{1,255}"), re.compile(b"AREC"), "\u2014 "
 
-class Stop(Exception):
-    """Reading ends here: (verdict, finding)."""
-class Damaged(ValueError):
-    """Bytes that are not what they should be; what that means, the caller knows."""
+class Bad(ValueError):
+    """A rule is broken."""
+    def __init__(self, finding, verdict):
+        super().__init__(finding)
+        self.verdict = verdict
 
+def need(holds, finding, verdict=TAMPERED):
+    if not holds:
+        raise Bad(finding, verdict)
 def sha3(*parts):
     return hashlib.sha3_256(b"".join(parts)).digest()
-
-# CRC-32C of whole 32-bit words: it is linear, so two tables of 16 bits make a step of four bytes.
-def crc_table(first_bit):
-    table = [0]
-    for bit in range(first_bit, first_bit + 16):
-        value = 1 << bit
-        for _ in range(32):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table += [value ^ other for other in table]
-    return table
-
-CRC_LOW, CRC_HIGH = crc_table(0), crc_table(16)
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for word in struct.unpack(f"<{len(data) // 4}I", data):
-        crc ^= word
-        crc = CRC_LOW[crc & 0xFFFF] ^ CRC_HIGH[crc >> 16]
-    return crc ^ 0xFFFFFFFF
-
-# Ed25519: RFC 8032 section 5.1.7, without the cofactor.
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D, IDENTITY = -121665 * pow(121666, -1, P) % P, (0, 1, 1, 0)
-
-def point_add(a, b):
-    m, n = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
-    c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
-    e, f, g, h = n - m, d - c, d + c, n + m
-    return e * f % P, g * h % P, f * g % P, e * h % P
-
-def point_decode(data):
-    y = int.from_bytes(data, "little")
-    sign, y = y >> 255, y & (2**255 - 1)
-    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if x * x % P != square:
-        x = x * pow(2, (P - 1) // 4, P) % P
-    if y >= P or x * x % P != square or (x == 0 and sign):
-        return None
-    x = P - x if x & 1 != sign else x
-    return x, y, 1, x * y % P
-
-def point_encode(point):
-    inverse = pow(point[2], -1, P)
-    return (point[1] * inverse % P | (point[0] * inverse % P & 1) << 255).to_bytes(32, "little")
-
-BASE = point_decode(bytes([0x58] + [0x66] * 31))
-def ed25519_holds(public_key, message, signature):
-    """Whether [S]B - [k]A, encoded, is the signature's R byte for byte."""
-    a, s = point_decode(public_key), int.from_bytes(signature[32:], "little")
-    if len(signature) != 64 or a is None or s >= L:
-        return False
-    hashed = hashlib.sha512(signature[:32] + public_key + message)
-    k = int.from_bytes(hashed.digest(), "little") % L
-    minus = (P - a[0], a[1], 1, P - a[3])
-    table = (IDENTITY, BASE, minus, point_add(BASE, minus))
-    result = IDENTITY
-    for bit in range(252, -1, -1):
-        addend = table[(s >> bit & 1) | (k >> bit & 1) << 1]
-        result = point_add(point_add(result, result), addend)
-    return point_encode(result) == signature[:32]
-
-# Canonical CBOR: section 3. ValueError or IndexError if it is not; an item that is cut short may
-# also show by an offset behind it that is beyond the data.
-def cbor_head(data, at):
-    """(major type, argument, offset behind them) of the item at an offset."""
-    major, value = data[at] >> 5, data[at] & 31
-    if value > 27 or major == 6 or major == 7 and value not in (20, 21):
-        raise Damaged("CBOR item of a kind that is not allowed")
-    if value < 24:
-        return major, value, at + 1
-    width = 1 << value - 24
-    value = int.from_bytes(data[at + 1:at + 1 + width], "big")
-    if value < (24 if width == 1 else 1 << 4 * width) or major == 1 and value >> 63:
-        raise Damaged("CBOR integer not in its shortest form, or below -2^63")
-    return major, value, at + 1 + width
-
-def cbor_item(data, at, depth=1):
-    """(value, offset behind it)."""
-    major, count, at = cbor_head(data, at)
-    if major in (0, 1, 7):
-        return (count == 21 if major == 7 else -1 - count if major else count), at
-    if major in (2, 3):
-        text = data[at:at + count]
-        return (text.decode() if major == 3 else text), at + count
-    if depth > DEPTH_MAX:
-        raise Damaged("CBOR that nests too deeply")
-    values, last = {}, -1
-    for key in range(count):  # each turn takes a byte or raises: a false count costs nothing
-        if major == 5:
-            kind, key, at = cbor_head(data, at)
-            if kind != 0 or key <= last:
-                raise Damaged("CBOR map whose keys are not ascending unsigned integers")
-        values[key], at = cbor_item(data, at, depth + 1)
-        last = key
-    return (values if major == 5 else list(values.values())), at
-
 def is_uint(value, below=1 << 64):
     return type(value) is int and 0 <= value < below
 def is_bytes(value, size):
     return type(value) is bytes and len(value) == size
 
-# Keys and checkpoints: section 5.
-def base64_exact(data):
-    decoded = base64.b64decode(data, validate=True)
-    if base64.b64encode(decoded) != data:
-        raise Damaged("base64 with bits to spare")
+CRC_TABLE = list(range(1 << 16))
+for _ in range(16):
+    CRC_TABLE = [value >> 1 ^ (value & 1) * 0x82F63B78 for value in CRC_TABLE]
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for half in struct.unpack(f"<{len(data) // 2}H", data):
+        crc = CRC_TABLE[(crc ^ half) & 0xFFFF] ^ crc >> 16
+    return crc ^ 0xFFFFFFFF
+
+# Ed25519: RFC 8032 section 5.1.7, without the cofactor. Points are (x, y).
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+def point_add(a, b):
+    t = D * a[0] * b[0] * a[1] * b[1] % P
+    shared = pow(1 - t * t, -1, P)
+    return ((a[0] * b[1] + a[1] * b[0]) * (1 - t) * shared % P,
+            (a[1] * b[1] + a[0] * b[0]) * (1 + t) * shared % P)
+def point_times(scalar, point):
+    if scalar == 0:
+        return 0, 1
+    even = point_times(scalar >> 1, point_add(point, point))
+    return point_add(even, point) if scalar & 1 else even
+def point_decode(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    x = x if x * x % P == square else x * pow(2, (P - 1) // 4, P) % P
+    need(y < P and x * x % P == square and (x or not sign), "no point of the curve")
+    return x if x & 1 == sign else P - x, y
+BASE = point_decode(bytes([0x58] + [0x66] * 31))
+def check_signature(public, message, signature):
+    """Raises unless [S]B = R + [k]A; only the one encoding of R is decoded."""
+    k = hashlib.sha512(signature[:32] + public + message).digest()
+    s, k = (int.from_bytes(part, "little") for part in (signature[32:], k))
+    theirs = point_add(point_decode(signature[:32]), point_times(k % L, point_decode(public)))
+    need(len(signature) == 64 and s < L and point_times(s, BASE) == theirs, "a false signature")
+
+def cbor(data, at, depth=1):
+    """(value, offset behind it) of canonical CBOR: section 3. An item that is cut short is an error
+    or shows by an offset that is beyond the data."""
+    major, count, at = data[at] >> 5, data[at] & 31, at + 1
+    need(count < 28 and major != 6 and (major != 7 or count in (20, 21)), "CBOR not of the subset")
+    if count >= 24:
+        width = 1 << count - 24
+        count, at = int.from_bytes(data[at:at + width], "big"), at + width
+        need(count >= (24 if width == 1 else 1 << 4 * width), "CBOR not in its shortest form")
+    if major in (0, 1, 7):
+        need(major != 1 or count < 1 << 63, "CBOR integer below -2^63")
+        return (count == 21 if major == 7 else -1 - count if major else count), at
+    if major in (2, 3):
+        text = data[at:at + count]
+        return (text.decode() if major == 3 else text), at + count
+    need(depth <= DEPTH_MAX, "CBOR that nests too deeply")
+    values, last = {}, -1
+    for key in range(count):  # each turn takes a byte or raises: a false count costs nothing
+        if major == 5:
+            key, at = cbor(data, at, depth + 1)
+            need(type(key) is int and key > last, "CBOR map whose keys do not ascend from 0")
+        values[key], at = cbor(data, at, depth + 1)
+        last = key
+    return (values if major == 5 else list(values.values())), at
+
+# Files and frames: sections 1 and 3.
+def content(path):
+    """The bytes of a regular file, mapped; a pipe in a ledger cannot make us wait."""
+    if not os.path.isfile(path):
+        raise OSError(f"{path} is no regular file")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+
+class Frame:
+    """What stands at an offset, and whether it is a good frame: section 3."""
+    def __init__(self, data, at, end):
+        head, size = data[at:at + 24], int.from_bytes(data[at + 4:at + 8], "little")
+        self.end = at + 56 + size + -size % 8
+        self.good = head[:4] == b"AREC" and size <= BODY_BYTES_MAX and self.end <= end
+        if self.good:
+            self.data, crc = data[at:self.end], int.from_bytes(head[20:], "little")
+            self.good = crc32c(self.data[:20] + self.data[24:]) == crc
+            self.index, self.type, self.flags = struct.unpack("<QHH", head[8:20])
+            self.size, self.chain = size, self.data[24:56]
+
+    def decode(self, ledger_id):
+        """The leaf; then the body is known, and the frame breaks no rule by itself."""
+        raw, padding = self.data[56:56 + self.size], self.data[56 + self.size:]
+        need(self.flags < 2 and not any(padding), "flags or padding that are not zero")
+        self.body, end = cbor(raw, 0)
+        need(type(self.body) is dict and end == self.size, "a body that is not exactly one map")
+        need(is_uint(self.body.get(0), 1 << 63) and is_uint(self.body.get(1)) and
+             is_bytes(self.body.get(3), 16), "without good keys 0, 1 and 3")
+        numbers = struct.pack(">QHHI", self.index, self.type, self.flags, self.size)
+        return sha3(b"\0aioss/entry/v1\n", ledger_id, numbers, raw)
+
+# Keys and checkpoints: section 5. A key is (origin, public key).
+def base64_exact(text, size=None):
+    decoded = base64.b64decode(text, validate=True)
+    need(base64.b64encode(decoded).decode() == text and size in (None, len(decoded)), "bad base64")
     return decoded
 
 def key_id(key):
-    return hashlib.sha256(key[0] + b"\n\x01" + key[1]).digest()[:4]
+    return hashlib.sha256(key[0].encode() + b"\n\x01" + key[1]).digest()[:4]
 
 def parse_key(text):
-    """(origin, public key) of a vkey line."""
-    origin, said, public = (os.fsencode(text).strip().split(b"+", 2) + [b"", b""])[:3]
-    public = base64_exact(public)
+    origin, said, public = (text.strip().split("+", 2) + ["", ""])[:3]
+    public = base64_exact(public, 33)
     key = origin, public[1:]
-    if not ORIGIN.fullmatch(origin) or len(public) != 33 or public[0] != 1 or \
-            said != key_id(key).hex().encode():
-        raise Damaged("the key is not of the form origin+id+base64, or does not fit its id")
+    need(ORIGIN.fullmatch(origin) and public[0] == 1 and said == key_id(key).hex(), "no good key")
     return key
 
-class Checkpoint:
+class Note:
+    """A signed note; lines that nobody looks into may be anything."""
     def __init__(self, data):
-        lines = data.split(b"\n")
-        if len(data) > CHECKPOINT_BYTES_MAX or len(lines) < 6 or lines[3] or lines[-1] or \
-                not all(line.startswith(DASH) for line in lines[4:-1]):
-            raise Damaged("no signed note of three lines")
-        self.origin, size, self.root = lines[0], lines[1], base64_exact(lines[2])
-        self.size = int(size) if re.fullmatch(b"0|[1-9][0-9]{0,19}", size) else -1
-        if not is_uint(self.size) or len(self.root) != 32:
-            raise Damaged("no good size or no good root")
-        self.signed, self.signatures = b"\n".join(lines[:3]) + b"\n", lines[4:-1]
+        self.text, _, lines = data.decode(errors="surrogateescape").partition("\n\n")
+        *self.lines, end = lines.split("\n")
+        need(len(data) <= NOTE_BYTES_MAX and self.lines and not end and
+             all(line.startswith(DASH) for line in self.lines), "no signed note")
+        self.origin, size, root = self.text.split("\n")
+        self.size, self.root = int(size), base64_exact(root, 32)
+        need(str(self.size) == size and is_uint(self.size), "a note without a good size")
 
-    def check(self, key):
-        """Raises unless the key signed this, and no line of it pretends so wrongly."""
-        name = DASH + key[0] + b" "
-        own = [base64_exact(line[len(name):]) for line in self.signatures if line.startswith(name)]
-        own = [line[4:] for line in own if line[:4] == key_id(key) or len(line) < 4]
-        if self.origin != key[0] or not own or not all(
-                ed25519_holds(key[1], self.signed, signature) for signature in own):
-            raise Damaged("not signed by the key")
-
-# Files and frames: sections 1 to 3.
-def open_regular(path):
-    """(file, size). O_NONBLOCK, so that a pipe in a ledger cannot make us wait."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is no regular file")
-    return file, status.st_size
-
-class Frame:
-    def __init__(self, file, at, end):
-        """The frame at an offset, or Damaged: cut short, no magic, absurd length or wrong CRC."""
-        file.seek(at)
-        head = file.read(56)
-        if len(head) < 56 or at + 56 > end:
-            raise Damaged("record that is cut short")
-        magic, self.length = head[:4], int.from_bytes(head[4:8], "little")
-        if magic != b"AREC" or self.length > BODY_BYTES_MAX:
-            raise Damaged("no record where one should be")
-        self.end = at + 56 + self.length + -self.length % 8
-        rest = file.read(self.end - at - 56)
-        if self.end > end or len(rest) < self.end - at - 56:
-            raise Damaged("record that is cut short")
-        self.index, self.type, self.flags, crc = struct.unpack("<QHHI", head[8:24])
-        if crc32c(head[:20] + head[24:] + rest) != crc:
-            raise Damaged("record with a wrong CRC")
-        self.chain, self.body, self.padding = head[24:], rest[:self.length], rest[self.length:]
-
-def group_follows(file, at, end, index_min):
-    """Whether a good frame that begins a commit group stands anywhere from an offset on."""
-    for start in range(at, end, 1 << 20):
-        file.seek(start)
-        for found in re.finditer(b"AREC", file.read(min((1 << 20) + 3, end - start))):
-            try:
-                frame = Frame(file, start + found.start(), end)
-                if frame.flags & 1 and frame.index >= index_min:
-                    return True
-            except Damaged:
-                pass
-    return False
+    def check(self, keys):
+        """Raises unless one of the keys signed this, and no line with the id of one is wrong."""
+        ids = {key_id(key): key[1] for key in keys if key[0] == self.origin}
+        name = f"{DASH}{self.origin} "
+        own = [base64_exact(line[len(name):]) for line in self.lines if line.startswith(name)]
+        signed = [(ids[line[:4]], line[4:]) for line in own if line[:4] in ids]
+        need(signed and all(len(line) >= 4 for line in own), "not signed by the key")
+        for public, signature in signed:
+            check_signature(public, self.text.encode() + b"\n", signature)
 
 class Ledger:
-    def __init__(self, path):
-        self.path, self.records, self.segments, self.frontier, self.open = path, 0, 0, [], set()
-        self.id = self.chain = self.link = self.key = self.unknown = None
-        self.checkpoint, self.checkpoint_problem, self.root_at_checkpoint = None, None, sha3()
+    """Who signs a ledger, and what is known behind its last good record."""
+    def __init__(self, notes=()):
+        self.id, self.keys, self.frontier, self.chain, self.link = None, [], [], b"", bytes(32)
+        self.records, self.segments, self.pruned_records, self.open = 0, 0, 0, set()
+        self.unknown, self.pruned = None, []
+        self.roots = {**{getattr(note, "size", 0): None for note in notes}, 0: sha3()}
+
+    def rotate(self, frame):
+        """The key that a KEY_ROTATE brings, from the next record on."""
+        (first, (origin, now)), index = self.keys[-1], frame.index
+        old, new, by_old, by_new, root = map(frame.body.get, (16, 17, 18, 19, 22))
+        need(frame.type == KEY_ROTATE and first <= index and len(self.keys) < KEYS_MAX and
+             old == now != new and is_bytes(new, 32) and is_bytes(root, 32) and
+             is_bytes(by_old, 64) and is_bytes(by_new, 64), "a KEY_ROTATE that is out of place")
+        text = b"aioss/rotate/v1\n" + self.id + index.to_bytes(8, "big") + root + old + new
+        check_signature(old, text, by_old)
+        check_signature(new, text, by_new)
+        self.keys.append((index + 1, (origin, new)))
+
+    def keys_until(self, size=1 << 64):
+        """The keys in their order up to the one that signs a checkpoint of this size."""
+        return [key for first, key in self.keys if first <= size]
 
     def root(self):
         root = self.frontier[-1] if self.frontier else sha3()
@@ -226,173 +202,197 @@ class Ledger:
             root = sha3(b"\1", node, root)
         return root
 
-    def add_leaf(self, leaf):
-        count = self.records
+    def add(self, node, size=1):
+        """A full subtree of `size` leaves; the size divides the number of leaves before it."""
+        count = self.records // size
         while count & 1:
-            leaf, count = sha3(b"\1", self.frontier.pop(), leaf), count >> 1
-        self.frontier.append(leaf)
-        self.records += 1
-        if self.checkpoint and self.checkpoint.size == self.records:
-            self.root_at_checkpoint = self.root()
+            node, count = sha3(b"\1", self.frontier.pop(), node), count >> 1
+        self.frontier.append(node)
+        self.records += size
+        if self.records in self.roots:
+            self.roots[self.records] = self.root()
 
-    def need(self, holds, what):
-        if not holds:
-            raise Stop(TAMPERED, f"record {self.records}: {what}")
+    def take(self, frame, says=()):
+        """Adds a record that breaks no rule; `says`: what it has to say of the file around it."""
+        need(frame.index == self.records, f"its index is {frame.index}")
+        leaf, kind, says = frame.decode(self.id), frame.type, dict(says)
+        chain, body = sha3(b"aioss/chain/v1\n", self.chain, leaf), frame.body
+        need(frame.chain == chain, "breaks the chain")
+        need((kind == GENESIS) == (self.records == 1), "GENESIS out of place")
+        if kind == GENESIS:
+            self.begin(body.get(16), body.get(17))
+        elif kind == KEY_ROTATE:
+            says[22] = self.root()
+            if self.keys[-1][0] <= self.records:  # a bundle has told its keys before
+                self.rotate(frame)
+        elif kind == SEGMENT_SEAL:
+            says.update({18: self.records, 19: self.root(), 20: b"".join(self.frontier)})
+        elif kind == RETENTION_DROP and is_uint(body.get(16)) and \
+                is_uint(body.get(17), self.records + 1):
+            self.pruned = [run for run in self.pruned if run[0] < body[16] or body[17] < run[1]]
+        elif kind not in KNOWN_TYPES and kind < 0x8000:
+            self.unknown = self.unknown or f"record {self.records} is of the type {kind}"
+        elif kind == INFER_REQUEST and len(self.open) < OPEN_REQUESTS_MAX:
+            self.open.add(self.records)
+        elif kind in (INFER_RESULT, INFER_ABORT) and is_uint(body.get(6)):
+            self.open.discard(body[6])
+        need(all(type(body.get(key)) is type(value) and body[key] == value
+                 for key, value in says.items()), "does not fit what is before it")
+        self.chain = chain
+        self.add(leaf)
 
-    def read(self):
-        """Every record, or Stop at the first thing that is wrong."""
-        path, checkpoint = os.path.join(self.path, "seg"), os.path.join(self.path, "checkpoint")
-        firsts = [int(name[:20]) for name in (os.listdir(path) if os.path.lexists(path) else ())
-                  if re.fullmatch(r"[0-9]{20}\.aioss", name) and int(name[:20]) < 1 << 64]
-        count, last = len(firsts), max(firsts, default=-1)
-        if not count and not os.path.lexists(checkpoint):
+    def begin(self, origin, public):
+        need(type(origin) is str and ORIGIN.fullmatch(origin) and is_bytes(public, 32),
+             "GENESIS without name or key")
+        name = len(origin).to_bytes(4, "big") + origin.encode()
+        before = sha3(b"aioss/genesis/v1\n", self.id, name, public)
+        self.keys = self.keys or [(0, (origin, public))]
+        need(sha3(b"aioss/chain/v1\n", before, self.frontier[0]) == self.chain and
+             self.keys[0][1] == (origin, public), "the chain does not begin with this GENESIS")
+
+    def take_run(self, data, at):
+        """The offset behind a run of leaves in a pruned segment."""
+        head = data[at:at + 24].ljust(24)
+        magic, count, index, crc, zero = struct.unpack("<4sIQII", head)
+        leaves = data[at + 24:at + 24 + 32 * min(count, RUN_LEAVES_MAX)]
+        need(magic == b"ALEF" and leaves and len(leaves) == 32 * count and not zero and
+             index == self.records > 1 and crc32c(head[:16] + head[20:] + leaves) == crc,
+             "neither a good record nor a good run of leaves")
+        for i in range(0, len(leaves), 32):
+            self.chain = sha3(b"aioss/chain/v1\n", self.chain, leaves[i:i + 32])
+            self.add(leaves[i:i + 32])
+        self.pruned_records += count
+        return at + 24 + len(leaves)
+
+    def bad(self, data, at, is_last):
+        """No good frame or header: a torn tail, if a crash explains it (section 7, rule 2)."""
+        found = (Frame(data, match.start(), len(data)) for match in MAGIC.finditer(data, at + 1))
+        torn = is_last and not any(frame.good and frame.flags & 1 and frame.index >= self.records
+                                   for frame in found)
+        need(False, f"no good record or header at byte {at}", TORN if torn else TAMPERED)
+
+    def read(self, path):
+        """Every record of a ledger's folder, or Bad at the first thing that is wrong."""
+        folder = os.path.join(path, "seg")
+        found = (re.fullmatch(r"([0-9]{20})\.(aioss|pruned)", name) for name in
+                 (os.listdir(folder) if os.path.lexists(folder) else ()))
+        firsts = {int(match[1]) for match in found if match and is_uint(int(match[1]))}
+        if not firsts and not os.path.lexists(os.path.join(path, "checkpoint")):
             raise FileNotFoundError("there is no ledger here")
-        while self.segments < count:
-            name = os.path.join(path, f"{self.records:020d}.aioss")
-            self.need(os.path.lexists(name), "no segment begins with it, but there are more")
-            file, size = open_regular(name)
-            with file:
-                self.read_segment(file, size, self.records == last)
+        while self.segments < len(firsts):
+            need(self.records in firsts, "no segment begins with it, but there are more")
+            name = os.path.join(folder, f"{self.records:020d}")
+            pruned = not os.path.lexists(name + ".aioss")
+            data = content(name + (".pruned" if pruned else ".aioss"))
+            self.read_segment(data, self.records == max(firsts) and not pruned, pruned)
             self.segments += 1
 
-    def bad(self, file, at, size, is_last, what):
-        """A bad frame or header: a torn tail, if a crash explains it (section 7, rule 2)."""
-        torn = is_last and not group_follows(file, at + 1, size, self.records)
-        raise Stop(TORN if torn else TAMPERED, f"{what}: record {self.records}, byte {at}")
-
-    def read_segment(self, file, size, is_last):
-        header, first, at, kind = file.read(min(128, size)), self.records, 128, None
+    def read_segment(self, data, is_last, pruned):
+        header, first, at, kind = data[:128], self.records, 128, None
         if len(header) < 128 or header[:8] != b"AIOSSLG1" or \
                 crc32c(header[:124]) != int.from_bytes(header[124:], "little"):
-            self.bad(file, 0, size, is_last, "bad segment header")
-        self.check_header(header)
-        while kind != SEGMENT_SEAL and (at < size or kind is None):
-            try:
-                frame = Frame(file, at, size)
-            except Damaged as problem:
-                self.bad(file, at, size, is_last, str(problem))
-            leaf = self.check_record(frame, sha3(header) if kind is None else None)
+            self.bad(data, 0, is_last)
+        need(header[8:14] == bytes((1, 0, 0, 0, 1, 0)), "a later format", UNKNOWN)
+        if not self.segments:
+            self.id, self.chain = header[16:32], header[48:80]
+        numbers = struct.pack("<QQ", self.segments, self.records)
+        need(header[14:112] == bytes(2) + self.id + numbers + self.chain + self.link and
+             not any(header[120:124]), "is in a segment whose header does not fit")
+        while kind != SEGMENT_SEAL and (at < len(data) or kind is None):
+            frame = Frame(data, at, len(data))
+            if not frame.good and pruned and kind:
+                at = self.take_run(data, at)
+                continue
+            if not frame.good:
+                self.bad(data, at, is_last)
+            need((frame.type == SEGMENT_OPEN) == (kind is None) and (kind or frame.flags == 1) and
+                 (frame.type in NEVER_PRUNED or not pruned), "is of a type that is out of place")
+            says = {} if kind else {16: sha3(header)}
             if frame.type == SEGMENT_SEAL:
-                there = self.records - first, at, self.records, self.root(), b"".join(self.frontier)
-                self.need(all(type(self.body.get(key)) is type(value) and self.body[key] == value
-                              for key, value in enumerate(there, 16)), "a seal that does not fit")
-            self.chain, at, kind = frame.chain, frame.end, frame.type
-            self.add_leaf(leaf)
-        self.need(kind != SEGMENT_SEAL or at == size, "bytes stand after the seal before it")
-        self.need(kind == SEGMENT_SEAL or is_last, "another segment, but no seal before it")
+                says = {16: self.records - first, **({} if pruned else {17: at})}
+            self.take(frame, says)
+            at, kind = frame.end, frame.type
+        need(kind != SEGMENT_SEAL or at == len(data), "bytes stand after the seal before it")
+        need(kind == SEGMENT_SEAL or is_last, "another segment, but no seal before it")
+        self.pruned += [(first, self.records)] if pruned else []
         count = (self.records - first).to_bytes(8, "big")
         self.link = sha3(b"aioss/segment/v1\n", header, self.chain, count)
 
-    def check_header(self, header):
-        if header[8:14] != bytes((1, 0, 0, 0, 1, 0)):
-            raise Stop(UNKNOWN, f"a later format begins with record {self.records}")
-        if self.segments == 0:
-            self.id, self.chain, self.link = header[16:32], header[48:80], bytes(32)
-        numbers = struct.pack("<QQ", self.segments, self.records)
-        self.need(header[14:112] == bytes(2) + self.id + numbers + self.chain + self.link and
-                  not any(header[120:124]), "is in a segment whose header does not fit")
-
-    def check_record(self, frame, header_hash):
-        """The leaf of a frame with a good CRC that breaks no rule; only a seal's keys are left."""
-        need = self.need
-        need(frame.index == self.records, f"its index is {frame.index}")
-        need(frame.flags < 2 and not any(frame.padding), "flags or padding that are not zero")
-        leaf = sha3(b"\0aioss/entry/v1\n", self.id, struct.pack(
-            ">QHHI", frame.index, frame.type, frame.flags, frame.length), frame.body)
-        need(frame.chain == sha3(b"aioss/chain/v1\n", self.chain, leaf), "breaks the chain")
-        try:
-            body, end = cbor_item(frame.body, 0)
-        except (ValueError, IndexError) as problem:
-            need(False, f"no canonical CBOR: {problem}")
-        need(type(body) is dict and end == frame.length, "a body that is not exactly one map")
-        need(is_uint(body.get(0), 1 << 63) and is_uint(body.get(1)) and is_bytes(body.get(3), 16),
-             "without good keys 0, 1 and 3")
-        self.body = body
-        need((frame.type == SEGMENT_OPEN, frame.type == GENESIS) ==
-             (header_hash is not None, self.records == 1), "SEGMENT_OPEN or GENESIS out of place")
-        if frame.type == SEGMENT_OPEN:
-            need(frame.flags == 1 and body.get(16) == header_hash, "another's SEGMENT_OPEN")
-        elif frame.type == GENESIS:
-            self.read_genesis()
-        elif frame.type not in KNOWN_TYPES and frame.type < 0x8000:
-            self.unknown = self.unknown or f"record {self.records} is of the type {frame.type}"
-        if frame.type == INFER_REQUEST and len(self.open) < OPEN_REQUESTS_MAX:
-            self.open.add(self.records)
-        elif frame.type in (INFER_RESULT, INFER_ABORT) and is_uint(body.get(6)):
-            self.open.discard(body[6])
-        return leaf
-
-    def read_genesis(self):
-        name, public = self.body.get(16), self.body.get(17)
-        name = name.encode() if isinstance(name, str) else b""
-        self.need(ORIGIN.fullmatch(name) and is_bytes(public, 32), "GENESIS without name or key")
-        before = sha3(b"aioss/genesis/v1\n", self.id, len(name).to_bytes(4, "big"), name, public)
-        self.need(sha3(b"aioss/chain/v1\n", before, self.frontier[0]) == self.chain,
-                  "the chain does not begin with this GENESIS")
-        self.key = name, public
-
 # The verdict: section 8.
-def judge(ledger, given, stop):
-    """Every (verdict, finding) that applies."""
-    if stop:
-        yield stop
-    if ledger.key is None:
-        if stop is None or stop[0] == TORN:
+def judge(ledger, given, notes, stop):
+    """Every (verdict, finding) that applies; `stop` is what ended the reading before the end."""
+    yield stop or (OK, "everything holds, signed by the given key")
+    ended, keys = stop is None or stop[0] == TORN, ledger.keys_until()
+    if not keys:
+        if ended:
             yield TRUNCATED, "the ledger ends before its GENESIS"
         return
-    if given and given != ledger.key:
-        yield TAMPERED, "GENESIS names another key than the given one"
+    if given and given not in keys:
+        yield TAMPERED, "the ledger names other keys than the given one"
+    if ended and ledger.pruned:
+        yield TAMPERED, f"no RETENTION_DROP covers the pruned records {ledger.pruned[0]}"
     if ledger.unknown or not given:
         yield UNKNOWN, ledger.unknown or "self-consistent, untrusted: no key was given"
-    checkpoint = ledger.checkpoint
-    try:
-        if checkpoint is None:
-            raise ledger.checkpoint_problem
-        checkpoint.check(given or ledger.key)
-    except (ValueError, OSError) as problem:
-        yield TAMPERED, f"the checkpoint: {problem}"
-        return
-    if checkpoint.size > ledger.records and (stop is None or stop[0] == TORN):
-        yield TRUNCATED, f"{ledger.records} records are left of {checkpoint.size} that were signed"
-    elif checkpoint.size <= ledger.records and checkpoint.root != ledger.root_at_checkpoint:
-        yield FORK, f"another root was signed over the first {checkpoint.size} records"
-
-def verify(path, key_text=None):
-    """(verdict, finding, Ledger)."""
-    ledger, given, stop = Ledger(path), None, None
-    try:
-        given = parse_key(key_text) if key_text is not None else None
-        # The checkpoint first: on a running ledger the records may then only be more.
+    for name, note in notes.items():
         try:
-            with open_regular(os.path.join(path, "checkpoint"))[0] as file:
-                ledger.checkpoint = Checkpoint(file.read(CHECKPOINT_BYTES_MAX + 1))
+            if isinstance(note, Exception):
+                raise note
+            late = note.size > ledger.records
+            signers = keys if name == "--since" else ledger.keys_until(note.size)[-1:]
+            note.check(signers + ([given] if late and given and given not in keys else []))
         except (ValueError, OSError) as problem:
-            ledger.checkpoint_problem = problem
-        ledger.read()
-    except Stop as end:
-        stop = end.args
+            yield TAMPERED, f"{name}: {problem}"
+            continue
+        if late and ended:
+            yield TRUNCATED, f"{name}: {ledger.records} records are left of {note.size}"
+        elif not late and note.root != ledger.roots[note.size]:
+            yield FORK, f"{name}: another root was signed over the first {note.size} records"
+
+def verify(path, key=None, since=None, **texts):
+    """(verdict, finding, Ledger)."""
+    notes, ledger, stop = {}, Ledger(), None
+    try:
+        given = None if key is None else parse_key(key)
+        if os.path.isfile(path):
+            sys.modules.setdefault("aioss_verify", sys.modules[__name__])
+            import aioss_documents
+            return aioss_documents.verify(content(path), given, since, **texts)
+        if since is not None:
+            notes["--since"] = Note(content(since.removeprefix("@"))[:NOTE_BYTES_MAX + 1])
+        try:  # before the records: on a running ledger these may then only be more
+            file = content(os.path.join(path, "checkpoint"))
+            notes["checkpoint"] = Note(file[:NOTE_BYTES_MAX + 1])
+        except (ValueError, OSError) as problem:
+            notes["checkpoint"] = problem
+        ledger = Ledger(notes.values())
+        try:
+            ledger.read(path)
+        except (ValueError, IndexError) as problem:
+            verdict = getattr(problem, "verdict", TAMPERED)
+            stop = verdict, f"record {ledger.records}: {problem}"
     except (ValueError, OSError) as problem:
         return USAGE, str(problem), ledger
-    found = list(judge(ledger, given, stop)) or [(OK, "everything holds, signed by the given key")]
+    found = list(judge(ledger, given, notes, stop))
     verdict, finding = min(found, key=lambda one: SEVEREST_FIRST.index(one[0]))
     return verdict, finding, ledger
 
 def main():
-    parser = argparse.ArgumentParser(description="Verify an .aioss ledger.")
+    parser = argparse.ArgumentParser(description="Verify an .aioss ledger, or a document of one.")
     parser.error = lambda message: parser.exit(USAGE, f"{parser.prog}: {message}\n")
-    parser.add_argument("ledger")
+    parser.add_argument("path", help="folder of a ledger, bundle, receipt or fork proof")
     parser.add_argument("--key", metavar="VKEY", help="the line that `aioss ledger init` printed")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    verdict, finding, ledger = verify(arguments.ledger, arguments.key)
-    origin, chain = ledger.key[0].decode() if ledger.key else "", ledger.chain or b""
-    answer = {"verdict": WORDS[verdict], "exit_code": verdict, "finding": finding, "origin": origin,
-              "records": ledger.records, "segments": ledger.segments, "head_chain": chain.hex(),
-              "root": ledger.root().hex(), "dangling_requests": len(ledger.open),
-              "checkpoint_size": ledger.checkpoint.size if ledger.checkpoint else 0}
+    parser.add_argument("--since", metavar="NOTE", help="a checkpoint that was kept: its file")
+    parser.add_argument("--prompt", metavar="FILE", help="what a receipt's request commits to")
+    parser.add_argument("--answer", metavar="FILE", help="what a receipt's answer commits to")
+    parser.add_argument("--choice", type=int, default=0, help="which of the answers it is")
+    verdict, finding, ledger = verify(**vars(parser.parse_args()))
     sys.stdout.reconfigure(errors="backslashreplace")
-    print(json.dumps(answer) if arguments.json else
-          "\n".join(f"{name:18}{value}" for name, value in answer.items()))
+    print(json.dumps({
+        "verdict": WORDS[verdict], "exit_code": verdict, "finding": finding,
+        "origin": ledger.keys[0][1][0] if ledger.keys else "", "records": ledger.records,
+        "segments": ledger.segments, "pruned_records": ledger.pruned_records,
+        "head_chain": ledger.chain.hex(), "root": ledger.root().hex(),
+        "dangling_requests": len(ledger.open)}, indent=1))
     return verdict
 
 if __name__ == "__main__":

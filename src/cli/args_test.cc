@@ -101,7 +101,7 @@ TEST(Arguments, ErrorsSayWhatToDo) {
        "unknown flag '--temprature' (did you mean '--temperature'?)"},
       {{"serve", "--frobnicate"}, "unknown flag '--frobnicate'; see 'aioss serve --help'"},
       {{"run"}, "MODEL is missing; see 'aioss run --help'"},
-      {{"verify"}, "LEDGER is missing; see 'aioss verify --help'"},
+      {{"verify"}, "PATH is missing; see 'aioss verify --help'"},
       {{"run", "m", "why", "is"},
        "'is' is one argument too many; put text in quotes; see 'aioss run --help'"},
       {{"models", "x"}, "'x' is one argument too many; see 'aioss models --help'"},

@@ -7,6 +7,7 @@
 
 namespace aioss::cli {
 
+std::vector<CommandSpec> proof_specs();    // `aioss ledger status|prove|export`
 std::vector<CommandSpec> custody_specs();  // `aioss ledger protect`, …: keys, copies, two operators
 
 }  // namespace aioss::cli

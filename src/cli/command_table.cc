@@ -96,18 +96,32 @@ CommandSpec inspect() {
 CommandSpec verify() {
   return {
       "verify",
-      "check a ledger: every record, the chain, the signatures",
-      "Needs nothing but the ledger and the public key that 'aioss ledger init' printed. Keep that "
+      "check a ledger, an export bundle, a receipt or a fork proof",
+      "Needs nothing but what it checks and the public key that 'aioss ledger init' printed. Keep "
+      "that "
       "key elsewhere: without --key the best result is SELF-CONSISTENT, UNTRUSTED (exit code 6), "
       "because who can rewrite the ledger can also rewrite a key that lies beside it.\n"
       "Exit codes:\n"
       "0 OK\n1 usage or I/O\n2 TAMPERED\n3 TRUNCATED: shorter than its checkpoint\n4 FORK\n"
       "5 TORN TAIL: the last write was cut short\n6 UNKNOWN: no key, or a newer format\n"
       "7 PAYLOAD MISSING\n8 REPLAY MISMATCH",
-      {{"LEDGER", "Folder of the ledger.", true}},
-      {{"--key", "", "VKEY", "Public key: the vkey line, or @FILE that holds it."}, kJson},
+      {{"PATH", "Folder of a ledger; or an export bundle, a receipt or a fork proof.", true}},
+      {{"--key", "", "VKEY", "Public key: the vkey line, or @FILE that holds it."},
+       {"--since", "", "NOTE",
+        "File of a checkpoint that you kept: the ledger must still begin with it."},
+       {"--receipt", "", "FILE", "With a ledger: a receipt whose records must be in it."},
+       {"--fork-proof", "", "FILE",
+        "Where to write the proof when two signed histories are found; default ./fork.proof."},
+       {"--prompt", "", "FILE",
+        "With a receipt: the prompt, or the request's JSON body, that must be the recorded one."},
+       {"--answer", "", "FILE", "With a receipt: the answer's text that must be the recorded one."},
+       {"--choice", "", "N", "Which of several answers; default 0."},
+       kJson},
       0,
       {"aioss verify ~/.local/state/aioss/ledger --key @ledger.vkey",
+       "aioss verify /mnt/ledger --key @ledger.vkey --since kept.note",
+       "aioss verify receipt.json --key @ledger.vkey --prompt body.json --answer answer.txt",
+       "aioss verify evidence.aioss --key @ledger.vkey",
        "aioss verify /mnt/evidence/ledger --key 'bank.example+1f2e3d4c+AX…' --json"}};
 }
 
@@ -183,6 +197,7 @@ std::vector<CommandSpec> all_commands() {
   const auto add = [&all](std::vector<CommandSpec> some) {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
+  add(proof_specs());
   add(custody_specs());
   all.push_back(key_new());
   all.push_back(version());

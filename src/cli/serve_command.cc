@@ -19,6 +19,7 @@
 #include "os/environment.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "runtime/receipts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {
@@ -167,12 +168,16 @@ class Serving {
   // Everything up to the line on standard output.
   Status start(bool fake_models) {
     AIOSS_CHECK(check_cpu(services_));
-    const server::ApiOptions api = api_options(config_);
+    server::ApiOptions api = api_options(config_);
     AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
                                                  services_.random, *ledger_, metrics_));
+    receipts_ = std::make_unique<runtime::Receipts>(*ledger_, runtime::CallerSecrets{});
+    api.receipts = [this](const runtime::Principal& caller, const std::string& request) {
+      return receipts_->receipt(caller, request);
+    };
     auto server =
         server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);
     if (!server) return explain(std::move(server).error());
@@ -239,6 +244,7 @@ class Serving {
   http::net::io_context io_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<runtime::Gateway> gateway_;
+  std::unique_ptr<runtime::Receipts> receipts_;
   std::unique_ptr<server::ApiServer> server_;
   std::thread io_thread_;
   Orders* orders_ = nullptr;  // the caller's

@@ -1,9 +1,12 @@
-// `aioss verify`: needs a ledger and a public key, and nothing else of the product.
+// `aioss verify`: needs what it checks and a public key, and nothing else of the product.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/ledger_session.h"
 #include "cli/progress.h"
 #include "cli/term.h"
+#include "cli/verify_document.h"
 #include "codec/json.h"
 #include "ledger/verify.h"
 
@@ -28,18 +31,17 @@ Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
 
 // "TORN TAIL: why", in capitals, so that nobody overlooks it. The finding of a ledger that was
 // verified without a key begins with those words itself.
-std::string headline(const ledger::VerifyReport& report, bool with_key, bool color) {
+std::string headline(ledger::Verdict judged, std::string_view finding, bool with_key, bool color) {
   constexpr std::string_view kUntrusted = "self-consistent, untrusted";
-  std::string verdict(ledger::name(report.verdict));
-  std::string_view finding = report.finding;
-  if (report.verdict == ledger::Verdict::kUnknown && !with_key) verdict = kUntrusted;
+  std::string verdict(ledger::name(judged));
+  if (judged == ledger::Verdict::kUnknown && !with_key) verdict = kUntrusted;
   if (finding.starts_with(verdict)) finding.remove_prefix(verdict.size());
   if (finding.starts_with(": ")) finding.remove_prefix(2);
   for (char& c : verdict) {
     if (c == '_') c = ' ';
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
-  const bool good = report.verdict == ledger::Verdict::kOk;
+  const bool good = judged == ledger::Verdict::kOk;
   return paint(verdict, good ? Color::kGreen : Color::kRed, color) + ": " +
          safe_text(finding, false) + "\n";
 }
@@ -67,7 +69,7 @@ std::string as_json(const ledger::VerifyReport& report, bool with_key) {
 }
 
 std::string as_text(const ledger::VerifyReport& report, bool with_key, bool color) {
-  std::string out = headline(report, with_key, color);
+  std::string out = headline(report.verdict, report.finding, with_key, color);
   const auto row = [&](std::string_view label, const std::string& value) {
     if (value.empty()) return;
     out += paint(label, Color::kDim, color);
@@ -93,36 +95,160 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
   return out;
 }
 
-}  // namespace
+std::string document_json(const ledger::DocumentReport& report, bool with_key) {
+  codec::OrderedJson out;
+  out["verdict"] = ledger::name(report.verdict);
+  out["trusted"] = with_key && report.verdict == ledger::Verdict::kOk;
+  out["exit_code"] = static_cast<int>(report.verdict);
+  out["finding"] = report.finding;
+  out["format"] = report.format;
+  out["origin"] = report.origin;
+  for (const auto& [name, value] : report.facts.items()) out[name] = value;
+  return codec::dump_json(out) + "\n";
+}
 
-int verify_command(const Services& services, const Invocation& invocation) {
+std::string document_text(const ledger::DocumentReport& report, bool with_key, bool color) {
+  std::string out = headline(report.verdict, report.finding, with_key, color);
+  codec::OrderedJson rows;
+  rows["origin"] = report.origin;
+  for (const auto& [name, value] : report.facts.items()) rows[name] = value;
+  for (const auto& [name, value] : rows.items()) {
+    const std::string text =
+        value.is_string() ? value.get<std::string>() : codec::dump_json(codec::OrderedJson(value));
+    if (text.empty()) continue;
+    out += paint(name, Color::kDim, color) +
+           std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + safe_text(text, false) +
+           "\n";
+  }
+  return out;
+}
+
+int usage_error(Console& console, const Error& error) {
+  console.fail(error);
+  return static_cast<int>(ledger::Verdict::kUsage);
+}
+
+// What the command line gives besides the path.
+struct Given {
+  std::string key;
+  ledger::ReceiptCheck check;  // the key, parsed, and the claims
+};
+
+Result<Given> read_given(const Services& services, const Invocation& invocation) {
+  Given given;
+  if (const auto text = invocation.text("--key")) {
+    AIOSS_TRY(given.key, read_key(services.files, *text));
+    AIOSS_TRY(given.check.key, ledger::parse_verifier_key(given.key));
+  }
+  AIOSS_TRY(given.check.claims, read_claims(services, invocation));
+  return given;
+}
+
+int verify_one_document(const Services& services, const Invocation& invocation,
+                        const Given& given) {
   Console& console = services.console;
-  const auto given = invocation.text("--key");
-  const auto key = given ? read_key(services.files, *given) : Result<std::string>(std::string());
-  if (!key) {
-    console.fail(key.error());
-    return static_cast<int>(ledger::Verdict::kUsage);
+  for (const std::string_view flag : {"--since", "--receipt", "--fork-proof"}) {
+    if (!invocation.has(flag)) continue;
+    return usage_error(console, {Code::kUsage, std::string(flag) + " goes with a ledger's folder"});
   }
   Progress progress(console, services.clock, "verifying");
-  ledger::VerifyOptions options;
-  options.directory = invocation.operand(0);
-  options.verifier_key = *key;
-  options.progress = [&](std::uint64_t done, std::uint64_t all) {
-    progress.update(all == 0 ? 1.0F : static_cast<float>(done) / static_cast<float>(all));
-  };
-  const ledger::VerifyReport report = ledger::verify(services.files, options);
+  const auto report = verify_document(
+      services, invocation.operand(0), given.check, [&](std::uint64_t done, std::uint64_t all) {
+        progress.update(static_cast<float>(done) / static_cast<float>(std::max(all, done)));
+      });
   progress.clear();
+  const bool json = invocation.has("--json");
+  if (report.verdict == ledger::Verdict::kUsage && !json) {
+    return usage_error(console, {Code::kIo, report.finding});
+  }
+  const bool with_key = given.check.key.has_value();
+  const std::string text = json ? document_json(report, with_key)
+                                : document_text(report, with_key, console.facts().output_color);
+  if (!console.out(text)) return static_cast<int>(ledger::Verdict::kUsage);
+  return static_cast<int>(report.verdict);
+}
+
+// The ledger, and what was kept of it elsewhere.
+class LedgerCheck {
+ public:
+  LedgerCheck(const Services& services, const Invocation& invocation, const Given& given)
+      : services_(services), invocation_(invocation), given_(given) {
+    options_.directory = invocation.operand(0);
+    options_.verifier_key = given.key;
+  }
+
+  Status prepare() {
+    const auto receipt = invocation_.text("--receipt");
+    if (!given_.check.claims.empty() && !receipt) {
+      return Error{Code::kUsage,
+                   "--prompt and --answer are compared with a receipt; give --receipt"};
+    }
+    if (const auto since = invocation_.text("--since")) {
+      AIOSS_TRY(ledger::Note note, read_kept_note(services_.files, *since));
+      options_.kept.push_back({"the checkpoint given with --since", std::move(note)});
+    }
+    if (!receipt) return ok();
+    beside_ = verify_receipt_beside(services_.files, *receipt, given_.check);
+    if (beside_->report.verdict == ledger::Verdict::kUsage) {
+      return Error{Code::kUsage, beside_->report.finding};
+    }
+    if (beside_->note) options_.kept.push_back({"the checkpoint of the receipt", *beside_->note});
+    return ok();
+  }
+
+  ledger::VerifyReport run() {
+    Progress progress(services_.console, services_.clock, "verifying");
+    options_.progress = [&](std::uint64_t done, std::uint64_t all) {
+      progress.update(all == 0 ? 1.0F : static_cast<float>(done) / static_cast<float>(all));
+    };
+    ledger::VerifyReport report = ledger::verify(services_.files, options_);
+    progress.clear();
+    if (report.verdict == ledger::Verdict::kFork) {
+      write_fork_proof_file(services_, invocation_, options_, report);
+    }
+    if (beside_ && ledger::is_worse(beside_->report.verdict, report.verdict)) {
+      report.verdict = beside_->report.verdict;
+      report.finding = beside_->report.finding;
+    } else if (beside_ && report.verdict == ledger::Verdict::kOk) {
+      report.finding += "; the receipt's records are among them";
+    }
+    return report;
+  }
+
+ private:
+  const Services& services_;
+  const Invocation& invocation_;
+  const Given& given_;
+  ledger::VerifyOptions options_;
+  std::optional<ReceiptBeside> beside_;
+};
+
+int verify_ledger(const Services& services, const Invocation& invocation, const Given& given) {
+  Console& console = services.console;
+  LedgerCheck check(services, invocation, given);
+  if (const Status ready = check.prepare(); !ready) return usage_error(console, ready.error());
+  const ledger::VerifyReport report = check.run();
   if (report.verdict == ledger::Verdict::kUsage && !invocation.has("--json")) {
     const Error error{Code::kIo, report.finding};
-    console.fail(explain_ledger_error(services.files, error, options.directory));
-    return static_cast<int>(report.verdict);
+    return usage_error(console, explain_ledger_error(services.files, error, invocation.operand(0)));
   }
-  const bool with_key = !key->empty();
+  const bool with_key = !given.key.empty();
   const std::string text = invocation.has("--json")
                                ? as_json(report, with_key)
                                : as_text(report, with_key, console.facts().output_color);
   if (!console.out(text)) return static_cast<int>(ledger::Verdict::kUsage);
   return static_cast<int>(report.verdict);
+}
+
+}  // namespace
+
+int verify_command(const Services& services, const Invocation& invocation) {
+  const auto given = read_given(services, invocation);
+  if (!given) return usage_error(services.console, given.error());
+  const auto about = services.files.info(invocation.operand(0));
+  const bool is_file = about && !about->is_directory;
+  return is_file ? verify_one_document(services, invocation, *given)
+                 : verify_ledger(services, invocation, *given);
 }
 
 }  // namespace aioss::cli

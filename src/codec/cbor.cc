@@ -6,22 +6,11 @@
 #include <type_traits>
 
 #include "base/assert.h"
+#include "codec/cbor_head.h"
 #include "codec/utf8.h"
 
 namespace aioss::codec {
 namespace {
-
-// The major types of RFC 8949 section 3.1 that the subset uses.
-enum Major : std::uint8_t {
-  kUnsigned = 0,
-  kNegative = 1,
-  kByteString = 2,
-  kTextString = 3,
-  kArray = 4,
-  kMap = 5,
-  kSimple = 7,
-};
-constexpr std::uint8_t kFalse = 0xF4, kTrue = 0xF5;
 
 void put_head(std::uint8_t major, std::uint64_t argument, Bytes& out) {
   const auto lead = static_cast<std::uint8_t>(major << 5U);
@@ -90,11 +79,6 @@ struct Encoder {
   void put_one(bool v) { out.push_back(v ? kTrue : kFalse); }
 };
 
-struct Head {
-  std::uint8_t major = 0;
-  std::uint64_t argument = 0;
-};
-
 // Recursive, but never deeper than kCborDepthMax. Nothing is allocated for a length before that
 // many bytes are known to be there.
 class Decoder {
@@ -144,29 +128,14 @@ class Decoder {
 
   Result<Head> read_head() {
     const std::size_t start = at_;
-    if (left() == 0) return corrupt(start, "ends early");
-    const std::uint8_t lead = bytes_[at_++];
-    Head head{static_cast<std::uint8_t>(lead >> 5U), static_cast<std::uint64_t>(lead & 0x1FU)};
-    if (head.major == 6) return corrupt(start, "tags are not allowed");
-    if (head.major == kSimple) {
-      if (lead != kFalse && lead != kTrue) return corrupt(start, "only false and true are allowed");
-      return head;
-    }
-    if (head.argument < 24) return head;
-    if (head.argument > 27) return corrupt(start, "indefinite or reserved length");
-    const std::size_t width = std::size_t{1} << (head.argument - 24);
-    if (left() < width) return corrupt(start, "ends early");
-    std::uint64_t argument = 0;
-    for (std::size_t i = 0; i < width; ++i) argument = argument << 8U | bytes_[at_++];
-    const bool shortest = width == 1 ? argument >= 24 : (argument >> (4 * width)) != 0;
-    if (!shortest) return corrupt(start, "not the shortest form");
-    head.argument = argument;
+    Head head;
+    const std::string_view problem = codec::read_head(bytes_, at_, head);
+    if (!problem.empty()) return corrupt(start, problem);
     return head;
   }
 
   static Result<Value> negative(std::uint64_t argument, std::size_t start) {
-    constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    if (argument > kMost) return corrupt(start, "negative integer out of range");
+    if (argument > kCborNegativeMost) return corrupt(start, "negative integer out of range");
     return Value::integer(-1 - static_cast<std::int64_t>(argument));
   }
 

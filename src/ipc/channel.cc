@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace aioss::ipc {
 namespace {
@@ -102,27 +103,23 @@ Status Channel::send_all(std::span<const Bytes> frames) {
 
 Status Channel::fill(std::size_t wanted) {
   ASSERT(wanted <= kReadAheadBytes);
-  if (received_from_ == received_.size()) {
-    received_.clear();
-    received_from_ = 0;
-  }
-  while (received_.size() - received_from_ < wanted) {
+  received_.resize(kReadAheadBytes);  // once: it is never made smaller
+  if (received_from_ == received_to_) received_from_ = received_to_ = 0;
+  while (received_to_ - received_from_ < wanted) {
     if (received_from_ > 0) {
-      received_.erase(received_.begin(),
-                      received_.begin() + static_cast<std::ptrdiff_t>(received_from_));
-      received_from_ = 0;
+      std::copy(received_.begin() + static_cast<std::ptrdiff_t>(received_from_),
+                received_.begin() + static_cast<std::ptrdiff_t>(received_to_), received_.begin());
+      received_to_ -= std::exchange(received_from_, 0);
     }
-    const std::size_t held = received_.size();
-    received_.resize(kReadAheadBytes);
-    const auto got = receive_some(socket_.get(), std::span(received_).subspan(held));
-    received_.resize(held + (got ? *got : 0));
-    if (!got) return got.error();
+    AIOSS_TRY(const std::size_t got,
+              receive_some(socket_.get(), std::span(received_).subspan(received_to_)));
+    received_to_ += got;
   }
   return ok();
 }
 
 Status Channel::take(std::span<std::uint8_t> into) {
-  const std::size_t ahead = std::min(into.size(), received_.size() - received_from_);
+  const std::size_t ahead = std::min(into.size(), received_to_ - received_from_);
   std::copy_n(received_.begin() + static_cast<std::ptrdiff_t>(received_from_), ahead, into.begin());
   received_from_ += ahead;
   into = into.subspan(ahead);
@@ -134,7 +131,7 @@ Status Channel::take(std::span<std::uint8_t> into) {
 }
 
 Result<Bytes> Channel::receive(std::chrono::milliseconds timeout) {
-  if (timeout.count() >= 0 && received_from_ == received_.size()) {
+  if (timeout.count() >= 0 && received_from_ == received_to_) {
     const auto limit = std::chrono::milliseconds(std::numeric_limits<int>::max());
     const auto wait = static_cast<int>(std::min(timeout, limit).count());
     AIOSS_CHECK(wait_until_ready(socket_.get(), POLLIN, wait));

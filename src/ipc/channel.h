@@ -41,8 +41,9 @@ class Channel final {
 
   os::Fd socket_;
   const std::size_t receive_bytes_max_;
-  Bytes received_;  // read ahead; the reader's alone
-  std::size_t received_from_ = 0;
+  // Read ahead, the reader's alone: what is in the buffer from `from` to `to`.
+  Bytes received_;
+  std::size_t received_from_ = 0, received_to_ = 0;
 };
 
 }  // namespace aioss::ipc

@@ -128,7 +128,8 @@ class Exporter {
     manifest_.origin = facts_.origin;
     manifest_.ledger_id = facts_.ledger_id;
     manifest_.rotations = facts_.rotations.size();
-    for (const Bytes& frame : facts_.rotations) keys_.insert(keys_.end(), frame.begin(), frame.end());
+    for (const Bytes& frame : facts_.rotations)
+      keys_.insert(keys_.end(), frame.begin(), frame.end());
     AIOSS_TRY(document_keys_,
               DocumentKeys::follow(VerifierKey{facts_.origin, facts_.public_key}, facts_.origin,
                                    facts_.ledger_id, facts_.rotations));
@@ -188,9 +189,8 @@ class Exporter {
   }
 
   static const TarEntry& entry(const TarLayout& layout, std::string_view name) {
-    const auto found =
-        std::find_if(layout.entries.begin(), layout.entries.end(),
-                     [name](const TarEntry& one) { return one.name == name; });
+    const auto found = std::find_if(layout.entries.begin(), layout.entries.end(),
+                                    [name](const TarEntry& one) { return one.name == name; });
     ASSERT(found != layout.entries.end());
     return *found;
   }

@@ -118,9 +118,9 @@ class BundleJudge {
     if (expected.size() - 4 != manifest_.cosigned) return broken("lacks a cosigned note");
     expected.insert(expected.end(),
                     {bundle_file::kJsonLines, bundle_file::kCsv, bundle_file::kReadme});
-    const bool same = std::equal(
-        entries_.begin(), entries_.end(), expected.begin(), expected.end(),
-        [](const TarEntry& entry, std::string_view name) { return entry.name == name; });
+    const bool same =
+        std::equal(entries_.begin(), entries_.end(), expected.begin(), expected.end(),
+                   [](const TarEntry& entry, std::string_view name) { return entry.name == name; });
     if (!same) return broken("has other files than a bundle has");
     if (manifest_.files.size() != entries_.size() - 1) {
       return broken("has a manifest that lists other files");
@@ -256,7 +256,8 @@ class BundleJudge {
     }
     auto body = codec::decode_map(frame.body);
     if (!body) return bad_record("the record's body is not canonical CBOR");
-    const Record record{frame.index, static_cast<RecordType>(frame.type), frame.flags, leaf,
+    const Record record{frame.index, static_cast<RecordType>(frame.type),
+                        frame.flags, leaf,
                         frame.chain, std::move(*body)};
     AIOSS_CHECK(check_meaning(record, bytes));
     if (known_rendering_) {
@@ -364,8 +365,9 @@ class BundleJudge {
     const auto root = range_->finish(manifest_.size, manifest_.proof.right);
     if (!root) return broken("has a manifest with too few or too many digests");
     if (*root == note_.checkpoint.root) return ok();
-    return broken("is not of the ledger whose checkpoint was signed: its records and digests lead "
-                  "to another root");
+    return broken(
+        "is not of the ledger whose checkpoint was signed: its records and digests lead "
+        "to another root");
   }
 
   Status check_forks() {
@@ -374,10 +376,11 @@ class BundleJudge {
       if (claimed->second != note_.checkpoint.root) contradicted_ = claimed->first;
     }
     if (!contradicted_) return ok();
-    return Error{Code::kConflict, "the ledger's keys have signed two histories: a cosigned "
-                                  "checkpoint over " +
-                                      std::to_string(*contradicted_) +
-                                      " records has another root than these records"};
+    return Error{Code::kConflict,
+                 "the ledger's keys have signed two histories: a cosigned "
+                 "checkpoint over " +
+                     std::to_string(*contradicted_) +
+                     " records has another root than these records"};
   }
 
   Status check_unknown() {
@@ -428,8 +431,8 @@ DocumentReport judge_bundle(os::FileSystem& fs, const std::string& path,
   DocumentReport report;
   report.format = kBundleFormat;
   const auto file = fs.open(path, os::OpenMode::kRead);
-  const Status held = file ? BundleJudge(**file, key, progress, report).run()
-                           : Status(Error(file.error()));
+  const Status held =
+      file ? BundleJudge(**file, key, progress, report).run() : Status(Error(file.error()));
   if (!held) {
     conclude(held.error(), report);
     return report;
@@ -437,8 +440,9 @@ DocumentReport judge_bundle(os::FileSystem& fs, const std::string& path,
   const std::string records = std::to_string(report.facts["after"].get<std::uint64_t>() -
                                              report.facts["first"].get<std::uint64_t>());
   report.verdict = key ? Verdict::kOk : Verdict::kUnknown;
-  report.finding = key ? records + " records are unchanged, in order and without a gap, and in the "
-                                   "ledger that the given key signed"
+  report.finding = key ? records +
+                             " records are unchanged, in order and without a gap, and in the "
+                             "ledger that the given key signed"
                        : "self-consistent, untrusted: without --key anyone could have written "
                          "this bundle";
   return report;

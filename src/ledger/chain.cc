@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "base/assert.h"
+#include "crypto/sha3_lanes.h"
 #include "ledger/bytes_io.h"
 #include "ledger/ledger.h"
 
@@ -12,7 +13,6 @@ namespace aioss::ledger {
 namespace {
 
 constexpr std::string_view kEntryTag = "aioss/entry/v1\n";
-constexpr std::string_view kChainTag = "aioss/chain/v1\n";
 constexpr std::string_view kGenesisTag = "aioss/genesis/v1\n";
 constexpr std::string_view kSegmentTag = "aioss/segment/v1\n";
 constexpr std::string_view kCommitTag = "aioss/commit/v1\n";
@@ -26,13 +26,25 @@ std::array<std::uint8_t, sizeof(T)> big_endian(T value) {
   return bytes;
 }
 
+// Of each two neighbours.
+std::vector<Digest> nodes_over(const std::vector<Digest>& children) {
+  static constexpr std::uint8_t kPrefix[] = {kNodePrefix};
+  std::vector<crypto::Message> messages(children.size() / 2);
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    messages[i].pieces = {kPrefix, children[2 * i], children[2 * i + 1]};
+  }
+  std::vector<Digest> nodes(messages.size());
+  crypto::sha3_256_each(messages, nodes);
+  return nodes;
+}
+
 }  // namespace
 
-Digest ChainHasher::leaf(const LedgerId& ledger_id, const Frame& frame) {
-  // 0x00 ‖ tag ‖ ledger_id ‖ u64 index ‖ u16 type ‖ u16 flags ‖ u32 length, then the body.
+LeafHead leaf_head(const LedgerId& ledger_id, const Frame& frame) {
   constexpr std::size_t kIdAt = 1 + kEntryTag.size();
   constexpr std::size_t kIndexAt = kIdAt + sizeof(LedgerId);
-  std::array<std::uint8_t, kIndexAt + 16> head;
+  LeafHead head;
+  static_assert(head.size() == kIndexAt + 16);
   head[0] = kLeafPrefix;
   std::copy(kEntryTag.begin(), kEntryTag.end(), head.begin() + 1);
   std::copy(ledger_id.begin(), ledger_id.end(), head.begin() + kIdAt);
@@ -40,7 +52,11 @@ Digest ChainHasher::leaf(const LedgerId& ledger_id, const Frame& frame) {
   store_big(frame.type, head, kIndexAt + 8);
   store_big(frame.flags, head, kIndexAt + 10);
   store_big(static_cast<std::uint32_t>(frame.body.size()), head, kIndexAt + 12);
-  return hasher_.update(head).update(frame.body).finish();
+  return head;
+}
+
+Digest ChainHasher::leaf(const LedgerId& ledger_id, const Frame& frame) {
+  return hasher_.update(leaf_head(ledger_id, frame)).update(frame.body).finish();
 }
 
 Digest ChainHasher::node(const Digest& left, const Digest& right) {
@@ -104,6 +120,26 @@ void MerkleTree::add_subtree(unsigned level, const Digest& root, ChainHasher& ha
   }
   frontier_.push_back(subtree);
   size_ += leaves;
+}
+
+// Level by level, as in addition: the carry is a row of the nodes that this level gains, the first
+// of them joined by the one that the tree has there already, if any.
+void MerkleTree::add(std::span<const Digest> leaves) {
+  std::vector<Digest> row(leaves.begin(), leaves.end());
+  std::vector<Digest> left_over;  // roots of full subtrees without a neighbour yet, smallest first
+  for (std::uint64_t bits = size_; !row.empty(); bits >>= 1U) {
+    if ((bits & 1U) != 0) {
+      row.insert(row.begin(), frontier_.back());
+      frontier_.pop_back();
+    }
+    if (row.size() % 2 != 0) {
+      left_over.push_back(row.back());
+      row.pop_back();
+    }
+    row = nodes_over(row);
+  }
+  frontier_.insert(frontier_.end(), left_over.rbegin(), left_over.rend());
+  size_ += leaves.size();
 }
 
 Digest MerkleTree::root(ChainHasher& hasher) const {

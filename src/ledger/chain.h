@@ -3,8 +3,10 @@
 // MerkleTree belongs to one thread at a time.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -15,12 +17,18 @@
 
 namespace aioss::ledger {
 
+// What is hashed of a frame before its body: 0x00 ‖ tag ‖ ledger_id ‖ u64 index ‖ u16 type ‖
+// u16 flags ‖ u32 length.
+using LeafHead = std::array<std::uint8_t, 1 + 15 + sizeof(LedgerId) + 16>;
+// `frame.chain` is not part of a leaf and is not read.
+LeafHead leaf_head(const LedgerId& ledger_id, const Frame& frame);
+inline constexpr std::string_view kChainTag = "aioss/chain/v1\n";
+
 // Keeps one hasher, because making one costs as much as hashing a small record.
 class ChainHasher final {
  public:
   ChainHasher() : hasher_(crypto::HashAlgorithm::kSha3_256) {}
 
-  // `frame.chain` is not part of a leaf and is not read.
   Digest leaf(const LedgerId& ledger_id, const Frame& frame);
   Digest node(const Digest& left, const Digest& right);
   Digest chain(const Digest& before, const Digest& leaf);
@@ -47,6 +55,8 @@ class MerkleTree final {
   void add(const Digest& leaf, ChainHasher& hasher) { add_subtree(0, leaf, hasher); }
   // The root of the next 2^level leaves at once; the size is a multiple of that.
   void add_subtree(unsigned level, const Digest& root, ChainHasher& hasher);
+  // The same of many leaves, with the nodes of a level hashed side by side.
+  void add(std::span<const Digest> leaves);
   Digest root(ChainHasher& hasher) const;
   std::uint64_t size() const { return size_; }
   const std::vector<Digest>& frontier() const { return frontier_; }  // largest subtree first

@@ -49,6 +49,24 @@ TEST(MerkleTree, GoesOnFromItsFrontier) {
   EXPECT_FALSE(MerkleTree::from_frontier(21, {}).has_value());
 }
 
+TEST(MerkleTree, ManyLeavesAtOnceAreTheSameTree) {
+  ChainHasher hasher;
+  std::vector<Digest> leaves(141);
+  for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i][0] = static_cast<std::uint8_t>(i);
+  MerkleTree before;
+  for (std::size_t start = 0; start <= 70; ++start) {
+    MerkleTree one_by_one = before;
+    for (std::size_t count = 0; count <= 70; ++count) {
+      MerkleTree at_once = before;
+      at_once.add(std::span(leaves).subspan(start, count));
+      ASSERT_EQ(at_once.size(), one_by_one.size()) << start << '+' << count;
+      ASSERT_EQ(at_once.frontier(), one_by_one.frontier()) << start << '+' << count;
+      one_by_one.add(leaves[start + count], hasher);
+    }
+    before.add(leaves[start], hasher);
+  }
+}
+
 TEST(Commitment, OpensWithItsSaltOnly) {
   test::CountingRandom random;
   const Commitment commitment = commit(random, "patient 4711");

@@ -51,9 +51,9 @@ Status judge(const ForkProof& proof, const std::optional<VerifierKey>& key,
   report.facts["first_size"] = first.checkpoint.size;
   report.facts["second_size"] = second.checkpoint.size;
   if (!proof.keys.empty() && !proof.ledger_id) return unproven("it lacks the ledger's id");
-  AIOSS_TRY(const DocumentKeys keys,
-            DocumentKeys::follow(key, proof.origin, proof.ledger_id.value_or(LedgerId{}),
-                                 proof.keys));
+  AIOSS_TRY(
+      const DocumentKeys keys,
+      DocumentKeys::follow(key, proof.origin, proof.ledger_id.value_or(LedgerId{}), proof.keys));
   // Of any epoch: a history that is not this one may have changed its key elsewhere, or not at all.
   AIOSS_CHECK(keys.check_any_epoch(first));
   AIOSS_CHECK(keys.check_any_epoch(second));
@@ -99,8 +99,8 @@ DocumentReport judge_fork_proof(const ForkProof& proof, const std::optional<Veri
   return report;
 }
 
-Result<ForkProof> make_fork_proof(os::FileSystem& fs, const std::string& directory,
-                                  const Note& one, const Note& other) {
+Result<ForkProof> make_fork_proof(os::FileSystem& fs, const std::string& directory, const Note& one,
+                                  const Note& other) {
   const bool in_order = one.checkpoint.size <= other.checkpoint.size;
   const Checkpoint& first = (in_order ? one : other).checkpoint;
   const Checkpoint& second = (in_order ? other : one).checkpoint;
@@ -116,8 +116,7 @@ Result<ForkProof> make_fork_proof(os::FileSystem& fs, const std::string& directo
   fork.ledger_id = facts.ledger_id;
   fork.keys = facts.rotations;
   // By the key of GENESIS: what it is worth is for whoever holds the given key to say.
-  const DocumentReport report =
-      judge_fork_proof(fork, VerifierKey{facts.origin, facts.public_key});
+  const DocumentReport report = judge_fork_proof(fork, VerifierKey{facts.origin, facts.public_key});
   if (report.verdict == Verdict::kFork) return fork;
   return Error{Code::kNotFound, report.finding};
 }

@@ -76,12 +76,9 @@ Result<StoredRecord> History::stored(const Frame& frame, ByteView bytes) const {
   ChainHasher hasher;
   StoredRecord out;
   out.frame.assign(bytes.begin(), bytes.end());
-  out.record = {frame.index,
-                static_cast<RecordType>(frame.type),
-                frame.flags,
-                hasher.leaf(ledger_id_, frame),
-                frame.chain,
-                std::move(*body)};
+  out.record = {frame.index, static_cast<RecordType>(frame.type),
+                frame.flags, hasher.leaf(ledger_id_, frame),
+                frame.chain, std::move(*body)};
   return out;
 }
 

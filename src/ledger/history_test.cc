@@ -198,7 +198,8 @@ TEST(History, FindsTheRecordsOfARequest) {
 TEST(History, IsNotMisledByOtherRecordsThatHoldTheId) {
   Running running;
   const std::uint64_t request = running.append(RecordType::kInferRequest, request_of("req_a"));
-  const std::uint64_t result = running.append(RecordType::kInferResult, result_of("req_a", request));
+  const std::uint64_t result =
+      running.append(RecordType::kInferResult, result_of("req_a", request));
   Bytes pattern;
   codec::encode_to(codec::Value::uint(key::kRequestId), pattern);
   codec::encode_to(codec::Value::text("req_a"), pattern);
@@ -284,7 +285,8 @@ TEST(HistoryIndex, RootsAboveTheBlocksAreThoseOfTheTree) {
   for (unsigned level = 8; level <= 16; ++level) {
     const std::uint64_t leaves_of_it = std::uint64_t{1} << level;
     const std::uint64_t last = kRecords / leaves_of_it - 1;
-    EXPECT_EQ(index.subtree(level, last * leaves_of_it), root_over(last * leaves_of_it, leaves_of_it))
+    EXPECT_EQ(index.subtree(level, last * leaves_of_it),
+              root_over(last * leaves_of_it, leaves_of_it))
         << level;
   }
   EXPECT_EQ(index.segments().size(), 70U);

@@ -98,8 +98,8 @@ Result<Manifest> parse_manifest(std::string_view text) {
 std::string bundle_readme(const Manifest& manifest) {
   const std::string last = std::to_string(manifest.after - 1);
   const std::string range = std::to_string(manifest.first) + " to " + last;
-  return "Records " + range + " of the ledger " + manifest.origin + "\n\n" +
-         "The ledger had " + std::to_string(manifest.size) +
+  return "Records " + range + " of the ledger " + manifest.origin + "\n\n" + "The ledger had " +
+         std::to_string(manifest.size) +
          " records when its checkpoint was signed. This file is an export of aioss,\n"
          "evidence that verifies without the ledger:\n\n"
          "    aioss verify BUNDLE --key VKEY\n\n"

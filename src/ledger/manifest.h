@@ -16,7 +16,8 @@
 
 namespace aioss::ledger {
 
-// The files of a bundle behind kManifestFile, in this order; cosigned notes stand before the tables.
+// The files of a bundle behind kManifestFile, in this order; cosigned notes stand before the
+// tables.
 namespace bundle_file {
 inline constexpr std::string_view kCheckpoint = "checkpoint", kFrames = "frames.bin",
                                   kKeys = "keys.bin", kCosigned = "cosigned/",
@@ -41,9 +42,9 @@ struct Manifest {
   std::map<std::string, Digest> files;  // SHA3-256 of every other file, by name
 };
 
-std::string write_manifest(const Manifest& manifest);       // one line of JSON
-Result<Manifest> parse_manifest(std::string_view text);     // kCorrupt
-std::string bundle_readme(const Manifest& manifest);        // of everything in it but `files`
-bool is_cosigned_name(std::string_view name);               // "cosigned/3-witness.note"
+std::string write_manifest(const Manifest& manifest);    // one line of JSON
+Result<Manifest> parse_manifest(std::string_view text);  // kCorrupt
+std::string bundle_readme(const Manifest& manifest);     // of everything in it but `files`
+bool is_cosigned_name(std::string_view name);            // "cosigned/3-witness.note"
 
 }  // namespace aioss::ledger

@@ -76,6 +76,10 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   AIOSS_TRY(auto signer, Signer::load(fs, random, directory, options.ask_passphrase));
   auto index = std::make_unique<HistoryIndex>();
   RecoveryOptions recovering{directory, signer->candidates()};
+  recovering.wants = [](RecordType type) {
+    return type == RecordType::kRecovery || type == RecordType::kKeyRotate ||
+           type == RecordType::kAdminAction;
+  };
   recovering.visit = [&](const Record& record) {
     restored.see(record);
     controls.see(record);

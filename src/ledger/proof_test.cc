@@ -66,8 +66,8 @@ class TestTree final : public SubtreeSource {
   std::vector<Digest> reference_path(std::uint64_t m, std::uint64_t from, std::uint64_t to) {
     if (to - from == 1) return {};
     const std::uint64_t k = std::bit_floor(to - from - 1);
-    std::vector<Digest> path = m < k ? reference_path(m, from, from + k)
-                                     : reference_path(m - k, from + k, to);
+    std::vector<Digest> path =
+        m < k ? reference_path(m, from, from + k) : reference_path(m - k, from + k, to);
     path.push_back(m < k ? reference_root(from + k, to) : reference_root(from, from + k));
     return path;
   }
@@ -333,7 +333,8 @@ TEST(Proof, RangesLeadToTheRootAndTakeNoMutation) {
   const std::uint64_t all_up_to = test::long_form() ? 48 : 17;
   for (std::uint64_t size = 0; size <= all_up_to; ++size) {
     for (std::uint64_t after = 0; after <= size; ++after) {
-      for (std::uint64_t first = 0; first <= after; ++first) check_range({first, after, size}, counts);
+      for (std::uint64_t first = 0; first <= after; ++first)
+        check_range({first, after, size}, counts);
     }
   }
   for (std::uint64_t size = all_up_to; size <= kLeaves; size += test::long_form() ? 1 : 56) {

@@ -185,8 +185,8 @@ Result<Commitments> answer_of(const Receipt& receipt, const Opened& end, std::ui
   return out;
 }
 
-Status check_claim(const Claim& claim, const Receipt& receipt,
-                   const std::optional<Opened>& request, const Opened& end) {
+Status check_claim(const Claim& claim, const Receipt& receipt, const std::optional<Opened>& request,
+                   const Opened& end) {
   const bool prompt = claim.of == Claim::Of::kPrompt;
   if (!receipt.salts) {
     return unclaimable(
@@ -215,8 +215,8 @@ class Judge {
       return Error{Code::kCorrupt, "the receipt's checkpoint is of another size than it says"};
     }
     AIOSS_CHECK(check_rotations());
-    AIOSS_TRY(const DocumentKeys keys, DocumentKeys::follow(check_.key, receipt_.origin,
-                                                            receipt_.ledger_id, receipt_.keys));
+    AIOSS_TRY(const DocumentKeys keys,
+              DocumentKeys::follow(check_.key, receipt_.origin, receipt_.ledger_id, receipt_.keys));
     AIOSS_CHECK(keys.check(note));
     AIOSS_CHECK(check_records(note.checkpoint.root));
     return ok();
@@ -236,11 +236,9 @@ class Judge {
   Status check_records(const Digest& root) {
     std::optional<Opened> request;
     if (receipt_.request) {
-      AIOSS_TRY(request,
-                open_record(receipt_, *receipt_.request, RecordType::kInferRequest, root));
+      AIOSS_TRY(request, open_record(receipt_, *receipt_.request, RecordType::kInferRequest, root));
     }
-    const RecordType type =
-        receipt_.aborted ? RecordType::kInferAbort : RecordType::kInferResult;
+    const RecordType type = receipt_.aborted ? RecordType::kInferAbort : RecordType::kInferResult;
     AIOSS_TRY(const Opened end, open_record(receipt_, receipt_.end, type, root));
     AIOSS_CHECK(check_links(receipt_, request, end));
     describe(request, end);

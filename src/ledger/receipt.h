@@ -1,7 +1,7 @@
-// A receipt: the records of one inference, proofs that they are in the ledger, the signed checkpoint
-// that the proofs lead to, and, for the caller whose inference it was, the salts with which prompt
-// and answers can be shown to be those that the records commit to. Format: docs/formats/proofs.md.
-// Pure functions; parsing and judging take untrusted text.
+// A receipt: the records of one inference, proofs that they are in the ledger, the signed
+// checkpoint that the proofs lead to, and, for the caller whose inference it was, the salts with
+// which prompt and answers can be shown to be those that the records commit to. Format:
+// docs/formats/proofs.md. Pure functions; parsing and judging take untrusted text.
 #pragma once
 
 #include <cstdint>
@@ -45,12 +45,13 @@ struct Receipt {
   std::optional<Salts> salts;  // for whose inference it was
 };
 
-std::string write_receipt(const Receipt& receipt);            // one line of JSON
-Result<Receipt> parse_receipt(std::string_view text);         // kCorrupt, kUnsupported
+std::string write_receipt(const Receipt& receipt);     // one line of JSON
+Result<Receipt> parse_receipt(std::string_view text);  // kCorrupt, kUnsupported
 
-// The receipt of an inference that has ended, at the size of `checkpoint`, a signed note that covers
-// its records; without salts. kNotFound if there is no such request; kConflict if it has no end yet.
-// kCorrupt if what is on the disk no longer leads to the root that was signed. Blocks on the disk.
+// The receipt of an inference that has ended, at the size of `checkpoint`, a signed note that
+// covers its records; without salts. kNotFound if there is no such request; kConflict if it has no
+// end yet. kCorrupt if what is on the disk no longer leads to the root that was signed. Blocks on
+// the disk.
 struct ReceiptSource {
   const History& history;
   std::string origin;

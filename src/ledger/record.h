@@ -130,13 +130,12 @@ inline constexpr std::uint64_t kKind = 16,  // uint, AnchorKind
     kSize = 18,                             // uint: of the checkpoint
     kRoot = 19,                             // bytes[32]: of the checkpoint
     kWitness = 20,                          // text: name of the witness, or of the medium
-    kCosignature = 21,  // text: the cosignature's line; absent for kGivenOut
-    kTime = 22;         // uint: of the cosignature, seconds; absent for kGivenOut
+    kCosignature = 21,                      // text: the cosignature's line; absent for kGivenOut
+    kTime = 22;  // uint: of the cosignature, seconds; absent for kGivenOut
 }  // namespace anchor
 
 namespace clock {
-inline constexpr std::uint64_t
-    kJumpNs = 16,          // integer: wall time minus the expected one
+inline constexpr std::uint64_t kJumpNs = 16,  // integer: wall time minus the expected one
     kExpectedWallNs = 17,  // uint: the wall time there would be had it run like the monotonic one
     kSource = 18;          // text: a name in `clock_source`
 }  // namespace clock
@@ -245,7 +244,7 @@ inline constexpr std::uint64_t
     kTokensSoFar = 17;  // uint: completion tokens of all choices; absent if not known
 }  // namespace infer_abort
 
-namespace decision {  // of one second, one kind, outcome, reason and model
+namespace decision {                        // of one second, one kind, outcome, reason and model
 inline constexpr std::uint64_t kKind = 16,  // text: a name in `decision_kind`
     kOutcome = 17,                          // text: a name in `decision_outcome`
     kReason = 18,                           // text: the stable name of a base::Code, or a word
@@ -321,24 +320,23 @@ inline constexpr std::string_view kCancelled = "cancelled", kWorkerDied = "worke
 }  // namespace abort_cause
 
 enum class AnchorKind : std::uint8_t {
-  kCosigned = 0,  // a witness cosigned a checkpoint of this ledger
-  kGivenOut = 1,  // a checkpoint of this ledger was given out on a medium
+  kCosigned = 0,   // a witness cosigned a checkpoint of this ledger
+  kGivenOut = 1,   // a checkpoint of this ledger was given out on a medium
   kWitnessed = 2,  // this ledger's owner, as a witness, cosigned another ledger's checkpoint
 };
 
 namespace clock_source {
-inline constexpr std::string_view
-    kRunning = "running",  // seen between two groups of one instance
+inline constexpr std::string_view kRunning = "running",  // seen between two groups of one instance
     kOpening = "opening";  // the wall clock was behind the last record when the ledger was opened
 }  // namespace clock_source
 
 namespace decision_kind {
-inline constexpr std::string_view
-    kAdmission = "admission",  // a known caller's request was not taken
-    kRouting = "routing",      // which worker got a request, where there was a choice
-    kEviction = "eviction",    // a model had to make room
-    kBudget = "budget",        // a tenant was over its budget of records
-    kLoad = "load";            // a model was to be loaded
+inline constexpr std::string_view kAdmission =
+                                      "admission",  // a known caller's request was not taken
+    kRouting = "routing",    // which worker got a request, where there was a choice
+    kEviction = "eviction",  // a model had to make room
+    kBudget = "budget",      // a tenant was over its budget of records
+    kLoad = "load";          // a model was to be loaded
 }  // namespace decision_kind
 
 namespace decision_outcome {

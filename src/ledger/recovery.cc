@@ -86,10 +86,13 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
-      if (options_.visit) options_.visit(record);
+      if (options_.visit && options_.wants(record.type)) options_.visit(record);
       return true;
     };
     walking.located = [this](const RecordPlace& place) { index_.add(place); };
+    walking.wants = [this](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || (options_.wants && options_.wants(type));
+    };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
     Recovered out;
@@ -144,7 +147,7 @@ class Recovery {
 
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
-    if (record.type != RecordType::kRecovery || unrecorded_.empty()) return;
+    if (record.type != RecordType::kRecovery) return;
     std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 

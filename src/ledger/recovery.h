@@ -20,8 +20,10 @@ namespace aioss::ledger {
 
 struct RecoveryOptions {
   std::string directory;
-  std::vector<crypto::PublicKey> own_keys;        // one of them must be in force
-  std::function<void(const Record&)> visit = {};  // each good record, in order
+  std::vector<crypto::PublicKey> own_keys;  // one of them must be in force
+  // Each good record of a type that is wanted, in order. Both or neither.
+  std::function<bool(RecordType)> wants = {};
+  std::function<void(const Record&)> visit = {};
 };
 
 struct Recovered {

@@ -106,8 +106,8 @@ std::string exact_time(std::uint64_t wall_ns) {
 // RFC 4180: quotes around what needs them, doubled inside. A spreadsheet takes a cell that begins
 // with one of =+-@ for a formula; texts of records come from outside.
 std::string csv_cell(const std::string& text) {
-  const bool formula = !text.empty() && std::string_view("=+-@\t\r").find(text[0]) !=
-                                            std::string_view::npos;
+  const bool formula =
+      !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
   if (!formula && text.find_first_of("\",\r\n") == std::string::npos) return text;
   std::string out = formula ? "\"'" : "\"";
   for (const char c : text) {

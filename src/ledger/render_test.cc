@@ -49,7 +49,8 @@ TEST(Render, CsvQuotesWhatNeedsItAndDisarmsFormulas) {
   Record record = request();
   record.body = codec::Map();
   codec::Map actor;
-  actor.set(key::actor::kName, Value::text("=1+1")).set(key::actor::kTenant, Value::text("a,\"b\""));
+  actor.set(key::actor::kName, Value::text("=1+1"))
+      .set(key::actor::kTenant, Value::text("a,\"b\""));
   record.body.set(key::kWallNs, Value::uint(1'772'454'605'000'000'001))
       .set(key::kActor, Value::map(actor))
       .set(key::kRefIndex, Value::uint(9));
@@ -92,9 +93,8 @@ TEST(Render, LinesOfThisVersion) {
   EXPECT_EQ(record_json_line(record),
             R"({"index":3,"type":"INFER_ABORT","flags":0,"leaf":")" + zeros + R"(","chain":")" +
                 zeros + R"(","body":{"wall_ns":1,"ref":2,"cause":"crash"}})" + "\n");
-  EXPECT_EQ(record_csv_line(record),
-            "3,1970-01-01T00:00:00.000000001Z,INFER_ABORT,,,,,2," + zeros +
-                R"(,"{""cause"":""crash""}")" + "\r\n");
+  EXPECT_EQ(record_csv_line(record), "3,1970-01-01T00:00:00.000000001Z,INFER_ABORT,,,,,2," + zeros +
+                                         R"(,"{""cause"":""crash""}")" + "\r\n");
 }
 
 }  // namespace

@@ -134,7 +134,8 @@ Result<std::vector<TarEntry>> read_tar(os::File& file, std::size_t entries_max) 
     const std::uint64_t padding = tar_padded(entry->bytes) - entry->bytes;
     if (padding > 0) {
       AIOSS_CHECK(read_whole(file, offset - padding, std::span(block).first(padding)));
-      if (!is_zero(std::span(block).first(padding))) return malformed("has bytes between its files");
+      if (!is_zero(std::span(block).first(padding)))
+        return malformed("has bytes between its files");
     }
     entries.push_back(std::move(*entry));
   }

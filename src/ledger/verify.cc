@@ -52,6 +52,9 @@ class Verifier {
     read_note();  // before the records: they grow, and a note never covers more than there is
     WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
     if (note_) walking.root_size = note_->checkpoint.size;
+    for (const KeptNote& kept : options_.kept) {
+      walking.more_root_sizes.insert(kept.note.checkpoint.size);
+    }
     auto walked = walk(fs_, walking);
     if (!walked && walked.error().code == Code::kNotFound && !note_missing_) return all_gone();
     if (!walked) return usage(walked.error());
@@ -59,6 +62,8 @@ class Verifier {
     judge_walk(*walked);
     judge_key(*walked);
     judge_note(*walked);
+    for (const KeptNote& kept : options_.kept) judge_kept(kept, *walked);
+    report_.checkpoint = note_;
     if (report_.verdict == Verdict::kOk) report_.finding = proven();
     return std::move(report_);
   }
@@ -168,6 +173,13 @@ class Verifier {
     return {*state.origin, state.epochs.in_force(size)};
   }
 
+  // Of a key of any epoch: what was kept may be of another history, whose keys changed elsewhere.
+  bool is_own(const Note& note, const WalkState& state) const {
+    if (note.checkpoint.origin != *state.origin) return false;
+    if (key_ && !is_of_an_epoch(*key_, state)) return signed_by(note, *key_);
+    return signer_of(note, *state.origin, state.epochs).has_value();
+  }
+
   void judge_note(const WalkResult& walked) {
     if (!walked.state.origin) return;
     if (!note_) {
@@ -180,21 +192,52 @@ class Verifier {
     const VerifierKey signer = signer_of_size(checkpoint.size, walked.state);
     signed_by_given_ = key_ == signer;
     if (checkpoint.origin != signer.name || !signed_by(*note_, signer)) {
+      report_.checkpoint_state = NoteState::kNotOwn;
       bad_file(std::string(kCheckpointFile));
       conclude(Verdict::kTampered, "the checkpoint is not signed by the ledger's key");
       return;
     }
     if (walked.root_at || checkpoint.size == 0) {
       if (!walked.root_at || *walked.root_at != checkpoint.root) {
+        report_.checkpoint_state = NoteState::kOtherRoot;
         bad_file(std::string(kCheckpointFile));
         conclude(Verdict::kFork, "the ledger's own key has signed another history: the root over " +
                                      count(checkpoint.size, "record") +
                                      " is not the one in the checkpoint");
         return;
       }
+      report_.checkpoint_state = NoteState::kHolds;
       report_.checkpoint_size = checkpoint.size;
     } else if (walked.damage == Damage::kNone || walked.damage == Damage::kTornTail) {
       conclude(Verdict::kTruncated, "the ledger was cut: its checkpoint covers " +
+                                        count(checkpoint.size, "record") + ", only " +
+                                        std::to_string(walked.state.next_index) + " are there");
+    }
+  }
+
+  void judge_kept(const KeptNote& kept, const WalkResult& walked) {
+    NoteState& state = report_.kept.emplace_back(NoteState::kUnchecked);
+    if (!walked.state.origin) return;
+    const Checkpoint& checkpoint = kept.note.checkpoint;
+    if (!is_own(kept.note, walked.state)) {
+      state = NoteState::kNotOwn;
+      return conclude(Verdict::kTampered, kept.what +
+                                              " is not signed by the ledger's key: the "
+                                              "ledger is another one than it was");
+    }
+    const auto root = walked.roots.find(checkpoint.size);
+    if (root != walked.roots.end()) {
+      state = root->second == checkpoint.root ? NoteState::kHolds : NoteState::kOtherRoot;
+    } else if (checkpoint.size > walked.state.next_index &&
+               (walked.damage == Damage::kNone || walked.damage == Damage::kTornTail)) {
+      state = NoteState::kBeyond;
+    }
+    if (state == NoteState::kOtherRoot) {
+      conclude(Verdict::kFork, "the ledger was rewritten: the root over " +
+                                   count(checkpoint.size, "record") + " is not the one in " +
+                                   kept.what);
+    } else if (state == NoteState::kBeyond) {
+      conclude(Verdict::kTruncated, "the ledger was cut: " + kept.what + " covers " +
                                         count(checkpoint.size, "record") + ", only " +
                                         std::to_string(walked.state.next_index) + " are there");
     }
@@ -254,6 +297,10 @@ std::string_view name(Verdict verdict) {
   return "usage";
 }
 
+bool is_worse(Verdict verdict, Verdict other) {
+  return rank(verdict) > rank(other);
+}
+
 VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options) {
   return Verifier(fs, options).run();
 }
@@ -261,7 +308,8 @@ VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options) {
 Status read_records(os::FileSystem& fs, const std::string& directory, std::uint64_t from_index,
                     const std::function<bool(const Record&)>& visit) {
   WalkOptions walking{directory, std::nullopt, nullptr, nullptr};
-  walking.visit = [&](const Record& record) { return record.index < from_index || visit(record); };
+  walking.visit = visit;
+  walking.wants = [&](std::uint64_t index, RecordType) { return index >= from_index; };
   AIOSS_TRY(const WalkResult walked, walk(fs, walking));
   if (walked.damage == Damage::kNone) return ok();
   return Error{Code::kCorrupt, "record " + std::to_string(walked.state.next_index) + " in " +

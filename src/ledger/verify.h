@@ -6,8 +6,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "ledger/checkpoint.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -27,12 +29,28 @@ enum class Verdict : int {
   kReplayMismatch = 8,
 };
 std::string_view name(Verdict verdict);
+// Whether `verdict` outranks `other`.
+bool is_worse(Verdict verdict, Verdict other);
+
+// A checkpoint of the ledger that somebody kept elsewhere: the verifier, or a receipt.
+struct KeptNote {
+  std::string what;  // "the checkpoint given with --since"
+  Note note;
+};
+enum class NoteState {
+  kUnchecked,  // reading ended before its size
+  kHolds,
+  kNotOwn,     // not signed by a key of the ledger
+  kOtherRoot,  // signed over another history
+  kBeyond,     // covers more records than there are
+};
 
 struct VerifyOptions {
   std::string directory;
   std::string verifier_key = {};  // "" gives at best kUnknown
   // Called with (bytes done, bytes in all), now and then.
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};
+  std::vector<KeptNote> kept = {};
 };
 
 struct VerifyReport {
@@ -49,6 +67,9 @@ struct VerifyReport {
   std::int64_t first_wall_ns = 0, last_wall_ns = 0;
   std::string head_chain_hex, root_hex;
   std::uint64_t dangling_requests = 0;  // INFER_REQUEST without result or abort
+  std::optional<Note> checkpoint;       // the ledger's own, if it could be read
+  NoteState checkpoint_state = NoteState::kUnchecked;
+  std::vector<NoteState> kept;  // of VerifyOptions::kept
 };
 
 VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options);

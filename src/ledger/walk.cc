@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "codec/cbor_view.h"
+#include "ledger/frame_batch.h"
 #include "ledger/segment_reader.h"
 
 namespace aioss::ledger {
 namespace {
 
 constexpr std::uint64_t kProgressBytes = 8ULL << 20;
+// Leaves that wait to enter the tree together: the more, the fuller the lanes that hash its nodes.
+constexpr std::size_t kWaitingLeavesMax = 1'024;
 
 // A rule that was broken, and how badly. Nothing: all is well.
 struct Finding {
@@ -20,6 +24,8 @@ constexpr Finding kGood{};
 Finding wrong(std::string_view problem) {
   return {Damage::kWrong, problem};
 }
+constexpr std::string_view kBytesFollowSeal = "bytes follow the segment's seal";
+constexpr std::string_view kNotCanonical = "the record's body is not canonical CBOR";
 
 class Walker {
  public:
@@ -33,13 +39,23 @@ class Walker {
     AIOSS_CHECK(measure(files));
     for (std::size_t i = 0; i < files.size(); ++i) {
       AIOSS_CHECK(read_segment(files[i], i + 1 == files.size()));
-      if (result_.damage != Damage::kNone || result_.stopped) break;
+      if (ended()) break;
     }
+    (void)tree();
     return std::move(result_);
   }
 
  private:
   WalkState& state() { return result_.state; }
+  bool ended() const { return result_.damage != Damage::kNone || result_.stopped; }
+
+  // Over all records counted so far. Leaves are put into it many at a time: whoever needs its root
+  // or its frontier gets it here and not from the state.
+  const MerkleTree& tree() {
+    state().tree.add(waiting_leaves_);
+    waiting_leaves_.clear();
+    return state().tree;
+  }
 
   Result<std::vector<std::string>> segment_files() {
     auto names = fs_.list(folder_);
@@ -83,24 +99,35 @@ class Walker {
     state().bytes += kSegmentHeaderBytes;
     reader.advance(kSegmentHeaderBytes);
     AIOSS_CHECK(read_records(reader, last));
-    if (result_.damage != Damage::kNone || result_.stopped) return ok();
+    if (ended()) return ok();
     return check_end(reader, last);
   }
 
   Status read_records(SegmentReader& reader, bool last) {
-    while (reader.offset() < reader.end()) {
+    while (reader.offset() < reader.end() && !ended()) {
       AIOSS_TRY(const ByteView window, reader.window());
-      const ParsedFrame parsed = parse_frame(window);
-      Finding finding = form_finding(parsed.form, parsed.problem);
-      if (state().segment.sealed) finding = wrong("bytes follow the segment's seal");
-      if (!finding) finding = take(parsed.frame);
+      batch_.read(window, ledger_id_, state().chain, options_.frames_at_once);
+      if (batch_.items().empty()) {
+        const ParsedFrame& refused = batch_.refused();
+        Finding finding = form_finding(refused.form, refused.problem);
+        if (state().segment.sealed) finding = wrong(kBytesFollowSeal);
+        return damaged(finding, reader, last);
+      }
+      AIOSS_CHECK(take_batch(reader, last));
+    }
+    return ok();
+  }
+
+  Status take_batch(SegmentReader& reader, bool last) {
+    for (const FrameBatch::Item& item : batch_.items()) {
+      const Finding finding = state().segment.sealed ? wrong(kBytesFollowSeal) : take(item);
       if (finding) return damaged(finding, reader, last);
       if (options_.located) options_.located(place_at(reader.offset()));
-      reader.advance(parsed.frame.bytes);
-      state().segment.bytes += parsed.frame.bytes;
-      state().bytes += parsed.frame.bytes;
+      reader.advance(item.frame.bytes);
+      state().segment.bytes += item.frame.bytes;
+      state().bytes += item.frame.bytes;
       report_progress();
-      if (options_.visit && !options_.visit(record_)) {
+      if (wanted(record_) && !options_.visit(record_)) {
         result_.stopped = true;
         return ok();
       }
@@ -111,9 +138,8 @@ class Walker {
   RecordPlace place_at(std::uint64_t offset) const {
     RecordPlace place{record_.index, record_.type, record_.leaf,
                       result_.state.segment.header.first_index, offset};
-    if (record_.type == RecordType::kInferAbort && !record_.body.find(key::kRequestId)) {
-      const codec::Value* const request = record_.body.find(key::kRefIndex);
-      if (request && request->if_uint()) place.ends_request = *request->if_uint();
+    if (record_.type == RecordType::kInferAbort && !view_.has(key::kRequestId)) {
+      place.ends_request = view_.get_uint(key::kRefIndex);
     }
     return place;
   }
@@ -189,30 +215,51 @@ class Walker {
     return kGood;
   }
 
-  Finding take(const Frame& frame) {
+  Finding take(const FrameBatch::Item& item) {
+    const Frame& frame = item.frame;
     if (frame.index != state().next_index) {
       return wrong("a record is missing, repeated or out of order");
     }
-    const Digest leaf = hasher_.leaf(ledger_id_, frame);
-    const Digest chain = hasher_.chain(state().chain, leaf);
-    if (chain != frame.chain) return wrong("the record does not match the chain");
-    auto body = codec::decode_map(frame.body);
-    if (!body) return wrong("the record's body is not canonical CBOR");
-    record_ = {frame.index,     static_cast<RecordType>(frame.type), frame.flags, leaf, chain,
-               std::move(*body)};
+    if (item.chain != frame.chain) return wrong("the record does not match the chain");
+    const auto view = codec::MapView::check(frame.body);
+    if (!view) return wrong(kNotCanonical);
+    view_ = *view;
+    record_ = {frame.index, static_cast<RecordType>(frame.type), frame.flags, item.leaf, item.chain,
+               {}};
+    if (has_rules(record_.type) || wanted(record_)) {
+      auto body = codec::decode_map(frame.body);
+      if (!body) return wrong(kNotCanonical);
+      record_.body = std::move(*body);
+    }
     if (const Finding finding = check_meaning()) return finding;
     if ((frame.flags & kFlagGroupFirst) != 0) {
       state().segment.last_group = {state().segment.bytes, frame.index, state().chain};
     }
+    count(item.leaf, item.chain);
+    return kGood;
+  }
+
+  // One record more has been found good.
+  void count(const Digest& leaf, const Digest& chain) {
     state().chain = chain;
-    state().tree.add(leaf, hasher_);
+    waiting_leaves_.push_back(leaf);
     ++state().next_index;
     ++state().segment.records;
-    if (options_.root_size == state().next_index) result_.root_at = state().tree.root(hasher_);
+    if (waiting_leaves_.size() == kWaitingLeavesMax) (void)tree();
+    if (options_.root_size == state().next_index) result_.root_at = tree().root(hasher_);
     if (options_.more_root_sizes.contains(state().next_index)) {
-      result_.roots[state().next_index] = state().tree.root(hasher_);
+      result_.roots[state().next_index] = tree().root(hasher_);
     }
-    return kGood;
+  }
+
+  bool wanted(const Record& record) const {
+    return options_.visit && (!options_.wants || options_.wants(record.index, record.type));
+  }
+
+  // The types whose bodies check_meaning() looks into; it sees the others through view_ alone.
+  static bool has_rules(RecordType type) {
+    return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
+           type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate;
   }
 
   // The rules about which record stands where. They hold before the record is counted.
@@ -252,12 +299,10 @@ class Walker {
   }
 
   Finding check_common() {
-    const auto wall = record_.body.get_int(key::kWallNs, "time");
-    const codec::Value* const id = record_.body.find(key::kInstanceId);
-    // No copy: every record comes by here.
-    const Bytes* const instance = id == nullptr ? nullptr : id->if_bytes();
-    if (!wall || *wall < 0 || !record_.body.get_uint(key::kMonotonicNs, "time") ||
-        instance == nullptr || instance->size() != sizeof(LedgerId)) {
+    const auto wall = view_.get_int(key::kWallNs);
+    const auto instance = view_.get_bytes(key::kInstanceId);
+    if (!wall || *wall < 0 || !view_.get_uint(key::kMonotonicNs) || !instance ||
+        instance->size() != sizeof(LedgerId)) {
       return wrong("the record lacks what every record has");
     }
     if (record_.index == 0) state().first_wall_ns = *wall;
@@ -282,7 +327,7 @@ class Walker {
   Finding check_rotation() {
     const auto rotation = parse_rotation(record_.index, record_.body);
     if (!rotation) return wrong("KEY_ROTATE lacks a key, a signature or its root");
-    if (rotation->root_before != state().tree.root(hasher_)) {
+    if (rotation->root_before != tree().root(hasher_)) {
       return wrong("KEY_ROTATE was signed over other records");
     }
     if (const Status added = state().epochs.add(*rotation); !added) {
@@ -308,14 +353,14 @@ class Walker {
       return found && *found == value;
     };
     Bytes frontier;
-    for (const Digest& digest : state().tree.frontier()) {
+    for (const Digest& digest : tree().frontier()) {
       frontier.insert(frontier.end(), digest.begin(), digest.end());
     }
     const auto root = body.get_digest(seal::kRoot, "root");
     const auto sealed_frontier = body.get_bytes(seal::kFrontier, "frontier");
     if (!is(seal::kSegmentRecords, state().segment.records) ||
         !is(seal::kFileBytes, state().segment.bytes) || !is(seal::kTreeSize, record_.index) ||
-        !root || *root != state().tree.root(hasher_) || !sealed_frontier ||
+        !root || *root != tree().root(hasher_) || !sealed_frontier ||
         *sealed_frontier != frontier) {
       return wrong("the seal does not describe its segment");
     }
@@ -332,7 +377,7 @@ class Walker {
   }
 
   void note_end() {
-    const auto request = record_.body.get_uint(key::kRefIndex, "request");
+    const auto request = view_.get_uint(key::kRefIndex);
     if (!request || state().open_requests.erase(*request) > 0) return;
     if (state().untracked_requests > 0) --state().untracked_requests;
   }
@@ -355,8 +400,11 @@ class Walker {
   const std::string folder_;
   ChainHasher hasher_;
   LedgerId ledger_id_{};
-  Record record_;  // the one being looked at
+  FrameBatch batch_;
+  Record record_;        // the one being looked at; its body only if a rule or the visitor needs it
+  codec::MapView view_;  // of its body
   std::string rotation_problem_;
+  std::vector<Digest> waiting_leaves_;  // counted, and not yet in state().tree
   WalkResult result_;
   std::uint64_t bytes_in_all_ = 0;
   std::uint64_t reported_ = 0;

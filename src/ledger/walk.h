@@ -17,6 +17,7 @@
 #include "ledger/chain.h"
 #include "ledger/epochs.h"
 #include "ledger/format.h"
+#include "ledger/frame_batch.h"
 #include "ledger/history_index.h"
 #include "ledger/record.h"
 #include "os/file.h"
@@ -85,10 +86,15 @@ struct WalkResult {
 struct WalkOptions {
   std::string directory;
   std::optional<std::uint64_t> root_size = {};
-  std::function<bool(const Record&)> visit = {};                    // false: stop
+  // Sees each record after it was verified, in order. false: stop.
+  std::function<bool(const Record&)> visit = {};
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};  // (bytes done, bytes in all)
   std::set<std::uint64_t> more_root_sizes = {};
   std::function<void(const RecordPlace&)> located = {};  // every good record, before `visit`
+  // Which records `visit` is to see, by index and type; nothing: all. A body is decoded only for a
+  // visitor that wants it: most of the time of a walk that only looks for a few would go there.
+  std::function<bool(std::uint64_t, RecordType)> wants = {};
+  std::size_t frames_at_once = kFramesAtOnce;  // for tests: the result does not depend on it
 };
 
 // An Error only where the disk could not be read, or there is no ledger (kNotFound).

@@ -19,6 +19,8 @@ using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+// A search through gigabytes of records on a slow disk.
+constexpr std::chrono::milliseconds kReceiptTimeout{60'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -59,6 +61,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
+    case Action::kReceipt:  // whose it is decides
     case Action::kHealth:
       return ok();
   }
@@ -89,10 +92,12 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       keys_(std::move(keys)),
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
-      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval} {
+      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      receipts_(options.receipts) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
   side_ = std::make_unique<SideThread>(std::move(every_second));
+  history_ = std::make_unique<SideThread>(nullptr);
 }
 
 awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
@@ -140,6 +145,10 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     co_return co_await generate(action, std::move(request), std::move(caller), writer);
   }
   if (action == Action::kRescan) co_return co_await rescan(writer);
+  if (action == Action::kReceipt) {
+    runtime::Principal caller = std::move(*principal);
+    co_return co_await receipt(match.parameter, std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -171,6 +180,37 @@ awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
     response = error_response((*result)->error());
   } else {
     response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal principal,
+                                http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result =
+      std::make_shared<std::optional<Result<std::string>>>();  // set before the event
+  bool accepted = false;
+  if (receipts_ && history_ != nullptr) {
+    SideThread::Job job = [receipts = receipts_, event, result, id = std::move(request_id),
+                           caller = std::move(principal)] {
+      *result = receipts(caller, id);
+      event->notify();
+    };
+    accepted = history_->run(std::move(job));
+  }
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kReceiptTimeout);
+  http::Response response;
+  if (!receipts_) {
+    response = error_response(Error(Code::kNotFound, "this server gives no receipts"));
+  } else if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many receipts are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the ledger took too long to search"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, std::move(***result));
   }
   co_return co_await reply(writer, std::move(response));
 }

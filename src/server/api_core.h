@@ -30,7 +30,10 @@ class ApiCore final {
   http::net::awaitable<void> handle(http::Request request, http::ResponseWriter& writer);
   // Where the counters of the pages come from; cleared before the server goes.
   void set_server(const http::Server* server) { server_ = server; }
-  void stop_side_thread() { side_.reset(); }
+  void stop_side_thread() {
+    side_.reset();
+    history_.reset();
+  }
 
  private:
   // Who asks for what is fit to be answered, or why it is not.
@@ -40,6 +43,8 @@ class ApiCore final {
   http::net::awaitable<int> generate(Action action, http::Request request,
                                      runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> rescan(http::ResponseWriter& writer);
+  http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,
+                                    http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();
@@ -52,6 +57,9 @@ class ApiCore final {
   const GenerationContext generation_;
   const http::Server* server_ = nullptr;  // owned by ApiServer
   std::unique_ptr<SideThread> side_;
+  // Beside it: to search a large ledger takes a while, and a revoked key must not live as long.
+  std::unique_ptr<SideThread> history_;
+  const decltype(ApiOptions::receipts) receipts_;
 };
 
 }  // namespace aioss::server

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,10 @@ struct ApiOptions {
   std::vector<std::uint32_t> operator_uids{0};
   // A stream with nothing to say says so, before any proxy or client loses patience.
   std::chrono::milliseconds ping_interval{15'000};
+  // The JSON of a request's receipt for that caller. Called on a thread of the server's own, one at
+  // a time; what it refers to outlives the server. Empty: there are none.
+  std::function<Result<std::string>(const runtime::Principal& caller, const std::string& request)>
+      receipts = {};
 };
 
 // What create() would refuse whatever the machine is like: kUsage for a listening address beyond

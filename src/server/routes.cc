@@ -10,6 +10,7 @@ constexpr std::array kRoutes{
     Route{"/v1/completions", "/v1/completions", "POST", Action::kCompletion},
     Route{"/v1/models", "/v1/models", "GET", Action::kModels},
     Route{"/v1/models/", "/v1/models/{id}", "GET", Action::kModel},
+    Route{"/v1/receipts/", "/v1/receipts/{request}", "GET", Action::kReceipt},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
     Route{"/health", "/health", "GET", Action::kHealth},
     Route{"/metrics", "/metrics", "GET", Action::kMetrics},

@@ -13,6 +13,7 @@ enum class Action {
   kCompletion,
   kModels,
   kModel,
+  kReceipt,
   kRescan,
   kHealth,
   kMetrics,

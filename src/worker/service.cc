@@ -17,8 +17,6 @@ constexpr std::size_t kTextJobsSpare = 16;  // being tokenized while the queue i
 constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of the largest size
 // Cancels of everything that can be in the worker, once more for good measure.
 constexpr std::size_t kCommandsSpare = 64;
-// Sixteen steps of 256 streams: a writer that lags that far behind is waited for.
-constexpr std::size_t kEventsMax = 4096;
 constexpr std::chrono::milliseconds kIdleWait{500};
 
 std::vector<engine::ChatMessage> to_engine(const std::vector<ipc::ChatMessage>& messages) {
@@ -51,11 +49,9 @@ Service::Service(ipc::Channel& channel, engine::Session& session, const engine::
       board_(board),
       scheduler_(session, vocabulary, options, clock, board, *this),
       text_jobs_(options.queue_requests_max + options.streams + kTextJobsSpare),
-      commands_(2 * std::size_t{options.queue_requests_max} + options.streams + kCommandsSpare),
-      events_(kEventsMax) {}
+      commands_(2 * std::size_t{options.queue_requests_max} + options.streams + kCommandsSpare) {}
 
 WorkerExit Service::run() {
-  std::thread writer([this] { guarded("writer", &Service::writer_loop); });
   std::thread engine([this] { guarded("engine", &Service::engine_loop); });
   std::thread text([this] { guarded("text", &Service::text_loop); });
   const WorkerExit exit = read_commands();
@@ -64,10 +60,8 @@ WorkerExit Service::run() {
   channel_.shut_down();
   text_jobs_.close();
   commands_.close();
-  events_.close();
   text.join();
   engine.join();
-  writer.join();
   return engine_broken_.load() ? WorkerExit::kEngineFailed : exit;
 }
 
@@ -105,7 +99,7 @@ WorkerExit Service::read_commands() {
     } else if (const auto* cancel = std::get_if<ipc::Cancel>(&*command)) {
       handle(*cancel);
     } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
-      emit(ipc::Pong{ping->nonce});
+      send(ipc::Pong{ping->nonce});
     } else if (std::holds_alternative<ipc::Probe>(*command)) {
       report_probe();
     } else if (std::holds_alternative<ipc::Shutdown>(*command)) {
@@ -132,7 +126,7 @@ void Service::handle(ipc::Submit submit) {
     std::lock_guard lock(preparing_mutex_);
     preparing_.erase(id);
   }
-  emit(ipc::Rejected{
+  send(ipc::Rejected{
       id, {Code::kBusy, "too many requests are waiting for this model; try again later"}});
 }
 
@@ -154,7 +148,7 @@ void Service::report_probe() {
   for (const os::ProbeOutcome& outcome : os::probe_confinement()) {
     report.items.push_back({outcome.attempt, outcome.refused, outcome.detail});
   }
-  emit(std::move(report));
+  send(std::move(report));
 }
 
 // ---- text
@@ -199,9 +193,9 @@ void Service::prepare(TextJob job) {
   const bool cancelled = found != preparing_.end() && found->second;
   if (found != preparing_.end()) preparing_.erase(found);
   if (cancelled) {
-    emit(ipc::Rejected{id, {Code::kCancelled, "the request was cancelled before it began"}});
+    send(ipc::Rejected{id, {Code::kCancelled, "the request was cancelled before it began"}});
   } else if (!tokens) {
-    emit(ipc::Rejected{id, std::move(tokens).error()});
+    send(ipc::Rejected{id, std::move(tokens).error()});
   } else {
     (void)commands_.push(
         PreparedRequest{std::move(job.submit), std::move(*tokens), job.received_ns, chat});
@@ -212,8 +206,8 @@ void Service::prepare(TextJob job) {
 
 void Service::engine_loop() {
   run_engine();
-  // The writer sends what is left, then ends the channel, which ends the reader.
-  events_.close();
+  send_step();
+  channel_.shut_down();  // which ends the reader
 }
 
 void Service::run_engine() {
@@ -229,6 +223,7 @@ void Service::run_engine() {
     }
     if (commands_.finished()) return;
     const Status status = scheduler_.step();
+    send_step();
     if (status) continue;
     if (!board_.stopping()) {
       std::fprintf(stderr, "aioss worker: %s\n", status.error().message.c_str());
@@ -238,21 +233,26 @@ void Service::run_engine() {
   }
 }
 
-// ---- writer
+// ---- events
 
-void Service::writer_loop() {
-  bool sending = true;
-  while (!events_.finished()) {
-    std::vector<Bytes> frames;
-    for (const ipc::FromWorker& event : events_.take_all(kIdleWait)) {
-      if (sending) frames.push_back(ipc::encode(event));
-    }
-    if (!frames.empty() && !channel_.send_all(frames)) {
-      sending = false;  // the reader learns the same; the engine must not wait for us until then
-      board_.stop();
-    }
-  }
-  channel_.shut_down();
+void Service::send(const ipc::FromWorker& event) {
+  const Bytes frame = ipc::encode(event);
+  std::lock_guard lock(sending_mutex_);
+  if (sending_) sent(channel_.send(frame));
+}
+
+void Service::send_step() {
+  if (step_.empty()) return;
+  std::lock_guard lock(sending_mutex_);
+  if (sending_) sent(channel_.send_all(step_));
+  step_.clear();
+}
+
+// With sending_mutex_ held. If the gateway is gone the reader learns the same.
+void Service::sent(const Status& status) {
+  if (status) return;
+  sending_ = false;
+  board_.stop();
 }
 
 }  // namespace aioss::worker

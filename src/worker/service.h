@@ -1,14 +1,16 @@
-// A loaded model at work: the four threads of a worker, from the socket to the engine and back.
+// A loaded model at work: the three threads of a worker, from the socket to the engine and back.
 //
 //   reader (the caller's)  frames → commands; answers Ping and Probe; sees the end of the stream
 //   text                   tokenizer and chat template: a long prompt delays no token of others
 //   engine                 the scheduler: the only caller of the session
-//   writer                 events → frames
+//
+// Each sends its own events, the engine those of a step in one system call: a thread for that would
+// cost every token a change of context on cores that compute. Sending waits while the socket is
+// full; the gateway always drains its end, so that is the engine's back-pressure, and nothing is
+// lost.
 //
 // Queues: text takes at most kTextJobsSpare requests more than may be queued and kTextBytesMax
-// bytes of prompts, beyond that Submit is refused (kBusy); commands and events wait for room. When
-// the event queue is full the engine waits: the gateway always drains its socket, so that is its
-// own back-pressure, and nothing is lost.
+// bytes of prompts, beyond that Submit is refused (kBusy); commands wait for room.
 #pragma once
 
 #include <atomic>
@@ -16,6 +18,7 @@
 #include <mutex>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "base/clock.h"
 #include "engine/text.h"
@@ -46,7 +49,11 @@ class Service final : private EventSink {
   };
   using EngineCommand = std::variant<PreparedRequest, ipc::Cancel>;
 
-  void emit(ipc::FromWorker event) override { (void)events_.push(std::move(event)); }
+  // Of the engine thread: kept until send_step().
+  void emit(ipc::FromWorker event) override { step_.push_back(ipc::encode(event)); }
+  void send_step();
+  void send(const ipc::FromWorker& event);  // any thread
+  void sent(const Status& status);
 
   WorkerExit read_commands();
   void handle(ipc::Submit submit);
@@ -60,7 +67,6 @@ class Service final : private EventSink {
 
   void engine_loop();
   void run_engine();
-  void writer_loop();
   void guarded(const char* thread, void (Service::*body)());
 
   ipc::Channel& channel_;
@@ -70,7 +76,9 @@ class Service final : private EventSink {
   Scheduler scheduler_;  // the engine thread's
   Handoff<TextJob> text_jobs_;
   Handoff<EngineCommand> commands_;
-  Handoff<ipc::FromWorker> events_;
+  std::vector<Bytes> step_;  // the engine thread's: frames of this step
+  std::mutex sending_mutex_;
+  bool sending_ = true;  // guarded by sending_mutex_; the gateway still listens
   std::atomic<bool> engine_broken_{false};
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
   std::mutex preparing_mutex_;

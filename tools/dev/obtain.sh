@@ -170,7 +170,10 @@ obtain_python() { # NAME REQUIREMENTS
     -r "$2" >&2 || die "pip could not install what $2 lists; is there a network?"
   touch "$stamp"
 }
-obtain_python_clients() { obtain_python "the official openai client" tests/e2e/requirements.txt; }
+obtain_python_clients() {
+  obtain_python "the official openai client" tests/e2e/requirements.txt
+  obtain_python cbor2 tests/reference/requirements.txt
+}
 obtain_clang_format() { obtain_python clang-format tools/dev/requirements-format.txt; }
 
 record_versions() {

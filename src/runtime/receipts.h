@@ -1,0 +1,44 @@
+// Receipts of inferences for those whose they are (ledger/receipt.h): who may have which, and the
+// salts, which only the caller himself gets. Thread-safe; blocks on the disk and on the ledger
+// thread: never on the io thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "ledger/ledger.h"
+#include "runtime/principal.h"
+
+namespace aioss::runtime {
+
+// What whoever keeps the salts knows of a caller. Called from any thread. Empty functions: records
+// say the user's name, and no salt is kept.
+struct CallerSecrets {
+  std::function<std::string(const Principal&)> name_in_records;  // actor key 1, or key 4
+  // Of "prompt", "stop", "output/0", …; nothing if there is none, or none any more.
+  std::function<std::optional<Digest>(const Principal&, const std::string& request_id,
+                                      const std::string& field)>
+      salt;
+};
+
+class Receipts final {
+ public:
+  // The ledger outlives the object.
+  Receipts(ledger::Ledger& ledger, CallerSecrets secrets)
+      : ledger_(ledger), secrets_(std::move(secrets)) {}
+
+  // The JSON of the receipt of a request that has ended; a checkpoint is signed if the newest does
+  // not cover it. With salts for the caller whose request it was, without them for operators and
+  // auditors, whose look at another's request is recorded first (ACCESS). kNotFound for everyone
+  // else, as for a request that never was. kConflict while it runs.
+  Result<std::string> receipt(const Principal& caller, const std::string& request_id) const;
+
+ private:
+  ledger::Ledger& ledger_;
+  const CallerSecrets secrets_;
+};
+
+}  // namespace aioss::runtime
