@@ -238,6 +238,24 @@ class Copies(Custody):
         self.assertEqual(types.count("KEY_ROTATE"), 2)
         self.assertEqual(types[types.index("KEY_ROTATE") - 1], "RECOVERY")
 
+    def test_original_and_copy_go_on_and_are_a_fork(self):
+        key = self.init()
+        copy, new = self.home / "copy", self.home / "new"
+        self.ok("ledger", "backup", self.ledger, copy, "--with-keys", "--unprotected-keys")
+        self.ok("ledger", "restore", copy, new)
+        for ledger in (self.ledger, new):
+            for _ in range(3):
+                self.ok("run", self.home / "plain.fake", "hi", "--ledger", ledger)
+            self.ok("verify", ledger, "--key", key)
+        proof = self.home / "fork.proof"
+        forked = self.aioss("verify", new, "--key", key, "--since",
+                            f"@{self.ledger / 'checkpoint'}", "--fork-proof", proof)
+        self.assertEqual(forked.returncode, 4, forked.stdout + forked.stderr)
+        self.assertEqual(self.aioss("verify", proof, "--key", key).returncode, 4)
+        # The other way round: the copy's newest key is none of the original's.
+        other = self.aioss("verify", self.ledger, "--key", key, "--since", f"@{new / 'checkpoint'}")
+        self.assertEqual(other.returncode, 2, other.stdout + other.stderr)
+
     def test_a_backup_of_a_ledger_at_rest_is_recorded(self):
         key = self.init()
         self.ok("ledger", "backup", self.ledger, self.home / "copy")
