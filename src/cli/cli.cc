@@ -32,6 +32,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"ledger approve", ledger_approve_command},
     {"ledger backup", ledger_backup_command},
     {"ledger restore", ledger_restore_command},
+    {"review", review_command},
     {"key new", key_new_command},
     {"version", version_command},
 });

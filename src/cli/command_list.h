@@ -22,6 +22,7 @@ int ledger_rotate_key_command(const Services& services, const Invocation& invoca
 int ledger_approve_command(const Services& services, const Invocation& invocation);
 int ledger_backup_command(const Services& services, const Invocation& invocation);
 int ledger_restore_command(const Services& services, const Invocation& invocation);
+int review_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 

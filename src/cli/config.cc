@@ -45,6 +45,11 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "Requests that may wait for one model; the next one gets 429."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
+    {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",
+     "Ledger records a second that one tenant may cause, two for a request; over it 429. 0: no "
+     "bound."},
+    {Key::kRecordBurst, "record_burst", SettingType::kNumber, 2, 1'000'000, "", "500", kForServe,
+     "N", "Ledger records that one tenant may cause at once, after a pause."},
     {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
      kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
     {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",

@@ -31,6 +31,8 @@ enum class Key : std::size_t {
   kThreads,
   kQueue,
   kPrefillChunk,
+  kRecordRate,
+  kRecordBurst,
   kLogFormat,
   kLogLevel,
 };

@@ -111,6 +111,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
+  out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
+  out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;
     out.configuration.emplace_back(setting.name, number ? std::to_string(config.number(setting.key))
@@ -151,6 +153,14 @@ void announce(const Services& services, const Config& config, const runtime::Gat
   log::info("confinement", {{"workers",
                              "no network, no file system, no exec: seccomp, "
                              "no_new_privs, Landlock where the kernel has it"}});
+}
+
+// Whoever may send this process a signal: the system does not say who it was.
+runtime::Principal signal_principal() {
+  runtime::Principal principal;
+  principal.role = runtime::Role::kOperator;
+  principal.source = runtime::kSignalSource;
+  return principal;
 }
 
 // The HTTP server does not know what our flags are called.
@@ -195,7 +205,7 @@ class Serving {
 
   void serve(Orders& orders) {
     while (orders.wait() == Orders::Order::kReload) {
-      if (const Status scanned = gateway_->rescan(); !scanned) {
+      if (const Status scanned = gateway_->rescan(signal_principal()); !scanned) {
         log::error("models folder not read again", {{"reason", scanned.error().message}});
       } else {
         log::info("models folder read again", {{"count", gateway_->models().size()}});

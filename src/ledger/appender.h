@@ -76,6 +76,7 @@ class Appender final {
   // Ends the live segment; start_segment() goes on.
   Status seal();
 
+  const InstanceInfo& instance() const { return instance_; }
   std::uint64_t next_index() const { return at_.next_index; }
   const MerkleTree& tree() const { return at_.tree; }
   std::uint64_t segment_bytes() const { return at_.segment.bytes; }

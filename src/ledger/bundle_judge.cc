@@ -256,6 +256,7 @@ class BundleJudge {
     }
     auto body = codec::decode_map(frame.body);
     if (!body) return bad_record("the record's body is not canonical CBOR");
+    if (!has_common_keys(*body)) return bad_record("the record lacks what every record has");
     const Record record{frame.index, static_cast<RecordType>(frame.type),
                         frame.flags, leaf,
                         frame.chain, std::move(*body)};

@@ -52,6 +52,13 @@ Result<Document> read_document(os::FileSystem& fs, const std::string& path) {
   return document;
 }
 
+bool has_common_keys(const codec::Map& body) {
+  const auto wall = body.get_int(key::kWallNs, "time");
+  const auto instance = body.get_bytes(key::kInstanceId, "instance");
+  return wall && *wall >= 0 && body.get_uint(key::kMonotonicNs, "time") && instance &&
+         instance->size() == sizeof(LedgerId);
+}
+
 Verdict verdict_of(const Error& error) {
   switch (error.code) {
     case Code::kCorrupt:

@@ -40,6 +40,9 @@ struct DocumentReport {
   std::string format, origin;
   codec::OrderedJson facts = codec::OrderedJson::object();  // what was proven, by name: scalars
 };
+// The rule of every record: that it has the times and the instance that the ledger gives it.
+bool has_common_keys(const codec::Map& body);
+
 // What an error of judging a document means: kCorrupt is TAMPERED, kUnsupported UNKNOWN, kConflict
 // FORK; the others, which are of the disk and of the command line, USAGE.
 Verdict verdict_of(const Error& error);

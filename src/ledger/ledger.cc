@@ -18,6 +18,7 @@
 #include "codec/hex.h"
 #include "ledger/appender.h"
 #include "ledger/checkpoint.h"
+#include "ledger/clock_watch.h"
 #include "ledger/history.h"
 #include "ledger/opening.h"
 #include "ledger/rotation.h"
@@ -39,10 +40,13 @@ constexpr std::chrono::seconds kIdleCheck{1};
 // The last sixteenth of the reserve is left for what ends the program.
 constexpr std::uint64_t kReserveParts = 16;
 
-// What begins new work; refused first when the disk fills.
-bool begins_work(RecordType type) {
+// What is refused first when the disk fills: what begins new work, and what callers can cause
+// without end, so that neither can use up the reserve.
+bool leaves_the_reserve(RecordType type) {
   return type == RecordType::kInferRequest || type == RecordType::kModelLoad ||
-         type == RecordType::kEngineStart || type == RecordType::kUpdate;
+         type == RecordType::kEngineStart || type == RecordType::kUpdate ||
+         type == RecordType::kAuth || type == RecordType::kDecision ||
+         type == RecordType::kHumanReview;
 }
 
 bool is_own_type(RecordType type) {
@@ -89,10 +93,10 @@ class Ledger::Impl final {
   Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Opened opened)
       : fs_(fs),
         clock_(clock),
+        clock_watch_(clock),
         options_(options),
         directory_(std::move(opened.directory)),
         identity_(std::move(opened.identity)),
-        instance_(opened.instance),
         controls_(std::move(opened.controls)),
         guard_(opened.signer->guard()),
         index_(std::move(opened.index)),
@@ -155,7 +159,8 @@ class Ledger::Impl final {
     return health_;
   }
   const Identity& identity() const { return identity_; }
-  const InstanceInfo& instance() const { return instance_; }
+  const InstanceInfo& instance() const { return appender_->instance(); }
+  const std::string& directory() const { return options_.directory; }
 
   Status close() {
     if (!stop()) return ok();
@@ -198,6 +203,11 @@ class Ledger::Impl final {
   Result<Committed> rotate_now(const RotateOptions& options, Rotated& rotated) {
     if (space_out_) {
       return Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)};
+    }
+    stage_clock_jump();
+    if (const Status clean = appender_->commit(); !clean) {
+      fail(clean.error().message);
+      return shut_error();
     }
     AIOSS_TRY(const EncodedBody body,
               prepare_rotation(*signer_, *appender_, identity_.ledger_id, options));
@@ -333,10 +343,11 @@ class Ledger::Impl final {
              !batch[next].job) {
         Entry& entry = batch[next++];
         if (entry.sign) continue;
-        if (space_out_ || (space_low_ && begins_work(entry.type))) {
+        if (space_out_ || (space_low_ && leaves_the_reserve(entry.type))) {
           answer(entry, Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)});
           continue;
         }
+        if (group.empty()) stage_clock_jump();
         group.emplace_back(&entry, appender_->stage(entry.type, entry.body));
       }
       if (failed_) {
@@ -357,6 +368,14 @@ class Ledger::Impl final {
       answer(entry, written ? Result<Committed>(Committed{signed_size_, {}})
                             : Result<Committed>(written.error()));
     }
+  }
+
+  void stage_clock_jump() {
+    const auto jump = clock_watch_.look();
+    if (!jump) return;
+    const auto body = encode_own(clock_body(*jump, clock_source::kRunning));
+    ASSERT(body.has_value());  // three small fields
+    appender_->stage(RecordType::kClock, *body);
   }
 
   void commit(const std::vector<std::pair<Entry*, Committed>>& group) {
@@ -391,10 +410,10 @@ class Ledger::Impl final {
 
   os::FileSystem& fs_;
   const Clock& clock_;
+  ClockWatch clock_watch_;  // of the ledger thread
   const OpenOptions options_;
   LockedDirectory directory_;
   const Identity identity_;
-  const InstanceInfo instance_;
   const ControlBook controls_;
   const crypto::KeyGuard guard_;
   const std::unique_ptr<HistoryIndex> index_;
@@ -418,8 +437,11 @@ class Ledger::Impl final {
 Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
                                              crypto::Random& random, const OpenOptions& options) {
   AIOSS_TRY(Opened opened, open_directory(fs, clock, random, options));
-  return std::unique_ptr<Ledger>(
+  const std::optional<Program> last_program = opened.last_program;
+  std::unique_ptr<Ledger> ledger(
       new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(opened))));
+  ledger->last_program_ = last_program;
+  return ledger;
 }
 
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -467,6 +489,9 @@ const Identity& Ledger::identity() const {
 }
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);
+}
+const std::string& Ledger::directory() const {
+  return impl_->directory();
 }
 Status Ledger::close() {
   return impl_->close();

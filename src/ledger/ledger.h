@@ -79,6 +79,11 @@ struct Rotated {
   std::string verifier_key;  // of the key that is in force now
 };
 
+struct Program {  // that ran an engine
+  Digest sha3{};  // of the executable
+  std::string version;
+};
+
 struct Health {
   bool writable = false;              // takes new work
   bool shut = false;                  // takes nothing at all, not even the end of work under way
@@ -90,7 +95,9 @@ struct Health {
 class Ledger final {
  public:
   // Locks (kConflict if another process has it), verifies every record, recovers a torn tail
-  // (RECOVERY, and INFER_ABORT for each INFER_REQUEST left dangling), starts the writer thread.
+  // (RECOVERY, and INFER_ABORT, MODEL_UNLOAD and ENGINE_STOP for what was left open), starts the
+  // writer thread. A wall clock that is behind the last record, or that is set later, is recorded
+  // (CLOCK) before the next record.
   // kCorrupt if no crash explains what is on the disk: then nothing was changed. The references
   // outlive the ledger.
   static Result<std::unique_ptr<Ledger>> open(os::FileSystem& fs, const Clock& clock,
@@ -120,6 +127,9 @@ class Ledger final {
   Health health() const;             // thread-safe
   const Identity& identity() const;  // thread-safe
   std::string instance_id_hex() const;
+  const std::string& directory() const;  // thread-safe
+  // Of the last ENGINE_START or UPDATE before this opening; nothing if no engine ever ran.
+  const std::optional<Program>& last_program() const { return last_program_; }
 
   // Puts a new signing key in force: KEY_ROTATE and a checkpoint by the new key, between two commit
   // groups; then the old private key is destroyed. Waits; not on the io thread and not from a
@@ -142,6 +152,7 @@ class Ledger final {
   class Impl;
   explicit Ledger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  std::optional<Program> last_program_;  // set by open()
 };
 
 // Salted commitment to a text: what the chain holds instead of the text. Keep the salt to open it.

@@ -257,6 +257,12 @@ TEST(Ledger, LowSpaceRefusesNewWorkAndTakesWhatEndsIt) {
   EXPECT_EQ(refused.error().code, Code::kLedgerUnavailable);
   EXPECT_NE(refused.error().message.find("free some space"), std::string::npos);
   EXPECT_FALSE(opened.ledger->health().writable);
+  // What callers can cause without end may not use the reserve either; what operators do may.
+  for (const RecordType type :
+       {RecordType::kAuth, RecordType::kDecision, RecordType::kHumanReview}) {
+    EXPECT_FALSE(opened.ledger->append_and_wait(type, {}).has_value()) << *name(type);
+  }
+  EXPECT_TRUE(opened.ledger->append_and_wait(RecordType::kAdminAction, {}).has_value());
   EXPECT_TRUE(
       opened.ledger->append_and_wait(RecordType::kInferResult, test::result_body(request->index))
           .has_value());

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "ledger/backup.h"
 #include "ledger/checkpoint.h"
+#include "ledger/clock_watch.h"
 #include "ledger/recovery.h"
 #include "ledger/restored.h"
 #include "ledger/rotation.h"
@@ -16,13 +17,16 @@ namespace {
 
 constexpr std::size_t kGroupBytesMax = 1U << 20;  // of what is written here
 
-Status write_recovered(Appender& appender, const Recovered& recovered,
+Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
                        const std::set<std::uint64_t>& open_requests) {
   const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
     AIOSS_TRY(const EncodedBody encoded, encode_own(body));
     appender.stage(type, encoded);
     return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
   };
+  if (const auto jump = behind_last_record(clock, recovered.last_wall_ns)) {
+    AIOSS_CHECK(stage(RecordType::kClock, clock_body(*jump, clock_source::kOpening)));
+  }
   for (const codec::Map& body : recovered.recovery_bodies) {
     AIOSS_CHECK(stage(RecordType::kRecovery, body));
   }
@@ -32,6 +36,7 @@ Status write_recovered(Appender& appender, const Recovered& recovered,
         .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
     AIOSS_CHECK(stage(RecordType::kInferAbort, body));
   }
+  for (const auto& [type, body] : recovered.leftovers.endings()) AIOSS_CHECK(stage(type, body));
   return appender.commit();
 }
 
@@ -88,20 +93,22 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   AIOSS_CHECK(check_policy(controls.policy(), policy_file));
   signer->choose(recovered.epochs.newest());
   Identity identity{recovered.origin, recovered.position.ledger_id, ""};
-  const InstanceInfo instance = new_instance(random, options.boot_id);
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
   auto appender =
-      std::make_unique<Appender>(fs, clock, directory, instance, std::move(recovered.position));
+      std::make_unique<Appender>(fs, clock, directory, new_instance(random, options.boot_id),
+                                 std::move(recovered.position));
   appender->set_index(index.get());
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
   AIOSS_CHECK(begin_restored(fs, directory, restored, *signer, *appender, identity));
-  AIOSS_CHECK(write_recovered(*appender, recovered, open_requests));
+  AIOSS_CHECK(write_recovered(*appender, clock, recovered, open_requests));
   index->publish(appender->next_index());
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
   AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
-  return Opened{std::move(locked),   std::move(signer), std::move(identity), instance,
-                std::move(controls), std::move(index),  std::move(appender), text_of(note),
+  return Opened{std::move(locked),   std::move(signer),
+                std::move(identity), recovered.leftovers.program(),
+                std::move(controls), std::move(index),
+                std::move(appender), text_of(note),
                 note.checkpoint.size};
 }
 

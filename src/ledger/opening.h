@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -22,7 +23,7 @@ struct Opened {
   LockedDirectory directory;
   std::unique_ptr<Signer> signer;
   Identity identity;
-  InstanceInfo instance;
+  std::optional<Program> last_program;
   ControlBook controls;
   std::unique_ptr<HistoryIndex> index;
   std::unique_ptr<Appender> appender;  // with that index

@@ -119,6 +119,7 @@ Result<Opened> open_record(const Receipt& receipt, const ProvenRecord& proven, R
   }
   auto body = codec::decode_map(frame.body);
   if (!body) return broken("is not canonical CBOR");
+  if (!has_common_keys(*body)) return broken("lacks what every record has");
   ChainHasher hasher;
   const Digest leaf = hasher.leaf(receipt.ledger_id, frame);
   if (root_of_inclusion(leaf, proven.index, receipt.size, proven.proof) != root) {
@@ -311,6 +312,11 @@ Result<Receipt> parse_receipt(std::string_view text) {
 
 Result<Receipt> make_receipt(const ReceiptSource& source, std::string_view request_id) {
   AIOSS_TRY(RequestRecords found, source.history.find_request(request_id));
+  return make_receipt(source, request_id, std::move(found));
+}
+
+Result<Receipt> make_receipt(const ReceiptSource& source, std::string_view request_id,
+                             RequestRecords found) {
   if (!found.end) {
     return Error{Code::kConflict, "the request has not ended yet; ask again when it has"};
   }

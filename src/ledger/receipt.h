@@ -20,6 +20,7 @@
 namespace aioss::ledger {
 
 class History;
+struct RequestRecords;
 
 struct ProvenRecord {
   std::uint64_t index = 0;
@@ -59,6 +60,9 @@ struct ReceiptSource {
   std::function<Result<std::string>(std::uint64_t size)> checkpoint;
 };
 Result<Receipt> make_receipt(const ReceiptSource& source, std::string_view request_id);
+// The same of what History::find_request() has found.
+Result<Receipt> make_receipt(const ReceiptSource& source, std::string_view request_id,
+                             RequestRecords found);
 
 // A text that somebody says was the prompt, or the answer of a choice: the forms that it may have
 // been committed to in, of which one must fit.

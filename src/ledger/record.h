@@ -155,7 +155,7 @@ inline constexpr std::uint64_t kName = 16,  // text: "llama", "fake"
 
 namespace engine_stop {
 inline constexpr std::uint64_t kReason =
-    16;  // text: "shutdown", "worker_died", …  kRefIndex = its ENGINE_START
+    16;  // text: a name in `unload_reason`. kRefIndex = its ENGINE_START
 }  // namespace engine_stop
 
 namespace model_load {
@@ -175,7 +175,7 @@ inline constexpr std::uint64_t kName = 16,  // text: in the catalogue
 
 namespace model_unload {
 inline constexpr std::uint64_t kReason =
-    16;  // text: "shutdown", "worker_died", …  kRefIndex = its MODEL_LOAD
+    16;  // text: begins with a name in `unload_reason`. kRefIndex = its MODEL_LOAD
 }  // namespace model_unload
 
 namespace config_change {
@@ -324,6 +324,16 @@ enum class AnchorKind : std::uint8_t {
   kGivenOut = 1,   // a checkpoint of this ledger was given out on a medium
   kWitnessed = 2,  // this ledger's owner, as a witness, cosigned another ledger's checkpoint
 };
+
+namespace unload_reason {  // of MODEL_UNLOAD and ENGINE_STOP
+inline constexpr std::string_view kShutdown = "shutdown",
+                                  kReplaced = "replaced",  // another model needed its place
+    kRemoved = "removed",                                  // its file left the models folder
+    kLoadFailed = "load_failed",                           // after its MODEL_LOAD was written
+    kUnhealthy = "unhealthy",     // it was killed because it did not do what it must; why follows
+    kWorkerDied = "worker_died",  // ": " and how it ended follow
+    kCrash = "crash";             // the gateway ended without writing it
+}  // namespace unload_reason
 
 namespace clock_source {
 inline constexpr std::string_view kRunning = "running",  // seen between two groups of one instance

@@ -86,12 +86,14 @@ class Recovery {
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
     walking.visit = [this](const Record& record) {
       forget_recorded(record);
+      leftovers_.see(record);
       if (options_.visit && options_.wants(record.type)) options_.visit(record);
       return true;
     };
     walking.located = [this](const RecordPlace& place) { index_.add(place); };
     walking.wants = [this](std::uint64_t, RecordType type) {
-      return type == RecordType::kRecovery || (options_.wants && options_.wants(type));
+      return type == RecordType::kRecovery || Leftovers::wants(type) ||
+             (options_.wants && options_.wants(type));
     };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
@@ -101,6 +103,8 @@ class Recovery {
     }
     out.origin = *walked.state.origin;
     out.epochs = walked.state.epochs;
+    out.last_wall_ns = walked.state.last_wall_ns;
+    out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
     AIOSS_CHECK(make_durable(walked.state));
     protect_sealed(walked.state);
@@ -265,6 +269,7 @@ class Recovery {
   const std::string& directory_;
   HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
+  Leftovers leftovers_;
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "crypto/ed25519.h"
 #include "ledger/appender.h"
 #include "ledger/epochs.h"
+#include "ledger/leftovers.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -32,6 +33,8 @@ struct Recovered {
   Position position;
   bool needs_segment = false;  // the last segment is sealed, or its successor was taken away
   std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
+  std::int64_t last_wall_ns = 0;            // of the last record
+  Leftovers leftovers;
 };
 
 // `index` gets every record that stays.

@@ -119,6 +119,37 @@ TEST(Walk, SaysTheSameOfEveryChangedByteHoweverManyFramesItTakesAtOnce) {
   std::printf("%zu changed bytes\n", changes);
 }
 
+// A record that goes on with index and chain as it should, and stands where none may stand.
+TEST(Walk, NothingFollowsASealHoweverGood) {
+  const test::SmallLedger small = test::make_small_ledger(false);
+  const auto paths = test::segment_paths(*small.fs);
+  for (std::size_t i = 1; i < paths.size(); ++i) ASSERT_TRUE(small.fs->remove(paths[i]));
+  Bytes& content = small.fs->content(paths[0]);
+  const std::vector<test::FrameAt> frames = test::frames_of(content);
+  const auto frame_at = [&](const test::FrameAt& at) {
+    return parse_frame(ByteView(content).subspan(at.offset)).frame;
+  };
+  const Frame seal = frame_at(frames.back());
+  ASSERT_EQ(seal.type, static_cast<std::uint16_t>(RecordType::kSegmentSeal));
+  Frame next = frame_at(frames[2]);
+  const Bytes body(next.body.begin(), next.body.end());
+  next.body = body;
+  next.index = seal.index + 1;
+  ChainHasher hasher;
+  next.chain = hasher.chain(seal.chain, hasher.leaf(parse_header(content).header.ledger_id, next));
+  const std::size_t end = content.size();
+  encode_frame(next, content);
+  for (const std::size_t frames_at_once : {1U, 2U, 256U}) {
+    WalkOptions options = options_of(std::nullopt);
+    options.frames_at_once = frames_at_once;
+    const auto walked = walk(*small.fs, options);
+    ASSERT_TRUE(walked.has_value());
+    EXPECT_EQ(walked->damage, Damage::kWrong);
+    EXPECT_EQ(walked->problem, "bytes follow the segment's seal");
+    EXPECT_EQ(walked->offset, end);
+  }
+}
+
 // Bodies of all sizes, over several windows of the reader and several segments. What the walk finds
 // is compared with hashes computed one by one.
 TEST(Walk, TakesLedgersOfManyWindows) {

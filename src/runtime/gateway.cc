@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "runtime/answer.h"
+#include "runtime/budget.h"
 #include "runtime/catalogue.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
@@ -19,6 +21,7 @@
 #include "runtime/records.h"
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
+#include "runtime/tally.h"
 
 namespace aioss::runtime {
 namespace {
@@ -45,21 +48,42 @@ Result<std::uint64_t> record_configuration(const GatewayOptions& options, crypto
   return committed.index;
 }
 
+// Names that came and went, for ADMIN_ACTION.
+std::vector<std::string> differences(const std::vector<ModelEntry>& before,
+                                     const Catalogue& after) {
+  std::vector<std::string> details;
+  std::set<std::string> known;
+  for (const ModelEntry& entry : before) {
+    known.insert(entry.name);
+    if (!after.models.contains(entry.name)) details.push_back("vanished " + entry.name);
+  }
+  for (const auto& [name, entry] : after.models) {
+    if (!known.contains(name)) details.push_back("appeared " + name);
+  }
+  return details;
+}
+
 class GatewayImpl final : public Gateway {
  public:
   GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
               crypto::Random& random, ledger::Ledger& ledger, MetricRegistry& metrics,
               std::uint64_t config_record, Catalogue catalogue);
-  ~GatewayImpl() override { shut_down(std::chrono::milliseconds(0)); }
+  ~GatewayImpl() override {
+    shut_down(std::chrono::milliseconds(0));
+    tally_->flush(ledger_);  // what came after
+  }
 
   Result<std::shared_ptr<Stream>> submit(GenerateCall call) override;
   std::vector<ModelEntry> models() const override { return view_.entries(); }
-  Status rescan() override;
+  Status rescan(const Principal& by) override;
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
   GatewayHealth health() const override;
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
+  Result<Reviewed> review(const ReviewCall& call) override;
+  void note_stranger(std::string_view auth_reason) override { tally_->refused(auth_reason); }
+  void note_refusal(Code code) override { note_refused(code, ""); }
   void shut_down(std::chrono::milliseconds drain) override;
   Status left_behind() const override;
 
@@ -69,6 +93,11 @@ class GatewayImpl final : public Gateway {
   std::string make_request_id();
   std::uint64_t make_seed();
   Status check_open() const;
+  Status check_model(const std::string& model) const;
+  Result<std::shared_ptr<Stream>> begin(GenerateCall call);
+  void note_refused(Code code, const std::string& model);
+  Status spend(const std::string& tenant, std::uint32_t record_count);
+  Status record_action(const records::AdminAction& action, const std::vector<std::string>& details);
   void remember_hashes(const Catalogue& catalogue);
   void stop_workers();
   void stop_engines(const Supervisor::Stopped& stopped);
@@ -81,12 +110,15 @@ class GatewayImpl final : public Gateway {
   ledger::Ledger& ledger_;
   ModelView view_;
   HashCache hashes_;
+  const std::shared_ptr<Tally> tally_;
+  RecordBudget budget_;
   std::shared_ptr<StreamDesk> desk_;
   std::atomic<ipc::RequestId> last_id_{0};
   std::atomic<bool> stopping_{false};
   mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
   std::string left_behind_;    // guarded by shut_down_mutex_; "": nothing
+  std::mutex rescan_mutex_;    // one at a time, so that each is recorded against the one before
   std::mutex configuration_mutex_;
   GatewayOptions configuration_;              // guarded by configuration_mutex_; the effective one
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
@@ -106,13 +138,16 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, cons
       random_(random),
       ledger_(ledger),
       hashes_(fs, options.state_dir),
+      tally_(std::make_shared<Tally>(clock)),
+      budget_(clock, options.record_rate, options.record_burst),
       desk_(std::make_shared<StreamDesk>(
-          streams_max(), task_queue_capacity(streams_max(), options.workers_max), metrics)),
+          streams_max(), task_queue_capacity(streams_max(), options.workers_max), metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
       hasher_(fs, hashes_, clock),
-      supervisor_({options_, fs, clock, ledger, metrics, hasher_, view_, desk_, streams_max()},
-                  catalogue) {
+      supervisor_(
+          {options_, fs, clock, ledger, metrics, hasher_, view_, *tally_, desk_, streams_max()},
+          catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
@@ -175,15 +210,47 @@ Result<std::size_t> check_frame(const ipc::Submit& request) {
   return frame.size();
 }
 
+Status GatewayImpl::check_model(const std::string& model) const {
+  if (is_model_name(model) && view_.contains(model)) return ok();
+  return Error{Code::kNotFound,
+               "there is no model '" +
+                   one_line(replace_invalid_utf8(model.substr(0, kModelNameBytesMax))) +
+                   "'; GET /v1/models lists those there are",
+               "model"};
+}
+
+// A ledger that is shut takes no record of it, and everybody is told so.
+void GatewayImpl::note_refused(Code code, const std::string& model) {
+  if (code == Code::kLedgerUnavailable) return;
+  namespace kind = ledger::decision_kind;
+  records::Decision decision{std::string(kind::kAdmission),
+                             std::string(ledger::decision_outcome::kRefused),
+                             std::string(info(code).name), "", ""};
+  if (view_.contains(model)) decision.model = model;  // never a text of the caller
+  tally_->decided(std::move(decision));
+}
+
+Status GatewayImpl::spend(const std::string& tenant, std::uint32_t record_count) {
+  if (budget_.take(tenant, record_count)) return ok();
+  tally_->decided({std::string(ledger::decision_kind::kBudget),
+                   std::string(ledger::decision_outcome::kRefused), "record_budget", "", tenant});
+  return Error{Code::kBusy, "the tenant '" + tenant + "' is over its budget of " +
+                                std::to_string(budget_.rate()) +
+                                " ledger records a second; try again in a moment"};
+}
+
 Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
-  AIOSS_CHECK(check_open());
-  if (!is_model_name(call.model) || !view_.contains(call.model)) {
-    return Error{Code::kNotFound,
-                 "there is no model '" +
-                     one_line(replace_invalid_utf8(call.model.substr(0, kModelNameBytesMax))) +
-                     "'; GET /v1/models lists those there are",
-                 "model"};
-  }
+  const std::string model = call.model;
+  Status fit = check_open();
+  if (fit) fit = check_model(model);
+  if (fit) AIOSS_CHECK(spend(call.principal.tenant, kRecordsPerRequest));
+  auto stream = fit ? begin(std::move(call)) : std::move(fit).error();
+  if (!stream) note_refused(stream.error().code, model);
+  return stream;
+}
+
+// Of a model that exists, for a tenant who may.
+Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.id = ++last_id_;
   if (!call.seed_given) call.request.sampling.seed = make_seed();
   call.seed_given = true;
@@ -203,15 +270,33 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   return std::static_pointer_cast<Stream>(stream);
 }
 
-Status GatewayImpl::rescan() {
+Status GatewayImpl::record_action(const records::AdminAction& action,
+                                  const std::vector<std::string>& details) {
+  for (codec::Map& body : records::admin_action(action, details)) {
+    AIOSS_CHECK(ledger_.append_and_wait(ledger::RecordType::kAdminAction, std::move(body)));
+  }
+  return ok();
+}
+
+Status GatewayImpl::rescan(const Principal& by) {
   AIOSS_CHECK(check_open());
-  AIOSS_TRY(Catalogue catalogue,
-            scan_catalogue(fs_, {options_.models_dir, options_.model_files, options_.fake_models}));
+  if (by.source != kSignalSource) AIOSS_CHECK(spend(by.tenant, 1));
+  std::lock_guard lock(rescan_mutex_);
+  auto scanned =
+      scan_catalogue(fs_, {options_.models_dir, options_.model_files, options_.fake_models});
+  records::AdminAction action{std::string(ledger::admin_action_name::kRescan), "done", by, {}};
+  if (!scanned) {
+    action.outcome = info(scanned.error().code).name;
+    AIOSS_CHECK(record_action(action, {}));
+    return std::move(scanned).error();
+  }
+  const Catalogue catalogue = std::move(*scanned);
+  AIOSS_CHECK(record_action(action, differences(view_.entries(), catalogue)));
   for (const std::string& notice : catalogue.notices) log::warn(notice);
   auto answer = std::make_shared<Answer<bool>>();
-  const Catalogue copy = catalogue;
-  AIOSS_CHECK(
-      post([copy, answer](Supervisor& supervisor) { supervisor.replace_catalogue(copy, answer); }));
+  AIOSS_CHECK(post([catalogue, answer](Supervisor& supervisor) {
+    supervisor.replace_catalogue(catalogue, answer);
+  }));
   if (!answer->wait_for(kAnswerWait)) {
     return Error{Code::kTimeout, "the gateway did not take the new list of models in time"};
   }
@@ -264,9 +349,19 @@ Status GatewayImpl::change_configuration(const ConfigurationChange& change) {
   AIOSS_TRY(const std::uint64_t record,
             record_configuration(changed, random_, ledger_,
                                  {{}, {change.name}, config_record_.load(), change.reason}));
+  if (!change.details.empty()) {
+    AIOSS_CHECK(record_action({change.action, "done", std::nullopt, record}, change.details));
+  }
   configuration_ = std::move(changed);
   config_record_.store(record);
   return ok();
+}
+
+Result<Reviewed> GatewayImpl::review(const ReviewCall& call) {
+  AIOSS_CHECK(check_open());
+  AIOSS_CHECK(check_review(call));
+  AIOSS_CHECK(spend(call.by.tenant, 1));
+  return runtime::review(fs_, random_, ledger_, call);
 }
 
 Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
@@ -330,6 +425,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
   stop_workers();
   desk_->tasks().close();
   runtime_.join();
+  tally_->flush(ledger_);
 }
 
 }  // namespace
@@ -339,6 +435,12 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
                                                  ledger::Ledger& ledger, MetricRegistry& metrics) {
   if (options.workers_max == 0 || options.queue_requests_max == 0) {
     return Error{Code::kUsage, "the numbers of workers and of queued requests must be at least 1"};
+  }
+  const bool bad_budget =
+      options.record_rate > kRecordRateMax || options.record_burst < kRecordsPerRequest;
+  if (options.record_rate != 0 && bad_budget) {
+    return Error{Code::kUsage, "the budget of records must hold one request and be at most " +
+                                   std::to_string(kRecordRateMax) + " a second"};
   }
   AIOSS_TRY(Catalogue catalogue,
             scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));

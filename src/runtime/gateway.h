@@ -20,6 +20,7 @@
 #include "ledger/ledger.h"
 #include "os/file.h"
 #include "runtime/principal.h"
+#include "runtime/review.h"
 #include "runtime/stream.h"
 
 namespace aioss::runtime {
@@ -37,6 +38,8 @@ struct GatewayOptions {
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
   std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
+  // Records of inferences that a tenant may cause a second, and at once after a pause; 0: no bound.
+  std::uint32_t record_rate = 50, record_burst = 500;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
   std::vector<std::pair<std::string, std::string>> configuration;
 };
@@ -66,7 +69,14 @@ struct GenerateCall {
 struct ConfigurationChange {
   std::string name, value;  // the value is committed to, never written
   std::string reason;       // for people: "key file reloaded"
+  // What it means for people, as an ADMIN_ACTION beside it: a name in ledger::admin_action_name and
+  // what it did, one thing a line. Without details there is none.
+  std::string action = {};
+  std::vector<std::string> details = {};
 };
+
+// Of Principal::source: a signal to the process, which no tenant's budget bounds.
+inline constexpr std::string_view kSignalSource = "signal";
 
 struct GatewayHealth {
   bool ok = false;
@@ -87,24 +97,32 @@ class Gateway {
                                                  ledger::Ledger& ledger, MetricRegistry& metrics);
   virtual ~Gateway() = default;
 
-  // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests:
-  // kBusy. A field out of the bounds of ipc/limits.h: kInvalidArgument. Everything later (load
-  // failures, refusals of the worker) comes as StreamFailed. Starts the model's worker if none
-  // runs.
+  // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests, of
+  // all or of this tenant: kBusy. A field out of the bounds of ipc/limits.h: kInvalidArgument.
+  // Everything later (load failures, refusals of the worker) comes as StreamFailed. Starts the
+  // model's worker if none runs. A refusal is counted for the ledger (DECISION).
   virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
 
   virtual std::vector<ModelEntry> models() const = 0;
   // Reads the models directory again; blocks on the disk. A model whose file is gone takes no new
-  // request, and its worker is stopped once idle.
-  virtual Status rescan() = 0;
+  // request, and its worker is stopped once idle. ADMIN_ACTION says who asked, and which names came
+  // and went; if it cannot be written, the list stays as it is.
+  virtual Status rescan(const Principal& by) = 0;
   // Starts the worker now and waits; `progress` gets 0…1. Blocks.
   virtual Result<ModelEntry> load(const std::string& model,
                                   const std::function<void(float)>& progress) = 0;
   virtual GatewayHealth health() const = 0;
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
-  // the index of the one before. Requests submitted from then on name it. Blocks until it is
-  // durable; on an error the change must not take effect.
+  // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
+  // then on name it. Blocks until both are durable; on an error the change must not take effect.
   virtual Status change_configuration(const ConfigurationChange& change) = 0;
+  // Blocks on the disk until HUMAN_REVIEW is durable; see review.h.
+  virtual Result<Reviewed> review(const ReviewCall& call) = 0;
+  // What is counted, and recorded once a second for each reason. Never blocks. A caller who was
+  // turned away at the door: a name in ledger::auth_reason (AUTH). A request of a known caller that
+  // was not taken before it came here (DECISION).
+  virtual void note_stranger(std::string_view auth_reason) = 0;
+  virtual void note_refusal(Code code) = 0;
   // Asks the model's worker to try what must be refused (tests, and `--prove` later). Blocks.
   virtual Result<ipc::ProbeReport> probe(const std::string& model) = 0;
   // Ends streams with kShuttingDown, stops workers, writes MODEL_UNLOAD and ENGINE_STOP. The ledger

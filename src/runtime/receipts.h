@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "ledger/ledger.h"
+#include "ledger/receipt.h"
 #include "runtime/principal.h"
 
 namespace aioss::runtime {
@@ -37,6 +38,11 @@ class Receipts final {
   Result<std::string> receipt(const Principal& caller, const std::string& request_id) const;
 
  private:
+  bool is_of(const codec::Map& body, const Principal& caller) const;
+  std::optional<ledger::Salts> salts_for(const Principal& caller, const std::string& request_id,
+                                         const ledger::RequestRecords& found) const;
+  Status record_access(const Principal& caller, std::uint64_t index) const;
+
   ledger::Ledger& ledger_;
   const CallerSecrets secrets_;
 };

@@ -23,6 +23,11 @@ Value text_of(std::string_view text) {
   return Value::text(replace_invalid_utf8(text));
 }
 
+// Of a clock that may say anything; before 1970 counts as 1970.
+Value wall_time(std::int64_t wall_ns) {
+  return Value::uint(static_cast<std::uint64_t>(std::max<std::int64_t>(wall_ns, 0)));
+}
+
 Value canonical_message(const ipc::ChatMessage& message) {
   Map map;
   map.set(0, bytes_of(message.role)).set(1, bytes_of(message.content));
@@ -111,6 +116,8 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"queue_requests_max", std::to_string(options.queue_requests_max)},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
+      {"record_rate", std::to_string(options.record_rate)},
+      {"record_burst", std::to_string(options.record_burst)},
       {"load_timeout_ms", std::to_string(options.load_timeout.count())}};
   for (const auto& [name, value] : options.configuration) lines.insert_or_assign(name, value);
   Configuration configuration;
@@ -259,6 +266,79 @@ Map config_change(const ConfigChange& change) {
     map.set(key::config_change::kPreviousRef, Value::uint(*change.previous_ref));
   }
   if (!change.reason.empty()) map.set(key::config_change::kReason, text_of(change.reason));
+  return map;
+}
+
+Map auth(std::string_view reason, const Counted& counted) {
+  namespace own = key::auth;
+  Map map;
+  map.set(own::kReason, Value::text(reason))
+      .set(own::kCount, Value::uint(counted.count))
+      .set(own::kFirstWallNs, wall_time(counted.first_wall_ns))
+      .set(own::kLastWallNs, wall_time(counted.last_wall_ns));
+  return map;
+}
+
+Map decision(const Decision& decision, const Counted& counted) {
+  namespace own = key::decision;
+  Map map;
+  if (!decision.tenant.empty()) {
+    Map actor;
+    actor.set(key::actor::kKind, Value::uint(static_cast<std::uint64_t>(ledger::ActorKind::kUser)))
+        .set(key::actor::kTenant, text_of(decision.tenant));
+    map.set(key::kActor, Value::map(std::move(actor)));
+  }
+  map.set(own::kKind, Value::text(decision.kind))
+      .set(own::kOutcome, Value::text(decision.outcome))
+      .set(own::kReason, Value::text(decision.reason))
+      .set(own::kCount, Value::uint(counted.count))
+      .set(own::kFirstWallNs, wall_time(counted.first_wall_ns))
+      .set(own::kLastWallNs, wall_time(counted.last_wall_ns));
+  if (!decision.model.empty()) map.set(own::kModel, text_of(decision.model));
+  return map;
+}
+
+Map update(const ledger::Program& before, const Digest& binary_sha3) {
+  namespace own = key::update;
+  Map map;
+  map.set(own::kBinaryBefore, Value::bytes(before.sha3))
+      .set(own::kBinaryNow, Value::bytes(binary_sha3))
+      .set(own::kVersionBefore, text_of(before.version))
+      .set(own::kVersionNow, Value::text(AIOSS_VERSION));
+  return map;
+}
+
+std::vector<Map> admin_action(const AdminAction& action, const std::vector<std::string>& details) {
+  namespace own = key::admin_action;
+  std::vector<Map> maps;
+  std::size_t next = 0;
+  do {
+    Array list;
+    while (next < details.size() && list.size() < kDetailsMax) {
+      list.push_back(text_of(details[next++]));
+    }
+    Map map;
+    if (action.by) map.set(key::kActor, Value::map(actor(*action.by)));
+    if (action.ref) map.set(key::kRefIndex, Value::uint(*action.ref));
+    map.set(own::kAction, Value::text(action.action))
+        .set(own::kOutcome, Value::text(action.outcome))
+        .set(own::kDetails, Value::array(std::move(list)));
+    maps.push_back(std::move(map));
+  } while (next < details.size());
+  return maps;
+}
+
+Map human_review(const Review& review) {
+  namespace own = key::human_review;
+  Map map;
+  map.set(key::kActor, Value::map(actor(review.by)))
+      .set(key::kRefIndex, Value::uint(review.reviewed))
+      .set(own::kVerdict, Value::text(review.verdict));
+  if (!review.request_id.empty()) map.set(key::kRequestId, text_of(review.request_id));
+  if (review.comment_commitment) {
+    map.set(own::kCommentCommitment, Value::bytes(*review.comment_commitment))
+        .set(own::kCommentBytes, Value::uint(review.comment_bytes));
+  }
   return map;
 }
 

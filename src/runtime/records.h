@@ -92,4 +92,44 @@ struct ConfigChange {
 };
 codec::Map config_change(const ConfigChange& change);
 
+// How many of a kind there were in a second or so, and when. Wall clock, nanoseconds.
+struct Counted {
+  std::uint64_t count = 0;
+  std::int64_t first_wall_ns = 0, last_wall_ns = 0;
+};
+// `reason`: a name in ledger::auth_reason.
+codec::Map auth(std::string_view reason, const Counted& counted);
+
+struct Decision {
+  std::string kind, outcome;  // names in ledger::decision_kind, ledger::decision_outcome
+  std::string reason;         // the stable name of a Code, or a word; never a caller's text
+  std::string model;          // of the catalogue; "": none
+  std::string tenant;         // whose budget it was; "": of no one tenant
+  auto operator<=>(const Decision&) const = default;
+};
+codec::Map decision(const Decision& decision, const Counted& counted);
+
+codec::Map update(const ledger::Program& before, const Digest& binary_sha3);
+
+struct AdminAction {
+  std::string action;   // a name in ledger::admin_action_name
+  std::string outcome;  // "done", or the name of a Code
+  std::optional<Principal> by;
+  std::optional<std::uint64_t> ref;  // of the record that goes with it
+};
+// As many records as the details need: of each at most kDetailsMax, in order.
+inline constexpr std::size_t kDetailsMax = 256;
+std::vector<codec::Map> admin_action(const AdminAction& action,
+                                     const std::vector<std::string>& details);
+
+struct Review {
+  Principal by;
+  std::string request_id;      // "" if the reviewed record has none
+  std::uint64_t reviewed = 0;  // index of that record
+  std::string verdict;         // a name in ledger::review_verdict
+  std::optional<Digest> comment_commitment;
+  std::uint64_t comment_bytes = 0;
+};
+codec::Map human_review(const Review& review);
+
 }  // namespace aioss::runtime::records

@@ -18,9 +18,10 @@ Counter& ends(MetricRegistry& metrics, std::string_view outcome) {
 }  // namespace
 
 StreamDesk::StreamDesk(std::uint32_t streams_max, std::size_t queue_capacity,
-                       MetricRegistry& metrics)
+                       MetricRegistry& metrics, std::shared_ptr<Tally> tally)
     : streams_max_(streams_max),
       tasks_(queue_capacity),
+      tally_(std::move(tally)),
       active_(metrics.gauge("aioss_streams_active", "Requests that have not ended.")),
       done_(ends(metrics, "done")),
       cancelled_(ends(metrics, "cancelled")),
@@ -68,6 +69,12 @@ void StreamDesk::stop_worker(ipc::RequestId id) {
 
 void StreamDesk::waited(std::int64_t nanoseconds) {
   queue_wait_.observe(static_cast<double>(nanoseconds) / kNsPerSecond);
+}
+
+void StreamDesk::refused(const StreamState& stream, Code why) {
+  tally_->decided({std::string(ledger::decision_kind::kAdmission),
+                   std::string(ledger::decision_outcome::kRefused), std::string(info(why).name),
+                   stream.model(), ""});
 }
 
 void StreamDesk::ended(const StreamState& stream, StreamOutcome outcome) {

@@ -7,11 +7,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 
 #include "base/bounded_queue.h"
 #include "base/metrics.h"
 #include "runtime/stream_state.h"
+#include "runtime/tally.h"
 
 namespace aioss::runtime {
 
@@ -26,7 +28,8 @@ inline constexpr std::size_t kPromptBytesTotalMax = std::size_t{256} << 20;
 class StreamDesk final : public StreamHost {
  public:
   // Metrics outlive the desk's use. `queue_capacity` holds what streams_max streams post and more.
-  StreamDesk(std::uint32_t streams_max, std::size_t queue_capacity, MetricRegistry& metrics);
+  StreamDesk(std::uint32_t streams_max, std::size_t queue_capacity, MetricRegistry& metrics,
+             std::shared_ptr<Tally> tally);
 
   TaskQueue& tasks() { return tasks_; }
   // For messages that must not be lost; the queue's capacity is derived so that they never are.
@@ -43,11 +46,13 @@ class StreamDesk final : public StreamHost {
 
   void stop_worker(ipc::RequestId id) override;
   void waited(std::int64_t nanoseconds) override;
+  void refused(const StreamState& stream, Code why) override;
   void ended(const StreamState& stream, StreamOutcome outcome) override;
 
  private:
   const std::uint32_t streams_max_;
   TaskQueue tasks_;
+  const std::shared_ptr<Tally> tally_;
   Gauge& active_;
   Counter& done_;
   Counter& cancelled_;

@@ -115,6 +115,7 @@ void StreamState::perform(Effects effects) {
                      is_request ? self->request_recorded(result) : self->end_recorded(result);
                    });
   }
+  if (effects.refused) host_->refused(*this, *effects.refused);
   if (effects.stop_worker) host_->stop_worker(id());
   if (effects.changed) wake(effects.outcome.has_value());
   if (effects.outcome) host_->ended(*this, *effects.outcome);
@@ -378,6 +379,7 @@ Status StreamState::rejected(ipc::Rejected message) {
     std::lock_guard lock(mutex_);
     if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
     if (accepted_) return violation("it rejected a request that it had accepted");
+    if (!cancelled_ && end_ == End::kOpen && !over_) effects.refused = message.error.code;
     decide(End::kAbort, cancelled_ ? *cancelled_ : std::move(message.error), effects);
   }
   perform(std::move(effects));

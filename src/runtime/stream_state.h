@@ -45,6 +45,8 @@ class StreamHost {
   virtual void stop_worker(ipc::RequestId id) = 0;  // the worker need not go on with it
   // Once: from submission to the first computation, a load included, or to an end without one.
   virtual void waited(std::int64_t nanoseconds) = 0;
+  // Its worker did not take it; it has not ended yet.
+  virtual void refused(const StreamState& stream, Code why) = 0;
   virtual void ended(const StreamState& stream, StreamOutcome outcome) = 0;  // once, the last
 };
 
@@ -118,6 +120,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
     bool changed = false;
     bool stop_worker = false;
     std::optional<Append> append;
+    std::optional<Code> refused;
     std::optional<StreamOutcome> outcome;
     std::optional<std::int64_t> waited_ns;
   };

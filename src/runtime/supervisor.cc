@@ -13,7 +13,7 @@ namespace {
 
 // A stream posts its submission, its end, and "stop the worker" for up to three reasons.
 constexpr std::size_t kTasksPerStream = 6;
-// A worker posts four events, its hash, and the fates of three records.
+// A worker posts four events, its hash, and the fates of three records; UPDATE is a fourth.
 constexpr std::size_t kTasksPerWorker = 10;
 // Stopping workers stay beside their successors for a moment.
 constexpr std::size_t kGenerations = 2;
@@ -83,17 +83,30 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   Slot& slot = slot_of(stream->model());
   running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
   if (refusing_) {
-    stream->abort(*refusing_);
+    refuse(slot, *stream, *refusing_);
   } else if (!stream->wants_to_run()) {
     stream->abort({Code::kCancelled, "the client left before its request started"});
   } else if (slot.phase == Phase::kReady) {
     hand_over(slot, stream);
   } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
-    stream->abort(*slot.last_error);
+    refuse(slot, *stream, *slot.last_error);
   } else {
     slot.waiting.push_back(stream);
     want(slot);
   }
+}
+
+// By the name of a model, which is one of the catalogue or was.
+void Supervisor::decide(std::string_view kind, std::string_view outcome, std::string_view reason,
+                        const Slot& slot) {
+  parts_.tally.decided(
+      {std::string(kind), std::string(outcome), std::string(reason), slot.name, ""});
+}
+
+void Supervisor::refuse(Slot& slot, StreamState& stream, const Error& error) {
+  decide(ledger::decision_kind::kAdmission, ledger::decision_outcome::kRefused,
+         info(error.code).name, slot);
+  stream.abort(error);
 }
 
 void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream) {
@@ -235,6 +248,7 @@ void Supervisor::tick() {
   });
   check_workers(now);
   check_ledger();
+  parts_.tally.flush(parts_.ledger);
   publish_totals();
 }
 
@@ -249,9 +263,10 @@ void Supervisor::check_workers(std::int64_t now_ns) {
     if (slot->phase != Phase::kReady) continue;
     if (auto sick = slot->link->check_health()) {
       log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
+      slot->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
       slot->link->kill(std::move(*sick));
     } else if (!catalogue_.models.contains(name) && is_idle(*slot)) {
-      stop(*slot, "removed");
+      evict(*slot, ledger::unload_reason::kRemoved);
     }
   }
 }

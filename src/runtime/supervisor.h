@@ -28,6 +28,7 @@
 #include "runtime/hasher.h"
 #include "runtime/model_view.h"
 #include "runtime/stream_desk.h"
+#include "runtime/tally.h"
 #include "runtime/worker_link.h"
 
 namespace aioss::runtime {
@@ -40,6 +41,7 @@ struct SupervisorParts {  // all outlive the supervisor
   MetricRegistry& metrics;
   Hasher& hasher;
   ModelView& view;
+  Tally& tally;
   std::shared_ptr<StreamDesk> desk;
   std::uint32_t streams_max = 0;
 };
@@ -86,7 +88,7 @@ class Supervisor final {
     std::uint64_t file_bytes = 0;
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
-    std::string unload_reason;  // for MODEL_UNLOAD; "": it died
+    std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
     std::deque<std::shared_ptr<StreamState>> waiting;
     std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
@@ -110,6 +112,9 @@ class Supervisor final {
 
   // supervisor.cc
   Slot& slot_of(const std::string& model);
+  void decide(std::string_view kind, std::string_view outcome, std::string_view reason,
+              const Slot& slot);
+  void refuse(Slot& slot, StreamState& stream, const Error& error);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
   void abort_waiting(Slot& slot, const Error& error);
   void await_end(Slot& slot);
@@ -134,6 +139,9 @@ class Supervisor final {
   void on_ended(Slot& slot, const LinkEnded& ended);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
   void advance(Slot& slot);  // towards ready: what is still missing?
+  void append_update();
+  void on_update_recorded(const Result<ledger::Committed>& result);
+  void fail_ready_loads(const Error& error);
   void append_engine_start(Slot& slot, const std::string& identity);
   void on_engine_recorded(const std::string& identity, const Result<ledger::Committed>& result);
   void append_model_load(Slot& slot, std::uint64_t engine_record);
@@ -142,7 +150,8 @@ class Supervisor final {
   void became_ready(Slot& slot);
   void fail_load(Slot& slot, Error error);
   void stop_hashing(Slot& slot);
-  void stop(Slot& slot, std::string reason);
+  void stop(Slot& slot, std::string_view reason);
+  void evict(Slot& slot, std::string_view reason);  // stop() by our own decision
   void append_model_unload(std::uint64_t load_record, const std::string& reason);
   void on_unload_recorded(const Result<ledger::Committed>& result);
   void finish_stop_all();
@@ -155,10 +164,13 @@ class Supervisor final {
   std::unordered_map<ipc::RequestId, Running> running_;
   std::map<std::string, Engine> engines_;  // by identity
   std::optional<Digest> binary_sha3_;
+  // Another executable than the ledger's last one: UPDATE comes before anything it does.
+  enum class Update { kNone, kDue, kAppended };
+  Update update_ = Update::kNone;
   std::optional<Error> binary_problem_;  // why it could not be hashed: no engine can be recorded
   std::string cpu_model_;
   std::uint64_t loads_ = 0;
-  // ENGINE_START, MODEL_LOAD and MODEL_UNLOAD that are not durable yet.
+  // UPDATE, ENGINE_START, MODEL_LOAD and MODEL_UNLOAD that are not durable yet.
   std::size_t records_pending_ = 0;
   std::size_t records_lost_ = 0;
   std::optional<Error> refusing_;  // everything, since abort_all()

@@ -33,8 +33,10 @@ void Supervisor::want(Slot& slot) {
     slot.phase = Phase::kWaitingForRoom;
     publish(slot);
   } else {
-    abort_waiting(slot, {Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
-                                          " loaded models are busy; try again later"});
+    const Error busy{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
+                                      " loaded models are busy; try again later"};
+    for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, busy);
+    abort_waiting(slot, busy);
   }
 }
 
@@ -51,7 +53,7 @@ bool Supervisor::make_room(const Slot& for_slot) {
   }
   if (stopping > waiting) return true;
   if (oldest == nullptr) return false;
-  stop(*oldest, "replaced");
+  evict(*oldest, ledger::unload_reason::kReplaced);
   return true;
 }
 
@@ -170,6 +172,11 @@ void Supervisor::binary_hashed(Result<Digest> digest) {
     return;
   }
   binary_sha3_ = *digest;
+  const auto& before = parts_.ledger.last_program();
+  if (before && before->sha3 != *digest) {
+    update_ = Update::kDue;
+    append_update();
+  }
   for (auto& [name, slot] : slots_) advance(*slot);
 }
 
@@ -177,7 +184,8 @@ void Supervisor::binary_hashed(Result<Digest> digest) {
 
 void Supervisor::advance(Slot& slot) {
   if (slot.phase != Phase::kLoading || !slot.ready || !slot.hash || !binary_sha3_) return;
-  if (slot.load_appended) return;
+  if (slot.load_appended || update_ == Update::kAppended) return;
+  if (update_ == Update::kDue) return append_update();
   const ipc::EngineFacts& facts = slot.ready->engine;
   const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id;
   const auto engine = engines_.find(identity);
@@ -186,6 +194,36 @@ void Supervisor::advance(Slot& slot) {
   } else if (engine->second.record) {
     append_model_load(slot, *engine->second.record);
   }  // otherwise the record is on its way
+}
+
+void Supervisor::append_update() {
+  update_ = Update::kAppended;
+  ++records_pending_;
+  parts_.ledger.append(
+      ledger::RecordType::kUpdate, records::update(*parts_.ledger.last_program(), *binary_sha3_),
+      [desk = parts_.desk](const Result<ledger::Committed>& result) {
+        desk->post([result](Supervisor& supervisor) { supervisor.on_update_recorded(result); });
+      });
+}
+
+// If it fails, the next load tries it again.
+void Supervisor::on_update_recorded(const Result<ledger::Committed>& result) {
+  --records_pending_;
+  update_ = result ? Update::kNone : Update::kDue;
+  if (result) {
+    for (auto& [name, slot] : slots_) advance(*slot);
+  } else {
+    fail_ready_loads({Code::kLedgerUnavailable,
+                      "the update of aioss cannot be recorded: " + result.error().message});
+  }
+  finish_stop_all();
+}
+
+// Those that wait for a record.
+void Supervisor::fail_ready_loads(const Error& error) {
+  for (auto& [name, slot] : slots_) {
+    if (slot->phase == Phase::kLoading && slot->ready) fail_load(*slot, error);
+  }
 }
 
 void Supervisor::append_engine_start(Slot& slot, const std::string& identity) {
@@ -211,11 +249,8 @@ void Supervisor::on_engine_recorded(const std::string& identity,
     for (auto& [name, slot] : slots_) advance(*slot);
   } else {
     engines_.erase(identity);
-    for (auto& [name, slot] : slots_) {
-      if (slot->phase != Phase::kLoading || !slot->ready) continue;
-      fail_load(*slot, {Code::kLedgerUnavailable,
-                        "the engine's start cannot be recorded: " + result.error().message});
-    }
+    fail_ready_loads({Code::kLedgerUnavailable,
+                      "the engine's start cannot be recorded: " + result.error().message});
   }
   finish_stop_all();
 }
@@ -246,7 +281,9 @@ void Supervisor::on_load_recorded(const std::string& model, std::uint64_t load,
     }
   } else if (!current) {
     // The worker ended before its load was durable.
-    append_model_unload(result->index, slot.load == load ? slot.unload_reason : "worker_died");
+    append_model_unload(result->index, slot.load == load
+                                           ? slot.unload_reason
+                                           : std::string(ledger::unload_reason::kLoadFailed));
   } else {
     slot.load_record = result->index;
     if (slot.phase == Phase::kLoading) became_ready(slot);
@@ -309,9 +346,11 @@ void Supervisor::fail_load(Slot& slot, Error error) {
   stop_hashing(slot);
   log::error("a model cannot be loaded", {{"model", slot.name}, {"reason", error.message}});
   load_failures_.add();
+  decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kFailed, info(error.code).name,
+         slot);
   slot.last_error = error;
   slot.failed_ns = parts_.clock.monotonic_ns();
-  slot.unload_reason = "load_failed";
+  slot.unload_reason = ledger::unload_reason::kLoadFailed;
   if (slot.link) {
     slot.phase = Phase::kStopping;
     slot.stop_began_ns = slot.failed_ns;
@@ -323,14 +362,19 @@ void Supervisor::fail_load(Slot& slot, Error error) {
   abort_waiting(slot, error);
 }
 
-void Supervisor::stop(Slot& slot, std::string reason) {
+void Supervisor::evict(Slot& slot, std::string_view reason) {
+  decide(ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded, reason, slot);
+  stop(slot, reason);
+}
+
+void Supervisor::stop(Slot& slot, std::string_view reason) {
   ASSERT(slot.link);
   stop_hashing(slot);
   log::info("unloading a model", {{"model", slot.name}, {"reason", reason}});
   const bool serves = slot.phase == Phase::kReady;
   slot.phase = Phase::kStopping;
   slot.stop_began_ns = parts_.clock.monotonic_ns();
-  slot.unload_reason = std::move(reason);
+  slot.unload_reason = reason;
   const Error why{Code::kShuttingDown, "the model is being unloaded"};
   // While it loads it does not listen, and there is nothing to leave in order.
   serves ? slot.link->stop(why) : slot.link->kill(why);
@@ -349,7 +393,9 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
     log::error("a worker has ended",
                {{"model", slot.name}, {"status", ended.status}, {"reason", ended.error.message}});
     slot.died_before = true;
-    slot.unload_reason = "worker_died: " + ended.status;
+    if (slot.unload_reason.empty()) {
+      slot.unload_reason = std::string(ledger::unload_reason::kWorkerDied) + ": " + ended.status;
+    }
     for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(ended.error);
   }
   if (slot.load_record) append_model_unload(*slot.load_record, slot.unload_reason);
@@ -375,7 +421,8 @@ void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
   for (auto& [name, slot] : slots_) {
     abort_waiting(*slot, *refusing_);
     if (slot->phase == Phase::kWaitingForRoom) slot->phase = Phase::kCold;
-    if (slot->phase == Phase::kLoading || slot->phase == Phase::kReady) stop(*slot, "shutdown");
+    const bool runs = slot->phase == Phase::kLoading || slot->phase == Phase::kReady;
+    if (runs) stop(*slot, ledger::unload_reason::kShutdown);
   }
   finish_stop_all();
 }

@@ -332,7 +332,7 @@ TEST_F(SupervisorTest, RemovedModelIsUnloadedAndUnknown) {
   EXPECT_TRUE(bench.ask("m", "a").done);
   std::filesystem::remove(bench.model_path("m.fake"));
   bench.add_model("n", "reply new\n");
-  ASSERT_TRUE(bench.gateway().rescan());
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
   EXPECT_EQ(bench.gateway().submit(bench.call("m", "a")).error().code, Code::kNotFound);
   EXPECT_EQ(bench.ask("n", "a").text.at(0), "new");
   for (int i = 0; i < 500 && bench.worker_pids().size() > 1; ++i) {

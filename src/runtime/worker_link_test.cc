@@ -108,6 +108,7 @@ class EndWatcher final : public StreamHost {
   explicit EndWatcher(std::function<void()> at_end) : at_end_(std::move(at_end)) {}
   void stop_worker(ipc::RequestId) override {}
   void waited(std::int64_t) override {}
+  void refused(const StreamState&, Code) override {}
   void ended(const StreamState&, StreamOutcome) override { at_end_(); }
 
  private:

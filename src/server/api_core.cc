@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "server/replies.h"
+#include "server/review_body.h"
 
 namespace aioss::server {
 namespace {
@@ -19,8 +20,8 @@ using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
-// A search through gigabytes of records on a slow disk.
-constexpr std::chrono::milliseconds kReceiptTimeout{60'000};
+// A search through a ledger of years.
+constexpr std::chrono::milliseconds kSearchTimeout{120'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
 
 DoorOptions door_options(const KeyRing* keys, const ApiOptions& options) {
@@ -56,6 +57,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kCompletion:
       return require_role(principal, {Role::kUser, Role::kOperator});
     case Action::kMetrics:
+    case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
       return require_role(principal, {Role::kOperator});
@@ -134,19 +136,22 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   }
   auto principal = admit(request, match);
   if (!principal.has_value()) {
+    note_stranger(principal.error(), request);
     http::Response response = error_response(principal.error());
     if (principal.error().code == Code::kMethodNotAllowed)
       response.headers.emplace_back("Allow", allowed_methods(*match.route));
     co_return co_await reply(writer, std::move(response));
   }
   const Action action = match.route->action;
+  runtime::Principal caller = std::move(*principal);
   if (action == Action::kChat || action == Action::kCompletion) {
-    runtime::Principal caller = std::move(*principal);
     co_return co_await generate(action, std::move(request), std::move(caller), writer);
   }
-  if (action == Action::kRescan) co_return co_await rescan(writer);
+  if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
+  if (action == Action::kReview) {
+    co_return co_await review(std::move(request), std::move(caller), writer);
+  }
   if (action == Action::kReceipt) {
-    runtime::Principal caller = std::move(*principal);
     co_return co_await receipt(match.parameter, std::move(caller), writer);
   }
   http::Response response = page(match, request);
@@ -160,13 +165,49 @@ awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::
   co_return co_await generation.run(std::move(request.body));
 }
 
-awaitable<int> ApiCore::rescan(http::ResponseWriter& writer) {
+void ApiCore::note_stranger(const Error& error, const http::Request& request) {
+  if (const auto reason = auth_reason(error, request, door_)) parts_.gateway.note_stranger(*reason);
+}
+
+awaitable<int> ApiCore::review(http::Request request, runtime::Principal principal,
+                               http::ResponseWriter& writer) {
+  auto call = parse_review(request.body);
+  if (!call.has_value()) {
+    http::Response response = error_response(call.error());
+    co_return co_await reply(writer, std::move(response));
+  }
+  call->by = std::move(principal);
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Result<runtime::Reviewed>>>();
+  const std::string verdict = call->verdict;
+  SideThread::Job job = [&gateway = parts_.gateway, event, result, call = std::move(*call)] {
+    *result = gateway.review(call);
+    event->notify();
+  };
+  const bool accepted = history_ != nullptr && history_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
+  http::Response response;
+  if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many reviews are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the ledger took too long to search"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, review_answer(***result, verdict));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
   const auto result = std::make_shared<std::optional<Status>>();  // set before the event
-  const bool accepted = side_ != nullptr && side_->run([&gateway = parts_.gateway, event, result] {
-    *result = gateway.rescan();
+  SideThread::Job job = [&gateway = parts_.gateway, event, result, by = std::move(principal)] {
+    *result = gateway.rescan(by);
     event->notify();
-  });
+  };
+  const bool accepted = side_ != nullptr && side_->run(std::move(job));
   if (!accepted) {
     http::Response response =
         error_response(Error(Code::kBusy, "too many rescans are waiting; try again later"));
@@ -199,7 +240,7 @@ awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal princ
     accepted = history_->run(std::move(job));
   }
   bool finished = false;
-  if (accepted) finished = co_await event->wait(kReceiptTimeout);
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
   http::Response response;
   if (!receipts_) {
     response = error_response(Error(Code::kNotFound, "this server gives no receipts"));

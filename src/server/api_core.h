@@ -30,7 +30,7 @@ class ApiCore final {
   http::net::awaitable<void> handle(http::Request request, http::ResponseWriter& writer);
   // Where the counters of the pages come from; cleared before the server goes.
   void set_server(const http::Server* server) { server_ = server; }
-  void stop_side_thread() {
+  void stop_side_threads() {
     side_.reset();
     history_.reset();
   }
@@ -42,7 +42,10 @@ class ApiCore final {
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> generate(Action action, http::Request request,
                                      runtime::Principal principal, http::ResponseWriter& writer);
-  http::net::awaitable<int> rescan(http::ResponseWriter& writer);
+  void note_stranger(const Error& error, const http::Request& request);
+  http::net::awaitable<int> rescan(runtime::Principal principal, http::ResponseWriter& writer);
+  http::net::awaitable<int> review(http::Request request, runtime::Principal principal,
+                                   http::ResponseWriter& writer);
   http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,
                                     http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);

@@ -15,10 +15,17 @@ bool listens_on_loopback(const http::Listen& listen) {
   return http::host_is_loopback(bare_v6 ? "[" + listen.host + "]" : listen.host);
 }
 
-// Who may come in is part of the configuration: by its file's hash, in CONFIG_CHANGE.
+// Who may come in is part of the configuration: by its file's hash in CONFIG_CHANGE, and by the ids
+// of the keys that came and went in ADMIN_ACTION.
 KeyRing::Record record_in(runtime::Gateway& gateway) {
-  return [&gateway](const Digest& file_sha3, const std::string& reason) {
-    return gateway.change_configuration({"key_file_sha3", codec::to_hex(file_sha3), reason});
+  return [&gateway](const KeyChange& change) {
+    runtime::ConfigurationChange recorded;
+    recorded.name = "key_file_sha3";
+    recorded.value = codec::to_hex(change.file_sha3);
+    recorded.reason = change.reason;
+    recorded.action = ledger::admin_action_name::kKeysChanged;
+    recorded.details = change.details;
+    return gateway.change_configuration(recorded);
   };
 }
 
@@ -41,7 +48,7 @@ class ApiServer::Impl final {
   }
   ~Impl() {
     core_->set_server(nullptr);
-    core_->stop_side_thread();  // it calls into the gateway, which may go next
+    core_->stop_side_threads();  // they call into the gateway, which may go next
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;

@@ -26,8 +26,11 @@ using test::RunningServer;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+using Counts = test::ScriptedGateway::Counts;
 
 const std::string kChat = "/v1/chat/completions";
+const std::string kReviews = "/v1/reviews";
+const std::string kReview = R"({"request_id":"req_0001","verdict":"approved"})";
 const std::string kBody = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";
 
 std::string bearer(const std::string& key) {
@@ -151,6 +154,7 @@ TEST(ApiServer, KeylessRefusesOtherHostsAndOrigins) {
   EXPECT_EQ(server.post(kChat, kBody, "Origin: https://evil.example\r\n").status, 403);
   EXPECT_EQ(server.gateway.calls(), 0U);
   EXPECT_EQ(server.get("/v1/models", "Origin: http://localhost:3000\r\n").status, 200);
+  EXPECT_EQ(server.gateway.strangers(), (Counts{{"origin", 3}}));
 }
 
 TEST(ApiServer, WithKeysOnlyKnownCallersComeIn) {
@@ -165,6 +169,8 @@ TEST(ApiServer, WithKeysOnlyKnownCallersComeIn) {
   EXPECT_EQ(server.get("/v1/models").status, 401);
   EXPECT_EQ(server.get("/nowhere").status, 401);  // strangers learn nothing
   EXPECT_EQ(server.gateway.calls(), 0U);
+  EXPECT_EQ(server.get("/health").status, 200);
+  EXPECT_EQ(server.gateway.strangers(), (Counts{{"no_key", 3}, {"unknown_key", 1}}));
   EXPECT_EQ(server.post(kChat, kBody, bearer(keys.user)).status, 200);
   const runtime::Principal principal = server.gateway.call().principal;
   EXPECT_EQ(principal.source, "key:k-user");
@@ -180,13 +186,41 @@ TEST(ApiServer, RolesMayDoDifferentThings) {
     return std::vector<int>{server.post(kChat, kBody, bearer(key)).status,
                             server.get("/metrics", bearer(key)).status,
                             server.post("/admin/models/rescan", "", bearer(key)).status,
-                            server.get("/v1/models", bearer(key)).status};
+                            server.get("/v1/models", bearer(key)).status,
+                            server.post(kReviews, kReview, bearer(key)).status};
   };
-  EXPECT_EQ(statuses(keys.user), (std::vector<int>{200, 403, 403, 200}));
+  EXPECT_EQ(statuses(keys.user), (std::vector<int>{200, 403, 403, 200, 403}));
   EXPECT_EQ(server.gateway.rescans, 0);
-  EXPECT_EQ(statuses(keys.auditor), (std::vector<int>{403, 200, 403, 200}));
-  EXPECT_EQ(statuses(keys.operator_), (std::vector<int>{200, 200, 200, 200}));
+  EXPECT_EQ(server.gateway.strangers(), (Counts{{"role", 3}}));
+  EXPECT_EQ(statuses(keys.auditor), (std::vector<int>{403, 200, 403, 200, 200}));
+  EXPECT_EQ(statuses(keys.operator_), (std::vector<int>{200, 200, 200, 200, 200}));
   EXPECT_EQ(server.gateway.rescans, 1);
+  EXPECT_EQ(server.gateway.rescanned_by().source, "key:k-operator");
+  EXPECT_EQ(server.gateway.reviews().size(), 2U);
+}
+
+TEST(ApiServer, AReviewReachesTheGatewayWithItsAuthor) {
+  const Keys keys("api-keys-review");
+  RunningServer server(keys.options());
+  const std::string body =
+      R"({"record":8,"request_id":"req_0001","verdict":"overridden","comment":"wrong \u00e9"})";
+  const Reply reply = server.post(kReviews, body, bearer(keys.auditor));
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_THAT(reply.body,
+              AllOf(HasSubstr(R"("record":12)"), HasSubstr(R"("reviewed_record":8)"),
+                    HasSubstr(R"("request_id":"req_0001")"), HasSubstr(R"("verdict":"overridden")"),
+                    HasSubstr(R"("comment_salt":"00000000)")));
+  const auto reviews = server.gateway.reviews();
+  ASSERT_EQ(reviews.size(), 1U);
+  EXPECT_EQ(reviews[0].by.source, "key:k-auditor");
+  EXPECT_EQ(reviews[0].record, 8U);
+  EXPECT_EQ(reviews[0].request_id, "req_0001");
+  EXPECT_EQ(reviews[0].comment, "wrong \xc3\xa9");
+  server.gateway.refuse(Error(Code::kNotFound, "no such request", "request_id"));
+  EXPECT_EQ(server.post(kReviews, body, bearer(keys.auditor)).status, 404);
+  EXPECT_EQ(server.post(kReviews, "{}", bearer(keys.auditor)).status, 400);
+  EXPECT_EQ(server.get(kReviews, bearer(keys.auditor)).status, 405);
+  EXPECT_EQ(server.gateway.reviews().size(), 2U);
 }
 
 TEST(ApiServer, ARevokedKeyStopsWorkingWithoutARestart) {
@@ -206,6 +240,11 @@ TEST(ApiServer, ARevokedKeyStopsWorkingWithoutARestart) {
   EXPECT_EQ(changes[1].name, "key_file_sha3");
   EXPECT_EQ(changes[1].value, codec::to_hex(crypto::sha3_256(as_bytes("# nobody\n"))));
   EXPECT_EQ(changes[1].reason, "key file reloaded");
+  EXPECT_EQ(changes[0].action, "keys_changed");
+  EXPECT_THAT(changes[0].details,
+              testing::UnorderedElementsAre("added k-user", "added k-operator", "added k-auditor"));
+  EXPECT_THAT(changes[1].details, testing::UnorderedElementsAre(
+                                      "removed k-user", "removed k-operator", "removed k-auditor"));
 }
 
 TEST(ApiServer, RescanAnswersWithTheModels) {

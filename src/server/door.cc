@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/strings.h"
+#include "ledger/record.h"
 
 namespace aioss::server {
 namespace {
@@ -80,6 +81,15 @@ Result<runtime::Principal> identify(const http::Request& request, const DoorOpti
   principal.source = "local";
   principal.address = request.peer.address;
   return principal;
+}
+
+std::optional<std::string_view> auth_reason(const Error& error, const http::Request& request,
+                                            const DoorOptions& options) {
+  namespace reason = ledger::auth_reason;
+  if (error.code == Code::kForbidden) return error.field.empty() ? reason::kRole : reason::kOrigin;
+  if (error.code != Code::kUnauthenticated) return std::nullopt;
+  const bool tried = options.keys != nullptr && bearer(request).has_value();
+  return tried ? reason::kUnknownKey : reason::kNoKey;
 }
 
 Status require_role(const runtime::Principal& principal,

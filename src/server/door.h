@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -28,6 +30,11 @@ Status check_origin(const http::Request& request, bool keyless);
 
 // kUnauthenticated without a known key where one is needed.
 Result<runtime::Principal> identify(const http::Request& request, const DoorOptions& options);
+
+// What AUTH records say of a caller whom the functions here turned away: a name in
+// ledger::auth_reason. Nothing for an error of another kind.
+std::optional<std::string_view> auth_reason(const Error& error, const http::Request& request,
+                                            const DoorOptions& options);
 
 // kForbidden unless the caller's role is one of `roles`.
 Status require_role(const runtime::Principal& principal,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "crypto/random.h"
+#include "ledger/record.h"
 #include "server/routes.h"
 
 namespace aioss::server {
@@ -61,6 +62,22 @@ TEST(CheckOrigin, AUnixSocketHasNoHostButMayHaveAnOrigin) {
   EXPECT_FALSE(check_origin(request, true).has_value());
 }
 
+TEST(AuthReason, TellsOriginsFromRolesAndKnowsNoOtherErrors) {
+  const DoorOptions options;
+  const http::Request page = from_loopback({{"Origin", "https://evil.example"}});
+  EXPECT_EQ(auth_reason(check_origin(page, true).error(), page, options),
+            ledger::auth_reason::kOrigin);
+  runtime::Principal user;
+  EXPECT_EQ(
+      auth_reason(require_role(user, {runtime::Role::kOperator}).error(), from_loopback(), options),
+      ledger::auth_reason::kRole);
+  EXPECT_EQ(auth_reason(Error(Code::kNotFound, "no route"), from_loopback(), options),
+            std::nullopt);
+  http::Request far;
+  far.headers = {{"Authorization", "Bearer x"}};  // without a key file a key is nothing
+  EXPECT_EQ(auth_reason(identify(far, options).error(), far, options), ledger::auth_reason::kNoKey);
+}
+
 TEST(Identify, KeylessIsLocalOnLoopbackAndNobodyElsewhere) {
   const auto local = identify(from_loopback({{"Authorization", "Bearer sk-anything"}}), {});
   ASSERT_TRUE(local.has_value());
@@ -113,6 +130,14 @@ TEST(Identify, WithKeysOnlyAKnownOneOpens) {
   EXPECT_FALSE(with("Bearer ").has_value());
   EXPECT_FALSE(with("Basic " + made->key).has_value());
   EXPECT_FALSE(identify(from_loopback(), options).has_value());
+  // What AUTH records say of them.
+  const auto reason = [&](const http::Request& request) {
+    return auth_reason(identify(request, options).error(), request, options);
+  };
+  EXPECT_EQ(reason(from_loopback()), ledger::auth_reason::kNoKey);
+  EXPECT_EQ(reason(from_loopback({{"Authorization", "Basic x"}})), ledger::auth_reason::kNoKey);
+  EXPECT_EQ(reason(from_loopback({{"Authorization", "Bearer wrong"}})),
+            ledger::auth_reason::kUnknownKey);
 
   // The socket's file mode guards it, so its users need no key; a wrong one is still wrong.
   http::Request request = from_loopback();

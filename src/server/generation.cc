@@ -85,7 +85,10 @@ awaitable<int> Generation::run(std::string body) {
 Result<std::shared_ptr<runtime::Stream>> Generation::submit(const std::string& body) {
   const bool chat = request_.endpoint == Endpoint::kChat;
   auto parsed = chat ? api::openai::parse_chat(body) : api::openai::parse_completion(body);
-  if (!parsed.has_value()) return std::move(parsed).error();
+  if (!parsed.has_value()) {
+    context_.gateway.note_refusal(parsed.error().code);
+    return std::move(parsed).error();
+  }
   request_ = std::move(*parsed);
   runtime::GenerateCall call;
   call.principal = principal_;

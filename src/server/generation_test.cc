@@ -201,6 +201,7 @@ TEST(Generation, BadRequestsNeverReachTheGateway) {
   EXPECT_THAT(reply.body, HasSubstr(R"("param":"temperature")"));
   EXPECT_EQ(server.post(kChat, "{").status, 400);
   EXPECT_EQ(server.gateway.calls(), 0U);
+  EXPECT_EQ(server.gateway.refusals(), (test::ScriptedGateway::Counts{{"invalid_argument", 2}}));
 }
 
 TEST(Generation, AClientThatLeavesCancels) {

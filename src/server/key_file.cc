@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <utility>
 
 #include "base/assert.h"
@@ -141,6 +142,24 @@ Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string
   return made;
 }
 
+std::vector<std::string> differences(const std::vector<Key>& before,
+                                     const std::vector<Key>& after) {
+  std::map<std::string_view, const Key*> old;
+  for (const Key& key : before) old.emplace(key.id, &key);
+  std::vector<std::string> details;
+  for (const Key& key : after) {
+    const auto found = old.find(key.id);
+    if (found == old.end()) {
+      details.push_back("added " + key.id);
+      continue;
+    }
+    if (!(*found->second == key)) details.push_back("changed " + key.id);
+    old.erase(found);
+  }
+  for (const auto& [id, key] : old) details.push_back("removed " + std::string(id));
+  return details;
+}
+
 Result<std::unique_ptr<KeyRing>> KeyRing::create(os::FileSystem& fs, std::string path,
                                                  Record record) {
   std::unique_ptr<KeyRing> ring(new KeyRing(fs, std::move(path), std::move(record)));
@@ -165,15 +184,19 @@ KeyRing::Content KeyRing::nobody(std::string why) {
 }
 
 // The same bytes again (the file was touched, or is back) are no change.
-Status KeyRing::record(const Digest& file_sha3, const std::string& reason) {
-  if (recorded_ == file_sha3) return ok();
-  if (record_) AIOSS_CHECK(record_(file_sha3, reason));
-  recorded_ = file_sha3;
+Status KeyRing::record(const Content& content, const std::string& reason) {
+  if (recorded_ == content.sha3) return ok();
+  const std::vector<Key>& keys = content.parsed.keys;
+  if (record_) {
+    AIOSS_CHECK(record_({content.sha3, reason, differences(recorded_keys_, keys)}));
+  }
+  recorded_ = content.sha3;
+  recorded_keys_ = keys;
   return ok();
 }
 
 Status KeyRing::adopt(Content content, const std::string& reason) {
-  const Status recorded = record(content.sha3, reason);
+  const Status recorded = record(content, reason);
   const bool may_go_unrecorded = content.parsed.keys.empty() && keys_ != nullptr;
   if (!recorded.has_value() && !may_go_unrecorded) return recorded;
   const auto& problems = content.parsed.problems;

@@ -43,6 +43,7 @@ struct Key {
   runtime::Role role = runtime::Role::kUser;
   Bytes salt;
   Digest digest{};
+  bool operator==(const Key&) const = default;
 };
 
 std::string_view name(runtime::Role role);  // "user", "operator", "auditor"
@@ -62,13 +63,21 @@ struct NewKey {
 Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string_view tenant,
                         std::string_view user, runtime::Role role);
 
+// What a key file changes against the one before.
+struct KeyChange {
+  Digest file_sha3{};  // of no bytes, if there is no file to read
+  std::string reason;
+  // "added ID", "removed ID", "changed ID": another tenant, user, role or secret.
+  std::vector<std::string> details;
+};
+std::vector<std::string> differences(const std::vector<Key>& before, const std::vector<Key>& after);
+
 // The keys of one file. find() and problem() from any thread; refresh() from one thread at a time.
 class KeyRing final {
  public:
-  // Records that the keys are to be those of a file with this SHA3-256 (of no bytes, if there is no
-  // file to read), and why. Called before they hold; an error keeps them from it, unless there are
-  // none. May block.
-  using Record = std::function<Status(const Digest& file_sha3, const std::string& reason)>;
+  // Records that the keys are to be those of another file, and why. Called before they hold; an
+  // error keeps them from it, unless there are none. May block.
+  using Record = std::function<Status(const KeyChange& change)>;
   // kUsage with the line, if any line is broken. `fs` outlives the ring. Without `record`, changes
   // are not recorded.
   static Result<std::unique_ptr<KeyRing>> create(os::FileSystem& fs, std::string path,
@@ -91,7 +100,7 @@ class KeyRing final {
   bool is_unchanged();
   Result<Content> read();
   static Content nobody(std::string why);
-  Status record(const Digest& file_sha3, const std::string& reason);
+  Status record(const Content& content, const std::string& reason);
   Status adopt(Content content, const std::string& reason);
   void admit_nobody(std::string why, const std::string& reason);
   void keep_old_keys(const Error& why);
@@ -103,6 +112,7 @@ class KeyRing final {
   // refresh()'s thread only:
   std::optional<os::FileInfo> seen_;  // of what was adopted last; nothing while something is to do
   std::optional<Digest> recorded_;    // that the keys are those of these bytes
+  std::vector<Key> recorded_keys_;    // and these they are
   unsigned unreadable_ = 0;           // looks in a row
 
   mutable std::mutex mutex_;

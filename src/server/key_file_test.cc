@@ -197,8 +197,8 @@ TEST_F(KeyRingTest, AFileThatStaysUnreadableAdmitsNobody) {
   write(one.line + "\n");
   std::vector<std::string> reasons;
   os::FaultFileSystem faults(fs_);
-  const auto ring = KeyRing::create(faults, path_, [&](const Digest&, const std::string& reason) {
-    reasons.push_back(reason);
+  const auto ring = KeyRing::create(faults, path_, [&](const KeyChange& change) {
+    reasons.push_back(change.reason);
     return ok();
   });
   ASSERT_TRUE(ring.has_value());
@@ -229,9 +229,9 @@ TEST_F(KeyRingTest, ToAdmitNobodyNeedsNoLedger) {
   const NewKey one = make(random_, "k1");
   std::vector<std::string> recorded;
   bool refuses = false;
-  const auto record = [&](const Digest&, const std::string& reason) -> Status {
+  const auto record = [&](const KeyChange& change) -> Status {
     if (refuses) return Error(Code::kLedgerUnavailable, "the ledger is full");
-    recorded.push_back(reason);
+    recorded.push_back(change.reason);
     return ok();
   };
   const auto admitted = [&](const KeyRing& ring) { return ring.find(one.key).has_value(); };
@@ -293,8 +293,8 @@ TEST_F(KeyRingTest, ARemovedFileAdmitsNobody) {
   const NewKey one = make(random_, "k1");
   write(one.line + "\n");
   std::vector<std::string> reasons;
-  const auto ring = KeyRing::create(fs_, path_, [&](const Digest&, const std::string& reason) {
-    reasons.push_back(reason);
+  const auto ring = KeyRing::create(fs_, path_, [&](const KeyChange& change) {
+    reasons.push_back(change.reason);
     return ok();
   });
   ASSERT_TRUE(ring.has_value());
@@ -312,18 +312,18 @@ TEST_F(KeyRingTest, ARemovedFileAdmitsNobody) {
 TEST_F(KeyRingTest, EveryChangeIsRecordedBeforeItHolds) {
   const NewKey one = make(random_, "k1");
   const NewKey two = make(random_, "k2");
-  std::vector<std::pair<Digest, std::string>> recorded;
+  std::vector<KeyChange> recorded;
   std::optional<Error> refusal;
-  const auto record = [&](const Digest& sha3, const std::string& reason) -> Status {
+  const auto record = [&](const KeyChange& change) -> Status {
     if (refusal.has_value()) return *refusal;
-    recorded.emplace_back(sha3, reason);
+    recorded.push_back(change);
     return ok();
   };
   write(one.line + "\n");
   const auto ring = KeyRing::create(fs_, path_, record);
   ASSERT_TRUE(ring.has_value());
   ASSERT_EQ(recorded.size(), 1U);
-  EXPECT_EQ(recorded[0].first, crypto::sha3_256(as_bytes(one.line + "\n")));
+  EXPECT_EQ(recorded[0].file_sha3, crypto::sha3_256(as_bytes(one.line + "\n")));
 
   write(one.line + "\n");  // another file, the same bytes
   (*ring)->refresh();
@@ -342,13 +342,54 @@ TEST_F(KeyRingTest, EveryChangeIsRecordedBeforeItHolds) {
   EXPECT_TRUE((*ring)->find(two.key).has_value());
   EXPECT_EQ((*ring)->problem(), "");
   ASSERT_EQ(recorded.size(), 2U);
-  EXPECT_EQ(recorded[1].first, crypto::sha3_256(as_bytes(two.line + "\n")));
-  EXPECT_EQ(recorded[1].second, "key file reloaded");
+  EXPECT_EQ(recorded[1].file_sha3, crypto::sha3_256(as_bytes(two.line + "\n")));
+  EXPECT_EQ(recorded[1].reason, "key file reloaded");
+  EXPECT_THAT(recorded[0].details, ElementsAre("added k1"));
+  EXPECT_THAT(recorded[1].details, ElementsAre("added k2", "removed k1"))
+      << "against what was recorded, not against what was refused";
+}
+
+TEST_F(KeyRingTest, DifferencesNameEveryChangedKeyAndNoOther) {
+  const auto key = [](const char* id, const char* user) {
+    Key one;
+    one.id = id;
+    one.user = user;
+    return one;
+  };
+  const Key same = key("k1", "a"), moved = key("k2", "a"), gone = key("k3", "a");
+  Key other_role = moved;
+  other_role.role = runtime::Role::kOperator;
+  EXPECT_THAT(differences({same, moved, gone}, {same, other_role, key("k4", "a")}),
+              ElementsAre("changed k2", "added k4", "removed k3"));
+  EXPECT_THAT(differences({same, moved}, {moved, same}), testing::IsEmpty()) << "order is nothing";
+  Key other_secret = same;
+  other_secret.digest.fill(1);
+  EXPECT_THAT(differences({same}, {other_secret}), ElementsAre("changed k1"));
+}
+
+TEST_F(KeyRingTest, WhatIsRecordedAfterAnUnrecordedRevocationStartsFromTheRecord) {
+  write(make(random_, "k1").line + "\n");
+  std::vector<KeyChange> recorded;
+  bool refuses = false;
+  const auto ring = KeyRing::create(fs_, path_, [&](const KeyChange& change) -> Status {
+    if (refuses) return Error(Code::kLedgerUnavailable, "full");
+    recorded.push_back(change);
+    return ok();
+  });
+  ASSERT_TRUE(ring.has_value());
+  refuses = true;
+  std::filesystem::remove(path_);
+  (*ring)->refresh();  // nobody is admitted, unrecorded
+  refuses = false;
+  write(make(random_, "k2").line + "\n");
+  (*ring)->refresh();
+  ASSERT_EQ(recorded.size(), 2U);
+  EXPECT_THAT(recorded[1].details, ElementsAre("added k2", "removed k1"));
 }
 
 TEST_F(KeyRingTest, AStartThatCannotBeRecordedFails) {
   write(make(random_, "k1").line + "\n");
-  const auto ring = KeyRing::create(fs_, path_, [](const Digest&, const std::string&) -> Status {
+  const auto ring = KeyRing::create(fs_, path_, [](const KeyChange&) -> Status {
     return Error(Code::kLedgerUnavailable, "full");
   });
   ASSERT_FALSE(ring.has_value());

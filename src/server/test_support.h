@@ -144,9 +144,25 @@ class ScriptedGateway final : public runtime::Gateway {
     entry.facts->engine.build_id = "b1";
     return {entry};
   }
-  Status rescan() override {
+  Status rescan(const runtime::Principal& by) override {
+    std::lock_guard lock(mutex_);
+    rescanned_by_ = by;
     ++rescans;
     return ok();
+  }
+  Result<runtime::Reviewed> review(const runtime::ReviewCall& call) override {
+    std::lock_guard lock(mutex_);
+    reviews_.push_back(call);
+    if (refusal_.has_value()) return *refusal_;
+    return runtime::Reviewed{12, 8, "req_0001", Digest{}};
+  }
+  void note_stranger(std::string_view reason) override {
+    std::lock_guard lock(mutex_);
+    ++strangers_[std::string(reason)];
+  }
+  void note_refusal(Code code) override {
+    std::lock_guard lock(mutex_);
+    ++refusals_[std::string(info(code).name)];
   }
   Result<runtime::ModelEntry> load(const std::string&, const std::function<void(float)>&) override {
     return models().front();
@@ -191,6 +207,23 @@ class ScriptedGateway final : public runtime::Gateway {
     std::lock_guard lock(mutex_);
     return changes_;
   }
+  std::vector<runtime::ReviewCall> reviews() const {
+    std::lock_guard lock(mutex_);
+    return reviews_;
+  }
+  using Counts = std::map<std::string, int>;
+  Counts strangers() const {
+    std::lock_guard lock(mutex_);
+    return strangers_;
+  }
+  Counts refusals() const {
+    std::lock_guard lock(mutex_);
+    return refusals_;
+  }
+  runtime::Principal rescanned_by() const {
+    std::lock_guard lock(mutex_);
+    return rescanned_by_;
+  }
   std::size_t calls() const {
     std::lock_guard lock(mutex_);
     return calls_.size();
@@ -204,6 +237,9 @@ class ScriptedGateway final : public runtime::Gateway {
   std::optional<Error> refusal_;
   runtime::GatewayHealth health_;
   std::vector<runtime::ConfigurationChange> changes_;
+  std::vector<runtime::ReviewCall> reviews_;
+  Counts strangers_, refusals_;
+  runtime::Principal rescanned_by_;
   std::vector<runtime::GenerateCall> calls_;
   std::vector<std::shared_ptr<ScriptedStream>> streams_;
 };

@@ -96,7 +96,7 @@ def start_aioss(binary, models, parallel, context, threads, profile="fast"):
     return Server("aioss", [
         str(binary), "serve", "--port", str(port), "--models-dir", str(models), "--ledger",
         f"{state}/ledger", "--parallel", str(parallel), "--ctx", str(context), "--threads",
-        str(threads), "--profile", profile], port, log)
+        str(threads), "--profile", profile, "--record-rate", "0"], port, log)
 
 
 def start_llama_server(binary, model, parallel, context, threads):

@@ -24,13 +24,14 @@ aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.ch
 CANNOT_YET = {
     "rotation": "no key epochs",
     "pruned": "no pruned segments",
-    "types": "no types from 24 on",
+    "empty": "a fork where a checkpoint covers no records",
     "since": "no --since",
     "receipt": "no receipts",
+    "common": "no rule on the keys 0, 1 and 3 of a record in a receipt",
     "fork": "no fork proofs",
     "bundle": "no bundles",
 }
-RENDERING = "files for people of its own, which the forge does not make"
+RENDERING = "files for people that are its own, and exports none of this ledger"
 LONG = os.environ.get("AIOSS_LONG", "") not in ("", "0")
 
 

@@ -129,11 +129,18 @@ class Documents(Agreement):
         big = written({**good, "more": "x" * (1 << 22)})
         self.both_of("too long", big, key, TAMPERED, [*RECEIPT, *ROTATES])
         self.both_of("--since", written(good), key, USAGE, ["since", *RECEIPT], since="/dev/null")
+        bare = receipt(answered(), 2, 3)
+        for keys in ({}, "", None, ()):
+            self.both_of(f"keys are {keys}", written({**bare, "keys": keys}), key,
+                         OK if keys == () else TAMPERED, RECEIPT)
+        other = {**bare, "checkpoint": bare["checkpoint"].replace("example", "elsewhere", 1)}
+        self.both_of("another origin, no key", written(other), None, TAMPERED, RECEIPT)
         self.frames_that_break_a_rule(forge, good, key)
 
     def frames_that_break_a_rule(self, forge, good, key):
         """Frames with a good CRC and a true place in a tree that a liar signed."""
         for what, own, lies in (("flags", {}, {"flags": 2}), ("no key 0", {0: None}, {}),
+                                ("no key 3", {3: None}, {}), ("key 1 is a text", {1: "x"}, {}),
                                 ("padding", {}, {"padding": b"\1" * 8}),
                                 ("key 5", {5: "r-3"}, {}), ("no key 5", {5: None}, {}),
                                 ("key 6", {6: 1}, {}), ("no key 6", {6: None}, {}),
@@ -141,7 +148,8 @@ class Documents(Agreement):
             liar = Forge()
             liar.add(20, {5: "r-1"})
             liar.add(21, {5: "r-1", 6: 2, **own}, **lies)
-            self.both_of(what, written(receipt(liar, 2, 3)), key, TAMPERED, RECEIPT)
+            needs = [*RECEIPT, "common"] if own.keys() & {0, 1, 3} else RECEIPT
+            self.both_of(what, written(receipt(liar, 2, 3)), key, TAMPERED, needs)
         liar = Forge()
         liar.add(21, {5: "r-1", 6: 3})
         liar.add(20, {5: "r-1"})

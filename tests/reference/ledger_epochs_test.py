@@ -99,6 +99,7 @@ class Epochs(Agreement):
         forge, _ = rotated()
         last = len(forge.leaves)
         for size in range(last + 3):
+            needs = ROTATES if size else [*ROTATES, "empty"]
             right = [seed for first, seed in forge.epochs if first <= size][-1]
             for seed in (SEED, NEXT_SEED, THIRD_SEED):
                 for key in (SEED, THIRD_SEED, None):
@@ -111,7 +112,7 @@ class Epochs(Agreement):
                         expect = FORK if root else expect
                         expect = TRUNCATED if size > last else expect
                         self.both(f"size {size}", forge.files(note), key and forge.key(key),
-                                  expect if seed == right else TAMPERED, ROTATES)
+                                  expect if seed == right else TAMPERED, needs)
                         if not LONG:
                             break
 
@@ -308,8 +309,8 @@ class Since(Agreement):
         forge, files = rotated()
         last = len(forge.leaves)
         old = {**files, "checkpoint": forge.checkpoint(3)}
-        needs = [*KEPT_NOTE, *ROTATES]
         for size in range(last + 1):
+            needs = [*KEPT_NOTE, *ROTATES, *([] if size else ["empty"])]
             self.both(f"kept at {size}", files, forge.key(), OK, needs, forge.checkpoint(size))
             self.both(f"{size}, no key", files, None, UNKNOWN, needs, forge.checkpoint(size))
             self.both(f"fork at {size}", files, forge.key(), FORK, needs,
@@ -317,7 +318,7 @@ class Since(Agreement):
             self.both(f"kept behind the checkpoint, {size}", old, forge.key(), OK, needs,
                       forge.checkpoint(size))
         for seed in (SEED, NEXT_SEED, THIRD_SEED):
-            text = f"{forge.origin}\n{last + 1}\n{'A' * 43}=\n"
+            needs, text = [*KEPT_NOTE, *ROTATES], f"{forge.origin}\n{last + 1}\n{'A' * 43}=\n"
             self.both("rolled back", files, forge.key(), TRUNCATED, needs,
                       forge.checkpoint(text=text, seed=seed))
             self.both("any key", files, forge.key(), OK, needs, forge.checkpoint(3, seed=seed))

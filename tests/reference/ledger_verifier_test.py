@@ -299,6 +299,7 @@ class Ledgers(Agreement):
             for number, bent in enumerate(notes):
                 bent = {**files, "checkpoint": bent}
                 self.both(f"checkpoint {expect}.{number}", bent, key, expect)
+        self.both("of no records", forge.files(forge.checkpoint(0)), key, OK, ["empty"])
         signature = bytearray(base64.b64decode(own.split(b" ")[-1]))
         s = int.from_bytes(signature[36:], "little") + aioss_verify.L
         signature[36:] = s.to_bytes(32, "little")

@@ -50,7 +50,7 @@ void identity(aioss_engine_identity* out) {
   value.name = "fake";
   value.version = "1";
   value.build_id = "fake-1";
-  value.compiler = __VERSION__;
+  value.compiler = "g++ " __VERSION__;
   value.cpu_features = "";
   write_struct(out, value);
 }

@@ -14,7 +14,8 @@
 namespace aioss::engines::llama {
 
 std::string build_id() {
-  return std::string(llama_commit()) + "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU;
+  return "llama.cpp-" + std::string(llama_commit()) +
+         "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU;
 }
 
 namespace {

@@ -1,0 +1,78 @@
+#include "runtime/review.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "ledger/lookup.h"
+#include "runtime/records.h"
+
+namespace aioss::runtime {
+namespace {
+
+namespace verdict = ledger::review_verdict;
+constexpr std::array kVerdicts{verdict::kApproved, verdict::kRejected, verdict::kOverridden,
+                               verdict::kEscalated};
+
+Error no_such_request(const ReviewCall& call) {
+  if (call.record) {
+    return {Code::kNotFound,
+            "record " + std::to_string(*call.record) +
+                " is not in the ledger, or is not of a request; give 'request_record' or "
+                "'result_record' of its answer",
+            "record"};
+  }
+  return {Code::kNotFound,
+          "the ledger has no request of that id; give 'request_id' of its answer, as it is",
+          "request_id"};
+}
+
+Result<ledger::Inference> find(os::FileSystem& fs, const std::string& directory,
+                               const ReviewCall& call) {
+  auto found = call.record ? ledger::find_inference(fs, directory, *call.record)
+                           : ledger::find_inference(fs, directory, call.request_id);
+  if (!found && found.error().code == Code::kNotFound) return no_such_request(call);
+  if (!found) return std::move(found).error().with_context("the ledger cannot be searched");
+  if (!call.request_id.empty() && found->request_id != call.request_id) {
+    return Error{Code::kInvalidArgument, "the record is of another request than the id",
+                 "request_id"};
+  }
+  return found;
+}
+
+}  // namespace
+
+Status check_review(const ReviewCall& call) {
+  if (call.request_id.empty() && !call.record) {
+    return Error{Code::kInvalidArgument, "say which request: its request_id, or one of its records",
+                 "request_id"};
+  }
+  if (std::find(kVerdicts.begin(), kVerdicts.end(), call.verdict) == kVerdicts.end()) {
+    return Error{Code::kInvalidArgument,
+                 "the verdict must be approved, rejected, overridden or escalated", "verdict"};
+  }
+  if (call.comment.size() > kReviewCommentBytesMax) {
+    return Error{Code::kTooLarge, "the comment is longer than 64 KiB", "comment"};
+  }
+  return ok();
+}
+
+Result<Reviewed> review(os::FileSystem& fs, crypto::Random& random, ledger::Ledger& ledger,
+                        const ReviewCall& call) {
+  AIOSS_CHECK(check_review(call));
+  AIOSS_TRY(ledger::Inference found, find(fs, ledger.directory(), call));
+  records::Review body{call.by, found.request_id, found.index, call.verdict, std::nullopt, 0};
+  Reviewed out{0, found.index, std::move(found.request_id), std::nullopt};
+  if (!call.comment.empty()) {
+    const ledger::Commitment commitment = ledger::commit(random, call.comment);
+    body.comment_commitment = commitment.value;
+    body.comment_bytes = call.comment.size();
+    out.comment_salt = commitment.salt;
+  }
+  AIOSS_TRY(const ledger::Committed committed,
+            ledger.append_and_wait(ledger::RecordType::kHumanReview, records::human_review(body)));
+  out.record = committed.index;
+  return out;
+}
+
+}  // namespace aioss::runtime
