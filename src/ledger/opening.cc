@@ -94,9 +94,8 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   signer->choose(recovered.epochs.newest());
   Identity identity{recovered.origin, recovered.position.ledger_id, ""};
   const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender =
-      std::make_unique<Appender>(fs, clock, directory, new_instance(random, options.boot_id),
-                                 std::move(recovered.position));
+  auto appender = std::make_unique<Appender>(
+      fs, clock, directory, new_instance(random, options.boot_id), std::move(recovered.position));
   appender->set_index(index.get());
   AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
   AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
@@ -105,11 +104,10 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   index->publish(appender->next_index());
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
   AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
-  return Opened{std::move(locked),   std::move(signer),
-                std::move(identity), recovered.leftovers.program(),
-                std::move(controls), std::move(index),
-                std::move(appender), text_of(note),
-                note.checkpoint.size};
+  return Opened{
+      std::move(locked),   std::move(signer), std::move(identity), recovered.leftovers.program(),
+      std::move(controls), std::move(index),  std::move(appender), text_of(note),
+      note.checkpoint.size};
 }
 
 }  // namespace aioss::ledger
