@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cli/passphrase.h"
 #include "ledger/walk.h"
 
 namespace aioss::cli {
@@ -49,6 +50,7 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   }
   ledger::OpenOptions options;
   options.directory = directory;
+  options.ask_passphrase = passphrase_source(services);
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (!opened && opened.error().code == Code::kConflict) {
     return Error(Code::kConflict, context +
@@ -64,6 +66,7 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
                                                              std::string_view instead) {
   ledger::OpenOptions options;
   options.directory = directory;
+  options.ask_passphrase = passphrase_source(services);
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (opened) return opened;
   if (opened.error().code == Code::kConflict) {
