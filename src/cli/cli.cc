@@ -30,6 +30,13 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"review", review_command},
     {"key new", key_new_command},
     {"version", version_command},
+    {"anchor export", anchor_export_command},
+    {"anchor import", anchor_import_command},
+    {"anchor list", anchor_list_command},
+    {"witness init", witness_init_command},
+    {"witness trust", witness_trust_command},
+    {"witness sign", witness_sign_command},
+    {"witness status", witness_status_command},
 });
 
 }  // namespace

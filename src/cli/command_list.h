@@ -18,6 +18,13 @@ int ledger_status_command(const Services& services, const Invocation& invocation
 int ledger_prove_command(const Services& services, const Invocation& invocation);
 int ledger_export_command(const Services& services, const Invocation& invocation);
 int review_command(const Services& services, const Invocation& invocation);
+int anchor_export_command(const Services& services, const Invocation& invocation);
+int anchor_import_command(const Services& services, const Invocation& invocation);
+int anchor_list_command(const Services& services, const Invocation& invocation);
+int witness_init_command(const Services& services, const Invocation& invocation);
+int witness_trust_command(const Services& services, const Invocation& invocation);
+int witness_sign_command(const Services& services, const Invocation& invocation);
+int witness_status_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 

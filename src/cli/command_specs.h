@@ -7,7 +7,8 @@
 
 namespace aioss::cli {
 
-std::vector<CommandSpec> proof_specs();  // `aioss ledger status|prove|export`
+std::vector<CommandSpec> proof_specs();   // `aioss ledger status|prove|export`
 std::vector<CommandSpec> review_specs();  // `aioss review`
+std::vector<CommandSpec> anchor_specs();  // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

@@ -194,6 +194,7 @@ std::vector<CommandSpec> all_commands() {
   };
   add(proof_specs());
   add(review_specs());
+  add(anchor_specs());
   all.push_back(key_new());
   all.push_back(version());
   return all;

@@ -59,6 +59,20 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
   return opened;
 }
 
+Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
+                                                             const std::string& directory,
+                                                             std::string_view instead) {
+  ledger::OpenOptions options;
+  options.directory = directory;
+  auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
+  if (opened) return opened;
+  if (opened.error().code == Code::kConflict) {
+    return Error(Code::kConflict,
+                 "ledger " + directory + " is in use by another aioss; " + std::string(instead));
+  }
+  return explain_ledger_error(services.files, std::move(opened).error(), directory);
+}
+
 Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory) {
   const auto missing = [&files](const std::string& path) {
     const auto found = files.info(path);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cli/config.h"
@@ -13,6 +15,12 @@ namespace aioss::cli {
 
 // A new ledger's public key is printed to standard error, once: it is what verification needs.
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
+
+// The ledger in a folder named on the command line, to append to; never made. kConflict if another
+// aioss has it: the message ends in `instead`, which says how to ask that one.
+Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
+                                                             const std::string& directory,
+                                                             std::string_view instead);
 
 // An error of reading the ledger in `directory` as its user should read it: with the folder's name,
 // which messages of the disk leave out, and if nothing is there, with what to do.

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
+#include "server/anchor_routes.h"
 #include "server/replies.h"
 #include "server/review_body.h"
 
@@ -60,6 +61,8 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
+    case Action::kAnchorExport:
+    case Action::kAnchorImport:
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
@@ -68,6 +71,26 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return ok();
   }
   return Error{Code::kInternal, "a route without a rule"};
+}
+
+// What answers a request for an anchor, also if the answer is that it cannot be done.
+std::function<http::Response()> anchor_job(Action action, const http::Request& request,
+                                           const runtime::Principal& principal,
+                                           ledger::Anchors* anchors) {
+  const auto refuse = [](const Error& error) -> std::function<http::Response()> {
+    return [error] { return error_response(error); };
+  };
+  if (anchors == nullptr) {
+    return refuse(Error(Code::kUnsupported, "this server gives out no checkpoints"));
+  }
+  if (action == Action::kAnchorExport) {
+    auto wish = parse_anchor_export(request.query, principal);
+    if (!wish) return refuse(wish.error());
+    return [anchors, wish = std::move(*wish)] { return answer_anchor_export(*anchors, wish); };
+  }
+  auto given = parse_anchor_import(request.body, principal);
+  if (!given) return refuse(given.error());
+  return [anchors, given = std::move(*given)] { return answer_anchor_import(*anchors, given); };
 }
 
 awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
@@ -95,6 +118,7 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
       generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      anchors_(options.anchors),
       receipts_(options.receipts) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
@@ -150,6 +174,9 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
   if (action == Action::kReview) {
     co_return co_await review(std::move(request), std::move(caller), writer);
+  }
+  if (action == Action::kAnchorExport || action == Action::kAnchorImport) {
+    co_return co_await anchor(action, std::move(request), std::move(caller), writer);
   }
   if (action == Action::kReceipt) {
     co_return co_await receipt(match.parameter, std::move(caller), writer);
@@ -221,6 +248,28 @@ awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWrite
     response = error_response((*result)->error());
   } else {
     response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
+                               http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
+  SideThread::Job job = [work = anchor_job(action, request, principal, anchors_), event, answer] {
+    *answer = work();
+    event->notify();
+  };
+  const bool accepted = history_ != nullptr && history_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
+  http::Response response;
+  if (finished) {
+    response = std::move(**answer);
+  } else if (accepted) {
+    response = error_response(Error(Code::kTimeout, "the disk of the ledger took too long"));
+  } else {
+    response = error_response(Error(Code::kBusy, "too many anchors are waiting; try again later"));
   }
   co_return co_await reply(writer, std::move(response));
 }

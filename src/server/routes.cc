@@ -13,6 +13,8 @@ constexpr std::array kRoutes{
     Route{"/v1/receipts/", "/v1/receipts/{request}", "GET", Action::kReceipt},
     Route{"/v1/reviews", "/v1/reviews", "POST", Action::kReview},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
+    Route{"/admin/anchor", "/admin/anchor", "GET", Action::kAnchorExport},
+    Route{"/admin/anchor", "/admin/anchor", "POST", Action::kAnchorImport},
     Route{"/health", "/health", "GET", Action::kHealth},
     Route{"/metrics", "/metrics", "GET", Action::kMetrics},
 };
@@ -32,18 +34,25 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   RouteMatch match;
   for (const Route& route : kRoutes) {
     if (!matches(route, path)) continue;
-    match.route = &route;
-    if (route.path.ends_with('/')) match.parameter = path.substr(route.path.size());
     const bool head = method == "HEAD" && route.method == "GET";
     const bool found = head || method == route.method;
+    if (!found && match.route != nullptr) continue;
+    match.route = &route;
+    match.parameter = route.path.ends_with('/') ? path.substr(route.path.size()) : "";
     match.kind = found ? RouteMatch::Kind::kFound : RouteMatch::Kind::kWrongMethod;
-    return match;
+    if (found) return match;
   }
   return match;
 }
 
 std::string allowed_methods(const Route& route) {
-  return route.method == "GET" ? "GET, HEAD" : std::string(route.method);
+  std::string methods;
+  for (const Route& other : kRoutes) {
+    if (other.path != route.path) continue;
+    methods += (methods.empty() ? "" : ", ") + std::string(other.method);
+    if (other.method == "GET") methods += ", HEAD";
+  }
+  return methods;
 }
 
 }  // namespace aioss::server
