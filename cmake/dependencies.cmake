@@ -12,6 +12,7 @@ endfunction()
 
 aioss_static_library(aioss_crypto_lib crypto)
 aioss_static_library(aioss_seccomp_lib seccomp)
+aioss_static_library(aioss_qrcodegen_lib qrcodegen)
 
 # Headers only: the compiled halves live in one translation unit of src/http.
 # AWAITABLE_FRAME_RECYCLING: g++ 12 sees a mismatched delete in it (a false positive) at -O1.

@@ -43,6 +43,7 @@ ONLY_IN = {
     "boost/": {"http", "server", "cli"},
     "openssl/": {"crypto"},
     "seccomp.h": {"os"},
+    "qrcodegen/": {"cli"},
     "linux/": {"os"},
     "sys/": {"os", "http", "ipc", "base"},  # sockets of their own, and the log's terminal
     "nlohmann/": {"codec", "api/openai", "server", "cli", "worker"},

@@ -6,11 +6,13 @@
 #include "app/worker_command.h"
 #include "cli/cli.h"
 #include "cli/services.h"
+#include "crypto/protected_key.h"
 #include "crypto/random.h"
 #include "os/clock.h"
 #include "os/environment.h"
 #include "os/file.h"
 #include "os/signals.h"
+#include "os/terminal.h"
 
 int main(int argc, char** argv) {
   using namespace aioss;
@@ -29,5 +31,8 @@ int main(int argc, char** argv) {
   services.environment = [](std::string_view name) { return os::environment(std::string(name)); };
   services.engines = app::engine_versions;
   services.cpu_level = app::cpu_level();
+  services.ask_hidden = [](std::string_view question) {
+    return os::ask_hidden(question, crypto::kPassphraseBytesMax);
+  };
   return cli::run(services, arguments);
 }

@@ -113,6 +113,7 @@ class Splitter {
       if (named.option->count() > 0) out.values[named.name] = named.option->results();
     }
     for (const Setting& setting : settings()) {
+      if ((setting.commands & command_.settings) == 0) continue;  // its flag may be another here
       const std::string flag = flag_of(setting);
       if (const auto value = out.text(flag)) out.config.flags.emplace_back(setting.key, *value);
       out.values.erase(flag);

@@ -27,6 +27,11 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"ledger status", ledger_status_command},
     {"ledger prove", ledger_prove_command},
     {"ledger export", ledger_export_command},
+    {"ledger protect", ledger_protect_command},
+    {"ledger rotate-key", ledger_rotate_key_command},
+    {"ledger approve", ledger_approve_command},
+    {"ledger backup", ledger_backup_command},
+    {"ledger restore", ledger_restore_command},
     {"review", review_command},
     {"ledger subjects", ledger_subjects_command},
     {"ledger open", ledger_open_command},
@@ -35,6 +40,13 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"ledger drop", ledger_drop_command},
     {"key new", key_new_command},
     {"version", version_command},
+    {"anchor export", anchor_export_command},
+    {"anchor import", anchor_import_command},
+    {"anchor list", anchor_list_command},
+    {"witness init", witness_init_command},
+    {"witness trust", witness_trust_command},
+    {"witness sign", witness_sign_command},
+    {"witness status", witness_status_command},
 });
 
 }  // namespace

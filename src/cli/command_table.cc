@@ -136,10 +136,15 @@ CommandSpec ledger_init() {
           {{"--origin", "", "NAME",
             "Name of the ledger in its checkpoints, such as 'bank.example/ward-3'; default: made "
             "up."},
+           {"--protect", "", "HOW",
+            "How the private key is written: none (default) or passphrase, see docs/keys.md."},
+           {"--dual-control", "", "ACTIONS",
+            "What needs two operators for the ledger's life: erase, rotate, or both with a comma."},
            {"--unsafe-fs", "", "", "Accept a file system that may lose writes (network, FUSE)."},
            kJson},
           0,
           {"aioss ledger init /var/lib/aioss/ledger --origin bank.example/ward-3",
+           "aioss ledger init ./ledger --protect passphrase --dual-control erase,rotate",
            "aioss ledger init ./ledger --json | jq -r .vkey > ledger.vkey"}};
 }
 
@@ -196,8 +201,10 @@ std::vector<CommandSpec> all_commands() {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
   add(proof_specs());
+  add(custody_specs());
   add(privacy_specs());
   add(review_specs());
+  add(anchor_specs());
   all.push_back(key_new());
   all.push_back(version());
   return all;

@@ -22,7 +22,7 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "TCP port to listen on; 0 picks a free one."},
     {Key::kUnix, "unix", SettingType::kPath, 0, 0, "", "", kForServe, "PATH",
      "Also listen on this Unix socket; callers are known by their user id."},
-    {Key::kKeys, "keys", SettingType::kPath, 0, 0, "", "", kForServe, "FILE",
+    {Key::kKeys, "keys", SettingType::kPath, 0, 0, "", "", kForServe | kForOperator, "FILE",
      "API keys, made by 'aioss key new'. With one, every TCP request needs a key."},
     {Key::kModelsDir, "models_dir", SettingType::kPath, 0, 0, "", "$XDG_DATA_HOME/aioss/models",
      kForServe | kForRun | kForModels, "DIR",

@@ -44,7 +44,8 @@ enum class SettingType { kText, kPath, kNumber, kChoice };
 
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
-inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8, kForDrop = 32;
+inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
+                          kForOperator = 16, kForDrop = 32;
 
 struct Setting {
   Key key;

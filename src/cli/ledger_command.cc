@@ -6,12 +6,14 @@
 #include "cli/command_list.h"
 #include "cli/interrupt.h"
 #include "cli/ledger_session.h"
+#include "cli/passphrase.h"
 #include "cli/record_view.h"
 #include "cli/subject_names.h"
 #include "cli/term.h"
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "ledger/ledger.h"
+#include "ledger/policy.h"
 #include "ledger/render.h"
 #include "ledger/verify.h"
 
@@ -93,15 +95,38 @@ int follow(const Services& services, const std::string& directory, std::uint64_t
   }
 }
 
-}  // namespace
+// Nothing: the key is written as it is.
+Result<std::optional<crypto::KeyGuard>> guard_of(const Services& services,
+                                                 const Invocation& invocation) {
+  const std::string text = invocation.text("--protect").value_or("none");
+  const auto protection = crypto::protection_from_name(text);
+  if (!protection) {
+    return Error(Code::kUsage,
+                 "--protect: '" + one_line(text) + "' is neither none nor passphrase");
+  }
+  if (*protection == crypto::Protection::kNone) return std::optional<crypto::KeyGuard>();
+  AIOSS_TRY(const crypto::Secret passphrase, new_passphrase(services, "", true));
+  AIOSS_TRY(crypto::KeyGuard guard, crypto::KeyGuard::from_passphrase(passphrase, services.random));
+  return std::optional<crypto::KeyGuard>(std::move(guard));
+}
 
-int ledger_init_command(const Services& services, const Invocation& invocation) {
-  Console& console = services.console;
+Result<ledger::Identity> init(const Services& services, const Invocation& invocation) {
   ledger::InitOptions options;
   options.directory = invocation.operand(0);
   options.origin = invocation.text("--origin").value_or("");
   options.allow_unsafe_file_system = invocation.has("--unsafe-fs");
-  const auto identity = ledger::init(services.files, services.clock, services.random, options);
+  AIOSS_TRY(options.policy,
+            ledger::parse_policy_actions(invocation.text("--dual-control").value_or("")));
+  AIOSS_TRY(const auto guard, guard_of(services, invocation));
+  if (guard) options.guard = &*guard;
+  return ledger::init(services.files, services.clock, services.random, options);
+}
+
+}  // namespace
+
+int ledger_init_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto identity = init(services, invocation);
   if (!identity) return console.fail(identity.error());
   std::string text;
   if (invocation.has("--json")) {
@@ -111,7 +136,7 @@ int ledger_init_command(const Services& services, const Invocation& invocation) 
     out["ledger_id"] = codec::to_hex(identity->ledger_id);
     text = codec::dump_json(out) + "\n";
   } else {
-    console.note("aioss: ledger " + options.directory + " made, origin " + identity->origin);
+    console.note("aioss: ledger " + invocation.operand(0) + " made, origin " + identity->origin);
     console.note("aioss: its public key follows; keep it elsewhere, 'aioss verify --key' needs it");
     text = identity->verifier_key + "\n";
   }

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "cli/config.h"
 #include "cli/services.h"
+#include "crypto/protected_key.h"
 #include "ledger/custody.h"
 #include "ledger/ledger.h"
 
@@ -23,8 +24,8 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
                                                              const std::string& directory,
                                                              std::string_view instead);
 
-// How the vault's master key lies on the disk.
-ledger::MasterKeyFile master_key_file(const Services& services);
+// How the vault's master key lies on the disk: as the ledger's own key does.
+ledger::MasterKeyFile master_key_file(const Services& services, const crypto::KeyGuard& guard);
 // The custody of an open ledger. `directory` is the ledger's.
 Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
                                                       const Config& config,

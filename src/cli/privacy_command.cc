@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "base/strings.h"
 #include "cli/command_list.h"
+#include "cli/dual_control.h"
 #include "cli/ledger_session.h"
+#include "cli/operators.h"
 #include "cli/subject_names.h"
 #include "cli/term.h"
 #include "codec/json.h"
 #include "ledger/custody.h"
+#include "ledger/policy.h"
 #include "ledger/verify.h"
-#include "os/environment.h"
 #include "runtime/opened_request.h"
-#include "runtime/records.h"
-#include "runtime/salts.h"
 
 namespace aioss::cli {
 namespace {
@@ -30,16 +31,6 @@ Result<std::string> directory_of(const Config& config, const std::string& given)
   return Error(Code::kUsage, "HOME is not set; name the ledger's folder with --ledger");
 }
 
-// By whom an order on the command line is given: the user of the operating system, an operator
-// because the ledger's files are theirs.
-runtime::Principal command_operator() {
-  runtime::Principal principal;
-  principal.user = os::user_name();
-  principal.role = runtime::Role::kOperator;
-  principal.source = "local";
-  return principal;
-}
-
 Result<std::string> needed(const Invocation& invocation, std::string_view flag,
                            std::string_view what) {
   const std::string value = invocation.text(flag).value_or("");
@@ -51,7 +42,7 @@ Result<std::string> needed(const Invocation& invocation, std::string_view flag,
 struct Session {
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<ledger::Custody> custody;
-  codec::Map actor;
+  Commander who;
 
   Status close() {
     custody.reset();
@@ -65,11 +56,10 @@ Result<Session> open_session(const Services& services, const Invocation& invocat
             load_config(services.files, services.environment, invocation.config));
   AIOSS_TRY(const std::string directory, directory_of(config, invocation.operand(operand)));
   Session session;
+  AIOSS_TRY(session.who, commander(services, invocation, config));
   AIOSS_TRY(session.ledger, open_existing_ledger(services, directory, instead));
   AIOSS_TRY(session.custody, open_custody(services, config, directory, *session.ledger));
-  runtime::Principal principal = command_operator();
-  AIOSS_CHECK(runtime::identify(*session.custody, principal));
-  session.actor = runtime::records::actor(principal);
+  AIOSS_CHECK(know(session.who, *session.custody));
   return session;
 }
 
@@ -88,7 +78,7 @@ Result<std::string> open_request(const Services& services, const Invocation& inv
   AIOSS_TRY(Session session,
             open_session(services, invocation, 1, std::string(kAskServer) + "open"));
   AIOSS_TRY(const ledger::OpenedRequest opened,
-            session.custody->open_request(invocation.operand(0), session.actor));
+            session.custody->open_request(invocation.operand(0), session.who.actor));
   AIOSS_CHECK(session.close());
   if (invocation.has("--json")) {
     AIOSS_TRY(const codec::OrderedJson json, runtime::opened_json(opened));
@@ -103,14 +93,10 @@ Result<std::string> open_request(const Services& services, const Invocation& inv
 
 // ---- erase --------------------------------------------------------------------------------------
 
-Result<std::string> erase(const Services& services, const Invocation& invocation) {
-  AIOSS_TRY(const std::string who, needed(invocation, "--subject", "whom to erase"));
-  AIOSS_TRY(const std::string ground, needed(invocation, "--ground", "why"));
-  AIOSS_TRY(Session session,
-            open_session(services, invocation, 0, std::string(kAskServer) + "erase"));
-  AIOSS_TRY(const ledger::Erased erased, session.custody->erase(who, ground, session.actor));
-  AIOSS_CHECK(session.close());
-  if (invocation.has("--json")) {
+constexpr std::string_view kSubjectDetail = "subject", kGroundDetail = "ground";
+
+std::string erased_text(const Services& services, const ledger::Erased& erased, bool as_json) {
+  if (as_json) {
     codec::OrderedJson json;
     json["erased"] = erased.erased;
     if (erased.erased) {
@@ -130,6 +116,54 @@ Result<std::string> erase(const Services& services, const Invocation& invocation
          " sealed texts; record " + std::to_string(erased.record) + "\n";
 }
 
+// Under dual control: it waits for another operator.
+std::string requested_text(const Services& services, const std::string& id, bool as_json) {
+  services.console.note(
+      "aioss: requested, not done: another operator has to approve it (aioss ledger approve " + id +
+      "); then run this again with --request " + id);
+  codec::OrderedJson json;
+  json["request"] = id;
+  return as_json ? line_of(json) : id + "\n";
+}
+
+// What is to be erased, as consent() has it. Checked before anybody is asked: nothing if there is
+// no such subject.
+Result<std::optional<ActionCall>> erasure_of(const Invocation& invocation, const Session& session) {
+  ActionCall call{ledger::kEraseAction, {}};
+  if (invocation.text("--request")) return std::optional<ActionCall>(call);
+  const std::string ground = invocation.text("--ground").value_or("");
+  AIOSS_TRY(const std::string id, session.custody->check_erasure(
+                                      invocation.text("--subject").value_or(""), ground));
+  if (id.empty()) return std::optional<ActionCall>();
+  call.details = {std::string(kSubjectDetail) + "=" + id,
+                  std::string(kGroundDetail) + "=" + ground};
+  return std::optional<ActionCall>(call);
+}
+
+Result<std::string> erase(const Services& services, const Invocation& invocation) {
+  if (!invocation.text("--request")) {
+    AIOSS_CHECK(needed(invocation, "--subject", "whom to erase"));
+    AIOSS_CHECK(needed(invocation, "--ground", "why"));
+  }
+  AIOSS_TRY(Session session,
+            open_session(services, invocation, 0, std::string(kAskServer) + "erase"));
+  AIOSS_TRY(const std::optional<ActionCall> call, erasure_of(invocation, session));
+  ledger::Erased erased;
+  Consent agreed;
+  if (call) {
+    AIOSS_TRY(agreed, consent(*session.ledger, services, invocation, session.who, *call));
+  }
+  if (agreed.given) {
+    AIOSS_TRY(erased, session.custody->erase(detail(agreed.details, kSubjectDetail),
+                                             detail(agreed.details, kGroundDetail),
+                                             session.who.actor, agreed.approvals));
+  }
+  AIOSS_CHECK(session.close());
+  const bool json = invocation.has("--json");
+  if (call && !agreed.given) return requested_text(services, agreed.request_id, json);
+  return erased_text(services, erased, json);
+}
+
 // ---- hold ---------------------------------------------------------------------------------------
 
 Result<std::string> change_hold(const Services& services, const Invocation& invocation, bool on) {
@@ -138,7 +172,7 @@ Result<std::string> change_hold(const Services& services, const Invocation& invo
             needed(invocation, "--case", "which case the hold is for"));
   AIOSS_TRY(Session session,
             open_session(services, invocation, 1, std::string(kAskServer) + "hold"));
-  AIOSS_TRY(const std::uint64_t record, session.custody->hold(who, on, case_name, session.actor));
+  AIOSS_TRY(const std::uint64_t record, session.custody->hold(who, on, case_name, session.who.actor));
   AIOSS_CHECK(session.close());
   codec::OrderedJson json;
   json["on"] = on;
@@ -211,7 +245,7 @@ Result<std::string> drop(const Services& services, const Invocation& invocation)
   AIOSS_TRY(const std::string ground, needed(invocation, "--ground", "why"));
   AIOSS_TRY(const std::int64_t before_ns, parse_date(date));
   AIOSS_TRY(Session session, open_session(services, invocation, 0, std::string(kStopServer)));
-  AIOSS_TRY(const ledger::Dropped dropped, session.custody->drop(before_ns, ground, session.actor));
+  AIOSS_TRY(const ledger::Dropped dropped, session.custody->drop(before_ns, ground, session.who.actor));
   AIOSS_CHECK(session.close());
   if (invocation.has("--json")) {
     codec::OrderedJson json;

@@ -5,6 +5,8 @@ namespace aioss::cli {
 namespace {
 
 constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
+constexpr Flag kOperatorKey{"--operator-key", "", "KEY",
+                            "Who you are: an operator's key, or @FILE that holds it."};
 constexpr std::string_view kDirectoryHelp = "Folder of the ledger; default: the setting 'ledger'.";
 
 Flag subject_flag(std::string_view help) {
@@ -30,8 +32,8 @@ CommandSpec ledger_open() {
           "/admin/ledger/open.",
           {{"REQUEST", "Its id (req_…), or the number of its INFER_REQUEST record."},
            {"DIR", kDirectoryHelp, false}},
-          {kJson},
-          kForLedger,
+          {kOperatorKey, kJson},
+          kForLedger | kForOperator,
           {"aioss ledger open req_5f0c1d2e3f4a5b6c7d8e9f00",
            "aioss ledger open 1742 --json | jq .outputs[0]"}};
 }
@@ -46,8 +48,9 @@ CommandSpec ledger_hold() {
       {{"ACTION", "set, clear or list."}, {"DIR", kDirectoryHelp, false}},
       {subject_flag("Whom: by name, by id (s_…), or '*' for everybody."),
        {"--case", "", "TEXT", "Which case; stays in the ledger, so it must not name the person."},
-       kJson},
-      kForLedger,
+       kOperatorKey,
+           kJson},
+      kForLedger | kForOperator,
       {"aioss ledger hold set --subject ward-3/alice --case \"7 O 12/26\"",
        "aioss ledger hold clear --subject ward-3/alice --case \"7 O 12/26\"",
        "aioss ledger hold list --json"}};
@@ -65,8 +68,11 @@ CommandSpec ledger_erase() {
       {subject_flag("Whom: by name, or by id (s_…)."),
        {"--ground", "", "TEXT",
         "Why; stays in the ledger for ever, so it must not name the person."},
-       kJson},
-      kForLedger,
+       kOperatorKey,
+           {"--request", "", "ID",
+            "With dual control: do what was requested under this ID and approved."},
+           kJson},
+      kForLedger | kForOperator,
       {"aioss ledger erase --subject ward-3/alice --ground \"art. 17 GDPR, request of 3 May\""}};
 }
 
@@ -81,8 +87,9 @@ CommandSpec ledger_drop() {
       {{"DIR", kDirectoryHelp, false}},
       {{"--before", "", "DATE", "As 2026-05-31; midnight UTC."},
        {"--ground", "", "TEXT", "Why; stays in the ledger for ever."},
-       kJson},
-      kForLedger | kForDrop,
+       kOperatorKey,
+           kJson},
+      kForLedger | kForDrop | kForOperator,
       {"aioss ledger drop --before 2026-01-01 --ground \"retention of one year\" "
        "--retention-days 365"}};
 }

@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kInput = 0;
 constexpr std::size_t kNameBytesMax = 128;
+constexpr std::string_view kInstead =
+    "send the review to that server (POST /v1/reviews), or stop it first";
 
 Result<std::string> read_comment() {
   constexpr std::chrono::milliseconds kPoll{1'000};
@@ -62,21 +64,6 @@ Result<runtime::ReviewCall> call_of(const Invocation& invocation) {
   return call;
 }
 
-// An existing one: a review of nothing must not make a ledger.
-Result<std::unique_ptr<ledger::Ledger>> open_existing(const Services& services,
-                                                      const std::string& directory) {
-  ledger::OpenOptions options;
-  options.directory = directory;
-  auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
-  if (opened) return opened;
-  if (opened.error().code == Code::kConflict) {
-    return Error(Code::kConflict, "ledger " + directory +
-                                      " is in use by another aioss; send the review to that "
-                                      "server (POST /v1/reviews), or stop it first");
-  }
-  return explain_ledger_error(services.files, std::move(opened).error(), directory);
-}
-
 std::string as_json(const runtime::Reviewed& reviewed, const std::string& verdict) {
   codec::OrderedJson out;
   out["record"] = reviewed.record;
@@ -106,7 +93,7 @@ int review_command(const Services& services, const Invocation& invocation) {
   if (directory.empty()) {
     return console.fail({Code::kUsage, "HOME is not set; name the ledger's folder with --ledger"});
   }
-  const auto ledger = open_existing(services, directory);
+  const auto ledger = open_existing_ledger(services, directory, kInstead);
   if (!ledger) return console.fail(ledger.error());
   const auto custody = open_custody(services, *config, directory, **ledger);
   if (!custody) return console.fail(custody.error());

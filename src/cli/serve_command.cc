@@ -16,6 +16,7 @@
 #include "cli/ledger_session.h"
 #include "cli/term.h"
 #include "codec/json.h"
+#include "ledger/anchors.h"
 #include "os/environment.h"
 #include "os/signals.h"
 #include "os/thread.h"
@@ -193,6 +194,9 @@ class Serving {
     api.receipts = [this](const runtime::Principal& caller, const std::string& request) {
       return receipts_->receipt(caller, request);
     };
+    anchors_ =
+        std::make_unique<ledger::Anchors>(services_.files, *ledger_, config_.text(Key::kLedger));
+    api.anchors = anchors_.get();
     auto server =
         server::ApiServer::create(io_, *gateway_, metrics_, services_.clock, services_.files, api);
     if (!server) return explain(std::move(server).error());
@@ -234,6 +238,7 @@ class Serving {
     }
     Status orderly = gateway_ ? gateway_->left_behind() : ok();
     server_.reset();
+    anchors_.reset();
     gateway_.reset();
     receipts_.reset();
     custody_.reset();
@@ -263,6 +268,7 @@ class Serving {
   std::unique_ptr<ledger::Custody> custody_;
   std::unique_ptr<runtime::Gateway> gateway_;
   std::unique_ptr<runtime::Receipts> receipts_;
+  std::unique_ptr<ledger::Anchors> anchors_;
   std::unique_ptr<server::ApiServer> server_;
   std::thread io_thread_;
   Orders* orders_ = nullptr;  // the caller's

@@ -4,9 +4,12 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "base/result.h"
 #include "cli/config.h"
 #include "cli/console.h"
 #include "crypto/random.h"
@@ -26,6 +29,9 @@ struct Services {
   Environment environment{};
   std::function<std::vector<EngineVersion>()> engines{};
   std::string cpu_level{};  // what the engines were built for
+  // One line from whoever sits at the terminal, not shown as it is typed; null or kNotFound:
+  // nobody does.
+  std::function<Result<Bytes>(std::string_view question)> ask_hidden{};
 };
 
 }  // namespace aioss::cli

@@ -29,7 +29,7 @@ Result<std::vector<ledger::SubjectPtr>> read_subjects(const Services& services,
   ledger::VaultOptions options;
   options.directory = directory;
   options.ledger_id = walked->state.segment.header.ledger_id;
-  options.master = master_key_file(services);
+  options.master = master_key_file(services, {});
   auto subjects = ledger::read_vault(services.files, options);
   if (!subjects && subjects.error().code == Code::kNotFound) {
     return std::vector<ledger::SubjectPtr>();  // nobody has asked anything yet

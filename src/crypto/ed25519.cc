@@ -74,9 +74,9 @@ Result<std::unique_ptr<SigningKey>> SigningKey::from_pem(ByteView pem) {
 }
 
 Result<std::unique_ptr<SigningKey>> SigningKey::load(os::FileSystem& fs, const std::string& path) {
-  AIOSS_TRY(Bytes pem, os::read_file(fs, path, kPemBytesMax));
-  auto key = from_pem(pem);
-  OPENSSL_cleanse(pem.data(), pem.size());
+  AIOSS_TRY(Bytes bytes, os::read_file(fs, path, kPemBytesMax));
+  const Secret pem(std::move(bytes));
+  auto key = from_pem(pem.view());
   if (!key) return std::move(key).error().with_context(path);
   return key;
 }
@@ -94,7 +94,7 @@ Result<Signature> SigningKey::sign(ByteView message) const {
   return signature;
 }
 
-Status SigningKey::save(os::FileSystem& fs, const std::string& path) const {
+Result<Secret> SigningKey::to_pem() const {
   Bio bio(BIO_new(BIO_s_secmem()));
   if (bio == nullptr || PEM_write_bio_PKCS8PrivateKey(bio.get(), state_->key.get(), nullptr,
                                                       nullptr, 0, nullptr, nullptr) != 1) {
@@ -103,8 +103,13 @@ Status SigningKey::save(os::FileSystem& fs, const std::string& path) const {
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
   ASSERT(size > 0);
-  const ByteView pem(reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size));
-  return os::replace_file(fs, path, pem, 0600);
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(data);
+  return Secret(Bytes(bytes, bytes + size));
+}
+
+Status SigningKey::save(os::FileSystem& fs, const std::string& path) const {
+  AIOSS_TRY(const Secret pem, to_pem());
+  return os::replace_file(fs, path, pem.view(), 0600);
 }
 
 bool verify(const PublicKey& key, ByteView message, const Signature& signature) {

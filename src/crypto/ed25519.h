@@ -1,5 +1,6 @@
-// Ed25519 keys and signatures (RFC 8032). A private key is stored as an unencrypted PKCS #8 PEM
-// file of mode 0600 and is wiped from memory when the object goes. Keys are immutable: thread-safe.
+// Ed25519 keys and signatures (RFC 8032). A private key is written as PKCS #8 PEM, to a file of
+// mode 0600 (crypto/protected_key.h encrypts it), and is wiped from memory when the object goes.
+// Keys are immutable: thread-safe.
 #pragma once
 
 #include <array>
@@ -10,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "crypto/random.h"
+#include "crypto/secret.h"
 #include "os/file.h"
 
 namespace aioss::crypto {
@@ -29,6 +31,7 @@ class SigningKey final {
 
   const PublicKey& public_key() const { return public_key_; }
   Result<Signature> sign(ByteView message) const;
+  Result<Secret> to_pem() const;  // unencrypted
   // Replaces the file, mode 0600, and syncs it and its directory.
   Status save(os::FileSystem& fs, const std::string& path) const;
 

@@ -12,11 +12,10 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::uint8_t kEd25519Type = 0x01;                    // of C2SP signed notes
 constexpr std::string_view kSignatureStart = "\xE2\x80\x94 ";  // em dash, space
 
-Bytes typed_key(const VerifierKey& key) {
-  Bytes bytes{kEd25519Type};
+Bytes typed_key(const NoteKey& key) {
+  Bytes bytes{static_cast<std::uint8_t>(key.type)};
   bytes.insert(bytes.end(), key.public_key.begin(), key.public_key.end());
   return bytes;
 }
@@ -30,9 +29,15 @@ Error malformed(std::string_view what) {
   return {Code::kCorrupt, "checkpoint: " + std::string(what)};
 }
 
-Error bad_key(std::string_view what) {
-  return {Code::kUsage, "the verifier key " + std::string(what) +
-                            "; give the whole line that `aioss ledger init` printed"};
+Error bad_key(KeyType type, std::string_view what) {
+  const bool ledger = type == KeyType::kLedger;
+  return {Code::kUsage, std::string(ledger ? "the verifier key " : "the witness's key ") +
+                            std::string(what) + "; give the whole line that `aioss " +
+                            (ledger ? "ledger" : "witness") + " init` printed"};
+}
+
+NoteKey note_key(const VerifierKey& key) {
+  return {KeyType::kLedger, key.name, key.public_key};
 }
 
 // The line up to a line feed, taken off the text; nothing if there is no line feed.
@@ -63,7 +68,7 @@ Status check_origin(std::string_view origin) {
   return ok();
 }
 
-std::array<std::uint8_t, 4> key_id(const VerifierKey& key) {
+KeyId key_id(const NoteKey& key) {
   Bytes bytes(key.name.begin(), key.name.end());
   bytes.push_back('\n');
   const Bytes typed = typed_key(key);
@@ -72,38 +77,53 @@ std::array<std::uint8_t, 4> key_id(const VerifierKey& key) {
   return {digest[0], digest[1], digest[2], digest[3]};
 }
 
-std::string format_verifier_key(const VerifierKey& key) {
+std::string format_note_key(const NoteKey& key) {
   return key.name + '+' + codec::to_hex(key_id(key)) + '+' + codec::to_base64(typed_key(key));
 }
 
-Result<VerifierKey> parse_verifier_key(std::string_view text) {
+Result<NoteKey> parse_note_key(std::string_view text, KeyType type) {
   text = trim(text);
   const std::size_t first = text.find('+');
   // The base64 may hold '+' itself, a name and an id never do.
   const std::size_t second = first == std::string_view::npos ? first : text.find('+', first + 1);
-  if (second == std::string_view::npos) return bad_key("is not name+id+key");
-  VerifierKey key;
-  key.name = std::string(text.substr(0, first));
-  if (!check_origin(key.name)) return bad_key("has no usable name");
+  if (second == std::string_view::npos) return bad_key(type, "is not name+id+key");
+  NoteKey key{type, std::string(text.substr(0, first)), {}};
+  if (!check_origin(key.name)) return bad_key(type, "has no usable name");
   const auto bytes = codec::from_base64(text.substr(second + 1));
-  if (!bytes || bytes->size() != 1 + key.public_key.size()) return bad_key("is damaged or cut off");
-  if (bytes->front() != kEd25519Type) return bad_key("is not an Ed25519 key");
+  if (!bytes || bytes->size() != 1 + key.public_key.size()) {
+    return bad_key(type, "is damaged or cut off");
+  }
+  if (bytes->front() != static_cast<std::uint8_t>(type)) {
+    return bad_key(type, type == KeyType::kLedger ? "is not an Ed25519 key of a ledger"
+                                                  : "is not an Ed25519 key of a witness");
+  }
   std::copy(bytes->begin() + 1, bytes->end(), key.public_key.begin());
   if (text.substr(first + 1, second - first - 1) != codec::to_hex(key_id(key))) {
-    return bad_key("does not match its own id: a character of it is wrong");
+    return bad_key(type, "does not match its own id: a character of it is wrong");
   }
   return key;
+}
+
+KeyId key_id(const VerifierKey& key) {
+  return key_id(note_key(key));
+}
+
+std::string format_verifier_key(const VerifierKey& key) {
+  return format_note_key(note_key(key));
+}
+
+Result<VerifierKey> parse_verifier_key(std::string_view text) {
+  AIOSS_TRY(NoteKey key, parse_note_key(text, KeyType::kLedger));
+  return VerifierKey{std::move(key.name), key.public_key};
 }
 
 Result<std::string> sign_checkpoint(const Checkpoint& checkpoint, const crypto::SigningKey& key) {
   std::string text = signed_text_of(checkpoint);
   AIOSS_TRY(const crypto::Signature signature, key.sign(as_bytes(text)));
-  const auto id = key_id({checkpoint.origin, key.public_key()});
-  Bytes signed_id(id.begin(), id.end());
-  signed_id.insert(signed_id.end(), signature.begin(), signature.end());
+  const KeyId id = key_id(VerifierKey{checkpoint.origin, key.public_key()});
   text.push_back('\n');
-  text.append(kSignatureStart).append(checkpoint.origin).push_back(' ');
-  text.append(codec::to_base64(signed_id)).push_back('\n');
+  text.append(kSignatureStart).append(format_signature_line(checkpoint.origin, id, signature));
+  text.push_back('\n');
   return text;
 }
 
@@ -149,18 +169,35 @@ std::string text_of(const Note& note) {
   return text;
 }
 
+std::optional<NoteSignature> parse_signature_line(std::string_view line) {
+  NoteSignature out;
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  out.name = line.substr(0, space);
+  auto bytes = codec::from_base64(line.substr(space + 1));
+  if (!bytes || bytes->size() < out.key_id.size()) return std::nullopt;
+  std::copy_n(bytes->begin(), out.key_id.size(), out.key_id.begin());
+  out.signature.assign(bytes->begin() + out.key_id.size(), bytes->end());
+  return out;
+}
+
+std::string format_signature_line(std::string_view name, const KeyId& id, ByteView signature) {
+  Bytes signed_id(id.begin(), id.end());
+  signed_id.insert(signed_id.end(), signature.begin(), signature.end());
+  return std::string(name) + ' ' + codec::to_base64(signed_id);
+}
+
 bool signed_by(const Note& note, const VerifierKey& key) {
-  const auto id = key_id(key);
+  const KeyId id = key_id(key);
   bool found = false;
   for (const std::string& line : note.signature_lines) {
-    const std::size_t space = line.find(' ');
-    if (space == std::string::npos || line.substr(0, space) != key.name) continue;
-    const auto bytes = codec::from_base64(std::string_view(line).substr(space + 1));
-    if (!bytes || bytes->size() < id.size()) return false;
-    if (!std::equal(id.begin(), id.end(), bytes->begin())) continue;  // another key of that name
+    if (line.substr(0, line.find(' ')) != key.name) continue;
+    const auto given = parse_signature_line(line);
+    if (!given) return false;
+    if (given->key_id != id) continue;  // another key of that name
     crypto::Signature signature;
-    if (bytes->size() != id.size() + signature.size()) return false;
-    std::copy(bytes->begin() + id.size(), bytes->end(), signature.begin());
+    if (given->signature.size() != signature.size()) return false;
+    std::copy(given->signature.begin(), given->signature.end(), signature.begin());
     if (!crypto::verify(key.public_key, as_bytes(note.signed_text), signature)) return false;
     found = true;
   }

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "codec/utf8.h"
+#include "ledger/policy.h"
 
 namespace aioss::ledger {
 namespace {
@@ -33,11 +34,6 @@ Status check_text(std::string_view what, std::string_view text, const Subject* s
                "the " + std::string(what) +
                    " names the person: it would stay in the ledger for ever; write it without "
                    "the name"};
-}
-
-std::string name_in(const codec::Map& actor) {
-  const auto name = actor.get_text(key::actor::kName, "name");
-  return name ? *name : std::string();
 }
 
 Error held(const LegalHold& hold) {
@@ -153,14 +149,10 @@ Status Custody::finish_erasure() {
 }
 
 Result<codec::Map> Custody::redact_body(const Subject& subject, std::string_view ground,
-                                        const codec::Map& actor) {
+                                        const codec::Map& actor,
+                                        const std::vector<std::string>& approvals) const {
   namespace own = key::redact;
   using codec::Value;
-  std::vector<std::string> approvals;
-  if (options_.approve) {
-    const std::string by = name_in(actor);
-    AIOSS_TRY(approvals, options_.approve({"erase", subject.id(), by}));
-  }
   AIOSS_TRY(const std::uint64_t blobs, blobs_.count(subject.id()));
   codec::Map body;
   body.set(key::kActor, Value::map(actor))
@@ -175,26 +167,36 @@ Result<codec::Map> Custody::redact_body(const Subject& subject, std::string_view
   return body;
 }
 
+Result<std::string> Custody::check_erasure(std::string_view who, std::string_view ground) const {
+  const auto found = subject_of_order(who);
+  if (!found && found.error().code == Code::kNotFound) return std::string();
+  if (!found) return found.error();
+  AIOSS_CHECK(check_text("ground", ground, found->get()));
+  std::lock_guard lock(mutex_);
+  if (const LegalHold* hold = standing_.hold_on((*found)->id())) return held(*hold);
+  return (*found)->id();
+}
+
 Result<Erased> Custody::erase(std::string_view who, std::string_view ground,
-                              const codec::Map& actor) {
+                              const codec::Map& actor, const std::vector<std::string>& approvals) {
   std::lock_guard ordering(orders_mutex_);
   AIOSS_CHECK(finish_erasure());  // one that the ledger could not record in its time
-  const auto found = subject_of_order(who);
-  if (!found && found.error().code == Code::kNotFound) return Erased{};
-  if (!found) return found.error();
-  const Subject& subject = **found;
-  AIOSS_CHECK(check_text("ground", ground, &subject));
-  {
-    std::lock_guard lock(mutex_);
-    if (const LegalHold* hold = standing_.hold_on(subject.id())) return held(*hold);
+  AIOSS_TRY(const std::string id, check_erasure(who, ground));
+  const SubjectPtr found = id.empty() ? nullptr : vault_->find_id(id);
+  if (found == nullptr) return Erased{};
+  if (ledger_.controls().policy().needs_approval(kEraseAction) && approvals.empty()) {
+    return Error{Code::kForbidden,
+                 "erasures from this ledger need two operators: stop the server, request it with "
+                 "'aioss ledger erase', and have another operator approve it"};
   }
-  AIOSS_TRY(codec::Map body, redact_body(subject, ground, actor));
+  const Subject& subject = *found;
+  AIOSS_TRY(codec::Map body, redact_body(subject, ground, actor, approvals));
   Erased erased;
   erased.erased = true;
   erased.subject = subject.id();
   erased.blobs = *body.get_uint(key::redact::kBlobs, "blobs");
   AIOSS_CHECK(write_intent({subject.id(), std::move(body)}));
-  AIOSS_CHECK(vault_->erase(*found));
+  AIOSS_CHECK(vault_->erase(found));
   AIOSS_CHECK(finish_erasure());
   std::lock_guard lock(mutex_);
   erased.record = standing_.redacted(erased.subject).value_or(0);

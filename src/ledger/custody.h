@@ -9,7 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,16 +28,6 @@
 
 namespace aioss::ledger {
 
-// Who must agree before something is done that cannot be undone.
-struct ApprovalQuestion {
-  std::string_view action;  // "erase"
-  std::string_view target;  // subject id
-  std::string_view actor;   // who orders it, as records name them
-};
-// The names of those who approved, for the order's record; kForbidden, saying what is missing, if
-// it may not be done (yet).
-using Approve = std::function<Result<std::vector<std::string>>(const ApprovalQuestion&)>;
-
 // Six months, as article 19 of the AI Act has it for logs; longer by setting.
 inline constexpr std::uint64_t kRetentionDaysMin = 183;
 inline constexpr std::uint64_t kRetentionDaysMax = 36'500;
@@ -50,7 +39,6 @@ struct CustodyOptions {
   std::size_t subjects_max = kSubjectsMax;
   std::uint64_t retention_days = kRetentionDaysMin;
   MasterKeyFile master = plain_master_key_file();
-  Approve approve = {};  // none: whoever may order may do
 };
 
 struct Erased {
@@ -94,8 +82,13 @@ class Custody final {
   // for one that the vault does not know. A ground or a case that names the person is refused
   // (kInvalidArgument): it could never be erased.
   //
-  // kConflict under legal hold. Erasing somebody who is not known is no error: see Erased.
-  Result<Erased> erase(std::string_view who, std::string_view ground, const codec::Map& actor);
+  // kConflict under legal hold; kForbidden under dual control without the names of those who agreed
+  // (cli/dual_control.h gets them). Erasing somebody who is not known is no error: see Erased.
+  Result<Erased> erase(std::string_view who, std::string_view ground, const codec::Map& actor,
+                       const std::vector<std::string>& approvals = {});
+  // Before an erasure is requested: everything that erase() would refuse, but for the approvals.
+  // The id of the subject; "" if the vault does not know it.
+  Result<std::string> check_erasure(std::string_view who, std::string_view ground) const;
   // Index of its record. `who` may be "*": every subject.
   Result<std::uint64_t> hold(std::string_view who, bool on, std::string_view case_name,
                              const codec::Map& actor);
@@ -124,8 +117,9 @@ class Custody final {
   Status forget_intent();
   Status finish_erasure();
   Result<codec::Map> redact_body(const Subject& subject, std::string_view ground,
-                                 const codec::Map& actor);
-  // opening.cc
+                                 const codec::Map& actor,
+                                 const std::vector<std::string>& approvals) const;
+  // open_request.cc
   struct FoundRequest {
     Record request;
     std::optional<Record> result;

@@ -8,10 +8,6 @@
 
 namespace aioss::ledger {
 
-std::string signing_key_path(const std::string& directory) {
-  return directory + "/keys/signing.key";
-}
-
 Status check_file_system(os::FileSystem& fs, const std::string& directory, bool allow_unsafe) {
   constexpr std::array<std::string_view, 14> kUnsafe{"nfs",   "smb",   "cifs",  "smb2",   "fuse",
                                                      "9p",    "ceph",  "afs",   "lustre", "gpfs",

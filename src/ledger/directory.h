@@ -12,9 +12,6 @@
 
 namespace aioss::ledger {
 
-// <ledger>/keys/signing.key
-std::string signing_key_path(const std::string& directory);
-
 // Refuses where a sync or a lock does not mean what the ledger needs: network and user-space file
 // systems, and those in memory. kUnsupported.
 Status check_file_system(os::FileSystem& fs, const std::string& directory, bool allow_unsafe);

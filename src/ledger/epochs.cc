@@ -17,9 +17,7 @@ Error broken(std::string_view what) {
 Bytes statement_of(const LedgerId& ledger_id, const Rotation& rotation) {
   constexpr std::string_view kPrefix = "aioss/rotate/v1\n";
   Bytes out(kPrefix.begin(), kPrefix.end());
-  const auto append = [&out](ByteView bytes) {
-    out.insert(out.end(), bytes.begin(), bytes.end());
-  };
+  const auto append = [&out](ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); };
   std::array<std::uint8_t, 8> index{};
   store_big(rotation.index, index, 0);
   append(ledger_id);

@@ -24,8 +24,8 @@ namespace aioss::ledger {
 // a verifier calls more of them tampering, so that its memory is bounded.
 inline constexpr std::size_t kEpochsMax = 65'536;
 
-// What a KEY_ROTATE says. Statement signed by both keys: "aioss/rotate/v1\n" ‖ ledger_id ‖ u64 index
-// ‖ root_before ‖ old_key ‖ new_key.
+// What a KEY_ROTATE says. Statement signed by both keys: "aioss/rotate/v1\n" ‖ ledger_id ‖ u64
+// index ‖ root_before ‖ old_key ‖ new_key.
 struct Rotation {
   std::uint64_t index = 0;  // of its record
   Digest root_before{};     // of the tree over the records before it
@@ -52,9 +52,9 @@ class KeyEpochs final {
   KeyEpochs(const LedgerId& ledger_id, const crypto::PublicKey& first_key)
       : ledger_id_(ledger_id), epochs_{{0, first_key}} {}
 
-  // Whole KEY_ROTATE frames, in order, as a receipt or a bundle carries them. `given` is the key that
-  // the verifier holds, of whichever epoch; without frames it is the only one. kCorrupt if the chain
-  // does not hold or `given` is not in it.
+  // Whole KEY_ROTATE frames, in order, as a receipt or a bundle carries them. `given` is the key
+  // that the verifier holds, of whichever epoch; without frames it is the only one. kCorrupt if the
+  // chain does not hold or `given` is not in it.
   static Result<KeyEpochs> of_frames(const LedgerId& ledger_id, std::span<const ByteView> frames,
                                      const crypto::PublicKey& given);
 

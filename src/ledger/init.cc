@@ -7,6 +7,7 @@
 #include "ledger/checkpoint.h"
 #include "ledger/directory.h"
 #include "ledger/ledger.h"
+#include "ledger/signer.h"
 #include "ledger/walk.h"
 
 namespace aioss::ledger {
@@ -14,6 +15,8 @@ namespace {
 
 constexpr unsigned kDirectoryPermissions = 0750;
 constexpr unsigned kKeyDirectoryPermissions = 0700;
+constexpr std::uint64_t kFirstRecordsMax =
+    3;  // SEGMENT_OPEN, GENESIS, and the policy if there is one
 
 Status make_directories(os::FileSystem& fs, const std::string& directory) {
   AIOSS_CHECK(fs.make_directories(directory, kDirectoryPermissions));
@@ -27,16 +30,28 @@ Status refuse_second(os::FileSystem& fs, const std::string& directory) {
   const bool any = std::any_of(names.begin(), names.end(), [](const std::string& name) {
     return parse_segment_file_name(name).has_value();
   });
-  if (!any) return ok();
-  return Error{Code::kConflict, "there is a ledger in " + directory + " already"};
+  if (any) return Error{Code::kConflict, "there is a ledger in " + directory + " already"};
+  // An interrupted init leaves a checkpoint too, over the first records that it would have made.
+  const auto note = read_checkpoint(fs, directory);
+  if (!note || note->checkpoint.size <= kFirstRecordsMax) return ok();
+  return Error{Code::kConflict, "in " + directory +
+                                    " there was a ledger: its checkpoint is left, and no segment; "
+                                    "keep it for 'aioss verify' and name another folder"};
 }
 
+// A key that an interrupted init left is taken up, unless it is to be written in another way.
 Result<std::unique_ptr<crypto::SigningKey>> make_key(os::FileSystem& fs, crypto::Random& random,
-                                                     const std::string& directory) {
-  const std::string path = signing_key_path(directory);
-  if (fs.info(path)) return crypto::SigningKey::load(fs, path);  // of an interrupted init
+                                                     const InitOptions& options) {
+  const std::string path = signing_key_path(options.directory);
+  if (options.guard == nullptr) {
+    auto found = crypto::load_signing_key(fs, path, kSigningKeyLabel, nullptr);
+    if (found) return std::move(found->key);
+  }
+  AIOSS_CHECK(crypto::destroy_file(fs, path, random));
   AIOSS_TRY(auto key, crypto::SigningKey::generate(random));
-  AIOSS_CHECK(key->save(fs, path));
+  const crypto::KeyGuard none;
+  AIOSS_CHECK(crypto::save_signing_key(fs, path, kSigningKeyLabel, *key,
+                                       options.guard ? *options.guard : none, random));
   return key;
 }
 
@@ -51,6 +66,19 @@ Result<EncodedBody> genesis_body(const std::string& origin, const crypto::Public
   return encode_own(body);
 }
 
+// The rule that holds for the ledger's life: recorded, and in a file for people.
+Status set_policy(os::FileSystem& fs, const InitOptions& options, Appender& appender) {
+  if (options.policy.dual_control.empty()) {
+    auto removed = fs.remove(options.directory + '/' + std::string(kPolicyFile));
+    if (!removed && removed.error().code != Code::kNotFound) return removed;
+    return ok();
+  }
+  AIOSS_CHECK(write_policy(fs, options.directory, options.policy));
+  AIOSS_TRY(const EncodedBody body, encode_own(policy_body(options.policy)));
+  appender.stage(RecordType::kAdminAction, body);
+  return ok();
+}
+
 }  // namespace
 
 Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
@@ -61,7 +89,7 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
   AIOSS_CHECK(check_file_system(fs, directory, options.allow_unsafe_file_system));
   AIOSS_TRY(const LockedDirectory locked, LockedDirectory::lock(fs, directory));
   AIOSS_CHECK(refuse_second(fs, directory));
-  AIOSS_TRY(const auto key, make_key(fs, random, directory));
+  AIOSS_TRY(const auto key, make_key(fs, random, options));
 
   Identity identity;
   random.fill(identity.ledger_id);
@@ -78,6 +106,7 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
                     std::move(position));
   AIOSS_TRY(const EncodedBody genesis, genesis_body(identity.origin, key->public_key()));
   appender.start_ledger(genesis);
+  AIOSS_CHECK(set_policy(fs, options, appender));
   // The one checkpoint that is signed before its records are durable: until they are, there is no
   // ledger that it could contradict, and afterwards there is none without a checkpoint.
   ChainHasher hasher;

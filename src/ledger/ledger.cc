@@ -19,9 +19,9 @@
 #include "ledger/appender.h"
 #include "ledger/checkpoint.h"
 #include "ledger/clock_watch.h"
-#include "ledger/directory.h"
 #include "ledger/history.h"
-#include "ledger/recovery.h"
+#include "ledger/opening.h"
+#include "ledger/rotation.h"
 #include "os/thread.h"
 
 namespace aioss::ledger {
@@ -51,7 +51,7 @@ bool leaves_the_reserve(RecordType type) {
 
 bool is_own_type(RecordType type) {
   return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
-         type == RecordType::kSegmentSeal;
+         type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate;
 }
 
 std::string low_space_reason(std::uint64_t reserve_bytes) {
@@ -64,36 +64,47 @@ struct Entry {
   EncodedBody body;
   Ledger::Done done;
   bool sign = false;  // no record: a checkpoint is asked for
+  // Likewise: something that the ledger thread does between two groups.
+  std::function<Result<Committed>()> job = nullptr;
 };
 
-// What Ledger::open() has put together.
-struct Parts {
-  LockedDirectory directory;
-  std::unique_ptr<crypto::SigningKey> key;
-  Identity identity;
-  std::unique_ptr<HistoryIndex> index;
-  std::unique_ptr<Appender> appender;
-  std::string checkpoint;  // the signed note on the disk
-  std::uint64_t checkpoint_size = 0;
-};
+// Calls `start` with a callback, and waits for that to be called.
+template <typename Start>
+Result<Committed> wait_for(const Start& start) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable ready;
+    std::optional<Result<Committed>> result;
+  } answer;
+  start([&answer](const Result<Committed>& result) {
+    std::lock_guard lock(answer.mutex);
+    answer.result = result;
+    answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
+  });
+  std::unique_lock lock(answer.mutex);
+  answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
+  return *answer.result;
+}
 
 }  // namespace
 
 class Ledger::Impl final {
  public:
-  Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Parts parts)
+  Impl(os::FileSystem& fs, const Clock& clock, const OpenOptions& options, Opened opened)
       : fs_(fs),
         clock_(clock),
         clock_watch_(clock),
         options_(options),
-        directory_(std::move(parts.directory)),
-        key_(std::move(parts.key)),
-        identity_(std::move(parts.identity)),
-        index_(std::move(parts.index)),
+        directory_(std::move(opened.directory)),
+        identity_(std::move(opened.identity)),
+        controls_(std::move(opened.controls)),
+        guard_(opened.signer->guard()),
+        index_(std::move(opened.index)),
         history_(fs, options.directory, identity_.ledger_id, *index_),
-        checkpoint_(std::move(parts.checkpoint)),
-        appender_(std::move(parts.appender)),
-        signed_size_(parts.checkpoint_size) {
+        checkpoint_(std::move(opened.checkpoint)),
+        signer_(std::move(opened.signer)),
+        appender_(std::move(opened.appender)),
+        signed_size_(opened.checkpoint_size) {
     health_.writable = true;
     health_.size = appender_->next_index();
     health_.checkpoint_size = signed_size_;
@@ -108,6 +119,32 @@ class Ledger::Impl final {
     if (!encoded) return done(std::move(encoded).error());
     push(Entry{type, std::move(*encoded), std::move(done)});
   }
+
+  Result<Rotated> rotate_key(const RotateOptions& options) {
+    const bool dual = controls_.policy().needs_approval(kRotateAction);
+    if (dual && options.approvals.size() < 2) {
+      return Error{Code::kForbidden,
+                   "changing the key of this ledger needs two operators: one requests it, another "
+                   "approves it"};
+    }
+    Rotated rotated;
+    AIOSS_TRY(const Committed committed,
+              do_between_groups([&] { return rotate_now(options, rotated); }));
+    rotated.index = committed.index;
+    return rotated;
+  }
+
+  Status protect_keys(crypto::KeyGuard guard) {
+    const auto job = [&]() -> Result<Committed> {
+      AIOSS_CHECK(signer_->protect(std::move(guard)));
+      return Committed{};
+    };
+    const auto done = do_between_groups(job);
+    return done ? ok() : Status(done.error());
+  }
+
+  const ControlBook& controls() const { return controls_; }
+  const crypto::KeyGuard& key_guard() const { return guard_; }
 
   void ask_for_checkpoint(Done done) { push(Entry{{}, {}, std::move(done), true}); }
 
@@ -156,6 +193,35 @@ class Ledger::Impl final {
     (*shared)(pushed == Queue::Push::kFull ? busy_error() : shut_error());
   }
 
+  // `job` runs on the ledger thread; everything that was appended before is durable then.
+  Result<Committed> do_between_groups(std::function<Result<Committed>()> job) {
+    return wait_for(
+        [&](Done done) { push(Entry{{}, {}, std::move(done), false, std::move(job)}); });
+  }
+
+  // On the ledger thread.
+  Result<Committed> rotate_now(const RotateOptions& options, Rotated& rotated) {
+    if (space_out_) {
+      return Error{Code::kLedgerUnavailable, low_space_reason(options_.reserve_bytes)};
+    }
+    stage_clock_jump();
+    if (const Status clean = appender_->commit(); !clean) {
+      fail(clean.error().message);
+      return shut_error();
+    }
+    AIOSS_TRY(const EncodedBody body,
+              prepare_rotation(*signer_, *appender_, identity_.ledger_id, options));
+    auto done = carry_out_rotation(*signer_, *appender_, identity_.origin, body);
+    if (!done) {
+      fail(done.error().message);
+      return shut_error();
+    }
+    publish_size();
+    publish_checkpoint(std::move(done->note));
+    rotated.verifier_key = format_verifier_key({identity_.origin, signer_->public_key()});
+    return done->committed;
+  }
+
   // Ends the thread after what is queued. False if that was done before.
   bool stop() {
     queue_.close();
@@ -169,21 +235,22 @@ class Ledger::Impl final {
   // does not take it latches the ledger like one that does not take a record.
   Status sign() {
     if (failed_) return shut_error();
-    const MerkleTree& tree = appender_->tree();
-    if (tree.size() == signed_size_) return ok();
-    ChainHasher hasher;
-    auto note = sign_checkpoint({identity_.origin, tree.size(), tree.root(hasher)}, *key_);
-    Status written =
-        note ? replace_checkpoint(fs_, options_.directory, *note) : Status(std::move(note).error());
-    if (!written) {
-      fail(written.error().message);
-      return written;
+    if (appender_->tree().size() == signed_size_) return ok();
+    auto note = signer_->write(checkpoint_of(*appender_, identity_.origin));
+    if (!note) {
+      fail(note.error().message);
+      return std::move(note).error();
     }
-    signed_size_ = tree.size();
-    std::lock_guard lock(mutex_);
-    checkpoint_ = std::move(*note);
-    health_.checkpoint_size = signed_size_;
+    publish_checkpoint(std::move(*note));
     return ok();
+  }
+
+  // It covers everything that was written.
+  void publish_checkpoint(std::string note) {
+    signed_size_ = appender_->tree().size();
+    std::lock_guard lock(mutex_);
+    checkpoint_ = std::move(note);
+    health_.checkpoint_size = signed_size_;
   }
 
   void sign_when_due() {
@@ -266,8 +333,14 @@ class Ledger::Impl final {
   void write(std::vector<Entry>& batch) {
     std::size_t next = 0;
     while (next < batch.size()) {
+      if (batch[next].job && !failed_) {
+        Entry& entry = batch[next++];
+        answer(entry, entry.job());
+        continue;
+      }
       std::vector<std::pair<Entry*, Committed>> group;
-      while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_) {
+      while (next < batch.size() && appender_->staged_bytes() < kGroupBytesMax && !failed_ &&
+             !batch[next].job) {
         Entry& entry = batch[next++];
         if (entry.sign) continue;
         if (space_out_ || (space_low_ && leaves_the_reserve(entry.type))) {
@@ -340,8 +413,9 @@ class Ledger::Impl final {
   ClockWatch clock_watch_;  // of the ledger thread
   const OpenOptions options_;
   LockedDirectory directory_;
-  const std::unique_ptr<crypto::SigningKey> key_;
   const Identity identity_;
+  const ControlBook controls_;
+  const crypto::KeyGuard guard_;
   const std::unique_ptr<HistoryIndex> index_;
   const History history_;
   Queue queue_{kQueueRecordsMax};
@@ -351,6 +425,7 @@ class Ledger::Impl final {
   Health health_;           // guarded by mutex_
   std::string checkpoint_;  // guarded by mutex_
   // Of the ledger thread; after stop(), of whoever stopped it.
+  std::unique_ptr<Signer> signer_;
   std::unique_ptr<Appender> appender_;
   bool failed_ = false;
   bool space_low_ = false, space_out_ = false;
@@ -359,72 +434,15 @@ class Ledger::Impl final {
   std::thread thread_;
 };
 
-namespace {
-
-Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
-                       const std::set<std::uint64_t>& open_requests) {
-  const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
-    AIOSS_TRY(const EncodedBody encoded, encode_own(body));
-    appender.stage(type, encoded);
-    return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
-  };
-  if (const auto jump = behind_last_record(clock, recovered.last_wall_ns)) {
-    AIOSS_CHECK(stage(RecordType::kClock, clock_body(*jump, clock_source::kOpening)));
-  }
-  for (const codec::Map& body : recovered.recovery_bodies) {
-    AIOSS_CHECK(stage(RecordType::kRecovery, body));
-  }
-  for (const std::uint64_t request : open_requests) {
-    codec::Map body;
-    body.set(key::kRefIndex, codec::Value::uint(request))
-        .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
-    AIOSS_CHECK(stage(RecordType::kInferAbort, body));
-  }
-  for (const auto& [type, body] : recovered.leftovers.endings()) AIOSS_CHECK(stage(type, body));
-  return appender.commit();
-}
-
-Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
-  AIOSS_TRY(const std::uint64_t bytes, fs.bytes_available(options.directory));
-  if (bytes >= options.reserve_bytes) return ok();
-  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(options.reserve_bytes) +
-                                             " are free on the disk of the ledger; free some "
-                                             "space there, then start aioss again"};
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& clock,
                                              crypto::Random& random, const OpenOptions& options) {
-  if (auto found = fs.info(options.directory + '/' + std::string(kSegmentFolder)); !found) {
-    return Error{Code::kNotFound, "there is no ledger in " + options.directory +
-                                      "; make one with `aioss ledger init`"};
-  }
-  AIOSS_CHECK(check_file_system(fs, options.directory, options.allow_unsafe_file_system));
-  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, options.directory));
-  AIOSS_CHECK(check_reserve(fs, options));
-  auto loaded = crypto::SigningKey::load(fs, signing_key_path(options.directory));
-  if (!loaded) return std::move(loaded).error().with_context("the ledger's signing key");
-  auto key = std::move(*loaded);
-  auto index = std::make_unique<HistoryIndex>();
-  AIOSS_TRY(Recovered recovered, recover(fs, options.directory, key->public_key(), *index));
-  Identity identity{recovered.origin, recovered.position.ledger_id,
-                    format_verifier_key({recovered.origin, key->public_key()})};
-  const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
-  auto appender = std::make_unique<Appender>(fs, clock, options.directory,
-                                             new_instance(random, options.boot_id),
-                                             std::move(recovered.position));
-  appender->set_index(index.get());
-  AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
-  AIOSS_CHECK(write_recovered(*appender, clock, recovered, open_requests));
-  index->publish(appender->next_index());
-  Parts parts{std::move(locked),        std::move(key),      std::move(identity),
-              std::move(index),         std::move(appender), std::move(recovered.checkpoint),
-              recovered.checkpoint_size};
+  AIOSS_TRY(Opened opened, open_directory(fs, clock, random, options));
+  const std::optional<Program> last_program = opened.last_program;
+  Standing standing = std::move(opened.standing);
   std::unique_ptr<Ledger> ledger(
-      new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(parts))));
-  ledger->last_program_ = recovered.leftovers.program();
-  ledger->standing_ = std::move(recovered.standing);
+      new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(opened))));
+  ledger->last_program_ = last_program;
+  ledger->standing_ = std::move(standing);
   return ledger;
 }
 
@@ -435,30 +453,21 @@ void Ledger::append(RecordType type, codec::Map body, Done done) {
   impl_->append(type, body, std::move(done));
 }
 
-namespace {
-
-// Calls `start` with a callback, and waits for that to be called.
-template <typename Start>
-Result<Committed> wait_for(const Start& start) {
-  struct Answer {
-    std::mutex mutex;
-    std::condition_variable ready;
-    std::optional<Result<Committed>> result;
-  } answer;
-  start([&answer](const Result<Committed>& result) {
-    std::lock_guard lock(answer.mutex);
-    answer.result = result;
-    answer.ready.notify_one();  // with the lock held: `answer` is gone once its owner has it
-  });
-  std::unique_lock lock(answer.mutex);
-  answer.ready.wait(lock, [&answer] { return answer.result.has_value(); });
-  return *answer.result;
-}
-
-}  // namespace
-
 Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
   return wait_for([&](Done done) { append(type, std::move(body), std::move(done)); });
+}
+
+Result<Rotated> Ledger::rotate_key(RotateOptions options) {
+  return impl_->rotate_key(options);
+}
+Status Ledger::protect_keys(crypto::KeyGuard guard) {
+  return impl_->protect_keys(std::move(guard));
+}
+const crypto::KeyGuard& Ledger::key_guard() const {
+  return impl_->key_guard();
+}
+const ControlBook& Ledger::controls() const {
+  return impl_->controls();
 }
 
 Result<std::string> Ledger::checkpoint_now() {

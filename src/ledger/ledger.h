@@ -10,12 +10,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "codec/cbor.h"
+#include "crypto/protected_key.h"
 #include "crypto/random.h"
+#include "ledger/policy.h"
 #include "ledger/record.h"
 #include "ledger/standing.h"
 #include "os/file.h"
@@ -32,18 +35,22 @@ struct InitOptions {
   std::string origin = {};  // its name in checkpoints: "bank.example/ward-3"; "" makes one
   bool allow_unsafe_file_system = false;
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
+  const crypto::KeyGuard* guard = nullptr;  // how the key is written; null: unprotected
+  Policy policy = {};                       // for the ledger's life
 };
 
 struct Identity {
   std::string origin;
   std::array<std::uint8_t, 16> ledger_id{};
-  std::string verifier_key;  // C2SP vkey line: name+hash+base64(0x01 ‖ public key)
+  // C2SP vkey line: name+hash+base64(0x01 ‖ public key). Of the key in force when the ledger was
+  // made or opened.
+  std::string verifier_key;
 };
 
 class History;
 
 // Creates directory, signing key, first segment, GENESIS and the first checkpoint. kConflict if
-// there is a ledger already. What an interrupted init left behind is taken up.
+// there is a ledger already. An interrupted init can be run again.
 Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
                       const InitOptions& options);
 
@@ -60,6 +67,17 @@ struct OpenOptions {
   // New records wait this long at most for a checkpoint; one is also signed over each sealed
   // segment, and by checkpoint_now() and close().
   std::int64_t checkpoint_interval_ns = 60LL * 1'000'000'000;
+  crypto::AskPassphrase ask_passphrase = {};  // for a protected key; called in open() alone
+};
+
+struct RotateOptions {
+  std::string reason;
+  std::vector<std::string> approvals = {};  // "tenant/user" of two operators, with dual control
+  std::optional<codec::Map> actor = {};     // who does it, keys of key::actor
+};
+struct Rotated {
+  std::uint64_t index = 0;   // of the KEY_ROTATE
+  std::string verifier_key;  // of the key that is in force now
 };
 
 struct Program {  // that ran an engine
@@ -115,6 +133,20 @@ class Ledger final {
   const std::string& directory() const;  // thread-safe
   // Of the last ENGINE_START or UPDATE before this opening; nothing if no engine ever ran.
   const std::optional<Program>& last_program() const { return last_program_; }
+
+  // Puts a new signing key in force: KEY_ROTATE and a checkpoint by the new key, between two commit
+  // groups; then the old private key is destroyed. Waits; not on the io thread and not from a
+  // `done`. kForbidden if rotation is under dual control and there are not two approvals. A failure
+  // after the record was written latches the ledger shut; the next opening finishes the change.
+  Result<Rotated> rotate_key(RotateOptions options);
+  // Writes the private keys, that of the vault too, in another way. Waits, likewise.
+  Status protect_keys(crypto::KeyGuard guard);
+  // How the private keys are written, as it was when the ledger was opened: for those that are kept
+  // beside it. Thread-safe.
+  const crypto::KeyGuard& key_guard() const;
+
+  // Dual control, as the records said when the ledger was opened. Thread-safe.
+  const ControlBook& controls() const;
 
   // Waits for what is queued, signs one checkpoint over it, releases the lock.
   Status close();

@@ -1,105 +1,115 @@
-// Custody::open_request: from a request's id to its text, with an ACCESS record before the text is
-// given out.
+#include "ledger/opening.h"
+
+#include <set>
+#include <utility>
+
 #include "base/strings.h"
-#include "ledger/custody.h"
-#include "ledger/payloads.h"
-#include "ledger/verify.h"
+#include "ledger/backup.h"
+#include "ledger/checkpoint.h"
+#include "ledger/clock_watch.h"
+#include "ledger/recovery.h"
+#include "ledger/restored.h"
+#include "ledger/rotation.h"
+#include "ledger/walk.h"
 
 namespace aioss::ledger {
 namespace {
 
-constexpr std::size_t kRequestIdBytesMax = 128;
+constexpr std::size_t kGroupBytesMax = 1U << 20;  // of what is written here
 
-bool has_id(const Record& record, std::string_view id) {
-  const codec::Value* const value = record.body.find(key::kRequestId);
-  const std::string* const text = value == nullptr ? nullptr : value->if_text();
-  return text != nullptr && *text == id;
+Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
+                       const std::set<std::uint64_t>& open_requests) {
+  const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {
+    AIOSS_TRY(const EncodedBody encoded, encode_own(body));
+    appender.stage(type, encoded);
+    return appender.staged_bytes() < kGroupBytesMax ? ok() : appender.commit();
+  };
+  if (const auto jump = behind_last_record(clock, recovered.last_wall_ns)) {
+    AIOSS_CHECK(stage(RecordType::kClock, clock_body(*jump, clock_source::kOpening)));
+  }
+  for (const codec::Map& body : recovered.recovery_bodies) {
+    AIOSS_CHECK(stage(RecordType::kRecovery, body));
+  }
+  for (const std::uint64_t request : open_requests) {
+    codec::Map body;
+    body.set(key::kRefIndex, codec::Value::uint(request))
+        .set(key::infer_abort::kCause, codec::Value::text(abort_cause::kCrash));
+    AIOSS_CHECK(stage(RecordType::kInferAbort, body));
+  }
+  for (const auto& [type, body] : recovered.leftovers.endings()) AIOSS_CHECK(stage(type, body));
+  return appender.commit();
 }
 
-codec::Map access_body(const codec::Map& actor, std::uint64_t request) {
-  codec::Map body;
-  body.set(key::kActor, codec::Value::map(actor))
-      .set(key::kRefIndex, codec::Value::uint(request))
-      .set(key::access::kWhat, codec::Value::text("open"));
-  return body;
+Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
+  AIOSS_TRY(const std::uint64_t bytes, fs.bytes_available(options.directory));
+  if (bytes >= options.reserve_bytes) return ok();
+  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(options.reserve_bytes) +
+                                             " are free on the disk of the ledger; free some "
+                                             "space there, then start aioss again"};
+}
+
+Status check_openable(os::FileSystem& fs, const OpenOptions& options) {
+  if (auto found = fs.info(options.directory + '/' + std::string(kSegmentFolder)); !found) {
+    return Error{Code::kNotFound, "there is no ledger in " + options.directory +
+                                      "; make one with `aioss ledger init`"};
+  }
+  AIOSS_CHECK(refuse_backup(fs, options.directory));
+  return check_file_system(fs, options.directory, options.allow_unsafe_file_system);
+}
+
+// What was recorded when the ledger was made is what holds; a file that says less was changed.
+Status check_policy(const Policy& recorded, const Policy& file) {
+  if (recorded == file) return ok();
+  return Error{
+      Code::kCorrupt,
+      "the ledger's file 'policy' does not say what was recorded when the ledger was made; "
+      "put it back as it was ('aioss ledger show 2' shows that record)"};
 }
 
 }  // namespace
 
-Result<Custody::FoundRequest> Custody::find_request(std::string_view request) const {
-  const auto index = parse_u64(request);
-  FoundRequest found;
-  bool there = false;
-  const auto visit = [&](const Record& record) {
-    if (!there && record.type == RecordType::kInferRequest) {
-      there = index ? record.index == *index : has_id(record, request);
-      if (there) found.request = record;
-    } else if (there && record.type == RecordType::kInferResult) {
-      const auto ref = record.body.get_uint(key::kRefIndex, "request");
-      if (ref && *ref == found.request.index) found.result = record;
-    }
-    return !found.result;
+Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
+                              const OpenOptions& options) {
+  const std::string& directory = options.directory;
+  AIOSS_CHECK(check_openable(fs, options));
+  AIOSS_TRY(LockedDirectory locked, LockedDirectory::lock(fs, directory));
+  AIOSS_CHECK(check_reserve(fs, options));
+  AIOSS_TRY(const Policy policy_file, read_policy(fs, directory));
+  AIOSS_TRY(auto mark, read_restored_mark(fs, directory));
+  RestoredWatch restored(std::move(mark));
+  ControlBook controls;
+  AIOSS_TRY(auto signer, Signer::load(fs, random, directory, options.ask_passphrase));
+  auto index = std::make_unique<HistoryIndex>();
+  RecoveryOptions recovering{directory, signer->candidates()};
+  Standing standing;
+  recovering.wants = [&standing](RecordType type) {
+    return type == RecordType::kRecovery || type == RecordType::kKeyRotate ||
+           type == RecordType::kAdminAction || standing.wants(type);
   };
-  if (request.empty() || request.size() > kRequestIdBytesMax) {
-    return Error{Code::kInvalidArgument, "name a request by its id (req_…) or its record's number"};
-  }
-  const Status read = read_records(fs_, options_.directory, 0, visit);
-  if (there) return found;  // the end of a running ledger may be a record that is being written
-  AIOSS_CHECK(read);
-  return Error{Code::kNotFound, "the ledger has no request '" + one_line(request) +
-                                    "': it was never recorded, or dropped at the end of its "
-                                    "retention"};
-}
-
-Result<SubjectPtr> Custody::subject_of_request(const Record& request) const {
-  const auto id = ledger::subject_of(request.body);
-  if (id) {
-    if (SubjectPtr subject = vault_->find_id(*id)) return subject;
-    std::lock_guard lock(mutex_);
-    if (const auto record = standing_.redacted(*id)) {
-      return Error{Code::kNotFound, "the text is gone: its subject was erased (record " +
-                                        std::to_string(*record) + ")"};
-    }
-  }
-  return Error{Code::kNotFound, "the vault does not know whose request this was"};
-}
-
-Result<std::string> Custody::open_text(const Subject& subject, const OpenedRequest& opened,
-                                       const std::string& field, const BlobName& blob) const {
-  AIOSS_TRY(const Bytes text, blobs_.open(subject, opened.request_id, field, blob));
-  return std::string(as_text(text));
-}
-
-Result<OpenedRequest> Custody::open_request(std::string_view request, const codec::Map& actor) {
-  std::lock_guard ordering(orders_mutex_);
-  AIOSS_TRY(const FoundRequest found, find_request(request));
-  const std::vector<BlobName> prompt = blobs_of(found.request);
-  if (prompt.empty()) {
-    return Error{Code::kNotFound,
-                 "the text of this request was never kept: it was recorded with "
-                 "privacy = commit"};
-  }
-  AIOSS_TRY(const SubjectPtr subject, subject_of_request(found.request));
-  OpenedRequest opened;
-  opened.request_record = found.request.index;
-  AIOSS_TRY(opened.request_id, found.request.body.get_text(key::kRequestId, "request id"));
-  AIOSS_TRY(const std::string text, open_text(*subject, opened, "prompt", prompt.front()));
-  opened.prompt.assign(text.begin(), text.end());
-  if (found.result) {
-    opened.result_record = found.result->index;
-    const std::vector<BlobName> outputs = blobs_of(*found.result);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      if (outputs[i].subject != subject->id()) {
-        return Error{Code::kCorrupt, "an output of this request is said to be another subject's"};
-      }
-      AIOSS_TRY(std::string output,
-                open_text(*subject, opened, "output/" + std::to_string(i), outputs[i]));
-      opened.outputs.push_back(std::move(output));
-    }
-  }
-  AIOSS_TRY(opened.access_record,
-            append(RecordType::kAccess, access_body(actor, opened.request_record)));
-  return opened;
+  recovering.visit = [&](const Record& record) {
+    restored.see(record);
+    controls.see(record);
+    standing.note(record);
+  };
+  AIOSS_TRY(Recovered recovered, recover(fs, recovering, *index));
+  AIOSS_CHECK(check_policy(controls.policy(), policy_file));
+  signer->choose(recovered.epochs.newest());
+  Identity identity{recovered.origin, recovered.position.ledger_id, ""};
+  const std::set<std::uint64_t> open_requests = recovered.position.open_requests;
+  auto appender = std::make_unique<Appender>(
+      fs, clock, directory, new_instance(random, options.boot_id), std::move(recovered.position));
+  appender->set_index(index.get());
+  AIOSS_CHECK(recovered.needs_segment ? appender->start_segment() : appender->reopen());
+  AIOSS_CHECK(signer->settle(checkpoint_of(*appender, identity.origin)));
+  AIOSS_CHECK(begin_restored(fs, directory, restored, *signer, *appender, identity));
+  AIOSS_CHECK(write_recovered(*appender, clock, recovered, open_requests));
+  index->publish(appender->next_index());
+  identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
+  AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
+  return Opened{
+      std::move(locked),   std::move(signer), std::move(identity), recovered.leftovers.program(),
+      std::move(controls), std::move(standing), std::move(index), std::move(appender),
+      text_of(note),       note.checkpoint.size};
 }
 
 }  // namespace aioss::ledger

@@ -76,34 +76,33 @@ Error refused(std::string_view problem) {
 
 class Recovery {
  public:
-  Recovery(os::FileSystem& fs, const std::string& directory, const crypto::PublicKey& own_key,
-           HistoryIndex& index)
-      : fs_(fs), directory_(directory), own_key_(own_key), index_(index) {}
+  Recovery(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index)
+      : fs_(fs), options_(options), directory_(options.directory), index_(index) {}
 
   Result<Recovered> run() {
     AIOSS_CHECK(remove_stale());
     AIOSS_CHECK(list_quarantine());
     AIOSS_TRY(const Note note, read_note());
     WalkOptions walking{directory_, note.checkpoint.size, nullptr, nullptr};
-    Recovered out;
-    walking.visit = [this, &out](const Record& record) {
+    walking.visit = [this](const Record& record) {
       forget_recorded(record);
       leftovers_.see(record);
-      out.standing.note(record);
+      if (options_.visit && options_.wants(record.type)) options_.visit(record);
       return true;
     };
     walking.located = [this](const RecordPlace& place) { index_.add(place); };
-    walking.wants = [&out](std::uint64_t, RecordType type) {
-      return type == RecordType::kRecovery || Leftovers::wants(type) || out.standing.wants(type);
+    walking.wants = [this](std::uint64_t, RecordType type) {
+      return type == RecordType::kRecovery || Leftovers::wants(type) ||
+             (options_.wants && options_.wants(type));
     };
     AIOSS_TRY(WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(judge(walked, note));
+    Recovered out;
     for (const Quarantined& piece : unrecorded_) {
       out.recovery_bodies.push_back(recovery_body(piece, "interrupted_recovery"));
     }
     out.origin = *walked.state.origin;
-    out.checkpoint = text_of(note);
-    out.checkpoint_size = note.checkpoint.size;
+    out.epochs = walked.state.epochs;
     out.last_wall_ns = walked.state.last_wall_ns;
     out.leftovers = std::move(leftovers_);
     if (walked.damage == Damage::kTornTail) AIOSS_CHECK(cut(walked, out));
@@ -152,6 +151,7 @@ class Recovery {
 
   // Leaves in unrecorded_ what an earlier recovery put aside without living to record it.
   void forget_recorded(const Record& record) {
+    if (record.type != RecordType::kRecovery) return;
     std::erase_if(unrecorded_, [&](const Quarantined& piece) { return is_of(record.body, piece); });
   }
 
@@ -176,10 +176,11 @@ class Recovery {
       return refused("its checkpoint covers " + std::to_string(checkpoint.size) +
                      " records, and only " + std::to_string(state.next_index) + " are there");
     }
-    if (state.public_key != own_key_) {
-      return refused("keys/signing.key is not the key that its GENESIS names");
+    const auto& own = options_.own_keys;
+    if (std::find(own.begin(), own.end(), state.epochs.newest()) == own.end()) {
+      return refused("keys/signing.key is not the key that is in force in it");
     }
-    if (!signed_by(note, {*state.origin, state.public_key})) {
+    if (!signed_by(note, {*state.origin, state.epochs.in_force(checkpoint.size)})) {
       return refused("its checkpoint is not signed by its key");
     }
     if (!walked.root_at || *walked.root_at != checkpoint.root) {
@@ -267,8 +268,8 @@ class Recovery {
   }
 
   os::FileSystem& fs_;
+  const RecoveryOptions& options_;
   const std::string& directory_;
-  const crypto::PublicKey& own_key_;
   HistoryIndex& index_;
   std::vector<Quarantined> unrecorded_;
   Leftovers leftovers_;
@@ -276,9 +277,8 @@ class Recovery {
 
 }  // namespace
 
-Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key, HistoryIndex& index) {
-  return Recovery(fs, directory, own_key, index).run();
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index) {
+  return Recovery(fs, options, index).run();
 }
 
 }  // namespace aioss::ledger

@@ -6,32 +6,38 @@
 // and cut; anything that no crash explains is refused and left exactly as it is.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "crypto/ed25519.h"
 #include "ledger/appender.h"
+#include "ledger/epochs.h"
 #include "ledger/leftovers.h"
-#include "ledger/standing.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
 
+struct RecoveryOptions {
+  std::string directory;
+  std::vector<crypto::PublicKey> own_keys;  // one of them must be in force
+  // Each good record of a type that is wanted, in order. Both or neither.
+  std::function<bool(RecordType)> wants = {};
+  std::function<void(const Record&)> visit = {};
+};
+
 struct Recovered {
   std::string origin;
-  std::string checkpoint;  // the signed note on the disk
-  std::uint64_t checkpoint_size = 0;
+  KeyEpochs epochs;
   Position position;
   bool needs_segment = false;  // the last segment is sealed, or its successor was taken away
   std::vector<codec::Map> recovery_bodies;  // of the RECOVERY records to write
   std::int64_t last_wall_ns = 0;            // of the last record
   Leftovers leftovers;
-  Standing standing;
 };
 
 // `index` gets every record that stays.
-Result<Recovered> recover(os::FileSystem& fs, const std::string& directory,
-                          const crypto::PublicKey& own_key, HistoryIndex& index);
+Result<Recovered> recover(os::FileSystem& fs, const RecoveryOptions& options, HistoryIndex& index);
 
 }  // namespace aioss::ledger

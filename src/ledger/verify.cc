@@ -190,20 +190,37 @@ class Verifier {
       }
       return;
     }
-    const VerifierKey own{*state.origin, state.public_key};
     if (!key_) {
       conclude(Verdict::kUnknown,
                "self-consistent, untrusted: without --key anyone could have written this ledger");
-    } else if (!(*key_ == own)) {
+    } else if (!is_of_an_epoch(*key_, state)) {
+      const std::string rotations = state.epochs.list().size() > 1 ? ", and no KEY_ROTATE it" : "";
       conclude(Verdict::kTampered,
                "the ledger is not the one of the given key: its GENESIS names " +
-                   format_verifier_key(own));
+                   format_verifier_key({*state.origin, state.public_key}) + rotations);
     }
-    signer_ = key_ ? *key_ : own;
+  }
+
+  static bool is_of_an_epoch(const VerifierKey& key, const WalkState& state) {
+    return key.name == *state.origin && state.epochs.contains(key.public_key);
+  }
+
+  // Whose signature a checkpoint of this size must carry: the key's in force there. A key that no
+  // record names may still be that of a rotation which was cut off with the end of the ledger.
+  VerifierKey signer_of_size(std::uint64_t size, const WalkState& state) const {
+    if (key_ && !is_of_an_epoch(*key_, state)) return *key_;
+    return {*state.origin, state.epochs.in_force(size)};
+  }
+
+  // Of a key of any epoch: what was kept may be of another history, whose keys changed elsewhere.
+  bool is_own(const Note& note, const WalkState& state) const {
+    if (note.checkpoint.origin != *state.origin) return false;
+    if (key_ && !is_of_an_epoch(*key_, state)) return signed_by(note, *key_);
+    return signer_of(note, *state.origin, state.epochs).has_value();
   }
 
   void judge_note(const WalkResult& walked) {
-    if (!signer_) return;
+    if (!walked.state.origin) return;
     if (!note_) {
       bad_file(std::string(kCheckpointFile));
       conclude(Verdict::kTampered,
@@ -211,7 +228,9 @@ class Verifier {
       return;
     }
     const Checkpoint& checkpoint = note_->checkpoint;
-    if (checkpoint.origin != signer_->name || !signed_by(*note_, *signer_)) {
+    const VerifierKey signer = signer_of_size(checkpoint.size, walked.state);
+    signed_by_given_ = key_ == signer;
+    if (checkpoint.origin != signer.name || !signed_by(*note_, signer)) {
       report_.checkpoint_state = NoteState::kNotOwn;
       bad_file(std::string(kCheckpointFile));
       conclude(Verdict::kTampered, "the checkpoint is not signed by the ledger's key");
@@ -237,9 +256,9 @@ class Verifier {
 
   void judge_kept(const KeptNote& kept, const WalkResult& walked) {
     NoteState& state = report_.kept.emplace_back(NoteState::kUnchecked);
-    if (!signer_) return;
+    if (!walked.state.origin) return;
     const Checkpoint& checkpoint = kept.note.checkpoint;
-    if (checkpoint.origin != signer_->name || !signed_by(kept.note, *signer_)) {
+    if (!is_own(kept.note, walked.state)) {
       state = NoteState::kNotOwn;
       return conclude(Verdict::kTampered, kept.what +
                                               " is not signed by the ledger's key: the "
@@ -272,9 +291,9 @@ class Verifier {
     const std::uint64_t after = report_.records - covered;
     std::string text = count(report_.records, "record") + " in " +
                        count(report_.segments, "segment") +
-                       " are unchanged and in order; the "
-                       "checkpoint signed by the given key covers the first " +
-                       std::to_string(covered);
+                       " are unchanged and in order; the checkpoint signed by " +
+                       (signed_by_given_ ? "the given key" : "another key of the same ledger") +
+                       " covers the first " + std::to_string(covered);
     if (after > 0) {
       text += ", the " + std::to_string(after) + " after it are covered by the chain alone";
     }
@@ -287,8 +306,8 @@ class Verifier {
 
   os::FileSystem& fs_;
   const VerifyOptions& options_;
-  std::optional<VerifierKey> key_;     // as given
-  std::optional<VerifierKey> signer_;  // whose signature the checkpoint must carry
+  std::optional<VerifierKey> key_;  // as given
+  bool signed_by_given_ = false;    // the checkpoint; otherwise by a key of another epoch
   std::optional<Note> note_;
   Standing standing_;  // filled if the payloads are looked for
   std::string note_problem_;

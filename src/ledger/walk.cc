@@ -314,7 +314,8 @@ class Walker {
   // The types whose bodies check_meaning() looks into; it sees the others through view_ alone.
   static bool has_rules(RecordType type) {
     return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
-           type == RecordType::kSegmentSeal || type == RecordType::kRetentionDrop;
+           type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate ||
+           type == RecordType::kRetentionDrop;
   }
 
   // The rules about which record stands where. They hold before the record is counted.
@@ -340,6 +341,8 @@ class Walker {
         return check_open();
       case RecordType::kSegmentSeal:
         return check_seal();
+      case RecordType::kKeyRotate:
+        return check_rotation();
       case RecordType::kInferRequest:
         note_request();
         break;
@@ -378,6 +381,21 @@ class Walker {
     }
     state().origin = *origin;
     state().public_key = *public_key;
+    state().epochs = KeyEpochs(ledger_id_, *public_key);
+    return kGood;
+  }
+
+  // GENESIS was read: nothing but a SEGMENT_OPEN stands before it.
+  Finding check_rotation() {
+    const auto rotation = parse_rotation(record_.index, record_.body);
+    if (!rotation) return wrong("KEY_ROTATE lacks a key, a signature or its root");
+    if (rotation->root_before != tree().root(hasher_)) {
+      return wrong("KEY_ROTATE was signed over other records");
+    }
+    if (const Status added = state().epochs.add(*rotation); !added) {
+      rotation_problem_ = added.error().message;
+      return wrong(rotation_problem_);
+    }
     return kGood;
   }
 
@@ -456,6 +474,7 @@ class Walker {
   FrameBatch batch_;
   Record record_;        // the one being looked at; its body only if a rule or the visitor needs it
   codec::MapView view_;  // of its body
+  std::string rotation_problem_;
   std::vector<Digest> waiting_leaves_;  // counted, and not yet in state().tree
   WalkResult result_;
   std::uint64_t bytes_in_all_ = 0;

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "ledger/chain.h"
+#include "ledger/epochs.h"
 #include "ledger/format.h"
 #include "ledger/frame_batch.h"
 #include "ledger/history_index.h"
@@ -54,6 +55,7 @@ struct WalkState {
   // Known once GENESIS was read.
   std::optional<std::string> origin;
   crypto::PublicKey public_key{};
+  KeyEpochs epochs;  // that key and those of every KEY_ROTATE read
 
   std::uint64_t next_index = 0;  // = records read and found good
   Digest chain{};                // of the last of them

@@ -351,5 +351,53 @@ TEST_F(TerminalTest, RawModeGivesKeysAtOnceAndTheOldModeBack) {
   EXPECT_FALSE(RawMode::create(file.get()));
 }
 
+// Types once the question is there: what is typed earlier, the terminal itself echoes.
+std::string typed_after_the_question(int outer, std::string_view keys) {
+  std::string shown;
+  char byte = 0;
+  while (!shown.ends_with("? ") && ::read(outer, &byte, 1) == 1) shown += byte;
+  EXPECT_EQ(::write(outer, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  return shown;
+}
+
+TEST_F(TerminalTest, AHiddenLineIsReadAndNotShown) {
+  struct Case {
+    std::string_view keys;
+    std::string_view line;
+  };
+  for (const Case& one :
+       {Case{"secret\r", "secret"},
+        Case{"sex\x7F"
+             "cret\r",
+             "secret"},
+        Case{"no\x15secret\r", "secret"}, Case{"\xC3\xA9\x7Fx\r", "x"}, Case{"\x7F\r", ""}}) {
+    std::thread person([&] { typed_after_the_question(outer_.get(), one.keys); });
+    const auto line = read_hidden_line(inner_.get(), "word? ", 16);
+    person.join();
+    ASSERT_TRUE(line.has_value()) << line.error().message;
+    EXPECT_EQ(as_text(*line), one.line);
+    char end[8] = {};
+    const ssize_t got = ::read(outer_.get(), end, sizeof(end));
+    EXPECT_EQ(std::string_view(end, static_cast<std::size_t>(got)), "\r\n");  // and nothing before
+  }
+  termios after{};
+  ASSERT_EQ(::tcgetattr(inner_.get(), &after), 0);
+  EXPECT_NE(after.c_lflag & static_cast<tcflag_t>(ECHO), 0u);
+}
+
+TEST_F(TerminalTest, AHiddenLineCanBeGivenUp) {
+  for (const std::string_view keys : {"sec\x03", "\x04", "seventeen letters\r"}) {
+    std::thread person([&] { typed_after_the_question(outer_.get(), keys); });
+    const auto line = read_hidden_line(inner_.get(), "word? ", 16);
+    person.join();
+    ASSERT_FALSE(line.has_value());
+    EXPECT_EQ(line.error().code, Code::kCancelled);
+    ::tcflush(inner_.get(), TCIFLUSH);
+    ::tcflush(outer_.get(), TCIFLUSH);
+  }
+  const Fd file(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  EXPECT_FALSE(read_hidden_line(file.get(), "word? ", 16).has_value());
+}
+
 }  // namespace
 }  // namespace aioss::os

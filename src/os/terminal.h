@@ -4,8 +4,11 @@
 
 #include <termios.h>
 
+#include <cstddef>
 #include <memory>
+#include <string_view>
 
+#include "base/bytes.h"
 #include "base/result.h"
 
 namespace aioss::os {
@@ -31,5 +34,13 @@ class RawMode final {
   const int descriptor_;  // borrowed
   const termios before_;
 };
+
+// Prints the question and reads one line that is not shown as it is typed: Backspace and Ctrl-U
+// mend it, Enter ends it. kCancelled by Ctrl-C, Ctrl-D or the end of the terminal. The bytes are in
+// one place only, so that the caller can wipe them.
+Result<Bytes> read_hidden_line(int descriptor, std::string_view question, std::size_t bytes_max);
+// The same on the terminal that the process belongs to, whatever its standard streams are;
+// kNotFound if it has none.
+Result<Bytes> ask_hidden(std::string_view question, std::size_t bytes_max);
 
 }  // namespace aioss::os

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
+#include "runtime/salts.h"
+#include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
 #include "server/replies.h"
 #include "server/review_body.h"
@@ -68,6 +70,8 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kLedgerErase:
     case Action::kLedgerHold:
     case Action::kLedgerHolds:
+    case Action::kAnchorExport:
+    case Action::kAnchorImport:
       return require_role(principal, {Role::kOperator});
     case Action::kModels:
     case Action::kModel:
@@ -76,6 +80,26 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return ok();
   }
   return Error{Code::kInternal, "a route without a rule"};
+}
+
+// What answers a request for an anchor, also if the answer is that it cannot be done.
+std::function<http::Response()> anchor_job(Action action, const http::Request& request,
+                                           const runtime::Principal& principal,
+                                           ledger::Anchors* anchors) {
+  const auto refuse = [](const Error& error) -> std::function<http::Response()> {
+    return [error] { return error_response(error); };
+  };
+  if (anchors == nullptr) {
+    return refuse(Error(Code::kUnsupported, "this server gives out no checkpoints"));
+  }
+  if (action == Action::kAnchorExport) {
+    auto wish = parse_anchor_export(request.query, principal);
+    if (!wish) return refuse(wish.error());
+    return [anchors, wish = std::move(*wish)] { return answer_anchor_export(*anchors, wish); };
+  }
+  auto given = parse_anchor_import(request.body, principal);
+  if (!given) return refuse(given.error());
+  return [anchors, given = std::move(*given)] { return answer_anchor_import(*anchors, given); };
 }
 
 awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
@@ -103,6 +127,7 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
       generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      anchors_(options.anchors),
       receipts_(options.receipts) {
   SideThread::Job every_second;
   if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
@@ -158,6 +183,9 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
   if (action == Action::kReview) {
     co_return co_await review(std::move(request), std::move(caller), writer);
+  }
+  if (action == Action::kAnchorExport || action == Action::kAnchorImport) {
+    co_return co_await anchor(action, std::move(request), std::move(caller), writer);
   }
   if (action == Action::kReceipt) {
     co_return co_await receipt(match.parameter, std::move(caller), writer);
@@ -259,6 +287,31 @@ awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
     response = error_response((*result)->error());
   } else {
     response = json_response(200, ***result);
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
+                               http::ResponseWriter& writer) {
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
+  SideThread::Job job = [action, request, by = std::move(principal), anchors = anchors_, event,
+                         answer, custody = parts_.gateway.custody()] {
+    runtime::Principal named = by;
+    const Status known = custody == nullptr ? ok() : runtime::identify(*custody, named);
+    *answer = known ? anchor_job(action, request, named, anchors)() : error_response(known.error());
+    event->notify();
+  };
+  const bool accepted = history_ != nullptr && history_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kSearchTimeout);
+  http::Response response;
+  if (finished) {
+    response = std::move(**answer);
+  } else if (accepted) {
+    response = error_response(Error(Code::kTimeout, "the disk of the ledger took too long"));
+  } else {
+    response = error_response(Error(Code::kBusy, "too many anchors are waiting; try again later"));
   }
   co_return co_await reply(writer, std::move(response));
 }

@@ -2,6 +2,7 @@
 // connections, because a connection may end after the server. io thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -51,6 +52,8 @@ class ApiCore final {
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,
                                     http::ResponseWriter& writer);
+  http::net::awaitable<int> anchor(Action action, http::Request request,
+                                   runtime::Principal principal, http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();
@@ -61,6 +64,7 @@ class ApiCore final {
   const DoorOptions door_;
   HttpMetrics metrics_;
   const GenerationContext generation_;
+  ledger::Anchors* const anchors_;        // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer
   std::unique_ptr<SideThread> side_;
   // Beside it: to search a large ledger takes a while, and a revoked key must not live as long.

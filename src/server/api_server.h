@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "http/server.h"
+#include "ledger/anchors.h"
 #include "os/file.h"
 #include "runtime/gateway.h"
 
@@ -32,6 +33,9 @@ struct ApiOptions {
   // a time; what it refers to outlives the server. Empty: there are none.
   std::function<Result<std::string>(const runtime::Principal& caller, const std::string& request)>
       receipts = {};
+  // For /admin/anchor, on a thread of the server's own; outlives the server. Null: such requests
+  // are refused.
+  ledger::Anchors* anchors = nullptr;
 };
 
 // What create() would refuse whatever the machine is like: kUsage for a listening address beyond

@@ -17,6 +17,8 @@ constexpr std::array kRoutes{
     Route{"/admin/ledger/erase", "/admin/ledger/erase", "POST", Action::kLedgerErase},
     Route{"/admin/ledger/hold", "/admin/ledger/hold", "POST", Action::kLedgerHold},
     Route{"/admin/ledger/holds", "/admin/ledger/holds", "GET", Action::kLedgerHolds},
+    Route{"/admin/anchor", "/admin/anchor", "GET", Action::kAnchorExport},
+    Route{"/admin/anchor", "/admin/anchor", "POST", Action::kAnchorImport},
     Route{"/health", "/health", "GET", Action::kHealth},
     Route{"/metrics", "/metrics", "GET", Action::kMetrics},
 };
@@ -36,18 +38,25 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   RouteMatch match;
   for (const Route& route : kRoutes) {
     if (!matches(route, path)) continue;
-    match.route = &route;
-    if (route.path.ends_with('/')) match.parameter = path.substr(route.path.size());
     const bool head = method == "HEAD" && route.method == "GET";
     const bool found = head || method == route.method;
+    if (!found && match.route != nullptr) continue;
+    match.route = &route;
+    match.parameter = route.path.ends_with('/') ? path.substr(route.path.size()) : "";
     match.kind = found ? RouteMatch::Kind::kFound : RouteMatch::Kind::kWrongMethod;
-    return match;
+    if (found) return match;
   }
   return match;
 }
 
 std::string allowed_methods(const Route& route) {
-  return route.method == "GET" ? "GET, HEAD" : std::string(route.method);
+  std::string methods;
+  for (const Route& other : kRoutes) {
+    if (other.path != route.path) continue;
+    methods += (methods.empty() ? "" : ", ") + std::string(other.method);
+    if (other.method == "GET") methods += ", HEAD";
+  }
+  return methods;
 }
 
 }  // namespace aioss::server

@@ -20,6 +20,8 @@ enum class Action {
   kLedgerHold,
   kLedgerHolds,
   kReview,
+  kAnchorExport,
+  kAnchorImport,
   kHealth,
   kMetrics,
 };
@@ -40,7 +42,7 @@ struct RouteMatch {
 };
 // HEAD is taken where GET is.
 RouteMatch match_route(std::string_view method, std::string_view path);
-// For the Allow header: "GET, HEAD".
+// Of all routes of that path, for the Allow header: "GET, HEAD".
 std::string allowed_methods(const Route& route);
 
 }  // namespace aioss::server

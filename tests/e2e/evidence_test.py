@@ -98,7 +98,7 @@ class Evidence(unittest.TestCase):
                 self.assertEqual(proof.returncode, 0, proof.stderr)
                 self.assertEqual(json.loads(proof.stdout)["kind"], kind[0])
             self.assertEqual(run("ledger", "prove", "inclusion", str(size), "--ledger",
-                                 server.ledger).returncode, 1)
+                                 server.ledger).returncode, 2)
 
     def test_a_copy_that_goes_on_is_a_fork(self):
         with AiossServer(fake=True) as server:

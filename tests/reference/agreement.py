@@ -24,11 +24,6 @@ aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.ch
 CANNOT_YET = {
     "rotation": "no key epochs",
     "empty": "a fork where a checkpoint covers no records",
-    "since": "no --since",
-    "receipt": "no receipts",
-    "common": "no rule on the keys 0, 1 and 3 of a record in a receipt",
-    "fork": "no fork proofs",
-    "bundle": "no bundles",
 }
 RENDERING = "files for people that are its own, and exports none of this ledger"
 LONG = os.environ.get("AIOSS_LONG", "") not in ("", "0")
