@@ -90,8 +90,7 @@ ledger::MasterKeyFile master_key_file(const Services& services, const crypto::Ke
   };
   file.save = [guard, &random = services.random](os::FileSystem& fs, const std::string& path,
                                                  const crypto::SecretKey& key) -> Status {
-    AIOSS_TRY(const crypto::Secret sealed,
-              guard.seal(ledger::kMasterKeyLabel, key.view(), random));
+    AIOSS_TRY(const crypto::Secret sealed, guard.seal(ledger::kMasterKeyLabel, key.view(), random));
     return os::replace_file(fs, path, sealed.view(), kPermissions);
   };
   return file;

@@ -132,8 +132,8 @@ Result<std::optional<ActionCall>> erasure_of(const Invocation& invocation, const
   ActionCall call{ledger::kEraseAction, {}};
   if (invocation.text("--request")) return std::optional<ActionCall>(call);
   const std::string ground = invocation.text("--ground").value_or("");
-  AIOSS_TRY(const std::string id, session.custody->check_erasure(
-                                      invocation.text("--subject").value_or(""), ground));
+  AIOSS_TRY(const std::string id,
+            session.custody->check_erasure(invocation.text("--subject").value_or(""), ground));
   if (id.empty()) return std::optional<ActionCall>();
   call.details = {std::string(kSubjectDetail) + "=" + id,
                   std::string(kGroundDetail) + "=" + ground};
@@ -172,7 +172,8 @@ Result<std::string> change_hold(const Services& services, const Invocation& invo
             needed(invocation, "--case", "which case the hold is for"));
   AIOSS_TRY(Session session,
             open_session(services, invocation, 1, std::string(kAskServer) + "hold"));
-  AIOSS_TRY(const std::uint64_t record, session.custody->hold(who, on, case_name, session.who.actor));
+  AIOSS_TRY(const std::uint64_t record,
+            session.custody->hold(who, on, case_name, session.who.actor));
   AIOSS_CHECK(session.close());
   codec::OrderedJson json;
   json["on"] = on;
@@ -245,7 +246,8 @@ Result<std::string> drop(const Services& services, const Invocation& invocation)
   AIOSS_TRY(const std::string ground, needed(invocation, "--ground", "why"));
   AIOSS_TRY(const std::int64_t before_ns, parse_date(date));
   AIOSS_TRY(Session session, open_session(services, invocation, 0, std::string(kStopServer)));
-  AIOSS_TRY(const ledger::Dropped dropped, session.custody->drop(before_ns, ground, session.who.actor));
+  AIOSS_TRY(const ledger::Dropped dropped,
+            session.custody->drop(before_ns, ground, session.who.actor));
   AIOSS_CHECK(session.close());
   if (invocation.has("--json")) {
     codec::OrderedJson json;

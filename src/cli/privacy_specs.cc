@@ -49,7 +49,7 @@ CommandSpec ledger_hold() {
       {subject_flag("Whom: by name, by id (s_…), or '*' for everybody."),
        {"--case", "", "TEXT", "Which case; stays in the ledger, so it must not name the person."},
        kOperatorKey,
-           kJson},
+       kJson},
       kForLedger | kForOperator,
       {"aioss ledger hold set --subject ward-3/alice --case \"7 O 12/26\"",
        "aioss ledger hold clear --subject ward-3/alice --case \"7 O 12/26\"",
@@ -69,9 +69,9 @@ CommandSpec ledger_erase() {
        {"--ground", "", "TEXT",
         "Why; stays in the ledger for ever, so it must not name the person."},
        kOperatorKey,
-           {"--request", "", "ID",
-            "With dual control: do what was requested under this ID and approved."},
-           kJson},
+       {"--request", "", "ID",
+        "With dual control: do what was requested under this ID and approved."},
+       kJson},
       kForLedger | kForOperator,
       {"aioss ledger erase --subject ward-3/alice --ground \"art. 17 GDPR, request of 3 May\""}};
 }
@@ -88,7 +88,7 @@ CommandSpec ledger_drop() {
       {{"--before", "", "DATE", "As 2026-05-31; midnight UTC."},
        {"--ground", "", "TEXT", "Why; stays in the ledger for ever."},
        kOperatorKey,
-           kJson},
+       kJson},
       kForLedger | kForDrop | kForOperator,
       {"aioss ledger drop --before 2026-01-01 --ground \"retention of one year\" "
        "--retention-days 365"}};

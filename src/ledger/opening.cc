@@ -107,8 +107,8 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
   AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
   return Opened{
-      std::move(locked),   std::move(signer), std::move(identity), recovered.leftovers.program(),
-      std::move(controls), std::move(standing), std::move(index), std::move(appender),
+      std::move(locked),   std::move(signer),   std::move(identity), recovered.leftovers.program(),
+      std::move(controls), std::move(standing), std::move(index),    std::move(appender),
       text_of(note),       note.checkpoint.size};
 }
 

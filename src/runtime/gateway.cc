@@ -71,8 +71,9 @@ void introduce(ledger::Custody& custody, const std::shared_ptr<StreamState>& str
   }
   const Error error{Code::kLedgerUnavailable,
                     "the ledger cannot record this request: " + subject.error().message};
-  desk.post(
-      [stream, bytes, error](Supervisor& supervisor) { supervisor.turn_away(stream, bytes, error); });
+  desk.post([stream, bytes, error](Supervisor& supervisor) {
+    supervisor.turn_away(stream, bytes, error);
+  });
 }
 
 // Names that came and went, for ADMIN_ACTION.
@@ -170,17 +171,16 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       hashes_(fs_, options.state_dir),
       tally_(std::make_shared<Tally>(clock_)),
       budget_(clock_, options.record_rate, options.record_burst),
-      desk_(std::make_shared<StreamDesk>(
-          streams_max(), task_queue_capacity(streams_max(), options.workers_max), parts.metrics,
-          tally_)),
+      desk_(std::make_shared<StreamDesk>(streams_max(),
+                                         task_queue_capacity(streams_max(), options.workers_max),
+                                         parts.metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
-      supervisor_(
-          {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-           streams_max()},
-          catalogue) {
+      supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
+                   streams_max()},
+                  catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
