@@ -22,9 +22,8 @@ from aioss_server import AiossServer, run  # noqa: E402
 aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.check_signature)
 
 CANNOT_YET = {
-    "rotation": "no key epochs",
-    "pruned": "no pruned segments",
     "empty": "a fork where a checkpoint covers no records",
+    "pruned": "no pruned segments",
 }
 RENDERING = "files for people that are its own, and exports none of this ledger"
 LONG = os.environ.get("AIOSS_LONG", "") not in ("", "0")
