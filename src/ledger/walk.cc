@@ -44,6 +44,7 @@ class Walker {
   Result<WalkResult> run() {
     AIOSS_TRY(const auto files, segment_files());
     AIOSS_CHECK(measure(files));
+    if (options_.root_size == 0U) result_.root_at = tree().root(hasher_);
     for (std::size_t i = 0; i < files.size(); ++i) {
       AIOSS_CHECK(read_segment(files[i], i + 1 == files.size()));
       if (ended()) break;
