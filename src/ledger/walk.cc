@@ -290,8 +290,8 @@ class Walker {
     for (std::size_t i = 0; i < leaves.count; ++i) {
       const Digest leaf = leaves.at(i);
       if (options_.located) {
-        options_.located(
-            {state().next_index, {}, leaf, state().segment.header.first_index, offset});
+        const std::uint64_t segment = state().segment.header.first_index;
+        options_.located({state().next_index, {}, leaf, segment, offset});
       }
       count(leaf, hasher_.chain(state().chain, leaf));
     }
