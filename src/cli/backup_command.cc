@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 #include "codec/json.h"
 #include "ledger/backup.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
 #include "ledger/policy.h"
 #include "os/environment.h"
@@ -54,7 +55,14 @@ Status record_backup(const Services& services, const std::string& directory,
   AIOSS_TRY(const auto opened,
             ledger::Ledger::open(services.files, services.clock, services.random, options));
   ledger::AdminAction action;
-  action.actor = os_user_actor();
+  ledger::CustodyOptions keeping;
+  keeping.directory = directory;
+  keeping.master = master_key_file(services, opened->key_guard());
+  AIOSS_TRY(const auto custody, ledger::Custody::open(services.files, services.clock,
+                                                      services.random, *opened, keeping));
+  Commander who = os_user();
+  AIOSS_CHECK(know(who, *custody));
+  action.actor = who.actor;
   action.action = "backup";
   action.outcome = "done";
   action.details = {"to=" + destination, "records=" + std::to_string(report.records),

@@ -23,6 +23,11 @@ int ledger_approve_command(const Services& services, const Invocation& invocatio
 int ledger_backup_command(const Services& services, const Invocation& invocation);
 int ledger_restore_command(const Services& services, const Invocation& invocation);
 int review_command(const Services& services, const Invocation& invocation);
+int ledger_subjects_command(const Services& services, const Invocation& invocation);
+int ledger_open_command(const Services& services, const Invocation& invocation);
+int ledger_hold_command(const Services& services, const Invocation& invocation);
+int ledger_erase_command(const Services& services, const Invocation& invocation);
+int ledger_drop_command(const Services& services, const Invocation& invocation);
 int anchor_export_command(const Services& services, const Invocation& invocation);
 int anchor_import_command(const Services& services, const Invocation& invocation);
 int anchor_list_command(const Services& services, const Invocation& invocation);

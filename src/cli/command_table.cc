@@ -116,6 +116,9 @@ CommandSpec verify() {
         "With a receipt: the prompt, or the request's JSON body, that must be the recorded one."},
        {"--answer", "", "FILE", "With a receipt: the answer's text that must be the recorded one."},
        {"--choice", "", "N", "Which of several answers; default 0."},
+       {"--payloads", "", "",
+        "Also look for every sealed text that a record names: one that is gone, though neither an "
+        "erasure nor a retention drop took it, gives exit code 7."},
        kJson},
       0,
       {"aioss verify ~/.local/state/aioss/ledger --key @ledger.vkey",
@@ -199,6 +202,7 @@ std::vector<CommandSpec> all_commands() {
   };
   add(proof_specs());
   add(custody_specs());
+  add(privacy_specs());
   add(review_specs());
   add(anchor_specs());
   all.push_back(key_new());

@@ -8,6 +8,7 @@
 #include "base/suggest.h"
 #include "cli/config_file.h"
 #include "ipc/limits.h"
+#include "ledger/custody.h"
 
 namespace aioss::cli {
 namespace {
@@ -33,6 +34,12 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      kForServe | kForRun, "NAME",
      "What the arithmetic may depend on: 'reproducible' gives the same bytes whoever else is "
      "served."},
+    {Key::kPrivacy, "privacy", SettingType::kChoice, 0, 0, "commit|sealed", "commit",
+     kForServe | kForRun, "MODE",
+     "What is kept of prompts and answers: salted commitments, or also their texts, sealed."},
+    {Key::kRetentionDays, "retention_days", SettingType::kNumber, ledger::kRetentionDaysMin,
+     ledger::kRetentionDaysMax, "", "183", kForDrop, "DAYS",
+     "How long records are kept at least before 'aioss ledger drop' may take their content."},
     {Key::kParallel, "parallel", SettingType::kNumber, 0, ipc::kStreamsMax, "", "0", kForServe, "N",
      "Requests that one model answers at the same time; 0 lets the worker choose."},
     {Key::kCtx, "ctx", SettingType::kNumber, 0, 1048576, "", "0", kForServe | kForRun, "TOKENS",

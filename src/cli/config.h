@@ -26,6 +26,8 @@ enum class Key : std::size_t {
   kModelsDir,
   kLedger,
   kProfile,
+  kPrivacy,
+  kRetentionDays,
   kParallel,
   kCtx,
   kThreads,
@@ -43,7 +45,7 @@ enum class SettingType { kText, kPath, kNumber, kChoice };
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
-                          kForOperator = 16;
+                          kForOperator = 16, kForDrop = 32;
 
 struct Setting {
   Key key;

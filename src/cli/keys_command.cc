@@ -39,6 +39,9 @@ Result<Session> begin(const Services& services, const Invocation& invocation, st
   }
   AIOSS_TRY(session.who, commander(services, invocation, session.config));
   AIOSS_TRY(session.ledger, open_existing_ledger(services, session.directory, kInstead));
+  AIOSS_TRY(const auto custody,
+            open_custody(services, session.config, session.directory, *session.ledger));
+  AIOSS_CHECK(know(session.who, *custody));
   return session;
 }
 

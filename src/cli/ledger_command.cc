@@ -8,10 +8,13 @@
 #include "cli/ledger_session.h"
 #include "cli/passphrase.h"
 #include "cli/record_view.h"
+#include "cli/subject_names.h"
+#include "cli/term.h"
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "ledger/ledger.h"
 #include "ledger/policy.h"
+#include "ledger/render.h"
 #include "ledger/verify.h"
 
 namespace aioss::cli {
@@ -37,17 +40,38 @@ int fail_reading(const Services& services, const Error& error, const std::string
   return services.console.fail(explain_ledger_error(services.files, error, directory));
 }
 
+// The record, and beside it the names that the vault has for the ids in it.
+std::string json_line(const ledger::Record& record, const SubjectNames& names) {
+  codec::OrderedJson json = ledger::record_json(record);
+  const auto known = names.in(record);
+  if (!known.empty()) json["names"] = known;
+  return codec::dump_json(json) + "\n";
+}
+
+std::string name_lines(const ledger::Record& record, const SubjectNames& names) {
+  std::string out;
+  for (const auto& [id, name] : names.in(record)) {
+    out +=
+        id + " is " + safe_text(name, false) + ", as the vault says; the record has the id only\n";
+  }
+  return out;
+}
+
 class Printer {
  public:
-  Printer(Console& console, bool json) : console_(console), json_(json) {}
+  Printer(const Services& services, const std::string& directory, bool json)
+      : console_(services.console), json_(json) {
+    if (json) names_ = SubjectNames::load(services, directory);  // a line of text shows no actor
+  }
   bool line(const ledger::Record& record) {
-    if (json_) return console_.out(ledger::record_json_line(record));
+    if (json_) return console_.out(json_line(record, names_));
     return console_.out(record_line(record, console_.facts().output_color));
   }
 
  private:
   Console& console_;
   const bool json_;
+  SubjectNames names_;
 };
 
 // Prints what is there and then, once every interval, what has come. The end of a live ledger may
@@ -135,7 +159,7 @@ int ledger_tail_command(const Services& services, const Invocation& invocation) 
       });
   if (!read && read.error().code != Code::kCorrupt)
     return fail_reading(services, read.error(), *directory);
-  Printer printer(console, invocation.has("--json"));
+  Printer printer(services, *directory, invocation.has("--json"));
   const std::uint64_t end = next;
   bool written = true;
   (void)ledger::read_records(services.files, *directory, end - std::min(end, lines),
@@ -159,19 +183,28 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
   const auto directory = directory_of(services, invocation, 1);
   if (!directory) return console.fail(directory.error());
   std::optional<ledger::Record> found;
+  bool passed = false;
   const Status read =
       ledger::read_records(services.files, *directory, *index, [&](const ledger::Record& record) {
         if (record.index == *index) found = record;
+        passed = record.index > *index;
         return record.index < *index;
       });
+  if (passed) {
+    return console.fail({Code::kNotFound, "the content of record " + std::to_string(*index) +
+                                              " was dropped at the end of its retention; only its "
+                                              "hash is left"});
+  }
   if (!found && !read) return fail_reading(services, read.error(), *directory);
   if (!found) {
     return console.fail({Code::kNotFound, "the ledger has no record " + std::to_string(*index) +
                                               "; 'aioss ledger tail' shows the last ones"});
   }
-  const std::string text = invocation.has("--json")
-                               ? ledger::record_json_line(*found)
-                               : record_text(*found, console.facts().output_color);
+  const SubjectNames names = SubjectNames::load(services, *directory);
+  const std::string text =
+      invocation.has("--json")
+          ? json_line(*found, names)
+          : record_text(*found, console.facts().output_color) + name_lines(*found, names);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cli/passphrase.h"
+#include "ledger/signer.h"
 #include "ledger/walk.h"
 
 namespace aioss::cli {
@@ -74,6 +75,39 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
                  "ledger " + directory + " is in use by another aioss; " + std::string(instead));
   }
   return explain_ledger_error(services.files, std::move(opened).error(), directory);
+}
+
+ledger::MasterKeyFile master_key_file(const Services& services, const crypto::KeyGuard& guard) {
+  constexpr unsigned kPermissions = 0600;
+  ledger::MasterKeyFile file;
+  file.load = [guard, ask = quiet_passphrase_source(services)](
+                  os::FileSystem& fs, const std::string& path) -> Result<crypto::SecretKey> {
+    AIOSS_TRY(Bytes bytes, os::read_file(fs, path, crypto::kKeyFileBytesMax));
+    const crypto::Secret sealed(std::move(bytes));
+    AIOSS_TRY(const crypto::Secret key, guard.open(ledger::kMasterKeyLabel, sealed.view(), ask));
+    if (key.view().size() == crypto::SecretKey::kBytes) return crypto::SecretKey(key.view());
+    return Error{Code::kCorrupt, "the file does not hold a key of 32 bytes"};
+  };
+  file.save = [guard, &random = services.random](os::FileSystem& fs, const std::string& path,
+                                                 const crypto::SecretKey& key) -> Status {
+    AIOSS_TRY(const crypto::Secret sealed, guard.seal(ledger::kMasterKeyLabel, key.view(), random));
+    return os::replace_file(fs, path, sealed.view(), kPermissions);
+  };
+  return file;
+}
+
+Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
+                                                      const Config& config,
+                                                      const std::string& directory,
+                                                      ledger::Ledger& ledger) {
+  ledger::CustodyOptions options;
+  options.directory = directory;
+  options.retention_days = config.number(Key::kRetentionDays);
+  options.master = master_key_file(services, ledger.key_guard());
+  auto opened =
+      ledger::Custody::open(services.files, services.clock, services.random, ledger, options);
+  if (!opened) return std::move(opened).error().with_context("ledger " + directory);
+  return opened;
 }
 
 Error explain_ledger_error(os::FileSystem& files, Error error, const std::string& directory) {

@@ -9,6 +9,8 @@
 #include "base/result.h"
 #include "cli/config.h"
 #include "cli/services.h"
+#include "crypto/protected_key.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
 
 namespace aioss::cli {
@@ -21,6 +23,14 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, co
 Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
                                                              const std::string& directory,
                                                              std::string_view instead);
+
+// How the vault's master key lies on the disk: as the ledger's own key does.
+ledger::MasterKeyFile master_key_file(const Services& services, const crypto::KeyGuard& guard);
+// The custody of an open ledger. `directory` is the ledger's.
+Result<std::unique_ptr<ledger::Custody>> open_custody(const Services& services,
+                                                      const Config& config,
+                                                      const std::string& directory,
+                                                      ledger::Ledger& ledger);
 
 // An error of reading the ledger in `directory` as its user should read it: with the folder's name,
 // which messages of the disk leave out, and if nothing is there, with what to do.

@@ -9,6 +9,7 @@
 #include "os/environment.h"
 #include "runtime/principal.h"
 #include "runtime/records.h"
+#include "runtime/salts.h"
 #include "server/key_file.h"
 
 namespace aioss::cli {
@@ -31,22 +32,26 @@ Result<crypto::Secret> shown_key(os::FileSystem& files, const std::string& given
 
 }  // namespace
 
-codec::Map os_user_actor() {
-  runtime::Principal principal;
-  principal.user = os::user_name();
-  principal.role = runtime::Role::kOperator;
-  principal.source = "unix:uid=" + std::to_string(os::user_id());
-  return runtime::records::actor(principal);
+Commander os_user() {
+  Commander out;
+  out.principal.user = os::user_name();
+  out.principal.role = runtime::Role::kOperator;
+  out.principal.source = "unix:uid=" + std::to_string(os::user_id());
+  out.actor = runtime::records::actor(out.principal);
+  return out;
+}
+
+Status know(Commander& commander, ledger::Custody& custody) {
+  AIOSS_CHECK(runtime::identify(custody, commander.principal));
+  commander.actor = runtime::records::actor(commander.principal);
+  return ok();
 }
 
 Result<Commander> commander(const Services& services, const Invocation& invocation,
                             const Config& config) {
   Commander out;
   const auto given = invocation.text(kFlag);
-  if (!given) {
-    out.actor = os_user_actor();
-    return out;
-  }
+  if (!given) return os_user();
   const std::string key_file = config.text(Key::kKeys);
   if (key_file.empty()) {
     return Error(Code::kUsage, std::string(kFlag) +
@@ -65,6 +70,7 @@ Result<Commander> commander(const Services& services, const Invocation& invocati
                  std::string(kFlag) + ": " + principal->user + " is no operator in " + key_file);
   }
   AIOSS_TRY(const Bytes bytes, os::read_file(services.files, key_file, server::kKeyFileBytesMax));
+  out.principal = *principal;
   out.actor = runtime::records::actor(*principal);
   out.evidence.push_back("keys_sha3=" + codec::to_hex(crypto::sha3_256(bytes)));
   out.has_key = true;

@@ -10,11 +10,14 @@
 #include "cli/config.h"
 #include "cli/services.h"
 #include "codec/cbor.h"
+#include "ledger/custody.h"
+#include "runtime/principal.h"
 
 namespace aioss::cli {
 
 struct Commander {
-  codec::Map actor;  // for records
+  runtime::Principal principal;
+  codec::Map actor;  // for records; names nobody until know() was called
   // What else an auditor needs: which key file it was that knew the key ("keys_sha3=…").
   std::vector<std::string> evidence;
   bool has_key = false;
@@ -25,7 +28,10 @@ struct Commander {
 Result<Commander> commander(const Services& services, const Invocation& invocation,
                             const Config& config);
 
-// "unix:uid=1000", for what only needs to be known.
-codec::Map os_user_actor();
+// The user of the operating system.
+Commander os_user();
+
+// Makes the commander known to the vault of the open ledger, so that records can say who it was.
+Status know(Commander& commander, ledger::Custody& custody);
 
 }  // namespace aioss::cli

@@ -10,6 +10,7 @@
 #include "os/environment.h"
 #include "os/read_some.h"
 #include "runtime/review.h"
+#include "runtime/salts.h"
 
 namespace aioss::cli {
 namespace {
@@ -94,7 +95,13 @@ int review_command(const Services& services, const Invocation& invocation) {
   }
   const auto ledger = open_existing_ledger(services, directory, kInstead);
   if (!ledger) return console.fail(ledger.error());
-  const auto reviewed = runtime::review(services.files, services.random, **ledger, *call);
+  const auto custody = open_custody(services, *config, directory, **ledger);
+  if (!custody) return console.fail(custody.error());
+  runtime::ReviewCall named = *call;
+  if (const Status known = runtime::identify(**custody, named.by); !known) {
+    return console.fail(known.error());
+  }
+  const auto reviewed = runtime::review(services.files, services.random, **ledger, named);
   const Status closed = (*ledger)->close();
   if (!reviewed) return console.fail(as_flag(reviewed.error()));
   if (!closed) return console.fail(closed.error());

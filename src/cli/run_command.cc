@@ -72,6 +72,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   }
   out.fake_models = options.fake_models;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
+  out.privacy =
+      runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
   out.parallel = 1;
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
@@ -234,9 +236,10 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
   AIOSS_TRY(auto prompt, find_prompt(services, options, interrupt));
   AIOSS_TRY(const auto gateway_setup, gateway_options(services, config, options));
   AIOSS_TRY(const auto ledger, open_ledger(services, config));
+  AIOSS_TRY(const auto custody, open_custody(services, config, config.text(Key::kLedger), *ledger));
   MetricRegistry metrics;
   auto gateway = runtime::Gateway::create(gateway_setup, services.files, services.clock,
-                                          services.random, *ledger, metrics);
+                                          services.random, *ledger, *custody, metrics);
   int code = 0;
   if (gateway) {
     code = Run(services, options, **gateway, interrupt)(std::move(prompt));

@@ -21,6 +21,7 @@
 #include "os/signals.h"
 #include "os/thread.h"
 #include "runtime/receipts.h"
+#include "runtime/salts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {
@@ -107,6 +108,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = fake_models;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
+  out.privacy =
+      runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
@@ -144,6 +147,7 @@ void announce(const Services& services, const Config& config, const runtime::Gat
   if (models.size() > kNamesShown) names += ", …";
   log::info("aioss " AIOSS_VERSION, {{"engine_cpu_level", services.cpu_level},
                                      {"profile", config.text(Key::kProfile)},
+                                     {"privacy", config.text(Key::kPrivacy)},
                                      {"pid", os::process_id()}});
   log::info("models",
             {{"dir", config.text(Key::kModelsDir)}, {"count", models.size()}, {"names", names}});
@@ -183,9 +187,10 @@ class Serving {
     AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));
     AIOSS_TRY(ledger_, open_ledger(services_, config_));
+    AIOSS_TRY(custody_, open_custody(services_, config_, config_.text(Key::kLedger), *ledger_));
     AIOSS_TRY(gateway_, runtime::Gateway::create(setup, services_.files, services_.clock,
-                                                 services_.random, *ledger_, metrics_));
-    receipts_ = std::make_unique<runtime::Receipts>(*ledger_, runtime::CallerSecrets{});
+                                                 services_.random, *ledger_, *custody_, metrics_));
+    receipts_ = std::make_unique<runtime::Receipts>(*ledger_, runtime::secrets_in(*custody_));
     api.receipts = [this](const runtime::Principal& caller, const std::string& request) {
       return receipts_->receipt(caller, request);
     };
@@ -235,6 +240,8 @@ class Serving {
     server_.reset();
     anchors_.reset();
     gateway_.reset();
+    receipts_.reset();
+    custody_.reset();
     if (!ledger_) return orderly;
     AIOSS_CHECK(ledger_->close());
     log::info("stopped", {{"records", ledger_->health().size}});
@@ -258,6 +265,7 @@ class Serving {
   MetricRegistry metrics_;
   http::net::io_context io_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<ledger::Custody> custody_;
   std::unique_ptr<runtime::Gateway> gateway_;
   std::unique_ptr<runtime::Receipts> receipts_;
   std::unique_ptr<ledger::Anchors> anchors_;

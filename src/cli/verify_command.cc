@@ -65,6 +65,16 @@ std::string as_json(const ledger::VerifyReport& report, bool with_key) {
   out["head_chain"] = report.head_chain_hex;
   out["root"] = report.root_hex;
   out["dangling_requests"] = report.dangling_requests;
+  out["pruned_records"] = report.pruned_records;
+  out["pruned_segments"] = report.pruned_segments;
+  if (report.payloads) {
+    codec::OrderedJson& payloads = out["payloads"];
+    payloads["named"] = report.payloads->named;
+    payloads["present"] = report.payloads->present;
+    payloads["redacted"] = report.payloads->redacted;
+    payloads["dropped"] = report.payloads->dropped;
+    payloads["missing"] = report.payloads->missing;
+  }
   return codec::dump_json(out) + "\n";
 }
 
@@ -89,6 +99,20 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
   }
   if (report.dangling_requests > 0) {
     row("open", std::to_string(report.dangling_requests) + " requests without a result or abort");
+  }
+  if (report.pruned_records > 0) {
+    row("pruned", std::to_string(report.pruned_records) + " records in " +
+                      std::to_string(report.pruned_segments) +
+                      (report.pruned_segments == 1 ? " segment" : " segments") +
+                      ": only hashes are left");
+  }
+  if (report.payloads) {
+    const ledger::PayloadReport& payloads = *report.payloads;
+    row("sealed", std::to_string(payloads.named) +
+                      " texts are named: " + std::to_string(payloads.present) + " there, " +
+                      std::to_string(payloads.redacted) + " erased, " +
+                      std::to_string(payloads.dropped) + " dropped, " +
+                      std::to_string(payloads.missing) + " missing");
   }
   row("head", report.head_chain_hex);
   row("root", report.root_hex);
@@ -147,7 +171,7 @@ Result<Given> read_given(const Services& services, const Invocation& invocation)
 int verify_one_document(const Services& services, const Invocation& invocation,
                         const Given& given) {
   Console& console = services.console;
-  for (const std::string_view flag : {"--since", "--receipt", "--fork-proof"}) {
+  for (const std::string_view flag : {"--since", "--receipt", "--fork-proof", "--payloads"}) {
     if (!invocation.has(flag)) continue;
     return usage_error(console, {Code::kUsage, std::string(flag) + " goes with a ledger's folder"});
   }
@@ -175,6 +199,7 @@ class LedgerCheck {
       : services_(services), invocation_(invocation), given_(given) {
     options_.directory = invocation.operand(0);
     options_.verifier_key = given.key;
+    options_.payloads = invocation.has("--payloads");
   }
 
   Status prepare() {

@@ -98,6 +98,8 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kInferRequest, key::infer_request::kStopCount, "stop_count"},
     {RecordType::kInferRequest, key::infer_request::kStopCommitment, "stop_commitment"},
     {RecordType::kInferRequest, key::infer_request::kStreaming, "streaming"},
+    {RecordType::kInferRequest, key::infer_request::kPromptBlob, "prompt_blob"},
+    {RecordType::kInferRequest, key::infer_request::kPromptBlobBytes, "prompt_blob_bytes"},
     {RecordType::kInferResult, key::infer_result::kPromptTokens, "prompt_tokens", As::kPlain, true},
     {RecordType::kInferResult, key::infer_result::kChoices, "choices", As::kChoices},
     {RecordType::kInferAbort, key::infer_abort::kCause, "cause", As::kPlain, true},
@@ -142,6 +144,7 @@ constexpr auto kActorNames = std::to_array<KeyName>({
     {key::actor::kName, "name"},
     {key::actor::kSource, "source"},
     {key::actor::kTenant, "tenant"},
+    {key::actor::kSubject, "subject"},
 });
 
 constexpr auto kSamplerNames = std::to_array<KeyName>({
@@ -166,6 +169,8 @@ constexpr auto kChoiceNames = std::to_array<KeyName>({
     {key::choice::kQueueNs, "queue_ns"},
     {key::choice::kPrefillNs, "prefill_ns"},
     {key::choice::kDecodeNs, "decode_ns"},
+    {key::choice::kOutputBlob, "output_blob"},
+    {key::choice::kOutputBlobBytes, "output_blob_bytes"},
 });
 
 constexpr auto kCommonNames = std::to_array<KeyName>({

@@ -438,9 +438,11 @@ Result<std::unique_ptr<Ledger>> Ledger::open(os::FileSystem& fs, const Clock& cl
                                              crypto::Random& random, const OpenOptions& options) {
   AIOSS_TRY(Opened opened, open_directory(fs, clock, random, options));
   const std::optional<Program> last_program = opened.last_program;
+  Standing standing = std::move(opened.standing);
   std::unique_ptr<Ledger> ledger(
       new Ledger(std::make_unique<Impl>(fs, clock, options, std::move(opened))));
   ledger->last_program_ = last_program;
+  ledger->standing_ = std::move(standing);
   return ledger;
 }
 
@@ -486,6 +488,9 @@ Health Ledger::health() const {
 }
 const Identity& Ledger::identity() const {
   return impl_->identity();
+}
+const Standing& Ledger::standing() const {
+  return standing_;
 }
 std::string Ledger::instance_id_hex() const {
   return codec::to_hex(impl_->instance().instance_id);

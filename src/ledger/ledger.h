@@ -20,6 +20,7 @@
 #include "crypto/random.h"
 #include "ledger/policy.h"
 #include "ledger/record.h"
+#include "ledger/standing.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -126,6 +127,8 @@ class Ledger final {
 
   Health health() const;             // thread-safe
   const Identity& identity() const;  // thread-safe
+  // As the records said when it was opened: who is under legal hold, what was dropped.
+  const Standing& standing() const;  // thread-safe
   std::string instance_id_hex() const;
   const std::string& directory() const;  // thread-safe
   // Of the last ENGINE_START or UPDATE before this opening; nothing if no engine ever ran.
@@ -153,6 +156,7 @@ class Ledger final {
   explicit Ledger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
   std::optional<Program> last_program_;  // set by open()
+  Standing standing_;                    // likewise
 };
 
 // Salted commitment to a text: what the chain holds instead of the text. Keep the salt to open it.

@@ -81,13 +81,15 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   AIOSS_TRY(auto signer, Signer::load(fs, random, directory, options.ask_passphrase));
   auto index = std::make_unique<HistoryIndex>();
   RecoveryOptions recovering{directory, signer->candidates()};
-  recovering.wants = [](RecordType type) {
+  Standing standing;
+  recovering.wants = [&standing](RecordType type) {
     return type == RecordType::kRecovery || type == RecordType::kKeyRotate ||
-           type == RecordType::kAdminAction;
+           type == RecordType::kAdminAction || standing.wants(type);
   };
   recovering.visit = [&](const Record& record) {
     restored.see(record);
     controls.see(record);
+    standing.note(record);
   };
   AIOSS_TRY(Recovered recovered, recover(fs, recovering, *index));
   AIOSS_CHECK(check_policy(controls.policy(), policy_file));
@@ -105,9 +107,9 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
   identity.verifier_key = format_verifier_key({identity.origin, signer->public_key()});
   AIOSS_TRY(const Note note, read_checkpoint(fs, directory));  // perhaps a new one by now
   return Opened{
-      std::move(locked),   std::move(signer), std::move(identity), recovered.leftovers.program(),
-      std::move(controls), std::move(index),  std::move(appender), text_of(note),
-      note.checkpoint.size};
+      std::move(locked),   std::move(signer),   std::move(identity), recovered.leftovers.program(),
+      std::move(controls), std::move(standing), std::move(index),    std::move(appender),
+      text_of(note),       note.checkpoint.size};
 }
 
 }  // namespace aioss::ledger

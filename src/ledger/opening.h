@@ -15,6 +15,7 @@
 #include "ledger/ledger.h"
 #include "ledger/policy.h"
 #include "ledger/signer.h"
+#include "ledger/standing.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -25,6 +26,7 @@ struct Opened {
   Identity identity;
   std::optional<Program> last_program;
   ControlBook controls;
+  Standing standing;
   std::unique_ptr<HistoryIndex> index;
   std::unique_ptr<Appender> appender;  // with that index
   std::string checkpoint;              // the signed note on the disk

@@ -77,9 +77,10 @@ inline constexpr std::uint64_t kOwnFirst = 16;
 
 namespace actor {
 inline constexpr std::uint64_t kKind = 0,  // uint, ActorKind
-    kName = 1,                             // text: user name or pseudonym
-    kSource = 2,                           // text: "local", "key:<id>", "unix:uid=1000"
-    kTenant = 3;                           // text
+    kName = 1,     // text: subject id (ledger/subject.h), or "local"; absent if it is not known
+    kSource = 2,   // text: "local", "key:<id>", "unix"
+    kTenant = 3,   // text
+    kSubject = 4;  // text: subject id, where the name is "local"
 }  // namespace actor
 
 namespace genesis {
@@ -206,7 +207,9 @@ inline constexpr std::uint64_t kModelRef = 16,  // uint: index of MODEL_LOAD
     kPromptTokens = 26,                         // uint; absent if not known yet
     kStopCount = 27,                            // uint: number of stop strings
     kStopCommitment = 28,                       // bytes[32]; absent without stop strings
-    kStreaming = 29;                            // bool
+    kStreaming = 29,                            // bool
+    kPromptBlob = 30,       // bytes[32]: SHA3-256 of the sealed prompt; absent unless sealed
+    kPromptBlobBytes = 31;  // uint: its size
 }  // namespace infer_request
 
 namespace sampler {
@@ -235,7 +238,9 @@ inline constexpr std::uint64_t kOutputCommitment = 0,  // bytes[32]
     kFinishReason = 3,                                 // text: "stop", "length"
     kQueueNs = 4,                                      // uint
     kPrefillNs = 5,                                    // uint
-    kDecodeNs = 6;                                     // uint
+    kDecodeNs = 6,                                     // uint
+    kOutputBlob = 7,       // bytes[32]: SHA3-256 of the sealed output; absent unless sealed
+    kOutputBlobBytes = 8;  // uint: its size
 }  // namespace choice
 
 namespace infer_abort {  // kRefIndex = its INFER_REQUEST

@@ -186,6 +186,9 @@ class Recovery {
     if (!walked.root_at || *walked.root_at != checkpoint.root) {
       return refused("its checkpoint was signed over other records");
     }
+    if (!state.uncovered.empty()) {
+      return refused("a segment was pruned, and no RETENTION_DROP says so");
+    }
     return ok();
   }
 

@@ -5,6 +5,7 @@
 
 #include "codec/hex.h"
 #include "ledger/checkpoint.h"
+#include "ledger/pruned.h"
 #include "ledger/walk.h"
 
 namespace aioss::ledger {
@@ -52,6 +53,13 @@ class Verifier {
     read_note();  // before the records: they grow, and a note never covers more than there is
     WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
     if (note_) walking.root_size = note_->checkpoint.size;
+    if (options_.payloads) {
+      walking.visit = [this](const Record& record) {
+        standing_.note(record);
+        return true;
+      };
+      walking.wants = [this](std::uint64_t, RecordType type) { return standing_.wants(type); };
+    }
     for (const KeptNote& kept : options_.kept) {
       walking.more_root_sizes.insert(kept.note.checkpoint.size);
     }
@@ -60,10 +68,12 @@ class Verifier {
     if (!walked) return usage(walked.error());
     describe(*walked);
     judge_walk(*walked);
+    judge_pruned(*walked);
     judge_key(*walked);
     judge_note(*walked);
     for (const KeptNote& kept : options_.kept) judge_kept(kept, *walked);
     report_.checkpoint = note_;
+    if (const Status judged = judge_payloads(*walked); !judged) return usage(judged.error());
     if (report_.verdict == Verdict::kOk) report_.finding = proven();
     return std::move(report_);
   }
@@ -111,6 +121,8 @@ class Verifier {
     ChainHasher hasher;
     report_.root_hex = codec::to_hex(state.tree.root(hasher));
     report_.dangling_requests = state.open_requests.size() + state.untracked_requests;
+    report_.pruned_records = state.pruned_records;
+    report_.pruned_segments = state.pruned_segments;
   }
 
   void judge_walk(const WalkResult& walked) {
@@ -141,6 +153,33 @@ class Verifier {
                                       " has a type that this program does not know; verify with a "
                                       "newer aioss");
     }
+  }
+
+  // A drop is on the disk before any segment is pruned for it: no torn tail explains its absence.
+  void judge_pruned(const WalkResult& walked) {
+    if (walked.state.uncovered.empty() || walked.damage == Damage::kUnknownVersion) return;
+    const DroppedRange& range = walked.state.uncovered.front();
+    if (!report_.bad_index) report_.bad_index = range.first;
+    bad_file(std::string(kSegmentFolder) + '/' + pruned_file_name(range.first));
+    conclude(Verdict::kTampered, "the records " + std::to_string(range.first) + " to " +
+                                     std::to_string(range.after - 1) +
+                                     " were pruned, and no RETENTION_DROP says so");
+  }
+
+  // An error only where the disk could not be read.
+  Status judge_payloads(const WalkResult& walked) {
+    if (!options_.payloads) return ok();
+    AIOSS_TRY(report_.payloads,
+              check_payloads(fs_, options_.directory, walked.state.next_index, standing_));
+    const PayloadReport& payloads = *report_.payloads;
+    if (payloads.missing == 0) return ok();
+    if (!report_.bad_index) report_.bad_index = payloads.first_missing;
+    conclude(Verdict::kPayloadMissing,
+             count(payloads.missing, "sealed text") + " of " + std::to_string(payloads.named) +
+                 " that the records name " + (payloads.missing == 1 ? "is" : "are") +
+                 " gone or changed, and no record says why (the first: record " +
+                 std::to_string(*payloads.first_missing) + ")");
+    return ok();
   }
 
   void judge_key(const WalkResult& walked) {
@@ -258,6 +297,10 @@ class Verifier {
     if (after > 0) {
       text += ", the " + std::to_string(after) + " after it are covered by the chain alone";
     }
+    if (report_.pruned_records > 0) {
+      text += "; of " + std::to_string(report_.pruned_records) +
+              " only hashes are left, as RETENTION_DROP records say";
+    }
     return text;
   }
 
@@ -266,6 +309,7 @@ class Verifier {
   std::optional<VerifierKey> key_;  // as given
   bool signed_by_given_ = false;    // the checkpoint; otherwise by a key of another epoch
   std::optional<Note> note_;
+  Standing standing_;  // filled if the payloads are looked for
   std::string note_problem_;
   bool note_missing_ = false;
   VerifyReport report_;

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "ledger/checkpoint.h"
+#include "ledger/payloads.h"
 #include "ledger/record.h"
 #include "os/file.h"
 
@@ -51,6 +52,7 @@ struct VerifyOptions {
   // Called with (bytes done, bytes in all), now and then.
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};
   std::vector<KeptNote> kept = {};
+  bool payloads = false;  // also look for every sealed text that a record names
 };
 
 struct VerifyReport {
@@ -70,6 +72,9 @@ struct VerifyReport {
   std::optional<Note> checkpoint;       // the ledger's own, if it could be read
   NoteState checkpoint_state = NoteState::kUnchecked;
   std::vector<NoteState> kept;  // of VerifyOptions::kept
+  // Of which only hashes are left, because their retention ended.
+  std::uint64_t pruned_records = 0, pruned_segments = 0;
+  std::optional<PayloadReport> payloads;  // if it was asked for, and the records are good
 };
 
 VerifyReport verify(os::FileSystem& fs, const VerifyOptions& options);

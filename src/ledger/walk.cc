@@ -5,6 +5,7 @@
 
 #include "codec/cbor_view.h"
 #include "ledger/frame_batch.h"
+#include "ledger/pruned.h"
 #include "ledger/segment_reader.h"
 
 namespace aioss::ledger {
@@ -26,6 +27,12 @@ Finding wrong(std::string_view problem) {
 }
 constexpr std::string_view kBytesFollowSeal = "bytes follow the segment's seal";
 constexpr std::string_view kNotCanonical = "the record's body is not canonical CBOR";
+
+// Of a segment file, pruned or not.
+std::optional<std::uint64_t> first_index_of(std::string_view file) {
+  const auto index = parse_segment_file_name(file);
+  return index ? index : parse_pruned_file_name(file);
+}
 
 class Walker {
  public:
@@ -62,7 +69,10 @@ class Walker {
     if (!names) return std::move(names).error();
     std::vector<std::string> files;
     for (std::string& name : *names) {
-      if (parse_segment_file_name(name)) files.push_back(std::move(name));
+      const auto index = first_index_of(name);
+      // A crash may leave a segment beside what it was pruned to; then the segment counts.
+      const bool again = index && !files.empty() && first_index_of(files.back()) == index;
+      if (index && !again) files.push_back(std::move(name));
     }
     if (files.empty()) {
       return Error{Code::kNotFound, "there is no ledger here; make one with `aioss ledger init`"};
@@ -82,6 +92,7 @@ class Walker {
   Status read_segment(const std::string& name, bool last) {
     state().previous = std::exchange(state().segment, SegmentState{});
     state().segment.file = name;
+    state().segment.pruned = parse_pruned_file_name(name).has_value();
     AIOSS_TRY(const auto file, fs_.open(folder_ + '/' + name, os::OpenMode::kRead));
     AIOSS_TRY(const os::FileInfo about, file->info());
     SegmentReader reader(*file, about.size);
@@ -106,6 +117,14 @@ class Walker {
   Status read_records(SegmentReader& reader, bool last) {
     while (reader.offset() < reader.end() && !ended()) {
       AIOSS_TRY(const ByteView window, reader.window());
+      if (state().segment.pruned && begins_with_leaves(window)) {
+        const ParsedLeaves parsed = parse_leaves(window);
+        Finding finding = form_finding(parsed.form, parsed.problem);
+        if (!finding) finding = take_leaves(parsed.leaves);
+        if (finding) return damaged(finding, reader, last);
+        consume(parsed.leaves.bytes, reader);
+        continue;
+      }
       batch_.read(window, ledger_id_, state().chain, options_.frames_at_once);
       if (batch_.items().empty()) {
         const ParsedFrame& refused = batch_.refused();
@@ -123,16 +142,20 @@ class Walker {
       const Finding finding = state().segment.sealed ? wrong(kBytesFollowSeal) : take(item);
       if (finding) return damaged(finding, reader, last);
       if (options_.located) options_.located(place_at(reader.offset()));
-      reader.advance(item.frame.bytes);
-      state().segment.bytes += item.frame.bytes;
-      state().bytes += item.frame.bytes;
-      report_progress();
+      consume(item.frame.bytes, reader);
       if (wanted(record_) && !options_.visit(record_)) {
         result_.stopped = true;
         return ok();
       }
     }
     return ok();
+  }
+
+  void consume(std::size_t bytes, SegmentReader& reader) {
+    reader.advance(bytes);
+    state().segment.bytes += bytes;
+    state().bytes += bytes;
+    report_progress();
   }
 
   RecordPlace place_at(std::uint64_t offset) const {
@@ -145,6 +168,7 @@ class Walker {
   }
 
   Status check_end(SegmentReader& reader, bool last) {
+    if (state().segment.pruned) return check_pruned_end(reader, last);
     if (!last && !state().segment.sealed) {
       return damaged(wrong("the segment has no seal, and another follows it"), reader, last);
     }
@@ -152,6 +176,15 @@ class Walker {
     if (state().segment.records == 0) {
       return damaged({Damage::kTornTail, "the segment has no record"}, reader, last);
     }
+    return ok();
+  }
+
+  Status check_pruned_end(SegmentReader& reader, bool last) {
+    if (!state().segment.sealed) {
+      return damaged(wrong("the pruned segment has no seal"), reader, last);
+    }
+    ++state().pruned_segments;
+    state().uncovered.push_back({state().segment.header.first_index, state().next_index});
     return ok();
   }
 
@@ -178,6 +211,10 @@ class Walker {
     result_.problem = std::string(finding.problem);
     result_.damage = finding.damage;
     if (finding.damage != Damage::kTornTail) return ok();
+    if (state().segment.pruned) {  // got its name when it was whole and on the disk
+      result_.damage = Damage::kWrong;
+      return ok();
+    }
     bool follows = !last;
     if (last && reader.offset() < reader.end()) {
       reader.advance(1);
@@ -193,7 +230,7 @@ class Walker {
   Finding check_header(const SegmentHeader& header, const SegmentState& previous) {
     const bool first = state().next_index == 0;
     if (header.first_index != state().next_index ||
-        parse_segment_file_name(state().segment.file) != header.first_index) {
+        first_index_of(state().segment.file) != header.first_index) {
       return wrong("the segment does not begin where the one before it ended");
     }
     if (header.segment_number != state().segments - 1) {
@@ -239,6 +276,24 @@ class Walker {
     return kGood;
   }
 
+  // Records of which only the leaves are left.
+  Finding take_leaves(const Leaves& leaves) {
+    constexpr std::uint64_t kGenesisIndex = 1;
+    if (state().segment.sealed) return wrong(kBytesFollowSeal);
+    if (leaves.first_index != state().next_index) {
+      return wrong("a record is missing, repeated or out of order");
+    }
+    if (state().segment.records == 0 || leaves.first_index <= kGenesisIndex) {
+      return wrong("a record that stays readable was pruned");
+    }
+    for (std::size_t i = 0; i < leaves.count; ++i) {
+      const Digest leaf = leaves.at(i);
+      count(leaf, hasher_.chain(state().chain, leaf));
+    }
+    state().pruned_records += leaves.count;
+    return kGood;
+  }
+
   // One record more has been found good.
   void count(const Digest& leaf, const Digest& chain) {
     state().chain = chain;
@@ -259,13 +314,17 @@ class Walker {
   // The types whose bodies check_meaning() looks into; it sees the others through view_ alone.
   static bool has_rules(RecordType type) {
     return type == RecordType::kGenesis || type == RecordType::kSegmentOpen ||
-           type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate;
+           type == RecordType::kSegmentSeal || type == RecordType::kKeyRotate ||
+           type == RecordType::kRetentionDrop;
   }
 
   // The rules about which record stands where. They hold before the record is counted.
   Finding check_meaning() {
     if (const Finding finding = check_common()) return finding;
     const RecordType type = record_.type;
+    if (state().segment.pruned && !survives_pruning(type)) {
+      return wrong("the pruned segment holds a record that should be gone");
+    }
     if ((type == RecordType::kSegmentOpen) != (state().segment.records == 0)) {
       return wrong("SEGMENT_OPEN is not exactly the first record of the segment");
     }
@@ -290,6 +349,9 @@ class Walker {
       case RecordType::kInferResult:
       case RecordType::kInferAbort:
         note_end();
+        break;
+      case RecordType::kRetentionDrop:
+        note_drop();
         break;
       default:
         note_other();
@@ -358,10 +420,11 @@ class Walker {
     }
     const auto root = body.get_digest(seal::kRoot, "root");
     const auto sealed_frontier = body.get_bytes(seal::kFrontier, "frontier");
-    if (!is(seal::kSegmentRecords, state().segment.records) ||
-        !is(seal::kFileBytes, state().segment.bytes) || !is(seal::kTreeSize, record_.index) ||
-        !root || *root != tree().root(hasher_) || !sealed_frontier ||
-        *sealed_frontier != frontier) {
+    // What its file had before it was pruned is known to its chain alone.
+    const bool fits = state().segment.pruned || is(seal::kFileBytes, state().segment.bytes);
+    if (!fits || !is(seal::kSegmentRecords, state().segment.records) ||
+        !is(seal::kTreeSize, record_.index) || !root || *root != tree().root(hasher_) ||
+        !sealed_frontier || *sealed_frontier != frontier) {
       return wrong("the seal does not describe its segment");
     }
     state().segment.sealed = true;
@@ -380,6 +443,14 @@ class Walker {
     const auto request = view_.get_uint(key::kRefIndex);
     if (!request || state().open_requests.erase(*request) > 0) return;
     if (state().untracked_requests > 0) --state().untracked_requests;
+  }
+
+  void note_drop() {
+    const auto range = dropped_range(record_.index, record_.body);
+    if (!range) return;
+    std::erase_if(state().uncovered, [&](const DroppedRange& pruned) {
+      return range->first <= pruned.first && pruned.after <= range->after;
+    });
   }
 
   void note_other() {

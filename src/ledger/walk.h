@@ -4,6 +4,9 @@
 //
 // A later version may begin at a seal instead of at the first record: everything that is carried
 // from one record to the next is in WalkState, and a SEGMENT_SEAL holds what is needed to make one.
+//
+// Of a pruned segment (ledger/pruned.h) only some records are there; the others count, and are not
+// visited.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "ledger/chain.h"
@@ -20,6 +24,7 @@
 #include "ledger/frame_batch.h"
 #include "ledger/history_index.h"
 #include "ledger/record.h"
+#include "ledger/standing.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -43,6 +48,7 @@ struct SegmentState {
   std::uint64_t bytes = 0;  // good ones, from the front of the file
   bool sealed = false;
   GroupStart last_group = {};  // as read; an appender does not keep it up to date
+  bool pruned = false;
 };
 
 struct WalkState {
@@ -62,6 +68,8 @@ struct WalkState {
   std::uint64_t untracked_requests = 0;   // the same, beyond kOpenRequestsMax
   std::optional<std::uint64_t> first_unknown_type;  // index of the first record with one
   std::int64_t first_wall_ns = 0, last_wall_ns = 0;
+  std::uint64_t pruned_segments = 0, pruned_records = 0;
+  std::vector<DroppedRange> uncovered;  // pruned segments that no later RETENTION_DROP names so far
 };
 
 enum class Damage {

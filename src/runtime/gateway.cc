@@ -1,5 +1,5 @@
-// The gateway's door: checks what can be checked at once, gives a request its id and seed, and
-// leaves the rest to the runtime thread.
+// The gateway's door: checks what can be checked at once, gives a request its id and seed, sees to
+// it that the vault knows whose it is, and leaves the rest to the runtime thread.
 #include "runtime/gateway.h"
 
 #include <array>
@@ -15,10 +15,12 @@
 #include "runtime/answer.h"
 #include "runtime/budget.h"
 #include "runtime/catalogue.h"
+#include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
 #include "runtime/model_view.h"
 #include "runtime/records.h"
+#include "runtime/salts.h"
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
 #include "runtime/tally.h"
@@ -48,6 +50,32 @@ Result<std::uint64_t> record_configuration(const GatewayOptions& options, crypto
   return committed.index;
 }
 
+struct Parts {  // all outlive the gateway
+  os::FileSystem& fs;
+  const Clock& clock;
+  crypto::Random& random;
+  ledger::Ledger& ledger;
+  ledger::Custody& custody;
+  MetricRegistry& metrics;
+};
+
+// Makes a new user known to the vault, then hands their request to the runtime thread. On the
+// custodian's thread.
+void introduce(ledger::Custody& custody, const std::shared_ptr<StreamState>& stream,
+               std::size_t bytes, StreamDesk& desk) {
+  auto subject = custody.obtain(subject_name(stream->principal()));
+  if (subject) {
+    stream->belongs_to(std::move(*subject));
+    desk.post([stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
+    return;
+  }
+  const Error error{Code::kLedgerUnavailable,
+                    "the ledger cannot record this request: " + subject.error().message};
+  desk.post([stream, bytes, error](Supervisor& supervisor) {
+    supervisor.turn_away(stream, bytes, error);
+  });
+}
+
 // Names that came and went, for ADMIN_ACTION.
 std::vector<std::string> differences(const std::vector<ModelEntry>& before,
                                      const Catalogue& after) {
@@ -65,9 +93,8 @@ std::vector<std::string> differences(const std::vector<ModelEntry>& before,
 
 class GatewayImpl final : public Gateway {
  public:
-  GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
-              crypto::Random& random, ledger::Ledger& ledger, MetricRegistry& metrics,
-              std::uint64_t config_record, Catalogue catalogue);
+  GatewayImpl(const GatewayOptions& options, const Parts& parts, std::uint64_t config_record,
+              const Catalogue& catalogue);
   ~GatewayImpl() override {
     shut_down(std::chrono::milliseconds(0));
     tally_->flush(ledger_);  // what came after
@@ -86,6 +113,7 @@ class GatewayImpl final : public Gateway {
   void note_refusal(Code code) override { note_refused(code, ""); }
   void shut_down(std::chrono::milliseconds drain) override;
   Status left_behind() const override;
+  ledger::Custody* custody() override { return &custody_; }
 
  private:
   std::uint32_t streams_max() const { return options_.queue_requests_max + kRunningMax; }
@@ -97,7 +125,8 @@ class GatewayImpl final : public Gateway {
   Result<std::shared_ptr<Stream>> begin(GenerateCall call);
   void note_refused(Code code, const std::string& model);
   Status spend(const std::string& tenant, std::uint32_t record_count);
-  Status record_action(const records::AdminAction& action, const std::vector<std::string>& details);
+  Status record_action(records::AdminAction action, const std::vector<std::string>& details);
+  bool hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes);
   void remember_hashes(const Catalogue& catalogue);
   void stop_workers();
   void stop_engines(const Supervisor::Stopped& stopped);
@@ -108,6 +137,7 @@ class GatewayImpl final : public Gateway {
   const Clock& clock_;
   crypto::Random& random_;
   ledger::Ledger& ledger_;
+  ledger::Custody& custody_;
   ModelView view_;
   HashCache hashes_;
   const std::shared_ptr<Tally> tally_;
@@ -125,29 +155,32 @@ class GatewayImpl final : public Gateway {
 
   // Last, so that their threads end before anything else goes.
   Hasher hasher_;
+  Custodian custodian_;
   Supervisor supervisor_;
   std::thread runtime_;
 };
 
-GatewayImpl::GatewayImpl(const GatewayOptions& options, os::FileSystem& fs, const Clock& clock,
-                         crypto::Random& random, ledger::Ledger& ledger, MetricRegistry& metrics,
-                         std::uint64_t config_record, Catalogue catalogue)
+GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
+                         std::uint64_t config_record, const Catalogue& catalogue)
     : options_(options),
-      fs_(fs),
-      clock_(clock),
-      random_(random),
-      ledger_(ledger),
-      hashes_(fs, options.state_dir),
-      tally_(std::make_shared<Tally>(clock)),
-      budget_(clock, options.record_rate, options.record_burst),
-      desk_(std::make_shared<StreamDesk>(
-          streams_max(), task_queue_capacity(streams_max(), options.workers_max), metrics, tally_)),
+      fs_(parts.fs),
+      clock_(parts.clock),
+      random_(parts.random),
+      ledger_(parts.ledger),
+      custody_(parts.custody),
+      hashes_(fs_, options.state_dir),
+      tally_(std::make_shared<Tally>(clock_)),
+      budget_(clock_, options.record_rate, options.record_burst),
+      desk_(std::make_shared<StreamDesk>(streams_max(),
+                                         task_queue_capacity(streams_max(), options.workers_max),
+                                         parts.metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
-      hasher_(fs, hashes_, clock),
-      supervisor_(
-          {options_, fs, clock, ledger, metrics, hasher_, view_, *tally_, desk_, streams_max()},
-          catalogue) {
+      hasher_(fs_, hashes_, clock_),
+      custodian_(custody_, streams_max()),
+      supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
+                   streams_max()},
+                  catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
@@ -258,20 +291,32 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   if (!desk_->enter(bytes)) {
     return Error{Code::kBusy, "too many requests are waiting; try again later"};
   }
-  auto stream = std::make_shared<StreamState>(
-      StreamSetup{std::move(call), make_request_id(), options_.profile, config_record_.load()},
-      ledger_, random_, clock_, desk_);
-  const auto pushed = desk_->tasks().try_push(
-      [stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
-  if (pushed != TaskQueue::Push::kAccepted) {
+  StreamSetup setup{std::move(call), make_request_id(), options_.profile, config_record_.load(),
+                    options_.privacy == Privacy::kSealed};
+  auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
+  if (!hand_on(stream, bytes)) {
     desk_->leave(bytes);
     return Error{Code::kShuttingDown, "the gateway is stopping"};
   }
   return std::static_pointer_cast<Stream>(stream);
 }
 
-Status GatewayImpl::record_action(const records::AdminAction& action,
+// To the runtime thread; for a user who has never asked before, by way of the custodian.
+bool GatewayImpl::hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes) {
+  if (ledger::SubjectPtr known = custody_.find(subject_name(stream->principal()))) {
+    stream->belongs_to(std::move(known));
+    const auto pushed = desk_->tasks().try_push(
+        [stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
+    return pushed == TaskQueue::Push::kAccepted;
+  }
+  return custodian_.post([stream, bytes, desk = desk_](ledger::Custody& custody) {
+    introduce(custody, stream, bytes, *desk);
+  });
+}
+
+Status GatewayImpl::record_action(records::AdminAction action,
                                   const std::vector<std::string>& details) {
+  if (action.by) AIOSS_CHECK(identify(custody_, *action.by));
   for (codec::Map& body : records::admin_action(action, details)) {
     AIOSS_CHECK(ledger_.append_and_wait(ledger::RecordType::kAdminAction, std::move(body)));
   }
@@ -361,7 +406,9 @@ Result<Reviewed> GatewayImpl::review(const ReviewCall& call) {
   AIOSS_CHECK(check_open());
   AIOSS_CHECK(check_review(call));
   AIOSS_CHECK(spend(call.by.tenant, 1));
-  return runtime::review(fs_, random_, ledger_, call);
+  ReviewCall named = call;
+  AIOSS_CHECK(identify(custody_, named.by));
+  return runtime::review(fs_, random_, ledger_, named);
 }
 
 Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {
@@ -430,9 +477,21 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
 
 }  // namespace
 
+std::string_view name(Privacy privacy) {
+  return privacy == Privacy::kSealed ? "sealed" : "commit";
+}
+
+std::optional<Privacy> privacy_from_name(std::string_view name) {
+  for (const Privacy privacy : {Privacy::kCommit, Privacy::kSealed}) {
+    if (runtime::name(privacy) == name) return privacy;
+  }
+  return std::nullopt;
+}
+
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
                                                  const Clock& clock, crypto::Random& random,
-                                                 ledger::Ledger& ledger, MetricRegistry& metrics) {
+                                                 ledger::Ledger& ledger, ledger::Custody& custody,
+                                                 MetricRegistry& metrics) {
   if (options.workers_max == 0 || options.queue_requests_max == 0) {
     return Error{Code::kUsage, "the numbers of workers and of queued requests must be at least 1"};
   }
@@ -446,8 +505,8 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
             scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
   for (const std::string& notice : catalogue.notices) log::warn(notice);
   AIOSS_TRY(const std::uint64_t config_record, record_configuration(options, random, ledger, {}));
-  return std::make_unique<GatewayImpl>(options, fs, clock, random, ledger, metrics, config_record,
-                                       std::move(catalogue));
+  return std::make_unique<GatewayImpl>(options, Parts{fs, clock, random, ledger, custody, metrics},
+                                       config_record, catalogue);
 }
 
 }  // namespace aioss::runtime

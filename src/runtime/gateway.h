@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "base/result.h"
 #include "crypto/random.h"
 #include "ipc/messages.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
 #include "os/file.h"
 #include "runtime/principal.h"
@@ -25,11 +27,18 @@
 
 namespace aioss::runtime {
 
+// What is kept of prompts and answers: salted commitments, or also their texts, sealed beside the
+// ledger (docs/privacy.md).
+enum class Privacy : std::uint8_t { kCommit, kSealed };
+std::string_view name(Privacy privacy);  // "commit", "sealed"
+std::optional<Privacy> privacy_from_name(std::string_view name);
+
 struct GatewayOptions {
   std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
   std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
   bool fake_models = false;              // also *.fake: scripts of the fake engine, for tests
   ipc::Profile profile = ipc::Profile::kFast;
+  Privacy privacy = Privacy::kCommit;
   std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
   std::uint32_t queue_requests_max = 256;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
@@ -94,7 +103,8 @@ class Gateway {
   // each engine.
   static Result<std::unique_ptr<Gateway>> create(const GatewayOptions& options, os::FileSystem& fs,
                                                  const Clock& clock, crypto::Random& random,
-                                                 ledger::Ledger& ledger, MetricRegistry& metrics);
+                                                 ledger::Ledger& ledger, ledger::Custody& custody,
+                                                 MetricRegistry& metrics);
   virtual ~Gateway() = default;
 
   // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests, of
@@ -125,6 +135,8 @@ class Gateway {
   virtual void note_refusal(Code code) = 0;
   // Asks the model's worker to try what must be refused (tests, and `--prove` later). Blocks.
   virtual Result<ipc::ProbeReport> probe(const std::string& model) = 0;
+  // For orders of operators and for receipts; null in gateways of tests that have none.
+  virtual ledger::Custody* custody() { return nullptr; }
   // Ends streams with kShuttingDown, stops workers, writes MODEL_UNLOAD and ENGINE_STOP. The ledger
   // is closed by its owner, after.
   virtual void shut_down(std::chrono::milliseconds drain) = 0;

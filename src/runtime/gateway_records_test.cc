@@ -225,7 +225,7 @@ TEST_F(GatewayRecordsTest, ABudgetThatHoldsNoRequestIsRefusedAtTheStart) {
   options.record_burst = 1;
   crypto::SystemRandom random;
   const auto created = Gateway::create(options, bench.files(), bench.clock(), random,
-                                       bench.ledger(), bench.metrics());
+                                       bench.ledger(), bench.custody(), bench.metrics());
   ASSERT_FALSE(created);
   EXPECT_EQ(created.error().code, Code::kUsage);
 }
@@ -247,7 +247,8 @@ TEST_F(GatewayRecordsTest, ARescanNamesWhatCameAndWent) {
   EXPECT_EQ(*records[0].body.get_text(key::admin_action::kAction, ""), "rescan");
   EXPECT_EQ(*records[0].body.get_text(key::admin_action::kOutcome, ""), "done");
   EXPECT_EQ(details(records[0]), (std::vector<std::string>{"vanished old", "appeared new"}));
-  EXPECT_EQ(*(*records[0].body.get_map(key::kActor, ""))->get_text(key::actor::kName, ""), "alice");
+  EXPECT_EQ(*(*records[0].body.get_map(key::kActor, ""))->get_text(key::actor::kName, ""),
+            bench.custody().find({"ward-3", "alice"})->id());
   EXPECT_TRUE(details(records[1]).empty());
 }
 

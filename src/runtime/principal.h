@@ -13,6 +13,8 @@ struct Principal {
   Role role = Role::kUser;
   std::string source;   // "local", "key:<id>", "unix:uid=1000"
   std::string address;  // of the peer
+  // What records say instead of the name (runtime/salts.h); "": not known yet.
+  std::string subject = {};
 };
 
 }  // namespace aioss::runtime

@@ -47,8 +47,8 @@ bool Receipts::is_of(const codec::Map& body, const Principal& caller) const {
   const auto actor = body.get_map(key::kActor, "actor");
   const std::string name =
       secrets_.name_in_records ? secrets_.name_in_records(caller) : caller.user;
-  return actor && says(**actor, key::actor::kTenant, caller.tenant) &&
-         says(**actor, key::actor::kName, name);
+  if (!actor || name.empty() || !says(**actor, key::actor::kTenant, caller.tenant)) return false;
+  return says(**actor, key::actor::kName, name) || says(**actor, key::actor::kSubject, name);
 }
 
 std::optional<ledger::Salts> Receipts::salts_for(const Principal& caller,
@@ -70,8 +70,10 @@ std::optional<ledger::Salts> Receipts::salts_for(const Principal& caller,
 }
 
 Status Receipts::record_access(const Principal& caller, std::uint64_t index) const {
+  Principal named = caller;
+  if (secrets_.identify) AIOSS_CHECK(secrets_.identify(named));
   codec::Map access;
-  access.set(key::kActor, codec::Value::map(records::actor(caller)))
+  access.set(key::kActor, codec::Value::map(records::actor(named)))
       .set(key::kRefIndex, codec::Value::uint(index))
       .set(key::access::kWhat, codec::Value::text("receipt"));
   const auto recorded = ledger_.append_and_wait(ledger::RecordType::kAccess, std::move(access));

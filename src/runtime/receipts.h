@@ -18,7 +18,10 @@ namespace aioss::runtime {
 // What whoever keeps the salts knows of a caller. Called from any thread. Empty functions: records
 // say the user's name, and no salt is kept.
 struct CallerSecrets {
-  std::function<std::string(const Principal&)> name_in_records;  // actor key 1, or key 4
+  // Actor key 1, or key 4; "": nobody whom records could name.
+  std::function<std::string(const Principal&)> name_in_records;
+  // Before the caller is named in a record. May block on the disk.
+  std::function<Status(Principal&)> identify = {};
   // Of "prompt", "stop", "output/0", …; nothing if there is none, or none any more.
   std::function<std::optional<Digest>(const Principal&, const std::string& request_id,
                                       const std::string& field)>

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/record.h"
+#include "runtime/salts.h"
 
 namespace aioss::runtime::records {
 namespace {
@@ -110,6 +111,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"models_dir", options.models_dir},
       {"model_files", files},
       {"profile", std::string(name(options.profile))},
+      {"privacy", std::string(name(options.privacy))},
       {"parallel", std::to_string(options.parallel)},
       {"context_tokens", std::to_string(options.context_tokens)},
       {"threads", std::to_string(options.threads)},
@@ -133,12 +135,17 @@ Map actor(const Principal& principal) {
   if (principal.role == Role::kOperator) kind = ledger::ActorKind::kOperator;
   if (principal.role == Role::kAuditor) kind = ledger::ActorKind::kAuditor;
   std::string source = principal.source.empty() ? "local" : principal.source;
+  if (source.starts_with("unix:")) source = "unix";  // the user id behind it is the name
   if (!principal.address.empty()) source += "@" + principal.address;
   Map map;
   map.set(key::actor::kKind, Value::uint(static_cast<std::uint64_t>(kind)))
-      .set(key::actor::kName, text_of(principal.user))
       .set(key::actor::kSource, text_of(source))
       .set(key::actor::kTenant, text_of(principal.tenant));
+  const bool local = is_local(principal);
+  if (local) map.set(key::actor::kName, Value::text(principal.user));
+  if (!principal.subject.empty()) {
+    map.set(local ? key::actor::kSubject : key::actor::kName, Value::text(principal.subject));
+  }
   return map;
 }
 
@@ -166,8 +173,14 @@ Map infer_request(const Request& request) {
   return map;
 }
 
+void add_prompt_blob(Map& infer_request, const ledger::BlobName& blob) {
+  infer_request.set(key::infer_request::kPromptBlob, Value::bytes(blob.hash))
+      .set(key::infer_request::kPromptBlobBytes, Value::uint(blob.bytes));
+}
+
 Map infer_result(const std::string& request_id, std::uint64_t request_ref,
-                 std::uint32_t prompt_tokens, const std::vector<Choice>& choices) {
+                 std::uint32_t prompt_tokens, const std::vector<Choice>& choices,
+                 const Principal* owner) {
   Array list;
   for (const Choice& choice : choices) {
     Map entry;
@@ -178,6 +191,10 @@ Map infer_result(const std::string& request_id, std::uint64_t request_ref,
         .set(key::choice::kQueueNs, Value::uint(choice.timings.queue_ns))
         .set(key::choice::kPrefillNs, Value::uint(choice.timings.prefill_ns))
         .set(key::choice::kDecodeNs, Value::uint(choice.timings.decode_ns));
+    if (choice.blob) {
+      entry.set(key::choice::kOutputBlob, Value::bytes(choice.blob->hash))
+          .set(key::choice::kOutputBlobBytes, Value::uint(choice.blob->bytes));
+    }
     list.push_back(Value::map(std::move(entry)));
   }
   Map map;
@@ -185,6 +202,7 @@ Map infer_result(const std::string& request_id, std::uint64_t request_ref,
       .set(key::kRefIndex, Value::uint(request_ref))
       .set(key::infer_result::kPromptTokens, Value::uint(prompt_tokens))
       .set(key::infer_result::kChoices, Value::array(std::move(list)));
+  if (owner != nullptr) map.set(key::kActor, Value::map(actor(*owner)));
   return map;
 }
 

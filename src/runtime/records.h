@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "codec/cbor.h"
 #include "ipc/messages.h"
+#include "ledger/blob_store.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
 #include "runtime/principal.h"
@@ -34,6 +35,8 @@ struct Configuration {
 };
 Configuration canonical_configuration(const GatewayOptions& options);
 
+// Nobody's name but `local` is in it: `principal.subject` stands for the person, and if it is
+// empty, nothing does.
 codec::Map actor(const Principal& principal);
 
 struct Request {
@@ -46,6 +49,8 @@ struct Request {
   std::optional<Digest> stop_commitment;
 };
 codec::Map infer_request(const Request& request);
+// Names the sealed prompt.
+void add_prompt_blob(codec::Map& infer_request, const ledger::BlobName& blob);
 
 struct Choice {
   Digest output_commitment{};
@@ -53,9 +58,12 @@ struct Choice {
   std::uint32_t completion_tokens = 0;
   ipc::FinishReason reason = ipc::FinishReason::kStop;
   ipc::Timings timings;
+  std::optional<ledger::BlobName> blob = {};  // of the sealed output
 };
+// `owner` if outputs are sealed: then the record says itself whose they are.
 codec::Map infer_result(const std::string& request_id, std::uint64_t request_ref,
-                        std::uint32_t prompt_tokens, const std::vector<Choice>& choices);
+                        std::uint32_t prompt_tokens, const std::vector<Choice>& choices,
+                        const Principal* owner = nullptr);
 
 // Without `request_ref`: the request ended before it was handed to a worker, so no INFER_REQUEST
 // stands in the ledger; the actor is then named here.

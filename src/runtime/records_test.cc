@@ -61,14 +61,27 @@ TEST(RecordsTest, ConfigurationIsSortedAndEscaped) {
   EXPECT_NE(canonical_configuration(other).text, configuration.text);
 }
 
-TEST(RecordsTest, ActorNamesWhoAndFromWhere) {
-  Principal principal{"ward-3", "dr\xff", Role::kOperator, "key:7", "127.0.0.1:5"};
+// Nobody is named: who it was is said by the subject's id, which dies with its key.
+TEST(RecordsTest, ActorSaysWhoAndFromWhereWithoutAName) {
+  Principal principal{"ward-3", "alice", Role::kOperator, "key:7", "127.0.0.1:5"};
+  EXPECT_EQ(actor(principal).find(key::actor::kName), nullptr);
+  principal.subject = "s_1";
   const codec::Map map = actor(principal);
   EXPECT_EQ(*map.get_uint(key::actor::kKind, "kind"),
             static_cast<std::uint64_t>(ledger::ActorKind::kOperator));
   EXPECT_EQ(*map.get_text(key::actor::kSource, "source"), "key:7@127.0.0.1:5");
   EXPECT_EQ(*map.get_text(key::actor::kTenant, "tenant"), "ward-3");
-  EXPECT_EQ(*map.get_text(key::actor::kName, "name"), "dr\xef\xbf\xbd");
+  EXPECT_EQ(*map.get_text(key::actor::kName, "name"), "s_1");
+  EXPECT_EQ(map.find(key::actor::kSubject), nullptr);
+  principal.source = "unix:uid=1000";
+  principal.address = "";
+  EXPECT_EQ(*actor(principal).get_text(key::actor::kSource, "source"), "unix");
+  Principal local;
+  local.subject = "s_2";
+  EXPECT_EQ(*actor(local).get_text(key::actor::kName, "name"), "local");
+  EXPECT_EQ(*actor(local).get_text(key::actor::kSubject, "subject"), "s_2");
+  Principal same_name{"ward-3", "local", Role::kUser, "key:8", ""};
+  EXPECT_EQ(actor(same_name).find(key::actor::kName), nullptr) << "somebody who is called local";
 }
 
 TEST(RecordsTest, AbortNamesTheCause) {

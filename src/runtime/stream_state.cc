@@ -22,6 +22,15 @@ Error ledger_error(const Error& error) {
           "the ledger cannot record this request: " + error.message};
 }
 
+Error unsealed_error(const Error& error) {
+  return {Code::kLedgerUnavailable,
+          "the text of this request cannot be kept, so it is not answered: " + error.message};
+}
+
+std::string output_field(std::size_t choice) {
+  return "output/" + std::to_string(choice);
+}
+
 std::size_t size_of(const StreamDelta& delta) {
   std::size_t bytes = sizeof(StreamDelta) + delta.text.size() +
                       delta.tokens.size() * sizeof(ipc::Token) +
@@ -40,16 +49,22 @@ void move_append(std::vector<T>& to, std::vector<T>& from) {
 
 }  // namespace
 
-StreamState::StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random,
+StreamState::StreamState(StreamSetup setup, ledger::Ledger& ledger, Custodian& custodian,
                          const Clock& clock, std::shared_ptr<StreamHost> host)
     : setup_(std::move(setup)),
       ledger_(ledger),
-      random_(random),
+      custodian_(custodian),
       clock_(clock),
       host_(std::move(host)),
       submitted_ns_(clock.monotonic_ns()),
       choices_(setup_.call.request.choices) {
   ASSERT(!choices_.empty());
+}
+
+void StreamState::belongs_to(ledger::SubjectPtr subject) {
+  ASSERT(subject != nullptr && subject_ == nullptr);
+  setup_.call.principal.subject = subject->id();
+  subject_ = std::move(subject);
 }
 
 // ---- consumer -----------------------------------------------------------------------------------
@@ -115,6 +130,7 @@ void StreamState::perform(Effects effects) {
                      is_request ? self->request_recorded(result) : self->end_recorded(result);
                    });
   }
+  if (effects.seal_outputs) seal_outputs();
   if (effects.refused) host_->refused(*this, *effects.refused);
   if (effects.stop_worker) host_->stop_worker(id());
   if (effects.changed) wake(effects.outcome.has_value());
@@ -188,22 +204,31 @@ void StreamState::append_end_if_due(Effects& effects) {
   ASSERT(end_ != End::kResult || request_record_ == RequestRecord::kDurable);
   end_appended_ = true;
   ASSERT(!effects.append);
-  if (end_ == End::kResult) {
-    effects.append = Append{ledger::RecordType::kInferResult, result_body()};
+  if (end_ == End::kResult && setup_.sealed) {
+    effects.seal_outputs = true;
+  } else if (end_ == End::kResult) {
+    effects.append = Append{ledger::RecordType::kInferResult, result_body({})};
   } else {
     effects.append = Append{ledger::RecordType::kInferAbort, abort_body()};
   }
 }
 
-codec::Map StreamState::result_body() {
+// `blobs`: of the choices, in order; none unless sealed.
+codec::Map StreamState::result_body(const std::vector<ledger::BlobName>& blobs) const {
   std::vector<records::Choice> list;
-  for (Choice& choice : choices_) {
-    const ledger::Commitment commitment = ledger::commit(random_, choice.text);
-    choice.output_salt = commitment.salt;
-    list.push_back({commitment.value, choice.text.size(), choice.end.completion_tokens,
-                    choice.end.reason, choice.end.timings});
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const Choice& choice = choices_[i];
+    const Digest salt = subject_->salt(setup_.request_id, output_field(i));
+    list.push_back({ledger::commitment_of(salt, choice.text),
+                    choice.text.size(),
+                    choice.end.completion_tokens,
+                    choice.end.reason,
+                    choice.end.timings,
+                    {}});
+    if (!blobs.empty()) list.back().blob = blobs.at(i);
   }
-  return records::infer_result(setup_.request_id, request_index_, prompt_tokens_, list);
+  return records::infer_result(setup_.request_id, request_index_, prompt_tokens_, list,
+                               blobs.empty() ? nullptr : &setup_.call.principal);
 }
 
 codec::Map StreamState::abort_body() {
@@ -264,14 +289,17 @@ bool StreamState::wants_to_run() const {
 }
 
 bool StreamState::begin(const LoadedModel& model) {
+  ASSERT(subject_ != nullptr);
   const ipc::Submit& request = setup_.call.request;
-  const Bytes prompt = records::canonical_prompt(request.prompt);
-  const ledger::Commitment commitment = ledger::commit(random_, as_text(prompt));
-  std::optional<ledger::Commitment> stops;
+  const auto commitment = [this](std::string_view field, ByteView text) {
+    return ledger::commitment_of(subject_->salt(setup_.request_id, field), as_text(text));
+  };
+  Bytes prompt = records::canonical_prompt(request.prompt);
+  const Digest prompt_commitment = commitment("prompt", prompt);
+  std::optional<Digest> stop_commitment;
   if (!request.stop.empty()) {
-    stops = ledger::commit(random_, as_text(records::canonical_stops(request.stop)));
+    stop_commitment = commitment("stop", records::canonical_stops(request.stop));
   }
-  Effects effects;
   {
     std::lock_guard lock(mutex_);
     ASSERT(request_record_ == RequestRecord::kNone);
@@ -280,18 +308,81 @@ bool StreamState::begin(const LoadedModel& model) {
     begun_ns_ = clock_.monotonic_ns();
     token_limit_ = model.cells_per_stream;
     if (request.tokens_max > 0) token_limit_ = std::min(token_limit_, request.tokens_max);
-    prompt_salt_ = commitment.salt;
-    if (stops) stop_salt_ = stops->salt;
   }
-  std::optional<Digest> stop_commitment;
-  if (stops) stop_commitment = stops->value;
-  effects.append =
-      Append{ledger::RecordType::kInferRequest,
-             records::infer_request({setup_.call, setup_.request_id, setup_.profile,
-                                     model.load_record, setup_.config_record, commitment.value,
-                                     prompt.size(), stop_commitment})};
-  perform(std::move(effects));
+  codec::Map body = records::infer_request({setup_.call, setup_.request_id, setup_.profile,
+                                            model.load_record, setup_.config_record,
+                                            prompt_commitment, prompt.size(), stop_commitment});
+  if (setup_.sealed) {
+    seal_prompt(std::move(body), std::move(prompt));
+  } else {
+    Effects effects;
+    effects.append = Append{ledger::RecordType::kInferRequest, std::move(body)};
+    perform(std::move(effects));
+  }
   return true;
+}
+
+// ---- sealed texts -------------------------------------------------------------------------------
+
+// The worker computes meanwhile.
+void StreamState::seal_prompt(codec::Map body, Bytes prompt) {
+  auto job = [self = shared_from_this(), body,
+              prompt = std::move(prompt)](ledger::Custody& custody) {
+    const ledger::BlobStore::Text text{"prompt", as_text(prompt)};
+    self->prompt_sealed(body, custody.seal(*self->subject_, self->setup_.request_id, {&text, 1}));
+  };
+  if (!custodian_.post(std::move(job))) {
+    prompt_sealed(std::move(body), Error{Code::kShuttingDown, "the gateway is stopping"});
+  }
+}
+
+void StreamState::prompt_sealed(codec::Map body, const Sealed& sealed) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (over_) return;
+    if (sealed) {
+      records::add_prompt_blob(body, sealed->front());
+      effects.append = Append{ledger::RecordType::kInferRequest, std::move(body)};
+    } else {
+      request_record_ = RequestRecord::kRefused;
+      if (end_ != End::kAbort) end_error_ = unsealed_error(sealed.error());
+      end_ = End::kAbort;  // even if the worker has finished in the meantime
+      effects.stop_worker = true;
+      append_end_if_due(effects);
+    }
+  }
+  perform(std::move(effects));
+}
+
+// The texts do not change any more: every choice has ended.
+void StreamState::seal_outputs() {
+  auto job = [self = shared_from_this()](ledger::Custody& custody) {
+    std::vector<ledger::BlobStore::Text> texts;
+    for (std::size_t i = 0; i < self->choices_.size(); ++i) {
+      texts.push_back({output_field(i), self->choices_[i].text});
+    }
+    self->outputs_sealed(custody.seal(*self->subject_, self->setup_.request_id, texts));
+  };
+  if (!custodian_.post(std::move(job))) {
+    outputs_sealed(Error{Code::kShuttingDown, "the gateway is stopping"});
+  }
+}
+
+void StreamState::outputs_sealed(const Sealed& sealed) {
+  Effects effects;
+  {
+    std::lock_guard lock(mutex_);
+    if (over_) return;
+    if (sealed) {
+      effects.append = Append{ledger::RecordType::kInferResult, result_body(*sealed)};
+    } else {
+      end_ = End::kAbort;
+      end_error_ = unsealed_error(sealed.error());
+      effects.append = Append{ledger::RecordType::kInferAbort, abort_body()};
+    }
+  }
+  perform(std::move(effects));
 }
 
 // ---- any thread ---------------------------------------------------------------------------------

@@ -9,6 +9,10 @@
 // Every stream leaves exactly one end in the ledger: INFER_RESULT or INFER_ABORT; the latter also
 // if the request never reached a worker. Only a ledger that refuses to write can prevent that.
 //
+// The salts of its commitments come from the subject whose request it is. With `sealed`, prompt and
+// outputs are also kept as sealed texts: the custodian writes them before the records that name
+// them are appended, and a text that cannot be kept ends the request.
+//
 // What the worker says is untrusted: a message that breaks the protocol is answered with an error,
 // and the link kills the worker.
 #pragma once
@@ -21,8 +25,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "crypto/random.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
+#include "runtime/custodian.h"
 #include "runtime/gateway.h"
 #include "runtime/stream.h"
 
@@ -55,6 +60,7 @@ struct StreamSetup {
   std::string request_id;
   ipc::Profile profile = ipc::Profile::kFast;
   std::uint64_t config_record = 0;  // the newest CONFIG_CHANGE when it was submitted
+  bool sealed = false;              // keep the texts, too
 };
 
 struct LoadedModel {  // what a request is bound to when it starts
@@ -64,9 +70,11 @@ struct LoadedModel {  // what a request is bound to when it starts
 
 class StreamState final : public Stream, public std::enable_shared_from_this<StreamState> {
  public:
-  // Ledger, random and clock outlive the stream's last record.
-  StreamState(StreamSetup setup, ledger::Ledger& ledger, crypto::Random& random, const Clock& clock,
+  // Ledger, custodian and clock outlive the stream's last record.
+  StreamState(StreamSetup setup, ledger::Ledger& ledger, Custodian& custodian, const Clock& clock,
               std::shared_ptr<StreamHost> host);
+  // Whose it is. Once, by whoever made it, before the runtime thread gets it.
+  void belongs_to(ledger::SubjectPtr subject);
 
   const std::string& request_id() const override { return setup_.request_id; }
   ipc::Profile profile() const override { return setup_.profile; }
@@ -78,6 +86,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
 
   ipc::RequestId id() const { return setup_.call.request.id; }
   const std::string& model() const { return setup_.call.model; }
+  const Principal& principal() const { return setup_.call.principal; }
   const ipc::Submit& request() const { return setup_.call.request; }
   std::vector<std::vector<ipc::Token>> tokens() const;  // of each choice, so far
 
@@ -101,7 +110,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   Result<bool> finished(ipc::Finished message);
 
  private:
-  enum class RequestRecord { kNone, kPending, kDurable };
+  // kRefused: the worker has the request, but its text could not be kept, so it is not recorded.
+  enum class RequestRecord { kNone, kPending, kDurable, kRefused };
   enum class End { kOpen, kResult, kAbort };
 
   struct Choice {
@@ -109,7 +119,6 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
     std::vector<ipc::Token> tokens;
     bool ended = false;
     ChoiceEnd end;
-    Digest output_salt{};
   };
 
   struct Append {
@@ -120,6 +129,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
     bool changed = false;
     bool stop_worker = false;
     std::optional<Append> append;
+    bool seal_outputs = false;
     std::optional<Code> refused;
     std::optional<StreamOutcome> outcome;
     std::optional<std::int64_t> waited_ns;
@@ -134,7 +144,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void open_gate_if_due(Effects& effects);
   void decide(End end, std::optional<Error> error, Effects& effects);
   void append_end_if_due(Effects& effects);
-  codec::Map result_body();
+  codec::Map result_body(const std::vector<ledger::BlobName>& blobs) const;
   codec::Map abort_body();
   void drop_unread();
   void finish_failed(Error error, std::optional<std::uint64_t> record, Effects& effects);
@@ -143,13 +153,22 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void count_wait(std::int64_t until_ns, Effects& effects);
   void count_wait_at_end(Effects& effects);
 
+  // Without the lock.
+  void seal_prompt(codec::Map body, Bytes prompt);
+  void seal_outputs();
+  // Custodian's thread.
+  using Sealed = Result<std::vector<ledger::BlobName>>;
+  void prompt_sealed(codec::Map body, const Sealed& sealed);
+  void outputs_sealed(const Sealed& sealed);
+
   // Ledger thread.
   void request_recorded(const Result<ledger::Committed>& result);
   void end_recorded(const Result<ledger::Committed>& result);
 
-  const StreamSetup setup_;
+  StreamSetup setup_;           // constant from belongs_to() on
+  ledger::SubjectPtr subject_;  // likewise; null if the vault does not know them
   ledger::Ledger& ledger_;
-  crypto::Random& random_;
+  Custodian& custodian_;
   const Clock& clock_;
   const std::shared_ptr<StreamHost> host_;
   const std::int64_t submitted_ns_;
@@ -181,8 +200,6 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool wait_counted_ = false;
   // 0: not yet; the second only while the wait is not counted.
   std::int64_t begun_ns_ = 0, first_token_ns_ = 0;
-
-  Digest prompt_salt_{}, stop_salt_{};  // kept to open the commitments
 };
 
 }  // namespace aioss::runtime

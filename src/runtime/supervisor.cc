@@ -96,6 +96,13 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   }
 }
 
+void Supervisor::turn_away(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes,
+                           const Error& error) {
+  Slot& slot = slot_of(stream->model());
+  running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
+  stream->abort(error);
+}
+
 // By the name of a model, which is one of the catalogue or was.
 void Supervisor::decide(std::string_view kind, std::string_view outcome, std::string_view reason,
                         const Slot& slot) {

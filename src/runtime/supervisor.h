@@ -58,6 +58,8 @@ class Supervisor final {
 
   // Tasks of other threads.
   void submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes);
+  // One that cannot be taken on: it ends here, as if it had been submitted.
+  void turn_away(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes, const Error& error);
   void stop_request(ipc::RequestId id);
   void stream_ended(ipc::RequestId id);
   void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);

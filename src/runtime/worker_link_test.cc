@@ -134,6 +134,12 @@ class LinkEndTest : public LinkTest {
     auto opened = ledger::Ledger::open(files_, clock_, random_, open);
     ASSERT_TRUE(opened) << opened.error().message;
     ledger_ = std::move(*opened);
+    ledger::CustodyOptions keeping;
+    keeping.directory = open.directory;
+    auto taken = ledger::Custody::open(files_, clock_, random_, *ledger_, keeping);
+    ASSERT_TRUE(taken) << taken.error().message;
+    custody_ = std::move(*taken);
+    custodian_ = std::make_unique<Custodian>(*custody_, 1);
     ASSERT_TRUE(ledger_->close());
   }
   void TearDown() override {
@@ -146,14 +152,18 @@ class LinkEndTest : public LinkTest {
     setup.call.request.id = id;
     setup.call.request.prompt = std::string("q");
     setup.request_id = "req_" + std::to_string(id);
-    return std::make_shared<StreamState>(setup, *ledger_, random_, clock_,
-                                         std::make_shared<EndWatcher>(std::move(at_end)));
+    auto stream = std::make_shared<StreamState>(setup, *ledger_, *custodian_, clock_,
+                                                std::make_shared<EndWatcher>(std::move(at_end)));
+    stream->belongs_to(*custody_->obtain({"local", "local"}));
+    return stream;
   }
 
   std::string directory_;
   os::SystemClock clock_;
   crypto::SystemRandom random_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<ledger::Custody> custody_;
+  std::unique_ptr<Custodian> custodian_;
 };
 
 TEST_F(LinkEndTest, RequestsEndAndNewOnesAreRefusedBeforeTheProcessIsReaped) {

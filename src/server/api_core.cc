@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
+#include "runtime/salts.h"
 #include "server/anchor_routes.h"
+#include "server/ledger_orders.h"
 #include "server/replies.h"
 #include "server/review_body.h"
 
@@ -21,6 +23,9 @@ using runtime::Role;
 
 // A directory on a slow disk; nobody waits longer for a list.
 constexpr std::chrono::milliseconds kRescanTimeout{60'000};
+// To open a request is to search a ledger of years; to erase somebody, to overwrite all their
+// texts.
+constexpr std::chrono::milliseconds kLedgerOrderTimeout{600'000};
 // A search through a ledger of years.
 constexpr std::chrono::milliseconds kSearchTimeout{120'000};
 constexpr std::string_view kUnknownRoute = "other";  // the label in metrics
@@ -61,6 +66,10 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
+    case Action::kLedgerOpen:
+    case Action::kLedgerErase:
+    case Action::kLedgerHold:
+    case Action::kLedgerHolds:
     case Action::kAnchorExport:
     case Action::kAnchorImport:
       return require_role(principal, {Role::kOperator});
@@ -181,6 +190,9 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   if (action == Action::kReceipt) {
     co_return co_await receipt(match.parameter, std::move(caller), writer);
   }
+  if (is_ledger_order(action)) {
+    co_return co_await ledger_order(action, std::move(request), std::move(caller), writer);
+  }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
 }
@@ -252,12 +264,42 @@ awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWrite
   co_return co_await reply(writer, std::move(response));
 }
 
+awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
+                                     runtime::Principal principal, http::ResponseWriter& writer) {
+  ledger::Custody* const custody = parts_.gateway.custody();
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Result<std::string>>>();
+  SideThread::Job job = [custody, action, event, result, body = std::move(request.body),
+                         by = std::move(principal)] {
+    *result = carry_out(action, body, by, *custody);
+    event->notify();
+  };
+  const bool accepted = custody != nullptr && side_ != nullptr && side_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kLedgerOrderTimeout);
+  http::Response response;
+  if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many orders are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(
+        Error(Code::kTimeout, "the order is still being carried out; the ledger will tell"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, ***result);
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
 awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
                                http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
   const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
-  SideThread::Job job = [work = anchor_job(action, request, principal, anchors_), event, answer] {
-    *answer = work();
+  SideThread::Job job = [action, request, by = std::move(principal), anchors = anchors_, event,
+                         answer, custody = parts_.gateway.custody()] {
+    runtime::Principal named = by;
+    const Status known = custody == nullptr ? ok() : runtime::identify(*custody, named);
+    *answer = known ? anchor_job(action, request, named, anchors)() : error_response(known.error());
     event->notify();
   };
   const bool accepted = history_ != nullptr && history_->run(std::move(job));

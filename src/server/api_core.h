@@ -43,6 +43,9 @@ class ApiCore final {
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> generate(Action action, http::Request request,
                                      runtime::Principal principal, http::ResponseWriter& writer);
+  http::net::awaitable<int> ledger_order(Action action, http::Request request,
+                                         runtime::Principal principal,
+                                         http::ResponseWriter& writer);
   void note_stranger(const Error& error, const http::Request& request);
   http::net::awaitable<int> rescan(runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> review(http::Request request, runtime::Principal principal,

@@ -258,10 +258,36 @@ class AnchorTest(unittest.TestCase):
         self.assertEqual(result.returncode, 4, result)
         self.assertEqual(self.b.seen()["a.example"], size)
 
+    def test_a_rotated_key_is_followed(self):
+        self.a.grow(2)
+        self.a.anchor_at(self.b)
+        old = self.folder / "old"
+        shutil.copytree(self.a.ledger, old)  # with the key that is destroyed next
+        before = self.a.vkey
+        for _ in range(2):
+            result = run("ledger", "rotate-key", self.a.ledger, "--reason", "a test")
+            self.assertEqual(result.returncode, 0, result)
+        size = self.a.anchor_at(self.b)
+        status = json.loads(Party.made("witness", "status", self.b.witness, "--json"))
+        (seen,) = status["origins"]
+        self.assertEqual(seen["size"], size)
+        self.assertNotEqual(seen["vkey"], before)
+        self.assertNotIn("\nkey ", self.a.request(self.b).read_text())  # it knows them now
+        self.verify(self.a)
+        # Whoever kept the old key has no use for it.
+        shutil.rmtree(self.a.ledger)
+        shutil.move(old, self.a.ledger)
+        self.a.grow(size)
+        self.refused(self.b, self.a.request(self.b, "--old", size), FAILURE,
+                     "not signed by the key")
+
     def test_a_killed_witness_is_never_behind_its_answers(self):
         rounds = 200 if LONG else 12
         chance = random.Random(7)
         answered = 0
+        began = time.monotonic()
+        self.assertEqual(self.b.sign(self.a.request(self.b))[0].returncode, 0)
+        span = time.monotonic() - began  # of two commands, so that some get to their end
         for _ in range(rounds):
             known = self.b.seen()["a.example"]
             request = self.a.request(self.b, "--old", known)
@@ -269,7 +295,7 @@ class AnchorTest(unittest.TestCase):
             path.unlink(missing_ok=True)
             child = subprocess.Popen([BINARY, "witness", "sign", self.b.witness, request, "-o",
                                       path], stderr=subprocess.DEVNULL)
-            time.sleep(chance.random() * 0.03)
+            time.sleep(chance.random() * span)
             child.send_signal(signal.SIGKILL)
             child.wait()
             after = self.b.seen()["a.example"]

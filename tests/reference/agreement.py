@@ -21,16 +21,7 @@ from aioss_server import AiossServer, run  # noqa: E402
 # Most cases share a few signatures, and a curve in Python is slow: those that hold are remembered.
 aioss_verify.check_signature = functools.lru_cache(maxsize=None)(aioss_verify.check_signature)
 
-CANNOT_YET = {
-    "rotation": "no key epochs",
-    "pruned": "no pruned segments",
-    "empty": "a fork where a checkpoint covers no records",
-    "since": "no --since",
-    "receipt": "no receipts",
-    "common": "no rule on the keys 0, 1 and 3 of a record in a receipt",
-    "fork": "no fork proofs",
-    "bundle": "no bundles",
-}
+CANNOT_YET = {}
 RENDERING = "files for people that are its own, and exports none of this ledger"
 LONG = os.environ.get("AIOSS_LONG", "") not in ("", "0")
 

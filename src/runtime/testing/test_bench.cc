@@ -92,6 +92,7 @@ TestBench::~TestBench() {
   disk_.release();
   files_.release();
   gateway_.reset();
+  custody_.reset();
   ledger_.reset();
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
@@ -117,7 +118,12 @@ void TestBench::start() {
   auto opened = ledger::Ledger::open(disk_, clock_, random_, open);
   ASSERT_TRUE(opened) << opened.error().message;
   ledger_ = std::move(*opened);
-  auto created = Gateway::create(options, files_, clock_, random_, *ledger_, metrics_);
+  ledger::CustodyOptions keeping;
+  keeping.directory = open.directory;
+  auto taken = ledger::Custody::open(disk_, clock_, random_, *ledger_, keeping);
+  ASSERT_TRUE(taken) << taken.error().message;
+  custody_ = std::move(*taken);
+  auto created = Gateway::create(options, files_, clock_, random_, *ledger_, *custody_, metrics_);
   ASSERT_TRUE(created) << created.error().message;
   gateway_ = std::move(*created);
 }
@@ -166,6 +172,7 @@ std::vector<int> TestBench::worker_pids() const {
 void TestBench::finish() {
   gateway_->shut_down(milliseconds(0));
   gateway_.reset();
+  custody_.reset();
   (void)ledger_->close();
   ledger_.reset();
 }

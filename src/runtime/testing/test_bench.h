@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "crypto/random.h"
+#include "ledger/custody.h"
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "os/clock.h"
@@ -62,6 +63,7 @@ class TestBench final {
   void start();
   Gateway& gateway() { return *gateway_; }
   ledger::Ledger& ledger() { return *ledger_; }
+  ledger::Custody& custody() { return *custody_; }
   MetricRegistry& metrics() { return metrics_; }
   HeldFileSystem& disk() { return disk_; }    // the ledger's
   HeldFileSystem& files() { return files_; }  // models and state
@@ -92,6 +94,7 @@ class TestBench final {
   MetricRegistry metrics_;
   std::string verifier_key_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<ledger::Custody> custody_;
   std::unique_ptr<Gateway> gateway_;
 };
 
