@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "ledger/backward_search.h"
+#include "ledger/pruned.h"
 #include "ledger/segment_reader.h"
 #include "ledger/walk.h"
 
@@ -49,23 +50,67 @@ std::string History::path_of(std::uint64_t segment_first) const {
   return directory_ + '/' + std::string(kSegmentFolder) + '/' + segment_file_name(segment_first);
 }
 
-Status History::scan(HistoryIndex::Start start, std::uint64_t end, const Visit& visit) const {
-  std::uint64_t next = start.index;
-  while (next < end) {
-    AIOSS_TRY(const auto file, fs_.open(path_of(start.segment_first), os::OpenMode::kRead));
-    AIOSS_TRY(const os::FileInfo about, file->info());
-    if (about.size < start.offset) return changed();
+struct History::Segment {
+  std::unique_ptr<os::File> file;
+  std::uint64_t size = 0;
+  std::uint64_t offset = 0;  // of the record `next`
+  std::uint64_t next = 0;
+};
+
+// A segment may have been pruned since its records got their places: then it is read from its
+// beginning.
+Result<History::Segment> History::open_segment(const HistoryIndex::Start& start) const {
+  Segment segment;
+  auto whole = fs_.open(path_of(start.segment_first), os::OpenMode::kRead);
+  if (whole) {
+    segment.file = std::move(*whole);
+    segment.offset = start.offset;
+    segment.next = start.index;
+  } else if (whole.error().code == Code::kNotFound) {
+    const std::string path = directory_ + '/' + std::string(kSegmentFolder) + '/' +
+                             pruned_file_name(start.segment_first);
+    AIOSS_TRY(segment.file, fs_.open(path, os::OpenMode::kRead));
+    segment.offset = kSegmentHeaderBytes;
+    segment.next = start.segment_first;
+  } else {
+    return std::move(whole).error();
+  }
+  AIOSS_TRY(const os::FileInfo about, segment.file->info());
+  segment.size = about.size;
+  if (segment.size < segment.offset) return changed();
+  return segment;
+}
+
+Status History::scan(HistoryIndex::Start start, std::uint64_t end, const Visit& visit,
+                     const VisitLeaf& pruned) const {
+  const std::uint64_t first = start.index;
+  for (std::uint64_t next = first; next < end;) {
+    AIOSS_TRY(const Segment segment, open_segment(start));
+    next = segment.next;
     const std::uint64_t after = index_.segment_after(start.segment_first).value_or(end);
-    SegmentReader reader(*file, about.size, start.offset);
+    SegmentReader reader(*segment.file, segment.size, segment.offset);
     while (next < std::min(end, after)) {
       AIOSS_TRY(const ByteView window, reader.window());
+      if (begins_with_leaves(window)) {
+        const ParsedLeaves run = parse_leaves(window);
+        if (run.form != Form::kGood || run.leaves.first_index != next) return changed();
+        for (std::size_t i = 0; i < run.leaves.count; ++i, ++next) {
+          if (next >= first && next < end) pruned(next, run.leaves.at(i));
+        }
+        reader.advance(run.leaves.bytes);
+        continue;
+      }
       const ParsedFrame parsed = parse_frame(window);
       if (parsed.form != Form::kGood || parsed.frame.index != next) return changed();
-      if (!visit(parsed.frame, window.first(parsed.frame.bytes), reader.offset())) return ok();
+      const bool wanted = next >= first;
+      if (wanted && !visit(parsed.frame, window.first(parsed.frame.bytes), reader.offset())) {
+        return ok();
+      }
       reader.advance(parsed.frame.bytes);
       ++next;
     }
     start = {after, after, kSegmentHeaderBytes};
+    next = std::max(next, after);
   }
   return ok();
 }
@@ -88,12 +133,14 @@ Result<StoredRecord> History::record(std::uint64_t index) const {
   }
   const HistoryIndex::Start start = index_.block_start(index / HistoryIndex::kBlockRecords);
   std::optional<Result<StoredRecord>> found;
-  AIOSS_CHECK(scan(start, index + 1, [&](const Frame& frame, ByteView bytes, std::uint64_t) {
+  const auto take = [&](const Frame& frame, ByteView bytes, std::uint64_t) {
     if (frame.index == index) found = stored(frame, bytes);
     return true;
-  }));
-  ASSERT(found.has_value());
-  return std::move(*found);
+  };
+  AIOSS_CHECK(scan(start, index + 1, take, [](std::uint64_t, const Digest&) {}));
+  if (found) return std::move(*found);
+  return Error{Code::kNotFound, "the content of record " + std::to_string(index) +
+                                    " was dropped at the end of its retention"};
 }
 
 Result<std::vector<Digest>> History::leaves_of(std::uint64_t block) const {
@@ -101,11 +148,12 @@ Result<std::vector<Digest>> History::leaves_of(std::uint64_t block) const {
   const std::uint64_t end = std::min(first + HistoryIndex::kBlockRecords, size());
   std::vector<Digest> leaves;
   ChainHasher hasher;
-  AIOSS_CHECK(
-      scan(index_.block_start(block), end, [&](const Frame& frame, ByteView, std::uint64_t) {
-        leaves.push_back(hasher.leaf(ledger_id_, frame));
-        return true;
-      }));
+  const auto take = [&](const Frame& frame, ByteView, std::uint64_t) {
+    leaves.push_back(hasher.leaf(ledger_id_, frame));
+    return true;
+  };
+  const auto take_leaf = [&](std::uint64_t, const Digest& leaf) { leaves.push_back(leaf); };
+  AIOSS_CHECK(scan(index_.block_start(block), end, take, take_leaf));
   return leaves;
 }
 
@@ -139,7 +187,8 @@ Result<std::optional<StoredRecord>> History::record_at(std::uint64_t segment_fir
     return false;
   };
   const std::uint64_t end = std::min(size, index_.segment_after(segment_first).value_or(size));
-  AIOSS_CHECK(scan(index_.start_before(segment_first, offset), end, take));
+  AIOSS_CHECK(scan(index_.start_before(segment_first, offset), end, take,
+                   [](std::uint64_t, const Digest&) {}));
   if (!found) return std::optional<StoredRecord>();
   AIOSS_TRY(StoredRecord one, std::move(*found));
   return std::optional<StoredRecord>(std::move(one));
@@ -170,7 +219,10 @@ Result<RequestRecords> History::find_request(std::string_view request_id,
   std::vector<std::uint64_t> segments = index_.segments();
   std::size_t others = 0;
   for (auto first = segments.rbegin(); first != segments.rend() && bytes_max > 0; ++first) {
-    AIOSS_TRY(const auto file, fs_.open(path_of(*first), os::OpenMode::kRead));
+    auto opened = fs_.open(path_of(*first), os::OpenMode::kRead);
+    if (!opened && opened.error().code == Code::kNotFound) continue;  // pruned
+    if (!opened) return std::move(opened).error();
+    const std::unique_ptr<os::File> file = std::move(*opened);
     AIOSS_TRY(const os::FileInfo about, file->info());
     BackwardSearch search(*file, about.size, pattern);
     for (;;) {

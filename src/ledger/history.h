@@ -45,7 +45,8 @@ class History final {
       : fs_(fs), directory_(std::move(directory)), ledger_id_(ledger_id), index_(index) {}
 
   std::uint64_t size() const { return index_.size(); }  // durable records
-  // kNotFound from size() on; kCorrupt if the disk no longer holds what was written.
+  // kNotFound from size() on, and for a record that was dropped at the end of its retention;
+  // kCorrupt if the disk no longer holds what was written.
   Result<StoredRecord> record(std::uint64_t index) const;
   // kNotFound if no record of it is among the newest `bytes_max` bytes.
   Result<RequestRecords> find_request(std::string_view request_id,
@@ -67,9 +68,14 @@ class History final {
   Tree tree() const { return Tree(*this); }
 
  private:
-  // Gives `visit` the frames from `start` on, in order, until it says false, or at `end`.
+  // Gives `visit` the frames from `start` on, in order, until it says false, or at `end`; and
+  // `pruned` the records of which a retention drop left the leaf alone.
   using Visit = std::function<bool(const Frame&, ByteView frame, std::uint64_t offset)>;
-  Status scan(HistoryIndex::Start start, std::uint64_t end, const Visit& visit) const;
+  using VisitLeaf = std::function<void(std::uint64_t index, const Digest& leaf)>;
+  Status scan(HistoryIndex::Start start, std::uint64_t end, const Visit& visit,
+              const VisitLeaf& pruned) const;
+  struct Segment;
+  Result<Segment> open_segment(const HistoryIndex::Start& start) const;
   Result<std::vector<Digest>> leaves_of(std::uint64_t block) const;
   Result<StoredRecord> stored(const Frame& frame, ByteView bytes) const;
   Result<std::optional<StoredRecord>> record_at(std::uint64_t segment_first, std::uint64_t offset,

@@ -7,6 +7,8 @@
 
 #include "ledger/chain.h"
 #include "ledger/custody_fixture.h"
+#include "ledger/history.h"
+#include "ledger/proof.h"
 #include "ledger/pruned.h"
 #include "os/testing/power_cut_file_system.h"
 
@@ -128,6 +130,15 @@ TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
   Office office(fresh, 7, 256ULL << 20, kNow);
   ASSERT_TRUE(office.good()) << office.problem->message;
   EXPECT_TRUE(office.ask(kBob, "req_later", "p", "q").has_value());
+  for (const std::uint64_t index : {0ULL, 3ULL, 10ULL, 20ULL}) {  // proofs go over leaves
+    History::Tree tree = office.ledger->history().tree();
+    const std::uint64_t size = office.ledger->health().size;
+    EXPECT_TRUE(prove_inclusion(tree, index, size).has_value()) << index;
+  }
+  EXPECT_EQ(office.ledger->history().record(3).error().code, Code::kNotFound);
+  EXPECT_TRUE(office.ledger->history().record(1).has_value());
+  EXPECT_EQ(office.ledger->history().find_request("req_1").error().code, Code::kNotFound);
+  EXPECT_TRUE(office.ledger->history().find_request("req_later").has_value());
   const auto again = office.custody->drop(kBefore, kGround, operator_actor());
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->segments, 0U);

@@ -44,6 +44,7 @@ class Walker {
   Result<WalkResult> run() {
     AIOSS_TRY(const auto files, segment_files());
     AIOSS_CHECK(measure(files));
+    if (options_.root_size == 0U) result_.root_at = tree().root(hasher_);
     for (std::size_t i = 0; i < files.size(); ++i) {
       AIOSS_CHECK(read_segment(files[i], i + 1 == files.size()));
       if (ended()) break;
@@ -120,7 +121,7 @@ class Walker {
       if (state().segment.pruned && begins_with_leaves(window)) {
         const ParsedLeaves parsed = parse_leaves(window);
         Finding finding = form_finding(parsed.form, parsed.problem);
-        if (!finding) finding = take_leaves(parsed.leaves);
+        if (!finding) finding = take_leaves(parsed.leaves, reader.offset());
         if (finding) return damaged(finding, reader, last);
         consume(parsed.leaves.bytes, reader);
         continue;
@@ -277,7 +278,7 @@ class Walker {
   }
 
   // Records of which only the leaves are left.
-  Finding take_leaves(const Leaves& leaves) {
+  Finding take_leaves(const Leaves& leaves, std::uint64_t offset) {
     constexpr std::uint64_t kGenesisIndex = 1;
     if (state().segment.sealed) return wrong(kBytesFollowSeal);
     if (leaves.first_index != state().next_index) {
@@ -288,6 +289,10 @@ class Walker {
     }
     for (std::size_t i = 0; i < leaves.count; ++i) {
       const Digest leaf = leaves.at(i);
+      if (options_.located) {
+        const std::uint64_t segment = state().segment.header.first_index;
+        options_.located({state().next_index, {}, leaf, segment, offset});
+      }
       count(leaf, hasher_.chain(state().chain, leaf));
     }
     state().pruned_records += leaves.count;

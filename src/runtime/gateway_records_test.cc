@@ -241,6 +241,7 @@ TEST_F(GatewayRecordsTest, ARescanNamesWhatCameAndWent) {
   Principal alice{"ward-3", "alice", Role::kOperator, "key:k1", ""};
   ASSERT_TRUE(bench.gateway().rescan(alice));
   ASSERT_TRUE(bench.gateway().rescan(alice));
+  const std::string alice_id = bench.custody().find({"ward-3", "alice"})->id();
   bench.expect_good_ledger();
   const auto records = of_type(RecordType::kAdminAction);
   ASSERT_EQ(records.size(), 2U);
@@ -248,7 +249,7 @@ TEST_F(GatewayRecordsTest, ARescanNamesWhatCameAndWent) {
   EXPECT_EQ(*records[0].body.get_text(key::admin_action::kOutcome, ""), "done");
   EXPECT_EQ(details(records[0]), (std::vector<std::string>{"vanished old", "appeared new"}));
   EXPECT_EQ(*(*records[0].body.get_map(key::kActor, ""))->get_text(key::actor::kName, ""),
-            bench.custody().find({"ward-3", "alice"})->id());
+            alice_id);
   EXPECT_TRUE(details(records[1]).empty());
 }
 

@@ -47,6 +47,7 @@ class ReceiptsTest : public ::testing::Test {
     principal.tenant = tenant;
     principal.user = name;
     principal.role = role;
+    principal.subject = "s_" + tenant + "_" + name;  // as the vault would say
     return principal;
   }
 
@@ -69,7 +70,7 @@ class ReceiptsTest : public ::testing::Test {
 
   Receipts receipts() {
     CallerSecrets secrets;
-    secrets.name_in_records = [](const Principal& caller) { return caller.user; };
+    secrets.name_in_records = [](const Principal& caller) { return caller.subject; };
     secrets.salt = [this](const Principal&, const std::string&,
                           const std::string& field) -> std::optional<Digest> {
       if (field == "prompt") return prompt_.salt;

@@ -89,7 +89,10 @@ class Evidence(unittest.TestCase):
             self.assertIn("records.csv", listed.stdout)
             lines = subprocess.run(["tar", "-xOf", bundle, "records.jsonl"], capture_output=True,
                                    text=True).stdout
-            self.assertEqual([json.loads(line) for line in lines.splitlines()], server.records())
+            records = server.records()
+            for record in records:  # the vault's, not the ledger's
+                record.pop("names", None)
+            self.assertEqual([json.loads(line) for line in lines.splitlines()], records)
             status = json.loads(run("ledger", "status", server.ledger, "--json").stdout)
             self.assertEqual(status["records"], size)
             self.assertEqual(status["window"]["records"], size)
