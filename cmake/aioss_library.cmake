@@ -20,7 +20,7 @@ if(AIOSS_SANITIZE)
   target_compile_options(aioss_options INTERFACE
     -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer
     # g++ 12 reports instrumented variants as uninitialized, and lengths that cannot be as too long
-    -Wno-maybe-uninitialized -Wno-stringop-overflow)
+    -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
   target_link_options(aioss_options INTERFACE -fsanitize=${AIOSS_SANITIZE_LIST})
 else()
   target_link_options(aioss_options INTERFACE -static-libstdc++ -static-libgcc)

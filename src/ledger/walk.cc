@@ -44,7 +44,7 @@ class Walker {
   Result<WalkResult> run() {
     AIOSS_TRY(const auto files, segment_files());
     AIOSS_CHECK(measure(files));
-    if (options_.root_size == 0U) result_.root_at = tree().root(hasher_);
+    note_roots();  // over no records, too
     for (std::size_t i = 0; i < files.size(); ++i) {
       AIOSS_CHECK(read_segment(files[i], i + 1 == files.size()));
       if (ended()) break;
@@ -306,6 +306,10 @@ class Walker {
     ++state().next_index;
     ++state().segment.records;
     if (waiting_leaves_.size() == kWaitingLeavesMax) (void)tree();
+    note_roots();
+  }
+
+  void note_roots() {
     if (options_.root_size == state().next_index) result_.root_at = tree().root(hasher_);
     if (options_.more_root_sizes.contains(state().next_index)) {
       result_.roots[state().next_index] = tree().root(hasher_);
