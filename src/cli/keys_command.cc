@@ -8,6 +8,7 @@
 #include "cli/ledger_session.h"
 #include "cli/operators.h"
 #include "cli/passphrase.h"
+#include "cli/subject_names.h"
 #include "cli/term.h"
 #include "codec/json.h"
 #include "ledger/policy.h"
@@ -134,6 +135,12 @@ Status protect(const Services& services, const Invocation& invocation, Session& 
   return session.ledger->protect_keys(std::move(guard));
 }
 
+// "tenant/s_…", as approvals have it, with the name that the vault still knows.
+std::string readable(const SubjectNames& names, const std::string& operator_name) {
+  const std::string name = names.of(operator_name.substr(operator_name.rfind('/') + 1));
+  return name.empty() ? operator_name : name;
+}
+
 // What is there to be approved, oldest first. Reads beside a running server.
 int list_requests(const Services& services, const std::string& directory, bool json) {
   Console& console = services.console;
@@ -146,6 +153,7 @@ int list_requests(const Services& services, const std::string& directory, bool j
   if (!read && read.error().code != Code::kCorrupt) {
     return console.fail(explain_ledger_error(services.files, read.error(), directory));
   }
+  const SubjectNames names = SubjectNames::load(services, directory);
   std::string text;
   for (const ledger::ActionRequest& request : book.open_requests()) {
     if (services.clock.wall_ns() - request.wall_ns > ledger::kRequestLifeNs) continue;
@@ -154,13 +162,15 @@ int list_requests(const Services& services, const std::string& directory, bool j
       out["request"] = request.id;
       out["action"] = request.action;
       out["details"] = request.details;
-      out["requested_by"] = request.requested_by;
-      out["approved_by"] = request.approved_by;
+      out["requested_by"] = readable(names, request.requested_by);
+      out["approved_by"] = readable(names, request.approved_by);
       text += codec::dump_json(out) + "\n";
       continue;
     }
-    text += request.id + "  " + request.action + " by " + request.requested_by;
-    if (!request.approved_by.empty()) text += ", approved by " + request.approved_by;
+    text += request.id + "  " + request.action + " by " + readable(names, request.requested_by);
+    if (!request.approved_by.empty()) {
+      text += ", approved by " + readable(names, request.approved_by);
+    }
     for (const std::string& entry : request.details) text += "  " + entry;
     text += "\n";
   }

@@ -10,7 +10,9 @@ namespace {
 void collect(const codec::Value& value, const std::map<std::string, std::string>& names,
              std::map<std::string, std::string>& out) {
   if (const std::string* text = value.if_text()) {
-    if (const auto found = names.find(*text); found != names.end()) out.insert(*found);
+    // Approvals say "tenant/id".
+    const std::string id = text->substr(text->rfind('/') + 1);  // npos + 1: all of it
+    if (const auto found = names.find(id); found != names.end()) out.insert(*found);
   } else if (const codec::Map* map = value.if_map()) {
     for (const auto& [key, inner] : map->entries()) collect(inner, names, out);
   } else if (const codec::Array* array = value.if_array()) {

@@ -148,7 +148,7 @@ TEST(Bundle, TablesAndFramesThatWereRewrittenAreRefused) {
     replace_file(*fs, name, bad);
     EXPECT_EQ(judge(*fs, small).verdict, Verdict::kTampered) << name;
     bad = good;
-    bad.resize(bad.size() - 8);
+    bad.erase(bad.end() - 8, bad.end());
     replace_file(*fs, name, bad);
     EXPECT_EQ(judge(*fs, small).verdict, Verdict::kTampered) << name;
     bad = good;

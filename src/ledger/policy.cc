@@ -133,6 +133,22 @@ std::string operator_name(const codec::Map& actor) {
   return (tenant ? *tenant : std::string()) + '/' + (name ? *name : std::string());
 }
 
+namespace {
+
+std::string source_of(const codec::Map& actor) {
+  auto source = actor.get_text(key::actor::kSource, "source");
+  return source ? std::move(*source) : std::string();
+}
+
+// By name, and by key: who was erased and comes back has another name and the same key.
+bool is_requester(const ActionRequest& request, const codec::Map& actor) {
+  const std::string source = source_of(actor);
+  return operator_name(actor) == request.requested_by ||
+         (!source.empty() && source == request.requested_with);
+}
+
+}  // namespace
+
 void ControlBook::see(std::uint64_t index, RecordType type, const codec::Map& body) {
   if (type != RecordType::kAdminAction) return;
   const auto action = body.get_text(own::kAction, "action");
@@ -154,6 +170,7 @@ void ControlBook::see(std::uint64_t index, RecordType type, const codec::Map& bo
     request.action = action->substr(kRequestPrefix.size());
     request.details.assign(details.begin() + 1, details.end());
     request.requested_by = operator_name(**actor);
+    request.requested_with = source_of(**actor);
     request.index = index;
     // A body that was not read back has no time yet: it is of now.
     const auto wall = body.get_int(key::kWallNs, "time");
@@ -163,8 +180,7 @@ void ControlBook::see(std::uint64_t index, RecordType type, const codec::Map& bo
   } else if (known == requests_.end()) {
     return;
   } else if (*action == kApprove && *outcome == kApproved) {
-    const std::string approver = operator_name(**actor);
-    if (approver != known->requested_by) known->approved_by = approver;
+    if (!is_requester(*known, **actor)) known->approved_by = operator_name(**actor);
   } else if (*action == known->action && *outcome == kBegun) {
     requests_.erase(known);
   }
@@ -202,13 +218,11 @@ Result<const ActionRequest*> ControlBook::find(std::string_view id, std::int64_t
 Result<codec::Map> ControlBook::approve(std::string_view id, const codec::Map& actor,
                                         std::int64_t now_ns) const {
   AIOSS_TRY(const ActionRequest* request, find(id, now_ns));
-  const std::string approver = operator_name(actor);
-  if (approver == request->requested_by) {
-    return Error{Code::kForbidden,
-                 "the request is by " + approver + " too; another operator has to approve it"};
+  if (is_requester(*request, actor)) {
+    return Error{Code::kForbidden, "this is your own request; another operator has to approve it"};
   }
   if (!request->approved_by.empty()) {
-    return Error{Code::kConflict, "the request is approved already, by " + request->approved_by};
+    return Error{Code::kConflict, "the request is approved already"};
   }
   AdminAction record;
   record.actor = actor;

@@ -57,6 +57,7 @@ struct ActionRequest {
   std::string action;                // "rotate"
   std::vector<std::string> details;  // what exactly: "reason=…"
   std::string requested_by;          // "tenant/user"
+  std::string requested_with;        // the actor's source: "key:<id>"
   std::uint64_t index = 0;           // of its record
   std::int64_t wall_ns = 0;
   std::string approved_by;  // "" until another operator has agreed

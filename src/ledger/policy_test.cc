@@ -14,11 +14,12 @@ using test::MemoryFileSystem;
 constexpr std::int64_t kNow = 1'750'000'000'000'000'000;
 constexpr std::int64_t kDay = 24LL * 3600 * 1'000'000'000;
 
-codec::Map person(std::string_view name) {
+codec::Map person(std::string_view name, std::string_view source = "") {
   codec::Map actor;
   actor.set(key::actor::kKind, codec::Value::uint(2))
       .set(key::actor::kName, codec::Value::text(name))
-      .set(key::actor::kSource, codec::Value::text("key:k1"))
+      .set(key::actor::kSource,
+           codec::Value::text(source.empty() ? "key:" + std::string(name) : std::string(source)))
       .set(key::actor::kTenant, codec::Value::text("it"));
   return actor;
 }
@@ -104,6 +105,21 @@ TEST_F(Control, ASelfMadeApprovalCountsForNothing) {
   forged.details = {"a_other", "rotate"};
   see(admin_action_body(forged));
   book_.see(++index_, RecordType::kAdminAction, {});
+  EXPECT_EQ(use(id), Code::kForbidden);
+}
+
+// Erased from the vault in between, an operator has another name in records, and the same key.
+TEST_F(Control, AnotherNameIsNotAnotherOperator) {
+  const std::string id = request();
+  const auto body = book_.approve(id, person("s_other", "key:alice"), kNow);
+  ASSERT_FALSE(body.has_value());
+  EXPECT_EQ(body.error().code, Code::kForbidden);
+  AdminAction forged;
+  forged.actor = person("s_other", "key:alice");
+  forged.action = "approve";
+  forged.outcome = "approved";
+  forged.details = {id, "rotate"};
+  see(admin_action_body(forged));
   EXPECT_EQ(use(id), Code::kForbidden);
 }
 
