@@ -195,7 +195,7 @@ class Privacy(unittest.TestCase):
             for text in (SECRET, ALICE, "olga", "otto"):
                 self.assertEqual(places_of(ledger, text), [], text)
             shown = json.loads(self.order("show", done["record"], ledger, "--json").stdout)
-            self.assertEqual(sorted(shown["names"].values()), ["ward-3/olga"])
+            self.assertEqual(sorted(shown["names"].values()), ["ward-3/olga", "ward-3/otto"])
             self.assertEqual(len(shown["body"]["approvals"]), 2)
             verified = run("verify", ledger, "--key", vkey, "--payloads", "--json")
             self.assertEqual(verified.returncode, 0, verified.stdout)
