@@ -37,7 +37,7 @@ enum class Code : std::uint8_t {
 };
 inline constexpr int kCodeCount = static_cast<int>(Code::kInternal) + 1;
 
-// Exit codes of every command, named once. `verify` has its own (ledger/verify.h).
+// Exit codes of every command, named once. `verify` has its own (ledger/reading/verify.h).
 enum class ExitCode : int {
   kOk = 0,
   kFailure = 1,      // it ran and failed

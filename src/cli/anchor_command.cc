@@ -11,8 +11,8 @@
 #include "cli/text_file.h"
 #include "codec/base64.h"
 #include "codec/json.h"
-#include "ledger/anchors.h"
-#include "ledger/verify.h"
+#include "ledger/reading/verify.h"
+#include "ledger/witness/anchors.h"
 
 namespace aioss::cli {
 namespace {

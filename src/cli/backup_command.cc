@@ -9,10 +9,10 @@
 #include "cli/passphrase.h"
 #include "cli/progress.h"
 #include "codec/json.h"
-#include "ledger/backup.h"
-#include "ledger/custody.h"
-#include "ledger/ledger.h"
-#include "ledger/policy.h"
+#include "ledger/custody/custody.h"
+#include "ledger/writing/backup.h"
+#include "ledger/writing/ledger.h"
+#include "ledger/writing/policy.h"
 #include "os/environment.h"
 
 namespace aioss::cli {

@@ -8,7 +8,7 @@
 #include "base/suggest.h"
 #include "cli/config_file.h"
 #include "ipc/limits.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 
 namespace aioss::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "ledger/policy.h"
+#include "ledger/writing/policy.h"
 
 namespace aioss::cli {
 namespace {

@@ -1,6 +1,6 @@
-// The steps of a command whose action may need two operators (ledger/policy.h): the first call
-// requests it, `aioss ledger approve` is another operator's, and the second call, with --request,
-// does it. Blocking; the ledger is open.
+// The steps of a command whose action may need two operators (ledger/writing/policy.h): the first
+// call requests it, `aioss ledger approve` is another operator's, and the second call, with
+// --request, does it. Blocking; the ledger is open.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@
 #include "cli/args.h"
 #include "cli/operators.h"
 #include "crypto/random.h"
-#include "ledger/ledger.h"
+#include "ledger/writing/ledger.h"
 
 namespace aioss::cli {
 

@@ -11,8 +11,8 @@
 #include "cli/subject_names.h"
 #include "cli/term.h"
 #include "codec/json.h"
-#include "ledger/policy.h"
-#include "ledger/verify.h"
+#include "ledger/reading/verify.h"
+#include "ledger/writing/policy.h"
 
 namespace aioss::cli {
 namespace {

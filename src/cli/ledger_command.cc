@@ -12,10 +12,10 @@
 #include "cli/term.h"
 #include "codec/hex.h"
 #include "codec/json.h"
-#include "ledger/ledger.h"
-#include "ledger/policy.h"
-#include "ledger/render.h"
-#include "ledger/verify.h"
+#include "ledger/format/render.h"
+#include "ledger/reading/verify.h"
+#include "ledger/writing/ledger.h"
+#include "ledger/writing/policy.h"
 
 namespace aioss::cli {
 namespace {

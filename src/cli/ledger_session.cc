@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "cli/passphrase.h"
-#include "ledger/signer.h"
-#include "ledger/walk.h"
+#include "ledger/reading/walk.h"
+#include "ledger/writing/signer.h"
 
 namespace aioss::cli {
 namespace {

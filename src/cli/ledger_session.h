@@ -10,8 +10,8 @@
 #include "cli/config.h"
 #include "cli/services.h"
 #include "crypto/protected_key.h"
-#include "ledger/custody.h"
-#include "ledger/ledger.h"
+#include "ledger/custody/custody.h"
+#include "ledger/writing/ledger.h"
 
 namespace aioss::cli {
 

@@ -10,7 +10,7 @@
 #include "cli/config.h"
 #include "cli/services.h"
 #include "codec/cbor.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 #include "runtime/principal.h"
 
 namespace aioss::cli {

@@ -1,5 +1,5 @@
 // `aioss ledger subjects|open|hold|erase|drop`: orders about people and their texts, on a ledger
-// that no server has open. What they do is in ledger/custody.h.
+// that no server has open. What they do is in ledger/custody/custody.h.
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -13,9 +13,9 @@
 #include "cli/subject_names.h"
 #include "cli/term.h"
 #include "codec/json.h"
-#include "ledger/custody.h"
-#include "ledger/policy.h"
-#include "ledger/verify.h"
+#include "ledger/custody/custody.h"
+#include "ledger/reading/verify.h"
+#include "ledger/writing/policy.h"
 #include "runtime/opened_request.h"
 
 namespace aioss::cli {

@@ -9,11 +9,11 @@
 #include "codec/base64.h"
 #include "codec/hex.h"
 #include "codec/json.h"
-#include "ledger/bundle.h"
-#include "ledger/disk_tree.h"
-#include "ledger/json_fields.h"
-#include "ledger/verify.h"
-#include "ledger/walk.h"
+#include "ledger/evidence/bundle.h"
+#include "ledger/evidence/json_fields.h"
+#include "ledger/reading/disk_tree.h"
+#include "ledger/reading/verify.h"
+#include "ledger/reading/walk.h"
 
 namespace aioss::cli {
 namespace {

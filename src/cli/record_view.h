@@ -1,9 +1,9 @@
-// A record on a terminal. What is in it, ledger/render.h says. Pure functions.
+// A record on a terminal. What is in it, ledger/format/render.h says. Pure functions.
 #pragma once
 
 #include <string>
 
-#include "ledger/render.h"
+#include "ledger/format/render.h"
 
 namespace aioss::cli {
 

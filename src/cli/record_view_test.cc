@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "ledger/key_names.h"
+#include "ledger/format/key_names.h"
 #include "os/file.h"
 
 namespace aioss::cli {

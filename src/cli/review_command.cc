@@ -101,7 +101,7 @@ int review_command(const Services& services, const Invocation& invocation) {
   if (const Status known = runtime::identify(**custody, named.by); !known) {
     return console.fail(known.error());
   }
-  const auto reviewed = runtime::review(services.files, services.random, **ledger, named);
+  const auto reviewed = runtime::review(services.random, **ledger, named);
   const Status closed = (*ledger)->close();
   if (!reviewed) return console.fail(as_flag(reviewed.error()));
   if (!closed) return console.fail(closed.error());

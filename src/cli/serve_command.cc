@@ -16,7 +16,7 @@
 #include "cli/ledger_session.h"
 #include "cli/term.h"
 #include "codec/json.h"
-#include "ledger/anchors.h"
+#include "ledger/witness/anchors.h"
 #include "os/environment.h"
 #include "os/signals.h"
 #include "os/thread.h"

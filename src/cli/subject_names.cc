@@ -1,7 +1,7 @@
 #include "cli/subject_names.h"
 
 #include "cli/ledger_session.h"
-#include "ledger/walk.h"
+#include "ledger/reading/walk.h"
 
 namespace aioss::cli {
 namespace {

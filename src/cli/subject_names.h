@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/services.h"
-#include "ledger/record.h"
-#include "ledger/vault.h"
+#include "ledger/custody/vault.h"
+#include "ledger/format/record.h"
 
 namespace aioss::cli {
 

@@ -8,7 +8,7 @@
 #include "cli/term.h"
 #include "cli/verify_document.h"
 #include "codec/json.h"
-#include "ledger/verify.h"
+#include "ledger/reading/verify.h"
 
 namespace aioss::cli {
 namespace {

@@ -3,8 +3,8 @@
 #include "api/openai/request.h"
 #include "base/strings.h"
 #include "cli/term.h"
-#include "ledger/fork_proof.h"
-#include "ledger/json_fields.h"
+#include "ledger/evidence/fork_proof.h"
+#include "ledger/evidence/json_fields.h"
 #include "runtime/records.h"
 
 namespace aioss::cli {

@@ -7,9 +7,9 @@
 
 #include "cli/args.h"
 #include "cli/services.h"
-#include "ledger/bundle.h"
-#include "ledger/document.h"
-#include "ledger/receipt.h"
+#include "ledger/evidence/bundle.h"
+#include "ledger/evidence/document.h"
+#include "ledger/evidence/receipt.h"
 
 namespace aioss::cli {
 

@@ -9,8 +9,8 @@
 #include "cli/text_file.h"
 #include "codec/base64.h"
 #include "codec/json.h"
-#include "ledger/anchors.h"
-#include "ledger/witness.h"
+#include "ledger/witness/anchors.h"
+#include "ledger/witness/witness.h"
 
 namespace aioss::cli {
 namespace {

@@ -70,27 +70,6 @@ Result<Parameters> parse_parameters(ByteView file) {
   return parameters;
 }
 
-std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
-// In place: the name must lead to the same blocks of the disk.
-Status overwrite(os::FileSystem& fs, const std::string& path, Random& random) {
-  constexpr std::size_t kBlockBytes = 4'096;
-  AIOSS_TRY(const auto file, fs.open(path, os::OpenMode::kReadWrite));
-  AIOSS_TRY(const os::FileInfo about, file->info());
-  Bytes noise(kBlockBytes);
-  for (std::uint64_t offset = 0; offset < about.size; offset += kBlockBytes) {
-    random.fill(noise);
-    const auto left =
-        static_cast<std::size_t>(std::min<std::uint64_t>(kBlockBytes, about.size - offset));
-    AIOSS_TRY(const std::size_t put, file->write_at(offset, ByteView(noise).first(left)));
-    if (put != left) return Error{Code::kIo, "the disk took only part of a write"};
-  }
-  return file->sync_all();
-}
-
 }  // namespace
 
 std::string_view name(Protection protection) {
@@ -204,22 +183,6 @@ Status save_signing_key(os::FileSystem& fs, const std::string& path, std::string
   AIOSS_TRY(const Secret pem, key.to_pem());
   AIOSS_TRY(const Secret file, guard.seal(label, pem.view(), random));
   return os::replace_file(fs, path, file.view(), 0600);
-}
-
-Status destroy_file(os::FileSystem& fs, const std::string& path, Random& random) {
-  Status gone = overwrite(fs, path, random);
-  if (gone) gone = fs.remove(path);
-  if (!gone) return gone.error().code == Code::kNotFound ? ok() : std::move(gone);
-  return fs.sync_directory(folder_of(path));
-}
-
-Status destroy_and_replace(os::FileSystem& fs, const std::string& path, const std::string& next,
-                           Random& random) {
-  if (Status gone = overwrite(fs, path, random); !gone) {
-    if (gone.error().code != Code::kNotFound) return gone;
-  }
-  AIOSS_CHECK(fs.rename(next, path));
-  return fs.sync_directory(folder_of(path));
 }
 
 }  // namespace aioss::crypto

@@ -94,13 +94,4 @@ Result<OpenedSigningKey> load_signing_key(os::FileSystem& fs, const std::string&
 Status save_signing_key(os::FileSystem& fs, const std::string& path, std::string_view label,
                         const SigningKey& key, const KeyGuard& guard, Random& random);
 
-// Overwrites the file's bytes where they stand and syncs them; then removes it and syncs the
-// directory. Nothing is wrong if there is none. On file systems that write elsewhere (btrfs, zfs)
-// and on flash the old bytes may survive: docs/keys.md.
-Status destroy_file(os::FileSystem& fs, const std::string& path, Random& random);
-// Lets `next`, which is durable, take the name of `path`, whose bytes are destroyed first. After a
-// crash in between, `path` may hold noise; `next` is whole until it has the name: call again.
-Status destroy_and_replace(os::FileSystem& fs, const std::string& path, const std::string& next,
-                           Random& random);
-
 }  // namespace aioss::crypto

@@ -205,29 +205,5 @@ TEST_F(KeyFile, SigningKeyComesBack) {
   EXPECT_EQ(std::filesystem::status(path_).permissions(), perms::owner_read | perms::owner_write);
 }
 
-TEST_F(KeyFile, IsOverwrittenBeforeItGoes) {
-  const Bytes before(10'000, 0x5A);
-  ASSERT_TRUE(os::replace_file(fs_, path_, before).has_value());
-  const auto same_bytes = *fs_.open(path_, os::OpenMode::kRead);
-  ASSERT_TRUE(destroy_file(fs_, path_, random_).has_value());
-  EXPECT_FALSE(fs_.info(path_).has_value());
-  const Bytes after = content(*same_bytes);
-  ASSERT_EQ(after.size(), before.size());
-  // Of 10,000 random bytes about 39 are what was there.
-  EXPECT_LT(std::count(after.begin(), after.end(), 0x5A), 200);
-  EXPECT_TRUE(destroy_file(fs_, path_, random_).has_value());  // none is nothing
-}
-
-TEST_F(KeyFile, IsOverwrittenBeforeAnotherTakesItsName) {
-  ASSERT_TRUE(os::replace_file(fs_, path_, Bytes(119, 0x5A)).has_value());
-  ASSERT_TRUE(os::replace_file(fs_, path_ + ".next", as_bytes("next")).has_value());
-  const auto same_bytes = *fs_.open(path_, os::OpenMode::kRead);
-  ASSERT_TRUE(destroy_and_replace(fs_, path_, path_ + ".next", random_).has_value());
-  EXPECT_EQ(as_text(*os::read_file(fs_, path_, 100)), "next");
-  EXPECT_FALSE(fs_.info(path_ + ".next").has_value());
-  const Bytes after = content(*same_bytes);
-  EXPECT_LT(std::count(after.begin(), after.end(), 0x5A), 20);
-}
-
 }  // namespace
 }  // namespace aioss::crypto

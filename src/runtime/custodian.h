@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "base/bounded_queue.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 
 namespace aioss::runtime {
 

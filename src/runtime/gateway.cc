@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "codec/hex.h"
+#include "ledger/format/commitment.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
 #include "runtime/catalogue.h"
@@ -408,7 +409,7 @@ Result<Reviewed> GatewayImpl::review(const ReviewCall& call) {
   AIOSS_CHECK(spend(call.by.tenant, 1));
   ReviewCall named = call;
   AIOSS_CHECK(identify(custody_, named.by));
-  return runtime::review(fs_, random_, ledger_, named);
+  return runtime::review(random_, ledger_, named);
 }
 
 Result<ipc::ProbeReport> GatewayImpl::probe(const std::string& model) {

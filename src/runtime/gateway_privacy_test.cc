@@ -8,7 +8,8 @@
 #include <iterator>
 #include <thread>
 
-#include "ledger/payloads.h"
+#include "ledger/format/commitment.h"
+#include "ledger/reading/payloads.h"
 #include "runtime/records.h"
 #include "runtime/salts.h"
 #include "runtime/testing/test_bench.h"

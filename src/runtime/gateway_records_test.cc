@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "ledger/format/commitment.h"
 #include "runtime/gateway.h"
 #include "runtime/records.h"
 #include "runtime/testing/test_bench.h"

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "codec/json.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 
 namespace aioss::runtime {
 

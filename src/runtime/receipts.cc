@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "ledger/history.h"
-#include "ledger/receipt.h"
-#include "ledger/record.h"
+#include "ledger/evidence/receipt.h"
+#include "ledger/format/record.h"
+#include "ledger/reading/history.h"
 #include "runtime/records.h"
 
 namespace aioss::runtime {

@@ -1,6 +1,6 @@
-// Receipts of inferences for those whose they are (ledger/receipt.h): who may have which, and the
-// salts, which only the caller himself gets. Thread-safe; blocks on the disk and on the ledger
-// thread: never on the io thread.
+// Receipts of inferences for those whose they are (ledger/evidence/receipt.h): who may have which,
+// and the salts, which only the caller himself gets. Thread-safe; blocks on the disk and on the
+// ledger thread: never on the io thread.
 #pragma once
 
 #include <functional>
@@ -9,8 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "ledger/ledger.h"
-#include "ledger/receipt.h"
+#include "ledger/evidence/receipt.h"
+#include "ledger/writing/ledger.h"
 #include "runtime/principal.h"
 
 namespace aioss::runtime {

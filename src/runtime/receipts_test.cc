@@ -6,9 +6,10 @@
 #include <filesystem>
 
 #include "crypto/random.h"
-#include "ledger/history.h"
-#include "ledger/receipt.h"
-#include "ledger/verify.h"
+#include "ledger/evidence/receipt.h"
+#include "ledger/format/commitment.h"
+#include "ledger/reading/history.h"
+#include "ledger/reading/verify.h"
 #include "os/clock.h"
 #include "runtime/records.h"
 

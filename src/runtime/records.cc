@@ -5,7 +5,7 @@
 
 #include "base/strings.h"
 #include "codec/hex.h"
-#include "ledger/record.h"
+#include "ledger/format/record.h"
 #include "runtime/salts.h"
 
 namespace aioss::runtime::records {

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "codec/cbor.h"
 #include "ipc/messages.h"
-#include "ledger/blob_store.h"
+#include "ledger/custody/blob_store.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
 #include "runtime/principal.h"

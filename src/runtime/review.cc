@@ -4,7 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "ledger/lookup.h"
+#include "ledger/format/commitment.h"
+#include "ledger/reading/history.h"
 #include "runtime/records.h"
 
 namespace aioss::runtime {
@@ -27,17 +28,39 @@ Error no_such_request(const ReviewCall& call) {
           "request_id"};
 }
 
-Result<ledger::Inference> find(os::FileSystem& fs, const std::string& directory,
-                               const ReviewCall& call) {
-  auto found = call.record ? ledger::find_inference(fs, directory, *call.record)
-                           : ledger::find_inference(fs, directory, call.request_id);
+// The record that is named, or the last one of the request: its end, if it has one.
+Result<ledger::Record> named_record(const ledger::History& history, const ReviewCall& call) {
+  if (call.record) {
+    AIOSS_TRY(ledger::StoredRecord stored, history.record(*call.record));
+    return std::move(stored.record);
+  }
+  AIOSS_TRY(ledger::RequestRecords found, history.find_request(call.request_id));
+  return std::move((found.end ? found.end : found.request)->record);
+}
+
+bool is_of_inference(const ledger::Record& record) {
+  return record.type == ledger::RecordType::kInferRequest ||
+         record.type == ledger::RecordType::kInferResult ||
+         record.type == ledger::RecordType::kInferAbort;
+}
+
+struct Reviewable {
+  std::uint64_t record = 0;
+  std::string request_id;  // "" in an INFER_ABORT that recovery wrote
+};
+
+Result<Reviewable> find(const ledger::History& history, const ReviewCall& call) {
+  const auto found = named_record(history, call);
   if (!found && found.error().code == Code::kNotFound) return no_such_request(call);
-  if (!found) return std::move(found).error().with_context("the ledger cannot be searched");
-  if (!call.request_id.empty() && found->request_id != call.request_id) {
+  if (!found) return Error(found.error()).with_context("the ledger cannot be searched");
+  if (!is_of_inference(*found)) return no_such_request(call);
+  auto id = found->body.get_text(ledger::key::kRequestId, "request id");
+  Reviewable out{found->index, id ? std::move(*id) : std::string()};
+  if (!call.request_id.empty() && out.request_id != call.request_id) {
     return Error{Code::kInvalidArgument, "the record is of another request than the id",
                  "request_id"};
   }
-  return found;
+  return out;
 }
 
 }  // namespace
@@ -57,12 +80,11 @@ Status check_review(const ReviewCall& call) {
   return ok();
 }
 
-Result<Reviewed> review(os::FileSystem& fs, crypto::Random& random, ledger::Ledger& ledger,
-                        const ReviewCall& call) {
+Result<Reviewed> review(crypto::Random& random, ledger::Ledger& ledger, const ReviewCall& call) {
   AIOSS_CHECK(check_review(call));
-  AIOSS_TRY(ledger::Inference found, find(fs, ledger.directory(), call));
-  records::Review body{call.by, found.request_id, found.index, call.verdict, std::nullopt, 0};
-  Reviewed out{0, found.index, std::move(found.request_id), std::nullopt};
+  AIOSS_TRY(Reviewable found, find(ledger.history(), call));
+  records::Review body{call.by, found.request_id, found.record, call.verdict, std::nullopt, 0};
+  Reviewed out{0, found.record, std::move(found.request_id), std::nullopt};
   if (!call.comment.empty()) {
     const ledger::Commitment commitment = ledger::commit(random, call.comment);
     body.comment_commitment = commitment.value;

@@ -10,8 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "crypto/random.h"
-#include "ledger/ledger.h"
-#include "os/file.h"
+#include "ledger/writing/ledger.h"
 #include "runtime/principal.h"
 
 namespace aioss::runtime {
@@ -39,7 +38,6 @@ struct Reviewed {
 Status check_review(const ReviewCall& call);
 
 // Finds what is reviewed, writes the record and waits for it. kNotFound if it is not in the ledger.
-Result<Reviewed> review(os::FileSystem& fs, crypto::Random& random, ledger::Ledger& ledger,
-                        const ReviewCall& call);
+Result<Reviewed> review(crypto::Random& random, ledger::Ledger& ledger, const ReviewCall& call);
 
 }  // namespace aioss::runtime

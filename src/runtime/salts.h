@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 #include "runtime/principal.h"
 #include "runtime/receipts.h"
 

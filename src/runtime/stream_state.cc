@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "ledger/format/commitment.h"
 #include "runtime/records.h"
 
 namespace aioss::runtime {

@@ -25,8 +25,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "ledger/custody.h"
-#include "ledger/ledger.h"
+#include "ledger/custody/custody.h"
+#include "ledger/writing/ledger.h"
 #include "runtime/custodian.h"
 #include "runtime/gateway.h"
 #include "runtime/stream.h"

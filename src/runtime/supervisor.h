@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "crypto/random.h"
-#include "ledger/ledger.h"
+#include "ledger/writing/ledger.h"
 #include "os/file.h"
 #include "runtime/answer.h"
 #include "runtime/catalogue.h"

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "ledger/ledger.h"
+#include "ledger/writing/ledger.h"
 #include "runtime/records.h"
 
 namespace aioss::runtime {

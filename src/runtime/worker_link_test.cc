@@ -13,7 +13,7 @@
 #include <string>
 
 #include "crypto/random.h"
-#include "ledger/ledger.h"
+#include "ledger/writing/ledger.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "runtime/answer.h"

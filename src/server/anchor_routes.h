@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "http/server.h"
-#include "ledger/anchors.h"
+#include "ledger/witness/anchors.h"
 #include "runtime/principal.h"
 
 namespace aioss::server {

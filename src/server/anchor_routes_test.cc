@@ -9,8 +9,8 @@
 
 #include "codec/json.h"
 #include "crypto/random.h"
-#include "ledger/verify.h"
-#include "ledger/witness.h"
+#include "ledger/reading/verify.h"
+#include "ledger/witness/witness.h"
 #include "server/key_file.h"
 #include "server/test_support.h"
 

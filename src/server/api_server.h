@@ -15,7 +15,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "http/server.h"
-#include "ledger/anchors.h"
+#include "ledger/witness/anchors.h"
 #include "os/file.h"
 #include "runtime/gateway.h"
 

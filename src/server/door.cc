@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "base/strings.h"
-#include "ledger/record.h"
+#include "ledger/format/record.h"
 
 namespace aioss::server {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "crypto/random.h"
-#include "ledger/record.h"
+#include "ledger/format/record.h"
 #include "server/routes.h"
 
 namespace aioss::server {

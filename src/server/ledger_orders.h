@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "ledger/custody.h"
+#include "ledger/custody/custody.h"
 #include "runtime/principal.h"
 #include "server/routes.h"
 

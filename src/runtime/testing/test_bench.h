@@ -11,9 +11,9 @@
 
 #include "base/metrics.h"
 #include "crypto/random.h"
-#include "ledger/custody.h"
-#include "ledger/ledger.h"
-#include "ledger/verify.h"
+#include "ledger/custody/custody.h"
+#include "ledger/reading/verify.h"
+#include "ledger/writing/ledger.h"
 #include "os/clock.h"
 #include "runtime/gateway.h"
 #include "runtime/testing/held_file_system.h"

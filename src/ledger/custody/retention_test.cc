@@ -1,0 +1,326 @@
+// Pruned segments and the drop that makes them: what verifies, what is refused, what every changed
+// bit does, and crashes at every step.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "ledger/custody/custody_fixture.h"
+#include "ledger/custody/prune.h"
+#include "ledger/format/chain.h"
+#include "ledger/format/proof.h"
+#include "ledger/format/pruned.h"
+#include "ledger/reading/history.h"
+#include "os/testing/power_cut_file_system.h"
+
+namespace aioss::ledger {
+namespace {
+
+using os::PowerCut;
+using os::PowerCutFileSystem;
+using test::kAlice;
+using test::kBob;
+using test::kDirectory;
+using test::Office;
+using test::operator_actor;
+using Keep = PowerCut::Keep;
+
+constexpr std::int64_t kDayNs = 24LL * 3600 * 1'000'000'000;
+constexpr std::int64_t kThen = 1'750'000'000'000'000'000;  // of the fixture's clock
+constexpr std::int64_t kNow = kThen + 200 * kDayNs;
+constexpr std::int64_t kBefore = kNow - 184 * kDayNs;
+constexpr std::uint64_t kSegmentBytes = 3'000;
+constexpr const char* kGround = "end of retention";
+
+std::unique_ptr<PowerCutFileSystem> copy(const PowerCutFileSystem& disk) {
+  return disk.after_power_cut({Keep::kNothing, 0});
+}
+
+std::string in_seg(const std::string& file) {
+  return std::string(kDirectory) + "/seg/" + file;
+}
+
+std::vector<std::string> segments(os::FileSystem& fs) {
+  return *fs.list(std::string(kDirectory) + "/seg");
+}
+
+Bytes read(os::FileSystem& fs, const std::string& path) {
+  return *os::read_file(fs, path, 64 << 20);
+}
+
+// Several segments of requests of two people, 200 days old, and a live one of today.
+class RetentionTest : public ::testing::Test {
+ protected:
+  RetentionTest() : vkey(test::make_ledger(fresh)) {
+    {
+      Office office(fresh, 1, kSegmentBytes);
+      EXPECT_TRUE(office.good());
+      int request = 0;
+      while (segments(fresh).size() < 4) {
+        const std::string id = "req_" + std::to_string(++request);
+        EXPECT_TRUE(office.ask(request % 2 == 0 ? kAlice : kBob, id, "secret " + id, "x"));
+      }
+      EXPECT_TRUE(office.custody->hold("*", true, "case", operator_actor()).has_value());
+      EXPECT_TRUE(office.custody->hold("*", false, "case", operator_actor()).has_value());
+      EXPECT_TRUE(office.ledger->close().has_value());
+    }
+    Office office(fresh, 2, kSegmentBytes, kNow);
+    while (segments(fresh).size() < 5) {
+      EXPECT_TRUE(office.ask(kAlice, "req_new", "secret of today", "y").has_value());
+    }
+    EXPECT_TRUE(office.ledger->close().has_value());
+    records = test::verify_ledger(fresh, vkey).records;
+  }
+
+  static Result<Dropped> drop_on(PowerCutFileSystem& disk, std::uint64_t seed = 5) {
+    Office office(disk, seed, 256ULL << 20, kNow);
+    if (!office.good()) return *office.problem;
+    auto dropped = office.custody->drop(kBefore, kGround, operator_actor());
+    (void)office.ledger->close();  // the power may be out
+    return dropped;
+  }
+
+  PowerCutFileSystem fresh;
+  std::string vkey;
+  std::uint64_t records = 0;
+};
+
+std::set<std::uint64_t> visible(os::FileSystem& fs) {
+  std::set<std::uint64_t> all;
+  EXPECT_TRUE(read_records(fs, kDirectory, 0, [&](const Record& record) {
+                all.insert(record.index);
+                return true;
+              }).has_value());
+  return all;
+}
+
+TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
+  const VerifyReport before = test::verify_payloads(fresh, vkey);
+  ASSERT_EQ(before.verdict, Verdict::kOk) << before.finding;
+  const auto dropped = drop_on(fresh);
+  ASSERT_TRUE(dropped.has_value()) << dropped.error().message;
+  // The fourth was sealed today.
+  EXPECT_EQ(dropped->segments, 3U);
+  EXPECT_EQ(dropped->first, 0U);
+  std::size_t pruned = 0;
+  for (const std::string& file : segments(fresh)) pruned += file.ends_with(".pruned") ? 1 : 0;
+  EXPECT_EQ(pruned, 3U);
+  const VerifyReport after = test::verify_payloads(fresh, vkey);
+  EXPECT_EQ(after.verdict, Verdict::kOk) << after.finding;
+  EXPECT_EQ(after.records, records + 1);
+  EXPECT_EQ(after.pruned_segments, 3U);
+  EXPECT_GT(after.pruned_records, 10U);
+  EXPECT_EQ(after.payloads->missing, 0U);
+  EXPECT_LT(after.payloads->named, before.payloads->named);
+  EXPECT_EQ(visible(fresh).size(), after.records - after.pruned_records);
+  // What must stay readable is: GENESIS, and the legal holds.
+  EXPECT_TRUE(visible(fresh).contains(1));
+  std::size_t holds = 0;
+  (void)read_records(fresh, kDirectory, 0, [&](const Record& record) {
+    holds += record.type == RecordType::kLegalHold ? 1 : 0;
+    return true;
+  });
+  EXPECT_EQ(holds, 2U);
+  // The texts are destroyed with their records, and no others.
+  std::size_t blobs = 0;
+  for (const std::string& path : test::files_below(fresh, std::string(kDirectory) + "/blob")) {
+    blobs += path.empty() ? 0 : 1;
+  }
+  EXPECT_EQ(blobs, after.payloads->present);
+  // It goes on: records, drops, and what is left to drop is nothing.
+  Office office(fresh, 7, 256ULL << 20, kNow);
+  ASSERT_TRUE(office.good()) << office.problem->message;
+  EXPECT_TRUE(office.ask(kBob, "req_later", "p", "q").has_value());
+  for (const std::uint64_t index : {0ULL, 3ULL, 10ULL, 20ULL}) {  // proofs go over leaves
+    History::Tree tree = office.ledger->history().tree();
+    const std::uint64_t size = office.ledger->health().size;
+    EXPECT_TRUE(prove_inclusion(tree, index, size).has_value()) << index;
+  }
+  EXPECT_EQ(office.ledger->history().record(3).error().code, Code::kNotFound);
+  EXPECT_TRUE(office.ledger->history().record(1).has_value());
+  EXPECT_EQ(office.ledger->history().find_request("req_1").error().code, Code::kNotFound);
+  EXPECT_TRUE(office.ledger->history().find_request("req_later").has_value());
+  const auto again = office.custody->drop(kBefore, kGround, operator_actor());
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->segments, 0U);
+  EXPECT_EQ(office.custody->open_request("req_1", operator_actor()).error().code, Code::kNotFound);
+  EXPECT_TRUE(office.custody->open_request("req_later", operator_actor()).has_value());
+}
+
+TEST_F(RetentionTest, TheFloorAndHoldsRefuse) {
+  Office office(fresh, 5, kSegmentBytes, kNow);
+  const auto code = [&](std::int64_t before) {
+    const auto dropped = office.custody->drop(before, kGround, operator_actor());
+    return dropped ? Code::kUsage : dropped.error().code;
+  };
+  EXPECT_EQ(code(kNow), Code::kForbidden);
+  EXPECT_EQ(code(kNow - 183 * kDayNs + 1), Code::kForbidden);
+  ASSERT_TRUE(office.custody->hold("ward-3/bob-oconnor", true, "c", operator_actor()));
+  EXPECT_EQ(code(kBefore), Code::kConflict);
+  ASSERT_TRUE(office.custody->hold("ward-3/bob-oconnor", false, "c", operator_actor()));
+  EXPECT_FALSE(office.custody->drop(kBefore, " ", operator_actor()).has_value());
+  const auto nothing = office.custody->drop(kThen, kGround, operator_actor());
+  ASSERT_TRUE(nothing.has_value());
+  EXPECT_EQ(nothing->segments, 0U) << "sealed at that moment is not before it";
+  for (const std::string& file : segments(fresh)) EXPECT_TRUE(file.ends_with(".aioss")) << file;
+}
+
+TEST_F(RetentionTest, PruningWithoutARecordIsTampering) {
+  const auto disk = copy(fresh);
+  const PruneEvents nothing{[](const Record&) { return ok(); }, [] { return ok(); }};
+  ASSERT_TRUE(prune_segment(*disk, kDirectory, 0, nothing).has_value());
+  const VerifyReport report = test::verify_ledger(*disk, vkey);
+  EXPECT_EQ(report.verdict, Verdict::kTampered) << report.finding;
+  EXPECT_EQ(report.bad_index, 0U);
+  EXPECT_NE(report.finding.find("RETENTION_DROP"), std::string::npos);
+  const Office office(*disk, 5);
+  EXPECT_FALSE(office.good());
+  EXPECT_EQ(office.problem->code, Code::kCorrupt);
+}
+
+TEST_F(RetentionTest, TheSegmentCountsWhereBothFilesAreThere) {
+  const Bytes whole = read(fresh, in_seg(segment_file_name(0)));
+  ASSERT_TRUE(drop_on(fresh).has_value());
+  ASSERT_TRUE(os::replace_file(fresh, in_seg(segment_file_name(0)), whole).has_value());
+  const VerifyReport report = test::verify_ledger(fresh, vkey);
+  EXPECT_EQ(report.verdict, Verdict::kOk) << report.finding;
+  EXPECT_EQ(report.pruned_segments, 2U);
+  Bytes bad = read(fresh, in_seg(pruned_file_name(0)));
+  bad[200] = static_cast<std::uint8_t>(bad[200] ^ 1);
+  ASSERT_TRUE(os::replace_file(fresh, in_seg(pruned_file_name(0)), bad).has_value());
+  EXPECT_EQ(test::verify_ledger(fresh, vkey).verdict, Verdict::kOk);
+  const Office office(fresh, 6);  // an opening finishes the drop
+  ASSERT_TRUE(office.good()) << office.problem->message;
+  EXPECT_FALSE(fresh.info(in_seg(segment_file_name(0))).has_value());
+}
+
+TEST_F(RetentionTest, EveryChangedBitOfAPrunedSegmentIsSeen) {
+  ASSERT_TRUE(drop_on(fresh).has_value());
+  const std::size_t step = test::long_form() ? 1 : 7;
+  std::size_t tried = 0;
+  for (const std::string& file : segments(fresh)) {
+    if (!file.ends_with(".pruned")) continue;
+    const Bytes good = read(fresh, in_seg(file));
+    for (std::size_t bit = 0; bit < 8 * good.size(); bit += step, ++tried) {
+      Bytes bad = good;
+      bad[bit / 8] = static_cast<std::uint8_t>(bad[bit / 8] ^ (1U << (bit % 8)));
+      ASSERT_TRUE(os::replace_file(fresh, in_seg(file), bad).has_value());
+      const Verdict verdict = test::verify_ledger(fresh, vkey).verdict;
+      const bool later = bit / 8 >= 8 && bit / 8 < 14;  // a later version or algorithm, so it says
+      ASSERT_TRUE(verdict == Verdict::kTampered || (later && verdict == Verdict::kUnknown))
+          << file << " bit " << bit << ": " << name(verdict);
+    }
+    const std::size_t cut = test::long_form() ? 1 : 13;
+    for (std::size_t size = 0; size < good.size(); size += cut, ++tried) {
+      const ByteView part = ByteView(good).first(size);
+      ASSERT_TRUE(os::replace_file(fresh, in_seg(file), part).has_value());
+      ASSERT_EQ(test::verify_ledger(fresh, vkey).verdict, Verdict::kTampered) << file << size;
+    }
+    ASSERT_TRUE(os::replace_file(fresh, in_seg(file), good).has_value());
+  }
+  EXPECT_EQ(test::verify_ledger(fresh, vkey).verdict, Verdict::kOk);
+  std::printf("pruned segments: %zu changes, none unseen\n", tried);
+}
+
+// A pruned segment may hide nothing that must stay readable, and show nothing that should be gone.
+TEST_F(RetentionTest, WhatStaysAndWhatGoesIsFixed) {
+  const std::string first = in_seg(segment_file_name(0));
+  const Bytes whole = read(fresh, first);
+  const auto frames = test::frames_of(whole);
+  ASSERT_TRUE(drop_on(fresh).has_value());
+  const Bytes pruned = read(fresh, in_seg(pruned_file_name(0)));
+  const auto verdict_of = [&](const Bytes& bytes) {
+    EXPECT_TRUE(os::replace_file(fresh, in_seg(pruned_file_name(0)), bytes).has_value());
+    return test::verify_ledger(fresh, vkey).verdict;
+  };
+  EXPECT_EQ(verdict_of(whole), Verdict::kTampered) << "records that should be gone";
+  // GENESIS as a hash.
+  ChainHasher hasher;
+  const auto leaf_of = [&](const test::FrameAt& at) {
+    const ParsedFrame parsed = parse_frame(ByteView(whole).subspan(at.offset));
+    return hasher.leaf(parse_header(whole).header.ledger_id, parsed.frame);
+  };
+  Bytes hidden(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(frames[1].offset));
+  std::vector<Digest> leaves;
+  for (std::size_t i = 1; i + 1 < frames.size(); ++i) leaves.push_back(leaf_of(frames[i]));
+  encode_leaves(1, leaves, hidden);
+  hidden.insert(hidden.end(), whole.begin() + static_cast<std::ptrdiff_t>(frames.back().offset),
+                whole.end());
+  EXPECT_EQ(verdict_of(hidden), Verdict::kTampered);
+  // Without the seal; with bytes behind it.
+  const std::size_t seal = frames.back().bytes;
+  EXPECT_EQ(verdict_of(Bytes(pruned.begin(), pruned.end() - static_cast<std::ptrdiff_t>(seal))),
+            Verdict::kTampered);
+  Bytes longer = pruned;
+  encode_leaves(frames.size(), {{leaves.front()}}, longer);
+  EXPECT_EQ(verdict_of(longer), Verdict::kTampered);
+  EXPECT_EQ(verdict_of(pruned), Verdict::kOk);
+}
+
+TEST(Leaves, AreReadAsTheyWereWritten) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{2}, kLeavesMax}) {
+    std::vector<Digest> hashes(count);
+    for (std::size_t i = 0; i < count; ++i) hashes[i].fill(static_cast<std::uint8_t>(i));
+    Bytes bytes{1, 2, 3};
+    encode_leaves(77, hashes, bytes);
+    const ParsedLeaves parsed = parse_leaves(ByteView(bytes).subspan(3));
+    ASSERT_EQ(parsed.form, Form::kGood) << parsed.problem;
+    EXPECT_EQ(parsed.leaves.first_index, 77U);
+    EXPECT_EQ(parsed.leaves.bytes, bytes.size() - 3);
+    ASSERT_EQ(parsed.leaves.count, count);
+    EXPECT_EQ(parsed.leaves.at(count - 1), hashes.back());
+    for (std::size_t size = 0; size + 3 < bytes.size(); size += 1 + size / 40) {
+      EXPECT_NE(parse_leaves(ByteView(bytes).subspan(3, size)).form, Form::kGood);
+    }
+  }
+}
+
+// ---- crashes ------------------------------------------------------------------------------------
+
+TEST_F(RetentionTest, ADropMayBeCutAtEveryStep) {
+  const auto start = copy(fresh);
+  const std::uint64_t operations = [&] {
+    const auto disk = copy(*start);
+    EXPECT_EQ(drop_on(*disk)->segments, 3U);
+    return disk->operations();
+  }();
+  std::size_t before = 0, after = 0;
+  const std::uint64_t seeds = test::long_form() ? 20 : 1;
+  for (std::uint64_t stop = 0; stop <= operations; ++stop) {
+    const auto disk = copy(*start);
+    disk->stop_after(stop);
+    const bool acknowledged = drop_on(*disk).has_value();
+    for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+      for (const Keep keep : {Keep::kNothing, Keep::kPrefix, Keep::kSubset}) {
+        SCOPED_TRACE("before operation " + std::to_string(stop) + ", cut " +
+                     std::to_string(static_cast<int>(keep)) + " seed " + std::to_string(seed));
+        const auto left = disk->after_power_cut({keep, stop * seeds + seed});
+        const VerifyReport at_once = test::verify_payloads(*left, vkey);
+        EXPECT_TRUE(at_once.verdict == Verdict::kOk || at_once.verdict == Verdict::kTornTail)
+            << at_once.finding;
+        {
+          const Office office(*left, 8, 256ULL << 20, kNow);
+          ASSERT_TRUE(office.good()) << office.problem->message;
+        }
+        const VerifyReport report = test::verify_payloads(*left, vkey);
+        EXPECT_EQ(report.verdict, Verdict::kOk) << report.finding;
+        EXPECT_TRUE(report.pruned_segments == 0 || report.pruned_segments == 3);
+        if (acknowledged) {
+          EXPECT_EQ(report.pruned_segments, 3U);
+        }
+        const std::string blobs = std::string(kDirectory) + "/blob";
+        EXPECT_EQ(test::files_below(*left, blobs).size(), report.payloads->present)
+            << "a text that no record names any more";
+        (report.pruned_segments == 0 ? before : after) += 1;
+        if (HasFailure()) return;
+      }
+    }
+  }
+  EXPECT_GT(before, 10U);
+  EXPECT_GT(after, 10U);
+  std::printf("drop: %llu operations cut; %zu ledgers of before, %zu of after\n",
+              static_cast<unsigned long long>(operations), before, after);
+}
+
+}  // namespace
+}  // namespace aioss::ledger

@@ -1,0 +1,180 @@
+#include "ledger/writing/signer.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "os/destroy.h"
+
+namespace aioss::ledger {
+
+std::string signing_key_path(const std::string& directory) {
+  return directory + "/keys/signing.key";
+}
+
+std::string signing_next_path(const std::string& directory) {
+  return directory + "/keys/signing.next";
+}
+
+namespace {
+
+// The vault's key, if there is a vault, is written like the signing key. Two files for a moment, as
+// the vault itself has them when it takes a new one.
+Status protect_master_key(os::FileSystem& fs, crypto::Random& random, const std::string& directory,
+                          const crypto::KeyGuard& before, const crypto::KeyGuard& after) {
+  const std::string path = directory + '/' + std::string(kMasterKeyLabel);
+  const std::string next = directory + "/vault/master.next";
+  auto bytes = os::read_file(fs, path, crypto::kKeyFileBytesMax);
+  if (!bytes && bytes.error().code == Code::kNotFound) return ok();
+  if (!bytes) return std::move(bytes).error();
+  const crypto::Secret file(std::move(*bytes));
+  AIOSS_TRY(const crypto::Secret key, before.open(kMasterKeyLabel, file.view(), nullptr));
+  AIOSS_TRY(const crypto::Secret sealed, after.seal(kMasterKeyLabel, key.view(), random));
+  AIOSS_CHECK(os::replace_file(fs, next, sealed.view(), 0600));
+  return os::destroy_and_replace(fs, path, next);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Signer>> Signer::load(os::FileSystem& fs, crypto::Random& random,
+                                             std::string directory,
+                                             const crypto::AskPassphrase& ask) {
+  std::unique_ptr<Signer> signer(new Signer(fs, random, std::move(directory)));
+  const std::string current_path = signing_key_path(signer->directory_);
+  const std::string next_path = signing_next_path(signer->directory_);
+  AIOSS_CHECK(signer->remove_leftovers());
+  auto current = crypto::load_signing_key(fs, current_path, kSigningKeyLabel, ask);
+  if (current) {
+    signer->current_ = std::move(current->key);
+    signer->guard_ = std::move(current->guard);
+  }
+  signer->has_next_file_ = fs.info(next_path).has_value();
+  if (signer->has_next_file_) {
+    // One that cannot be read is of no use: whether it is needed, the records say.
+    if (auto next = crypto::load_signing_key(fs, next_path, kSigningKeyLabel, ask)) {
+      signer->next_ = std::move(next->key);
+      signer->next_guard_ = std::move(next->guard);
+    }
+  }
+  if (!signer->current_ && !signer->next_) {
+    return std::move(current).error().with_context("the ledger's signing key");
+  }
+  return signer;
+}
+
+// A crash while a key was written leaves it under a name that nobody looks for.
+Status Signer::remove_leftovers() {
+  const std::string folder = directory_ + '/' + std::string(kKeyFolder) + '/';
+  for (const std::string_view name : {"signing.key.tmp", "signing.next.tmp"}) {
+    AIOSS_CHECK(os::destroy_file_durably(fs_, folder + std::string(name)));
+  }
+  return ok();
+}
+
+std::vector<crypto::PublicKey> Signer::candidates() const {
+  std::vector<crypto::PublicKey> keys;
+  if (current_) keys.push_back(current_->public_key());
+  if (next_) keys.push_back(next_->public_key());
+  return keys;
+}
+
+void Signer::choose(const crypto::PublicKey& in_force) {
+  // The same key in both files: it was to be protected in another way, and the second file says
+  // how.
+  next_is_chosen_ = next_ != nullptr && next_->public_key() == in_force;
+  if (next_is_chosen_) {
+    current_ = std::move(next_);
+    guard_ = std::move(next_guard_);
+  }
+  next_.reset();
+  ASSERT(current_ != nullptr && current_->public_key() == in_force);
+}
+
+Status Signer::settle(const Checkpoint& checkpoint) {
+  if (next_is_chosen_) {
+    AIOSS_CHECK(write(checkpoint));
+    return install_next();
+  }
+  if (!has_next_file_) return ok();
+  AIOSS_CHECK(os::destroy_file_durably(fs_, signing_next_path(directory_)));
+  has_next_file_ = false;
+  return ok();
+}
+
+Result<std::string> Signer::write(const Checkpoint& checkpoint) {
+  AIOSS_TRY(std::string note, sign_checkpoint(checkpoint, *current_));
+  AIOSS_CHECK(replace_checkpoint(fs_, directory_, note));
+  return note;
+}
+
+Status Signer::stage_next() {
+  AIOSS_CHECK(make_room_for_next());
+  AIOSS_TRY(auto key, crypto::SigningKey::generate(random_));
+  next_guard_ = guard_;
+  has_next_file_ = true;  // or a part of it
+  const Status saved = crypto::save_signing_key(fs_, signing_next_path(directory_),
+                                                kSigningKeyLabel, *key, next_guard_, random_);
+  if (!saved) {
+    drop_next();
+    return saved;
+  }
+  next_ = std::move(key);
+  return ok();
+}
+
+Result<Rotation> Signer::sign_rotation(const LedgerId& ledger_id, std::uint64_t index,
+                                       const Digest& root_before) const {
+  ASSERT(next_ != nullptr);
+  return ledger::sign_rotation(ledger_id, index, root_before, *current_, *next_);
+}
+
+void Signer::drop_next() {
+  next_.reset();
+  const Status gone = os::destroy_file_durably(fs_, signing_next_path(directory_));
+  has_next_file_ = !gone.has_value();
+}
+
+Result<std::string> Signer::adopt_next(const Checkpoint& checkpoint) {
+  ASSERT(next_ != nullptr);
+  current_ = std::move(next_);
+  guard_ = std::move(next_guard_);
+  next_is_chosen_ = true;
+  AIOSS_TRY(std::string note, write(checkpoint));
+  AIOSS_CHECK(install_next());
+  return note;
+}
+
+Status Signer::install_next() {
+  AIOSS_CHECK(
+      os::destroy_and_replace(fs_, signing_key_path(directory_), signing_next_path(directory_)));
+  has_next_file_ = false;
+  next_is_chosen_ = false;
+  return ok();
+}
+
+// After an earlier change that did not come to its end. The file that is chosen may be the only one
+// that still holds the key.
+Status Signer::make_room_for_next() {
+  if (next_is_chosen_) return install_next();
+  if (has_next_file_) drop_next();
+  if (!has_next_file_) return ok();
+  return Error{Code::kIo,
+               "keys/signing.next cannot be removed; see to the disk and to who may write"};
+}
+
+Status Signer::protect(crypto::KeyGuard guard) {
+  AIOSS_CHECK(make_room_for_next());
+  AIOSS_CHECK(protect_master_key(fs_, random_, directory_, guard_, guard));
+  const Status saved = crypto::save_signing_key(fs_, signing_next_path(directory_),
+                                                kSigningKeyLabel, *current_, guard, random_);
+  if (!saved) {
+    has_next_file_ = true;
+    drop_next();
+    return saved;
+  }
+  guard_ = std::move(guard);
+  has_next_file_ = true;
+  next_is_chosen_ = true;
+  return install_next();
+}
+
+}  // namespace aioss::ledger
