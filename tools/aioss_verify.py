@@ -21,7 +21,7 @@ RUN_LEAVES_MAX, KEYS_MAX, OPEN_REQUESTS_MAX = 2_048, 65_536, 65_536
 GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, KEY_ROTATE = 1, 2, 3, 5
 INFER_REQUEST, INFER_RESULT, INFER_ABORT, RETENTION_DROP = 20, 21, 22, 51
 KNOWN_TYPES = {*range(1, 9), *range(10, 17), *range(20, 28), 30, 31, 32, 40, 41, 42, 50, 51, 52, 60}
-NEVER_PRUNED = {GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, KEY_ROTATE, 6, 50, RETENTION_DROP, 52}
+NEVER_PRUNED = {GENESIS, SEGMENT_OPEN, SEGMENT_SEAL, KEY_ROTATE, 6, 41, 50, RETENTION_DROP, 52}
 ORIGIN, MAGIC, DASH = re.compile("[!-*,-~]{1,255}"), re.compile(b"AREC"), "\u2014 "
 
 class Bad(ValueError):
@@ -177,7 +177,7 @@ class Ledger:
     def __init__(self, notes=()):
         self.id, self.keys, self.frontier, self.chain, self.link = None, [], [], b"", bytes(32)
         self.records, self.segments, self.pruned_records, self.open = 0, 0, 0, set()
-        self.unknown, self.pruned = None, []
+        self.unknown, self.pruned, self.covered = None, [], 0
         self.roots = {**{getattr(note, "size", 0): None for note in notes}, 0: sha3()}
 
     def rotate(self, frame):
@@ -228,7 +228,7 @@ class Ledger:
         elif kind == SEGMENT_SEAL:
             says.update({18: self.records, 19: self.root(), 20: b"".join(self.frontier)})
         elif kind == RETENTION_DROP and is_uint(body.get(16)) and \
-                is_uint(body.get(17), self.records + 1):
+                is_uint(body.get(17), self.records + 1) and self.records < self.covered:
             self.pruned = [run for run in self.pruned if run[0] < body[16] or body[17] < run[1]]
         elif kind not in KNOWN_TYPES and kind < 0x8000:
             self.unknown = self.unknown or f"record {self.records} is of the type {kind}"
@@ -365,6 +365,7 @@ def verify(path, key=None, since=None, **texts):
         except (ValueError, OSError) as problem:
             notes["checkpoint"] = problem
         ledger = Ledger(notes.values())
+        ledger.covered = getattr(notes["checkpoint"], "size", 0)
         try:
             ledger.read(path)
         except (ValueError, IndexError) as problem:

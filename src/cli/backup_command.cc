@@ -79,6 +79,22 @@ int print(const Services& services, const Invocation& invocation,
   return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
+// What a restored copy needs, and what it will do.
+void note_keys(Console& console, const ledger::BackupReport& report) {
+  if (report.keys == "none") {
+    console.note(
+        "aioss: the backup holds no private key: this copy can be read and verified; to write to "
+        "it, put the ledger's keys/signing.key and vault/master.key there, both");
+    console.note(
+        "aioss: a vault/master.key of after an erasure does not open this older vault: then put "
+        "the ledger's whole folder vault/ there (docs/keys.md)");
+    return;
+  }
+  console.note(
+      "aioss: before it records anything, this copy says that it was restored and takes a new "
+      "key; 'aioss verify' goes on with the old public key");
+}
+
 }  // namespace
 
 int ledger_backup_command(const Services& services, const Invocation& invocation) {
@@ -123,15 +139,7 @@ int ledger_restore_command(const Services& services, const Invocation& invocatio
   const auto report = ledger::restore(services.files, options);
   progress.clear();
   if (!report) return console.fail(report.error());
-  if (report->keys == "none") {
-    console.note(
-        "aioss: the backup holds no private key: this copy can be read and verified; to "
-        "write to it, put the ledger's keys/signing.key there");
-  } else {
-    console.note(
-        "aioss: before it records anything, this copy says that it was restored and takes "
-        "a new key; 'aioss verify' goes on with the old public key");
-  }
+  note_keys(console, *report);
   return print(services, invocation, *report);
 }
 

@@ -13,6 +13,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "ledger/format/render.h"
+#include "ledger/reading/follow.h"
 #include "ledger/reading/verify.h"
 #include "ledger/writing/ledger.h"
 #include "ledger/writing/policy.h"
@@ -74,24 +75,18 @@ class Printer {
   SubjectNames names_;
 };
 
-// Prints what is there and then, once every interval, what has come. The end of a live ledger may
-// be a record that is being written: what cannot be read yet is tried again.
+// Prints, once every interval, what has come.
 int follow(const Services& services, const std::string& directory, std::uint64_t next,
            Printer& printer) {
   const auto interrupt = Interrupt::create();
   if (!interrupt) return services.console.fail(interrupt.error());
+  ledger::Follower follower(services.files, directory, next);
   for (;;) {
     if ((*interrupt)->wait_for(kFollowInterval)) return static_cast<int>(ExitCode::kInterrupted);
-    bool written = true;
-    const Status read =
-        ledger::read_records(services.files, directory, next, [&](const ledger::Record& record) {
-          written = printer.line(record);
-          next = record.index + 1;
-          return written;
-        });
-    if (!written) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
-    if (!read && read.error().code != Code::kCorrupt)
-      return fail_reading(services, read.error(), directory);
+    const auto more =
+        follower.read([&](const ledger::Record& record) { return printer.line(record); });
+    if (!more) return fail_reading(services, more.error(), directory);
+    if (!*more) return static_cast<int>(ExitCode::kOk);  // the reader has seen enough
   }
 }
 

@@ -64,9 +64,11 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
 
 Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
                                                              const std::string& directory,
-                                                             std::string_view instead) {
+                                                             std::string_view instead,
+                                                             bool frees_space) {
   ledger::OpenOptions options;
   options.directory = directory;
+  options.may_use_reserve = frees_space;
   options.ask_passphrase = passphrase_source(services);
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
   if (opened) return opened;
@@ -81,12 +83,14 @@ ledger::MasterKeyFile master_key_file(const Services& services, const crypto::Ke
   constexpr unsigned kPermissions = 0600;
   ledger::MasterKeyFile file;
   file.load = [guard, ask = quiet_passphrase_source(services)](
-                  os::FileSystem& fs, const std::string& path) -> Result<crypto::SecretKey> {
+                  os::FileSystem& fs, const std::string& path) -> Result<ledger::LoadedMaster> {
     AIOSS_TRY(Bytes bytes, os::read_file(fs, path, crypto::kKeyFileBytesMax));
     const crypto::Secret sealed(std::move(bytes));
     AIOSS_TRY(const crypto::Secret key, guard.open(ledger::kMasterKeyLabel, sealed.view(), ask));
-    if (key.view().size() == crypto::SecretKey::kBytes) return crypto::SecretKey(key.view());
-    return Error{Code::kCorrupt, "the file does not hold a key of 32 bytes"};
+    if (key.view().size() != crypto::SecretKey::kBytes) {
+      return Error{Code::kCorrupt, "the file does not hold a key of 32 bytes"};
+    }
+    return ledger::LoadedMaster{crypto::SecretKey(key.view()), guard.wrote(sealed.view())};
   };
   file.save = [guard, &random = services.random](os::FileSystem& fs, const std::string& path,
                                                  const crypto::SecretKey& key) -> Status {

@@ -19,10 +19,12 @@ namespace aioss::cli {
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
 
 // The ledger in a folder named on the command line, to append to; never made. kConflict if another
-// aioss has it: the message ends in `instead`, which says how to ask that one.
+// aioss has it: the message ends in `instead`, which says how to ask that one. `frees_space`: it is
+// opened on a disk that is too full for other work, too.
 Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& services,
                                                              const std::string& directory,
-                                                             std::string_view instead);
+                                                             std::string_view instead,
+                                                             bool frees_space = false);
 
 // How the vault's master key lies on the disk: as the ledger's own key does.
 ledger::MasterKeyFile master_key_file(const Services& services, const crypto::KeyGuard& guard);

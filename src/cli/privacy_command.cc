@@ -51,13 +51,14 @@ struct Session {
 };
 
 Result<Session> open_session(const Services& services, const Invocation& invocation,
-                             std::size_t operand, const std::string& instead) {
+                             std::size_t operand, const std::string& instead,
+                             bool frees_space = false) {
   AIOSS_TRY(const Config config,
             load_config(services.files, services.environment, invocation.config));
   AIOSS_TRY(const std::string directory, directory_of(config, invocation.operand(operand)));
   Session session;
   AIOSS_TRY(session.who, commander(services, invocation, config));
-  AIOSS_TRY(session.ledger, open_existing_ledger(services, directory, instead));
+  AIOSS_TRY(session.ledger, open_existing_ledger(services, directory, instead, frees_space));
   AIOSS_TRY(session.custody, open_custody(services, config, directory, *session.ledger));
   AIOSS_CHECK(know(session.who, *session.custody));
   return session;
@@ -245,7 +246,7 @@ Result<std::string> drop(const Services& services, const Invocation& invocation)
   AIOSS_TRY(const std::string date, needed(invocation, "--before", "a date, as 2026-05-31"));
   AIOSS_TRY(const std::string ground, needed(invocation, "--ground", "why"));
   AIOSS_TRY(const std::int64_t before_ns, parse_date(date));
-  AIOSS_TRY(Session session, open_session(services, invocation, 0, std::string(kStopServer)));
+  AIOSS_TRY(Session session, open_session(services, invocation, 0, std::string(kStopServer), true));
   AIOSS_TRY(const ledger::Dropped dropped,
             session.custody->drop(before_ns, ground, session.who.actor));
   AIOSS_CHECK(session.close());

@@ -230,12 +230,13 @@ int ledger_prove_command(const Services& services, const Invocation& invocation)
   if (!call) return console.fail(call.error());
   MadeProof made;
   Digest leaf{};
+  ledger::Onlooker onlooker;
+  onlooker.located = [&](const ledger::RecordPlace& place) {
+    if (place.index == call->first) leaf = place.leaf;
+  };
   const auto facts = ledger::prove_on_disk(
       services.files, *directory, call->size,
-      [&](ledger::SubtreeSource& tree) { return make_proof(*call, tree, made); },
-      [&](const ledger::Record& record) {
-        if (record.index == call->first) leaf = record.leaf;
-      });
+      [&](ledger::SubtreeSource& tree) { return make_proof(*call, tree, made); }, onlooker);
   if (!facts) return console.fail(explain_ledger_error(services.files, facts.error(), *directory));
   OrderedJson out = proof_json(*call, made);
   out["origin"] = facts->origin;

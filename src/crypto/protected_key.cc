@@ -142,12 +142,15 @@ Result<Secret> KeyGuard::unwrap(std::string_view label, ByteView file) const {
   return Error{Code::kForbidden, "the passphrase is wrong, or the key file is damaged"};
 }
 
+bool KeyGuard::wrote(ByteView file) const {
+  if (!wrapping_key_ || !is_protected(file)) return !wrapping_key_ && !is_protected(file);
+  const auto parameters = parse_parameters(file);
+  return parameters && parameters->cost == cost_ && parameters->salt == salt_;
+}
+
 Result<Secret> KeyGuard::open(std::string_view label, ByteView file,
                               const AskPassphrase& ask) const {
-  if (wrapping_key_ && is_protected(file)) {
-    AIOSS_TRY(const Parameters asked, parse_parameters(file));
-    if (asked.cost == cost_ && asked.salt == salt_) return unwrap(label, file);
-  }
+  if (wrapping_key_ && wrote(file)) return unwrap(label, file);
   AIOSS_TRY(OpenedKey opened, open_key(label, file, ask));
   return std::move(opened.key);
 }

@@ -57,6 +57,9 @@ class KeyGuard final {
   Protection protection() const {
     return wrapping_key_ ? Protection::kPassphrase : Protection::kNone;
   }
+  // Whether a key file is as seal() writes it: without protection if this guard protects nothing,
+  // with the key of this passphrase otherwise. Looks at its header only.
+  bool wrote(ByteView file) const;
   // The bytes of a key file. `label` says which key it is ("keys/signing.key"), so that one file
   // cannot stand for another; not secret.
   Result<Secret> seal(std::string_view label, ByteView key, Random& random) const;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "crypto/test_hex.h"
@@ -89,6 +90,21 @@ TEST(ProtectedKey, WithoutProtectionIsTheKeyItself) {
   ASSERT_TRUE(opened.has_value());
   EXPECT_EQ(as_text(opened->key.view()), "plain");
   EXPECT_EQ(opened->guard.protection(), Protection::kNone);
+}
+
+TEST(ProtectedKey, AGuardKnowsTheFilesThatItWrote) {
+  const Sealed sealed = seal("correct horse", "key");
+  CountingRandom random;
+  std::array<std::uint8_t, 1> skipped{};
+  random.fill(skipped);  // so that the salt is another one
+  const auto same_words = KeyGuard::from_passphrase(secret("correct horse"), random, kCheap);
+  const KeyGuard none;
+  EXPECT_TRUE(sealed.guard.wrote(sealed.file));
+  EXPECT_FALSE(same_words->wrote(sealed.file));
+  EXPECT_FALSE(none.wrote(sealed.file));
+  EXPECT_TRUE(none.wrote(as_bytes("key")));
+  EXPECT_FALSE(sealed.guard.wrote(as_bytes("key")));
+  EXPECT_FALSE(sealed.guard.wrote(ByteView(sealed.file).first(20)));
 }
 
 TEST(ProtectedKey, SaysWhatIsWrongWithThePassphrase) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ struct TextFacts {
   std::uint32_t context_tokens_train = 0;
 };
 
+// Asked about the text of a prompt before it is tokenized; its error is the answer.
+using TextCheck = std::function<Status(std::string_view)>;
+
 // Owned by the worker; one thread at a time. No exception leaves it.
 class TextModel {
  public:
@@ -48,9 +52,10 @@ class TextModel {
   // The prompt that the model's own template makes of the messages, ready for the assistant's turn,
   // and tokenized so that special tokens typed by a user stay plain text where the template allows
   // it. `now_unix_s` is what a template that asks for the date sees. kUnsupported without a
-  // template.
+  // template. `check`, unless empty, is asked about what the template made.
   virtual Result<std::vector<Token>> apply_chat_template(const std::vector<ChatMessage>& messages,
-                                                         std::int64_t now_unix_s) const = 0;
+                                                         std::int64_t now_unix_s,
+                                                         const TextCheck& check = {}) const = 0;
 };
 
 }  // namespace aioss::engine

@@ -127,6 +127,7 @@ net::awaitable<bool> Connection::answer(RequestParser& parser) {
   rules.keep_alive = parser.keep_alive();
   Answer answer(*transport_, server_->stopping, server_->limits, rules);
   Request request = parser.take();
+  hold_body(0);  // the handler has it from here on, for as long as the answer may take
   request.peer = peer_;
   transport_->watch();
   try {

@@ -41,7 +41,7 @@ struct Limits {
   // Beyond the promise: the way of a request that was sent in its last moment.
   std::chrono::milliseconds idle_grace{5'000};
   std::chrono::milliseconds write_timeout{120'000};  // without any progress: the client is gone
-  std::size_t bodies_bytes_max = 256 << 20;          // of all requests at a time; over it 503
+  std::size_t bodies_bytes_max = 256 << 20;          // of all that are being received; over it 503
   // After an answer that ends the connection the client gets this long to read it and to hang up.
   std::chrono::milliseconds farewell_timeout{2'000};
   // The same for a connection without a request when the server stops, which should not take long.
@@ -116,7 +116,8 @@ class ResponseWriter {
 // May co_await; an exception that escapes becomes a 500 if nothing was sent, and ends the
 // connection if an answer had begun. `writer` lives until the handler returns. `request` has passed
 // the framing rules (request_parser.h); its Host is well-formed, but whether to serve that host is
-// the handler's decision (host_is_loopback).
+// the handler's decision (host_is_loopback). Its body is no longer counted (bodies_bytes_max): a
+// handler that waits while it holds one sees to it that all of them together have a bound.
 using Handler = std::function<net::awaitable<void>(Request request, ResponseWriter& writer)>;
 // The body of an error that the server itself answers (framing, limits, timeouts).
 using ErrorBody = std::function<Response(const Error& error)>;
@@ -137,7 +138,7 @@ struct Counters {  // since start; read on the io thread
   std::uint64_t connections_accepted = 0, connections_open = 0;
   std::uint64_t requests = 0;         // given to the handler
   std::uint64_t refused = 0;          // requests and connections turned away before it
-  std::uint64_t body_bytes_held = 0;  // now, of requests being read or answered
+  std::uint64_t body_bytes_held = 0;  // now, of requests being received
 };
 
 // Everything here is called on io's thread, or while nobody runs io.

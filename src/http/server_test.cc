@@ -305,6 +305,24 @@ TEST(Server, LargeRequestsTogetherAreBounded) {
   EXPECT_EQ(second.ask(large).status, 200);  // what the first held is free again
 }
 
+// The body is the handler's once it has the request: answers that take long do not use up what
+// others need to be received.
+TEST(Server, AnswersUnderWayDoNotCountTheirBodies) {
+  Limits limits;
+  limits.bodies_bytes_max = 1 << 20;
+  TestServer server(limits);
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 8; ++i) {
+    slow.push_back(std::make_unique<Client>(server.port()));
+    slow.back()->send(post("/stream-wait", std::string(1'000'000, 'x')));
+    ASSERT_TRUE(eventually([&] { return server.observed().handling == i + 1; }));
+  }
+  EXPECT_EQ(server.counters().body_bytes_held, 0u);
+  EXPECT_EQ(Client(server.port()).ask(post("/echo", "small")).status, 200);
+  EXPECT_EQ(Client(server.port()).ask(post("/echo", std::string(1'000'000, 'y'))).status, 200);
+  EXPECT_LE(server.observed().finished, 2);  // the first eight are still being answered
+}
+
 TEST(Server, OutOfDescriptorsItWaitsAndGoesOn) {
   TestServer server;
   Client first(server.port());

@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "os/destroy.h"
+
 namespace aioss::os {
 namespace {
 
@@ -314,17 +316,15 @@ Result<Bytes> read_file(FileSystem& fs, const std::string& path, std::uint64_t l
 
 namespace {
 
-Status write_new_file(FileSystem& fs, const std::string& path, ByteView bytes,
-                      unsigned permissions) {
-  AIOSS_TRY(const auto file, fs.open(path, OpenMode::kCreateNew, permissions));
+Status write_whole(File& file, ByteView bytes) {
   std::uint64_t offset = 0;
   while (!bytes.empty()) {
-    AIOSS_TRY(const std::size_t put, file->write_at(offset, bytes));
+    AIOSS_TRY(const std::size_t put, file.write_at(offset, bytes));
     if (put == 0) return Error{Code::kIo, "cannot write the file: the disk takes no more bytes"};
     bytes = bytes.subspan(put);
     offset += put;
   }
-  return file->sync_all();
+  return file.sync_all();
 }
 
 }  // namespace
@@ -335,11 +335,14 @@ Status replace_file(FileSystem& fs, const std::string& path, ByteView bytes, uns
   if (auto removed = fs.remove(temporary); !removed && removed.error().code != Code::kNotFound) {
     return std::move(removed).error();
   }
-  auto written = write_new_file(fs, temporary, bytes, permissions);
+  const auto file = fs.open(temporary, OpenMode::kCreateNew, permissions);
+  Status written = file ? write_whole(**file, bytes) : Status(file.error());
   if (written) written = fs.rename(temporary, path);
   if (!written) {
-    (void)fs.remove(temporary);  // the first failure is the one to report
-    return std::move(written).error();
+    // The first failure is the one to report. What is there, and ours, may be half of a key.
+    if (file) (void)overwrite_file(fs, temporary);
+    (void)fs.remove(temporary);
+    return written;
   }
   return fs.sync_directory(parent_of(path));
 }

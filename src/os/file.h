@@ -100,7 +100,8 @@ class RealFileSystem final : public FileSystem {
 
 // Whole small files; kTooLarge over `limit` bytes.
 Result<Bytes> read_file(FileSystem& fs, const std::string& path, std::uint64_t limit);
-// Writes path.tmp, syncs, renames over path, syncs the directory.
+// Writes path.tmp, syncs, renames over path, syncs the directory. After an error nothing of `bytes`
+// is left in path.tmp, as far as the disk still takes writes (os/destroy.h).
 Status replace_file(FileSystem& fs, const std::string& path, ByteView bytes,
                     unsigned permissions = 0640);
 

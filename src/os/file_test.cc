@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
@@ -181,6 +182,23 @@ TEST_F(FileTest, ReplaceFileIsAllOrNothing) {
   ASSERT_TRUE(replace_file(fs_, path("a"), as_bytes("new"), 0600));
   EXPECT_EQ(content_of("a"), "new");
   EXPECT_THAT(*fs_.list(directory_), ElementsAre("a"));
+}
+
+// What is written is often a key. The temporary file cannot be removed here, so that the test can
+// look into it.
+TEST_F(FileTest, ReplaceFileOverwritesWhatFailed) {
+  ASSERT_TRUE(replace_file(fs_, path("a"), as_bytes("old"), 0600));
+  for (const FaultPoint point : {FaultPoint::kWrite, FaultPoint::kSync, FaultPoint::kRename}) {
+    SCOPED_TRACE(static_cast<int>(point));
+    FaultFileSystem faulty(fs_);
+    faulty.arm(point, {.error_number = EIO, .short_bytes = 4});
+    faulty.arm(FaultPoint::kRemove, {.call = 2, .error_number = EIO});
+    EXPECT_FALSE(replace_file(faulty, path("a"), as_bytes("private key"), 0600));
+    const std::string left = content_of("a.tmp");
+    EXPECT_EQ(left, std::string(point == FaultPoint::kWrite ? 4 : 11, '\0'));
+    EXPECT_EQ(content_of("a"), "old");
+    ASSERT_TRUE(fs_.remove(path("a.tmp")));
+  }
 }
 
 TEST_F(FileTest, ReplaceFileGoesOnAfterAShortWriteAndSyncsBoth) {

@@ -36,7 +36,7 @@ struct Plan {
   int first_free = 3;                            // above every number in the child
   int error_pipe = -1;
   pid_t parent = 0;
-  bool die_with_parent = true, own_process_group = true;
+  bool inherit_output = true, die_with_parent = true, own_process_group = true;
 };
 
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
@@ -58,6 +58,7 @@ Plan make_plan(const SpawnOptions& options, int error_pipe) {
   }
   plan.error_pipe = error_pipe;
   plan.parent = ::getpid();
+  plan.inherit_output = options.inherit_output;
   plan.die_with_parent = options.die_with_parent;
   plan.own_process_group = options.own_process_group;
   return plan;
@@ -106,8 +107,10 @@ bool place_descriptors(Plan& plan) {
   }
   if (!is_target(plan, STDIN_FILENO) && !put_null(STDIN_FILENO, O_RDONLY)) return false;
   for (const int number : {STDOUT_FILENO, STDERR_FILENO}) {
-    if (is_target(plan, number) || ::fcntl(number, F_SETFD, 0) == 0) continue;
-    if (!put_null(number, O_WRONLY)) return false;  // closed here: not for a later open() to take
+    const bool inherited = number != STDOUT_FILENO || plan.inherit_output;
+    if (is_target(plan, number)) continue;
+    if (inherited && ::fcntl(number, F_SETFD, 0) == 0) continue;
+    if (!put_null(number, O_WRONLY)) return false;  // never free for a later open() to take
   }
   for (std::size_t i = 0; i < plan.descriptors.size(); ++i) {
     if (::dup2(plan.staged[i], plan.descriptors[i].first) < 0) return false;

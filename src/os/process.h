@@ -27,6 +27,7 @@ struct SpawnOptions {
   // (number in the child, our descriptor). Standard input is /dev/null, output and error are
   // inherited unless listed; every other descriptor is closed in the child.
   std::vector<std::pair<int, int>> descriptors;
+  bool inherit_output = true;   // false: standard output is /dev/null too, unless listed
   bool die_with_parent = true;  // SIGKILL if our process ends
   // A process group of its own: Ctrl-C in our terminal is then ours to handle, not the child's end.
   bool own_process_group = true;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -155,6 +156,22 @@ TEST(Process, ExactlyTheGivenDescriptors) {
   EXPECT_EQ(found.at(2), "/dev/null");
   EXPECT_THAT(found.at(3), HasSubstr("socket:"));
   EXPECT_EQ(found.at(7), "/etc/passwd");
+}
+
+TEST(Process, StandardOutputIsNotOursUnlessInherited) {
+  for (const bool inherit : {true, false}) {
+    Pipe pipe = make_pipe();
+    SpawnOptions options = shell("link=$(readlink /proc/$$/fd/1); echo \"$link\" >&2");
+    options.inherit_output = inherit;
+    options.descriptors.emplace_back(STDERR_FILENO, pipe.writing.get());
+    auto child = Child::spawn(options);
+    ASSERT_TRUE(child) << child.error().message;
+    pipe.writing.reset();
+    std::array<char, 4096> ours{};
+    ASSERT_GT(::readlink("/proc/self/fd/1", ours.data(), ours.size() - 1), 0);
+    const std::string expected = inherit ? ours.data() : "/dev/null";
+    EXPECT_EQ(read_all(pipe.reading.get()), expected + '\n');
+  }
 }
 
 // Sources whose own numbers are the targets of others: an order of dup2 calls alone cannot do it.

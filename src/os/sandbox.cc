@@ -154,7 +154,9 @@ void allow_after_stage_two(Filter& filter) {
   // fstat() of glibc 2.33 to 2.38. The path is not seen by the filter: a stat of other files
   // remains possible (whether they exist, how large they are), never their content.
   filter.add(SCMP_ACT_ALLOW, "newfstatat", {argument_is(3, kAtEmptyPath)});
-  for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
+  // No F_SETFL: the flags of an open file are those of everyone who has it, and standard error is
+  // the gateway's too.
+  for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
     filter.add(SCMP_ACT_ALLOW, "fcntl", {argument_is(1, static_cast<std::uint64_t>(command))});
   }
   for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS,

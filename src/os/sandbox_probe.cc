@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +38,10 @@ class Probe final {
     report(std::move(attempt), fd);
     if (fd >= 0) ::close(fd);
   }
+  // Where no call is refused, because what it would reach is not there.
+  void report_absent(std::string attempt, bool absent, std::string detail) {
+    outcomes_.push_back({std::move(attempt), absent, std::move(detail)});
+  }
   std::vector<ProbeOutcome> take() { return std::move(outcomes_); }
 
  private:
@@ -56,6 +62,20 @@ void try_files(Probe& probe) {
   probe.report("rename", ::syscall(SYS_rename, nullptr, nullptr));
   probe.report("chdir", ::syscall(SYS_chdir, nullptr));
   probe.report_descriptor("memfd_create", ::memfd_create("probe", MFD_CLOEXEC));
+}
+
+// What is open already, and also someone else's.
+void try_inherited(Probe& probe) {
+  probe.report("fcntl F_SETFL", ::fcntl(kNoDescriptor, F_SETFL, 0));
+  constexpr unsigned kNullMajor = 1, kNullMinor = 3;  // of /dev/null, on every Linux
+  struct stat output{};
+  const bool open = ::fstat(STDOUT_FILENO, &output) == 0;
+  const bool null = open && S_ISCHR(output.st_mode) && major(output.st_rdev) == kNullMajor &&
+                    minor(output.st_rdev) == kNullMinor;
+  probe.report_absent("write to the standard output of who started it", !open || null,
+                      null    ? "it is /dev/null"
+                      : !open ? "it is not open"
+                              : "it is another file");
 }
 
 void try_network(Probe& probe) {
@@ -140,6 +160,7 @@ void try_memory(Probe& probe) {
 std::vector<ProbeOutcome> probe_confinement() {
   Probe probe;
   try_files(probe);
+  try_inherited(probe);
   try_network(probe);
   try_processes(probe);
   try_memory(probe);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "runtime/hash_cache.h"
 
 namespace aioss::runtime {
 namespace {
@@ -214,10 +215,29 @@ Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& opt
   return scanner.take();
 }
 
+bool is_same_file(const os::FileInfo& a, const os::FileInfo& b) {
+  return HashCache::key_of(a) == HashCache::key_of(b);
+}
+
 std::uint64_t OpenModel::bytes() const {
   std::uint64_t total = 0;
   for (const os::FileInfo& part : parts) total += part.size;
   return total;
+}
+
+// A file that cannot be asked (its server is away) is not known to have changed.
+bool OpenModel::was_changed() const {
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const Result<os::FileInfo> now = os::descriptor_info(files[i]->descriptor());
+    if (!now) continue;
+    if (now->size != parts[i].size || now->modified_ns != parts[i].modified_ns) return true;
+  }
+  return false;
+}
+
+bool OpenModel::is_of(const CatalogueEntry& entry) const {
+  return std::equal(parts.begin(), parts.end(), entry.parts.begin(), entry.parts.end(),
+                    is_same_file);
 }
 
 Result<std::shared_ptr<OpenModel>> open_model(os::FileSystem& fs, const CatalogueEntry& entry) {

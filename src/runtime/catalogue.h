@@ -52,11 +52,19 @@ bool is_model_name(std::string_view name);
 
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options);
 
+// Equal device, inode, size and modification time: that counts as the same content.
+bool is_same_file(const os::FileInfo& a, const os::FileInfo& b);
+
 // The open files of a model, in order, at offset 0.
 struct OpenModel {
   std::vector<std::unique_ptr<os::File>> files;
-  std::vector<os::FileInfo> parts;
+  std::vector<os::FileInfo> parts;  // as they were when opened
   std::uint64_t bytes() const;
+  // Whether a part was written to since then. Asks the descriptors, so a name that now leads to
+  // another file is no change. Any thread may ask.
+  bool was_changed() const;
+  // Whether these are the files that the scan found.
+  bool is_of(const CatalogueEntry& entry) const;
 };
 Result<std::shared_ptr<OpenModel>> open_model(os::FileSystem& fs, const CatalogueEntry& entry);
 

@@ -192,6 +192,32 @@ TEST_F(CatalogueTest, VanishedOrUnreadableFileIsAClearError) {
   EXPECT_EQ(unreadable.error().message.find(directory_), std::string::npos) << "a path leaks";
 }
 
+TEST_F(CatalogueTest, OpenFilesTellWhetherTheyWereChanged) {
+  add("x-00001-of-00002.gguf");
+  add("x-00002-of-00002.gguf");
+  const Catalogue before = scan();
+  const auto opened = open_model(fs_, before.models.at("x"));
+  ASSERT_TRUE(opened);
+  const OpenModel& model = **opened;
+  EXPECT_FALSE(model.was_changed());
+  EXPECT_TRUE(model.is_of(before.models.at("x")));
+
+  // Another file takes the name of a part: nothing happened to the one that is open.
+  const std::string part = path("x-00002-of-00002.gguf");
+  std::filesystem::rename(part, path("aside"));
+  EXPECT_FALSE(model.is_of(scan().models.at("x"))) << "a part is missing";
+  add("x-00002-of-00002.gguf");
+  std::filesystem::last_write_time(part, std::filesystem::last_write_time(path("aside")));
+  EXPECT_FALSE(model.was_changed());
+  EXPECT_FALSE(model.is_of(scan().models.at("x")));
+
+  std::filesystem::rename(path("aside"), part);
+  EXPECT_TRUE(model.is_of(scan().models.at("x")));
+  add("x-00002-of-00002.gguf", "longer");
+  EXPECT_TRUE(model.was_changed());
+  EXPECT_FALSE(model.is_of(scan().models.at("x")));
+}
+
 TEST_F(CatalogueTest, MissingDirectorySaysWhatToDo) {
   const auto scanned = scan_catalogue(fs_, {path("nosuch"), {}, false});
   ASSERT_FALSE(scanned);

@@ -43,7 +43,7 @@ constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces a
 Result<std::uint64_t> record_configuration(const GatewayOptions& options, crypto::Random& random,
                                            ledger::Ledger& ledger, records::ConfigChange change) {
   records::Configuration effective = records::canonical_configuration(options);
-  change.commitment = ledger::commit(random, effective.text).value;
+  change.commitment = ledger::commit(random, effective.text);
   if (change.keys.empty()) change.keys = std::move(effective.keys);
   AIOSS_TRY(
       const ledger::Committed committed,
@@ -109,6 +109,7 @@ class GatewayImpl final : public Gateway {
   GatewayHealth health() const override;
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
+  Status spend(const Principal& by) override { return spend(by.tenant, 1); }
   Result<Reviewed> review(const ReviewCall& call) override;
   void note_stranger(std::string_view auth_reason) override { tally_->refused(auth_reason); }
   void note_refusal(Code code) override { note_refused(code, ""); }

@@ -47,7 +47,7 @@ struct GatewayOptions {
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
   std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
-  // Records of inferences that a tenant may cause a second, and at once after a pause; 0: no bound.
+  // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
   std::uint32_t record_rate = 50, record_burst = 500;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
   std::vector<std::pair<std::string, std::string>> configuration;
@@ -126,6 +126,9 @@ class Gateway {
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.
   virtual Status change_configuration(const ConfigurationChange& change) = 0;
+  // Takes one record from the budget of the caller's tenant, for what is done beside the gateway:
+  // submit(), rescan() and review() take theirs. kBusy if it is spent. Never blocks.
+  virtual Status spend(const Principal& by) = 0;
   // Blocks on the disk until HUMAN_REVIEW is durable; see review.h.
   virtual Result<Reviewed> review(const ReviewCall& call) = 0;
   // What is counted, and recorded once a second for each reason. Never blocks. A caller who was

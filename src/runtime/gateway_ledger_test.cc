@@ -220,6 +220,10 @@ TEST_F(GatewayLedgerTest, ChangeOfTheConfigurationIsRecordedAndNamedByLaterReque
   EXPECT_EQ(named, (std::vector<std::uint64_t>{changes[0].index, changes[1].index}));
   namespace own = key::config_change;
   EXPECT_EQ(changes[0].body.find(own::kPreviousRef), nullptr);
+  // Whoever has the configuration can check what the record commits to.
+  EXPECT_EQ(*changes[0].body.get_digest(own::kCommitment, "commitment"),
+            ledger::commitment_of(*changes[0].body.get_digest(own::kSalt, "salt"),
+                                  records::canonical_configuration(bench.options).text));
   EXPECT_EQ(changes[0].body.find(ledger::key::config_change::kReason), nullptr);
   for (std::size_t i = 1; i < changes.size(); ++i) {
     EXPECT_EQ(*changes[i].body.get_uint(own::kPreviousRef, "previous"), changes[i - 1].index);

@@ -220,6 +220,33 @@ TEST_F(GatewayRecordsTest, ATenantOverItsBudgetIsRefusedAndOthersAreServed) {
   }
 }
 
+TEST_F(GatewayRecordsTest, WhatIsDoneBesideTheGatewayTakesFromTheSameBudget) {
+  bench.options.record_rate = 1;
+  bench.options.record_burst = 4;
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  Principal loud;
+  loud.tenant = "loud";
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(bench.gateway().spend(loud)) << i;
+  GenerateCall call = bench.call("m", "q");
+  call.principal.tenant = "loud";
+  const auto refused = bench.gateway().submit(std::move(call));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kBusy);
+  int spent = 0;
+  for (int i = 0; i < 1000; ++i) spent += bench.gateway().spend(loud) ? 1 : 0;
+  EXPECT_LT(spent, 10);
+  const Status over = bench.gateway().spend(loud);
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().code, Code::kBusy);
+  EXPECT_NE(over.error().message.find("budget"), std::string::npos);
+  EXPECT_TRUE(bench.gateway().spend(Principal())) << "another tenant's is untouched";
+  bench.expect_good_ledger();
+  const Decisions found = decisions();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_GE(found.at("budget refused record_budget "), 990U);
+}
+
 TEST_F(GatewayRecordsTest, ABudgetThatHoldsNoRequestIsRefusedAtTheStart) {
   bench.start();
   GatewayOptions options = bench.options;

@@ -17,10 +17,6 @@ constexpr std::size_t kWaitersMax = 64;  // of one file
 constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline; a job wakes it
 
-bool is_same_file(const os::FileInfo& a, const os::FileInfo& b) {
-  return HashCache::key_of(a) == HashCache::key_of(b);
-}
-
 }  // namespace
 
 Hasher::Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock)

@@ -278,7 +278,8 @@ Map config_change(const ConfigChange& change) {
   Array list;
   for (const std::string& name : change.keys) list.push_back(text_of(name));
   Map map;
-  map.set(key::config_change::kCommitment, Value::bytes(change.commitment))
+  map.set(key::config_change::kCommitment, Value::bytes(change.commitment.value))
+      .set(key::config_change::kSalt, Value::bytes(change.commitment.salt))
       .set(key::config_change::kChangedKeys, Value::array(std::move(list)));
   if (change.previous_ref) {
     map.set(key::config_change::kPreviousRef, Value::uint(*change.previous_ref));

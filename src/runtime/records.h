@@ -14,7 +14,8 @@
 #include "base/error.h"
 #include "codec/cbor.h"
 #include "ipc/messages.h"
-#include "ledger/custody/blob_store.h"
+#include "ledger/format/commitment.h"
+#include "ledger/reading/blob.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
 #include "runtime/principal.h"
@@ -93,7 +94,7 @@ codec::Map model_unload(std::uint64_t load_ref, std::string_view reason);
 
 // The first of an instance has neither `previous_ref` nor a reason.
 struct ConfigChange {
-  Digest commitment{};  // to all of the effective configuration
+  ledger::Commitment commitment;  // to all of the effective configuration
   std::vector<std::string> keys;
   std::optional<std::uint64_t> previous_ref;
   std::string reason;

@@ -4,7 +4,8 @@
 //
 // Producers: a worker link's thread and the ledger thread. Consumer: one thread (the io thread, or
 // the terminal of `aioss run`), which keeps reading: a stream that nobody reads is ended when 8 MiB
-// wait. Shared (shared_ptr) on purpose: it outlives a disconnect until its records are written.
+// wait. One whose text, of all choices, is over 32 MiB ends with kTooLarge. Shared (shared_ptr) on
+// purpose: it outlives a disconnect until its records are written.
 #pragma once
 
 #include <chrono>

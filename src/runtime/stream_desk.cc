@@ -81,7 +81,12 @@ void StreamDesk::ended(const StreamState& stream, StreamOutcome outcome) {
   if (outcome == StreamOutcome::kDone) done_.add();
   if (outcome == StreamOutcome::kCancelled) cancelled_.add();
   if (outcome == StreamOutcome::kFailed) failed_.add();
-  post([id = stream.id()](Supervisor& supervisor) { supervisor.stream_ended(id); });
+  // Streams are const for their host, not in themselves: gateways make them.
+  post([ended = std::const_pointer_cast<StreamState>(stream.shared_from_this())](
+           Supervisor& supervisor) {
+    ended->drop_prompt();  // from here on it is not counted
+    supervisor.stream_ended(ended->id());
+  });
 }
 
 }  // namespace aioss::runtime

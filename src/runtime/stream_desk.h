@@ -1,6 +1,7 @@
-// Where streams are counted: how many there are and how many bytes of prompts they hold, so that
-// both have a bound, and where a thread can wait for the last one to end. Shared with the streams,
-// which may outlive the gateway by what their consumers need to read the end. Thread-safe.
+// Where streams are counted: how many there are and how many bytes of prompts they hold until they
+// end, so that both have a bound, and where a thread can wait for the last one to end. Shared with
+// the streams, which may outlive the gateway by what their consumers need to read the end.
+// Thread-safe.
 #pragma once
 
 #include <chrono>

@@ -106,9 +106,7 @@ void StreamState::cancel() {
   {
     std::lock_guard lock(mutex_);
     if (end_ != End::kOpen || over_ || cancelled_) return;
-    cancelled_ = Error{Code::kCancelled, "the client ended the request"};
-    drop_unread();
-    effects.stop_worker = true;
+    give_up({Code::kCancelled, "the client ended the request"}, effects);
   }
   perform(std::move(effects));
 }
@@ -177,8 +175,14 @@ void StreamState::push_delta(StreamDelta delta, Effects& effects) {
   }
   effects.changed = gate_open_;
   if (unread_bytes_ <= kUnreadBytesMax) return;
-  cancelled_ =
-      Error{Code::kTimeout, "the client reads too slowly: more than 8 MiB of the answer wait"};
+  give_up({Code::kTimeout, "the client reads too slowly: more than 8 MiB of the answer wait"},
+          effects);
+}
+
+// The stream's own end, before the worker's: that is only asked to stop, and goes on until it has.
+void StreamState::give_up(Error error, Effects& effects) {
+  ASSERT(end_ == End::kOpen && !over_ && !cancelled_);
+  cancelled_ = std::move(error);
   drop_unread();
   effects.stop_worker = true;
 }
@@ -321,6 +325,10 @@ bool StreamState::begin(const LoadedModel& model) {
     perform(std::move(effects));
   }
   return true;
+}
+
+void StreamState::drop_prompt() {
+  setup_.call.request.prompt.emplace<std::string>();  // assigning one would keep its memory
 }
 
 // ---- sealed texts -------------------------------------------------------------------------------
@@ -489,21 +497,25 @@ Status StreamState::delta(ipc::Delta message) {
     if (message.tokens.size() > token_limit_ - choice.tokens.size()) {
       return violation("it sent more tokens than were asked for");
     }
-    if (message.text.size() > kOutputBytesMax - output_bytes_) {
-      return violation("it sent more text than any answer holds");
-    }
     const std::size_t logprobs = setup_.call.request.logprobs ? message.tokens.size() : 0;
     if (message.logprobs.size() != logprobs) {
       return violation("it sent log probabilities that do not match the tokens");
     }
     if (!wait_counted_ && first_token_ns_ == 0) first_token_ns_ = clock_.monotonic_ns();
-    output_bytes_ += message.text.size();
-    choice.text += message.text;
     choice.tokens.insert(choice.tokens.end(), message.tokens.begin(), message.tokens.end());
     if (cancelled_ || end_ != End::kOpen || over_) return ok();  // nobody will read it
-    push_delta({message.choice, std::move(message.text), std::move(message.tokens),
-                std::move(message.logprobs)},
-               effects);
+    if (message.text.size() > kOutputBytesMax - output_bytes_) {
+      give_up({Code::kTooLarge,
+               "the answer is longer than 32 MiB of text, all choices together: ask for fewer "
+               "tokens ('max_tokens') or choices ('n')"},
+              effects);
+    } else {
+      output_bytes_ += message.text.size();
+      choice.text += message.text;
+      push_delta({message.choice, std::move(message.text), std::move(message.tokens),
+                  std::move(message.logprobs)},
+                 effects);
+    }
   }
   perform(std::move(effects));
   return ok();

@@ -36,7 +36,8 @@ namespace aioss::runtime {
 // Unread bytes of one stream. Far more than a client that reads can be behind, little beside a
 // model.
 inline constexpr std::size_t kUnreadBytesMax = std::size_t{8} << 20;
-// Text of one stream, kept for its commitment: 16 choices of 2 MiB.
+// Text of one stream, of all its choices, kept for its commitments: 16 choices of 2 MiB. A request
+// may want more, so it is the request that ends, not the worker.
 inline constexpr std::size_t kOutputBytesMax = std::size_t{32} << 20;
 
 class StreamState;
@@ -95,6 +96,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // Appends INFER_REQUEST. Once, before the worker gets the request. False: it has ended in the
   // meantime, and the worker must not get it.
   bool begin(const LoadedModel& model);
+  // After its end: nobody asks for the prompt any more, but a slow client may still read on.
+  void drop_prompt();
 
   // Any thread. Ends it without waiting for the worker. Later calls change nothing. With the client
   // gone, the cause that is recorded is that.
@@ -141,6 +144,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<StreamEvent> take();
   void push(StreamEvent event);
   void push_delta(StreamDelta delta, Effects& effects);
+  void give_up(Error error, Effects& effects);
   void open_gate_if_due(Effects& effects);
   void decide(End end, std::optional<Error> error, Effects& effects);
   void append_end_if_due(Effects& effects);
@@ -165,7 +169,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void request_recorded(const Result<ledger::Committed>& result);
   void end_recorded(const Result<ledger::Committed>& result);
 
-  StreamSetup setup_;           // constant from belongs_to() on
+  StreamSetup setup_;           // constant from belongs_to() on, but for drop_prompt()
   ledger::SubjectPtr subject_;  // likewise; null if the vault does not know them
   ledger::Ledger& ledger_;
   Custodian& custodian_;
@@ -190,7 +194,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::size_t output_bytes_ = 0;
   std::optional<std::size_t> last_choice_;  // its end is held back until the result is durable
 
-  std::optional<Error> cancelled_;  // the client left, or reads too slowly
+  std::optional<Error> cancelled_;  // the client left or reads too slowly, or the text is too long
   std::optional<Error> failure_;    // of a choice
   End end_ = End::kOpen;
   std::optional<Error> end_error_;

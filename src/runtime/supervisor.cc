@@ -82,6 +82,7 @@ Supervisor::Slot& Supervisor::slot_of(const std::string& model) {
 void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes) {
   Slot& slot = slot_of(stream->model());
   running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
+  evict_if_outdated(slot);
   if (refusing_) {
     refuse(slot, *stream, *refusing_);
   } else if (!stream->wants_to_run()) {
@@ -122,6 +123,10 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     stream->abort({Code::kCancelled, "the client left before its request started"});
     return;
   }
+  if (end_if_changed(slot)) {
+    slot.waiting.push_back(stream);  // for the next worker, which loads what the file is now
+    return;
+  }
   if (!slot.link->admit(stream)) {
     slot.waiting.push_back(stream);
     await_end(slot);
@@ -140,6 +145,25 @@ void Supervisor::await_end(Slot& slot) {
   slot.ended_by_itself = true;
   slot.stop_began_ns = parts_.clock.monotonic_ns();
   publish(slot);
+}
+
+// What was hashed and recorded is no longer what the worker reads: no answer of it can be trusted.
+bool Supervisor::end_if_changed(Slot& slot) {
+  if (!slot.files->was_changed()) return false;
+  const Error why{Code::kWorkerDied,
+                  "the model's file was changed while it was loaded; try again, it is loaded anew"};
+  log::error("a worker is killed", {{"model", slot.name}, {"reason", why.message}});
+  slot.phase = Phase::kStopping;
+  slot.stop_began_ns = parts_.clock.monotonic_ns();
+  slot.unload_reason = ledger::unload_reason::kChanged;
+  slot.link->kill(why);
+  for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(why);
+  publish(slot);
+  return true;
+}
+
+void Supervisor::evict_if_outdated(Slot& slot) {
+  if (slot.outdated && is_idle(slot)) evict(slot, ledger::unload_reason::kRemoved);
 }
 
 void Supervisor::stop_request(ipc::RequestId id) {
@@ -217,6 +241,10 @@ void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<b
   parts_.view.set_catalogue(catalogue_);
   for (auto& [name, slot] : slots_) {
     slot->last_error.reset();  // a file may have been mended
+    const auto found = catalogue_.models.find(name);
+    slot->outdated =
+        slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second));
+    evict_if_outdated(*slot);
     publish(*slot);
   }
   answer->give(true);
@@ -267,13 +295,13 @@ void Supervisor::check_workers(std::int64_t now_ns) {
                                             std::to_string(timeout_ns / kSecondNs) +
                                             " s; raise the limit or use a smaller model"});
     }
-    if (slot->phase != Phase::kReady) continue;
+    if (slot->phase != Phase::kReady || end_if_changed(*slot)) continue;
     if (auto sick = slot->link->check_health()) {
       log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
       slot->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
       slot->link->kill(std::move(*sick));
-    } else if (!catalogue_.models.contains(name) && is_idle(*slot)) {
-      evict(*slot, ledger::unload_reason::kRemoved);
+    } else {
+      evict_if_outdated(*slot);
     }
   }
 }

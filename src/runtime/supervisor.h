@@ -5,7 +5,9 @@
 //
 // A model goes cold → (waiting for room) → loading → ready → stopping → cold. Ready means: the
 // worker is ready, the file's hash is known and MODEL_LOAD is durable; requests that came before
-// wait.
+// wait. It serves what was hashed: a file that is written to while it is loaded ends its worker, at
+// the next request or within a second. One whose name leads to another file goes at the next
+// rescan, or once it is idle after that.
 #pragma once
 
 #include <deque>
@@ -87,7 +89,8 @@ class Supervisor final {
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
     std::optional<Hasher::Ticket> hashing;
-    std::uint64_t file_bytes = 0;
+    std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
+    bool outdated = false;                   // the catalogue has other files by this name, or none
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
@@ -118,6 +121,8 @@ class Supervisor final {
               const Slot& slot);
   void refuse(Slot& slot, StreamState& stream, const Error& error);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
+  bool end_if_changed(Slot& slot);
+  void evict_if_outdated(Slot& slot);
   void abort_waiting(Slot& slot, const Error& error);
   void await_end(Slot& slot);
   void hurry(Slot& slot, std::int64_t stopping_ns);

@@ -64,6 +64,7 @@ void Supervisor::start(Slot& slot) {
   slot.hello.reset();
   slot.ready.reset();
   slot.hash.reset();
+  slot.outdated = false;
   slot.load_appended = false;
   slot.load_record.reset();
   slot.unload_reason.clear();
@@ -82,7 +83,6 @@ Status Supervisor::start_worker(Slot& slot) {
     return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
   }
   AIOSS_TRY(const std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry->second));
-  slot.file_bytes = files->bytes();
 
   const GatewayOptions& options = parts_.options;
   LinkOptions link;
@@ -107,6 +107,7 @@ Status Supervisor::start_worker(Slot& slot) {
                 supervisor.on_link(name, load, event);
               });
             }));
+  slot.files = files;
   if (slot.died_before) restarts_.add();
   slot.died_before = false;
   slot.hashing =
@@ -185,6 +186,12 @@ void Supervisor::binary_hashed(Result<Digest> digest) {
 void Supervisor::advance(Slot& slot) {
   if (slot.phase != Phase::kLoading || !slot.ready || !slot.hash || !binary_sha3_) return;
   if (slot.load_appended || update_ == Update::kAppended) return;
+  // The hasher looks while it reads; a hash that was remembered is only as good as the file.
+  if (slot.files->was_changed()) {
+    return fail_load(slot, {Code::kModelCorrupt,
+                            "the model file was changed while it was loaded; try again when it is "
+                            "whole"});
+  }
   if (update_ == Update::kDue) return append_update();
   const ipc::EngineFacts& facts = slot.ready->engine;
   const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id;
@@ -261,7 +268,7 @@ void Supervisor::append_model_load(Slot& slot, std::uint64_t engine_record) {
   const auto desk = parts_.desk;
   parts_.ledger.append(
       ledger::RecordType::kModelLoad,
-      records::model_load(slot.name, *slot.ready, *slot.hash, slot.file_bytes, engine_record),
+      records::model_load(slot.name, *slot.ready, *slot.hash, slot.files->bytes(), engine_record),
       [desk, name = slot.name, load = slot.load](const Result<ledger::Committed>& result) {
         desk->post([name, load, result](Supervisor& supervisor) {
           supervisor.on_load_recorded(name, load, result);
@@ -394,13 +401,18 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
                {{"model", slot.name}, {"status", ended.status}, {"reason", ended.error.message}});
     slot.died_before = true;
     if (slot.unload_reason.empty()) {
-      slot.unload_reason = std::string(ledger::unload_reason::kWorkerDied) + ": " + ended.status;
+      // One that reads a mapped file is killed by the kernel when the file is cut short.
+      const bool changed = phase == Phase::kReady && slot.files->was_changed();
+      slot.unload_reason = std::string(changed ? ledger::unload_reason::kChanged
+                                               : ledger::unload_reason::kWorkerDied) +
+                           ": " + ended.status;
     }
     for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(ended.error);
   }
   if (slot.load_record) append_model_unload(*slot.load_record, slot.unload_reason);
   slot.load_record.reset();
   slot.ready.reset();
+  slot.files.reset();
   publish(slot);
   publish_totals();
   finish_stop_all();

@@ -354,6 +354,115 @@ TEST_F(SupervisorTest, VanishedFileIsAClearError) {
   expect_good_ledger();
 }
 
+// ---- files that change --------------------------------------------------------------------------
+
+// Same file, new content, as `cp` over it leaves it: what runs on it is not what was hashed.
+TEST_F(SupervisorTest, FileWrittenToUnderItsWorkerEndsTheWorker) {
+  bench.add_model("m", "reply hello\ndelay_us_per_call 2000\n");
+  bench.start();
+  const auto stream = bench.submit("m", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered));
+  bench.add_model("m", "reply other\n");
+  const Answered rest = read_all(*stream);
+  EXPECT_EQ(rest.code(), "worker_died");
+  EXPECT_NE(rest.failed->error.message.find("was changed while it was loaded"), std::string::npos)
+      << rest.failed->error.message;
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "other");
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"changed", "shutdown"}));
+  std::vector<Bytes> hashes;
+  for (const ledger::Record& record : bench.records()) {
+    if (record.type != RecordType::kModelLoad) continue;
+    hashes.push_back(*record.body.get_bytes(key::model_load::kSha256, "hash"));
+  }
+  ASSERT_EQ(hashes.size(), 2U);
+  EXPECT_NE(hashes[0], hashes[1]);
+}
+
+TEST_F(SupervisorTest, NoRequestIsGivenToAWorkerWhoseFileWasWrittenTo) {
+  bench.add_model("m", "reply one\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  bench.add_model("m", "reply two\n");  // as many bytes
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "two") << "the check came too late";
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"changed", "shutdown"}));
+}
+
+TEST_F(SupervisorTest, IdleWorkerWhoseFileWasWrittenToIsEnded) {
+  bench.add_model("m", "reply one\n");
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  bench.add_model("m", "reply two\n");
+  EXPECT_TRUE(bench.wait_for_state("m", "cold"));
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"changed"}));
+}
+
+// A hash that is remembered is there before the file is loaded.
+TEST_F(SupervisorTest, FileWrittenToWhileItLoadsIsNotLoaded) {
+  bench.add_model("m", "reply hello\nload_ms 500\n");
+  const std::string path = bench.model_path("m.fake");
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::filesystem::last_write_time(path, now - std::chrono::hours(1));
+  bench.start();
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  ASSERT_TRUE(bench.wait_for_state("m", "cold"));
+  const auto waiting = bench.submit("m", "q");
+  ASSERT_TRUE(bench.wait_for_state("m", "loading"));
+  std::filesystem::last_write_time(path, now);
+  EXPECT_EQ(read_all(*waiting).code(), "model_corrupt");
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_TRUE(bench.ask("m", "q").done);
+  expect_good_ledger();
+}
+
+TEST_F(SupervisorTest, ExchangedFileIsServedAfterARescan) {
+  bench.add_model("m", "reply one\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  std::ofstream(bench.model_path("m.new")) << "aioss-fake 1\nreply two\n";
+  std::filesystem::rename(bench.model_path("m.new"), bench.model_path("m.fake"));
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one") << "its own file is as it was";
+  // The end of a request is noted just after its client sees it.
+  std::this_thread::sleep_for(milliseconds(50));
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"removed", "shutdown"}))
+      << "a rescan that finds the same file leaves its worker alone";
+}
+
+TEST_F(SupervisorTest, BusyWorkerOfAnExchangedFileMayEndItsWork) {
+  bench.add_model("m", "reply one\ndelay_us_per_call 2000\n");
+  bench.start();
+  const auto stream = bench.submit("m", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered));
+  std::ofstream(bench.model_path("m.new")) << "aioss-fake 1\nreply two\n";
+  std::filesystem::rename(bench.model_path("m.new"), bench.model_path("m.fake"));
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  std::this_thread::sleep_for(milliseconds(1500));  // the check of each second comes
+  Answered more;
+  EXPECT_TRUE(read_some_text(*stream, more)) << more.code();
+  stream->cancel();
+  EXPECT_EQ(read_all(*stream).code(), "cancelled");
+  std::string text;
+  for (int i = 0; i < 100 && text != "two"; ++i) text = bench.ask("m", "q").text.at(0);
+  EXPECT_EQ(text, "two");
+  expect_good_ledger();
+  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+            (std::vector<std::string>{"removed", "shutdown"}));
+}
+
 // ---- bad manners --------------------------------------------------------------------------------
 
 class BadWorkerTest : public SupervisorTest, public ::testing::WithParamInterface<const char*> {};

@@ -1,6 +1,7 @@
 #include "runtime/worker_link.h"
 
 #include <csignal>
+#include <thread>
 #include <utility>
 
 #include "base/assert.h"
@@ -36,6 +37,7 @@ os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   spawn.executable = options.executable;
   spawn.arguments = arguments(options.model_fds.size());
   spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
+  spawn.inherit_output = false;  // what the gateway prints there, or a pipe after it, is not theirs
   spawn.descriptors.emplace_back(kSocketInChild, socket);
   int number = kSocketInChild;
   for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
@@ -56,8 +58,14 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options
   sockets.second.reset();  // so that the worker's end closes when the worker does
   std::unique_ptr<WorkerLink> link(
       new WorkerLink(options, std::move(*child), std::move(sockets.first), std::move(on_event)));
-  link->reader_ = std::thread([raw = link.get()] { raw->read_loop(); });
-  link->writer_ = std::thread([raw = link.get()] { raw->write_loop(); });
+  // The reader last: once it runs it tells of the end, which nobody waits for after an error here.
+  WorkerLink* const raw = link.get();
+  auto writer = os::Thread::start(options.thread_stack_bytes, [raw] { raw->write_loop(); });
+  if (!writer) return std::move(writer).error().with_context("cannot talk to a worker process");
+  link->writer_ = std::move(*writer);
+  auto reader = os::Thread::start(options.thread_stack_bytes, [raw] { raw->read_loop(); });
+  if (!reader) return std::move(reader).error().with_context("cannot talk to a worker process");
+  link->reader_ = std::move(*reader);
   return link;
 }
 
@@ -76,6 +84,7 @@ WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socke
 WorkerLink::~WorkerLink() {
   kill({Code::kShuttingDown, "the gateway is stopping"});
   reader_.join();
+  outbox_.close();  // as the reader does at the end, if it was ever there
   writer_.join();
 }
 

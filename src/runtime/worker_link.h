@@ -16,7 +16,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "ipc/channel.h"
 #include "ipc/messages.h"
 #include "os/process.h"
+#include "os/thread.h"
 #include "runtime/stream_state.h"
 
 namespace aioss::runtime {
@@ -40,6 +40,7 @@ struct LinkOptions {
   std::chrono::milliseconds exit_grace{2000};  // from the end of its socket to SIGKILL
   // From SIGKILL to giving up: a process can sleep in the kernel, where no signal reaches it.
   std::chrono::milliseconds reap_max{30'000};
+  std::size_t thread_stack_bytes = os::Thread::kSystemsStack;  // of the link's own
 };
 
 struct LinkEnded {
@@ -57,6 +58,7 @@ using LinkEvent =
 class WorkerLink final {
  public:
   using OnEvent = std::function<void(LinkEvent)>;
+  // After an error there is no process, and no event came.
   static Result<std::unique_ptr<WorkerLink>> start(const LinkOptions& options, OnEvent on_event);
   // Kills the worker if it still runs.
   ~WorkerLink();
@@ -148,7 +150,7 @@ class WorkerLink final {
   unsigned silent_seconds_ = 0;
   unsigned probes_outstanding_ = 0;
 
-  std::thread reader_, writer_;
+  os::Thread reader_, writer_;
 };
 
 }  // namespace aioss::runtime

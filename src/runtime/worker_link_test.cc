@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <string>
+#include <thread>
 
 #include "crypto/random.h"
 #include "ledger/writing/ledger.h"
@@ -25,9 +27,16 @@ using std::chrono::milliseconds;
 
 class LinkTest : public ::testing::Test {
  protected:
-  void start(const std::string& rule) {
+  void start(const std::string& rule) { start_model("misbehave " + rule + "\n"); }
+  void start_model(const std::string& model) {
+    auto started = try_to_start(model);
+    ASSERT_TRUE(started) << started.error().message;
+    link_ = std::move(*started);
+    ASSERT_TRUE(ready_->wait_for(milliseconds(10'000)));
+  }
+  Result<std::unique_ptr<WorkerLink>> try_to_start(const std::string& model) {
     model_ = ::testing::TempDir() + "aioss-link-" + std::to_string(::getpid());
-    std::ofstream(model_) << "misbehave " << rule << "\n";
+    std::ofstream(model_) << model;
     file_ = std::move(*files_.open(model_, os::OpenMode::kRead));
     LinkOptions options;
     options.model = "m";
@@ -37,13 +46,12 @@ class LinkTest : public ::testing::Test {
     options.streams_max = 4;
     options.exit_grace = exit_grace_;
     options.reap_max = reap_max_;
-    auto started = WorkerLink::start(options, [this](LinkEvent event) {
+    options.thread_stack_bytes = thread_stack_bytes_;
+    return WorkerLink::start(options, [this](LinkEvent event) {
       if (std::holds_alternative<ipc::Ready>(event)) ready_->give(true);
+      if (auto* report = std::get_if<ipc::ProbeReport>(&event)) probed_->give(*report);
       if (auto* ended = std::get_if<LinkEnded>(&event)) ended_->give(*ended);
     });
-    ASSERT_TRUE(started) << started.error().message;
-    link_ = std::move(*started);
-    ASSERT_TRUE(ready_->wait_for(milliseconds(10'000)));
   }
   void TearDown() override {
     link_.reset();
@@ -64,10 +72,12 @@ class LinkTest : public ::testing::Test {
   }
 
   milliseconds exit_grace_{2000}, reap_max_{30'000};
+  std::size_t thread_stack_bytes_ = os::Thread::kSystemsStack;
   std::string model_;
   os::RealFileSystem files_;
   std::unique_ptr<os::File> file_;
   std::shared_ptr<Answer<bool>> ready_ = std::make_shared<Answer<bool>>();
+  std::shared_ptr<Answer<ipc::ProbeReport>> probed_ = std::make_shared<Answer<ipc::ProbeReport>>();
   std::shared_ptr<Answer<LinkEnded>> ended_ = std::make_shared<Answer<LinkEnded>>();
   std::unique_ptr<WorkerLink> link_;
 };
@@ -98,6 +108,29 @@ TEST_F(LinkTest, WrongPongEndsIt) {
   const auto ended = ended_->wait_for(milliseconds(10'000));
   ASSERT_TRUE(ended && *ended);
   EXPECT_NE((*ended)->error.message.find("broke the protocol"), std::string::npos);
+}
+
+TEST_F(LinkTest, NeitherOurOutputNorTheFlagsOfOurFilesAreTheWorkers) {
+  start_model("aioss-fake 1\n");
+  link_->probe();
+  const auto probed = probed_->wait_for(milliseconds(10'000));
+  ASSERT_TRUE(probed && *probed);
+  std::set<std::string> refused;
+  for (const auto& item : (*probed)->items) {
+    EXPECT_TRUE(item.refused) << item.attempt << ": " << item.detail;
+    if (item.refused) refused.insert(item.attempt);
+  }
+  EXPECT_TRUE(refused.contains("write to the standard output of who started it"));
+  EXPECT_TRUE(refused.contains("fcntl F_SETFL"));
+}
+
+TEST_F(LinkTest, WithoutThreadsThereIsNoWorker) {
+  thread_stack_bytes_ = std::size_t{1} << 56;  // more than any address space
+  const auto started = try_to_start("misbehave none\n");
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Code::kBusy);
+  EXPECT_NE(started.error().message.find("cannot talk to a worker process"), std::string::npos);
+  EXPECT_FALSE(ended_->wait_for(milliseconds(0))) << "an end of what was never told to be there";
 }
 
 // ---- the end ------------------------------------------------------------------------------------

@@ -16,8 +16,7 @@ namespace {
 
 constexpr std::string_view kWitness = "witness", kOld = "old";
 constexpr std::string_view kNote = "note", kWitnessKey = "witness_key", kWitnessed = "witnessed";
-// A note, its escapes, and a key.
-constexpr codec::JsonLimits kBodyLimits{4 * ledger::kNoteBytesMax, 2, 16};
+constexpr codec::JsonLimits kBodyLimits{kAnchorBodyBytesMax, 2, 16};
 
 Error wrong(std::string_view field, std::string message) {
   return {Code::kInvalidArgument, std::string(field) + ": " + std::move(message),

@@ -1,7 +1,8 @@
 // GET and POST /admin/anchor: `aioss anchor export` and `import` for a ledger that this server
-// holds. Parsing is pure; the rest blocks and belongs on the side thread.
+// holds. Parsing is pure; the rest blocks and belongs on a side thread, always the same one.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ struct AnchorImport {
   bool witnessed = false;  // this ledger's owner is the witness, the note is of another ledger
   ledger::AnchorActor actor;
 };
+// A note, its escapes, and a key.
+inline constexpr std::size_t kAnchorBodyBytesMax = 4 * ledger::kNoteBytesMax;
 // {"note": "…", "witness_key": "…", "witnessed": false}
 Result<AnchorImport> parse_anchor_import(std::string_view body,
                                          const runtime::Principal& principal);

@@ -1,5 +1,7 @@
 #include "server/api_core.h"
 
+#include <cstddef>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -82,24 +84,47 @@ Status check_role(const runtime::Principal& principal, Action action) {
   return Error{Code::kInternal, "a route without a rule"};
 }
 
-// What answers a request for an anchor, also if the answer is that it cannot be done.
-std::function<http::Response()> anchor_job(Action action, const http::Request& request,
-                                           const runtime::Principal& principal,
-                                           ledger::Anchors* anchors) {
-  const auto refuse = [](const Error& error) -> std::function<http::Response()> {
-    return [error] { return error_response(error); };
-  };
+// Whether it writes a record, or searches the ledger for one, without the gateway seeing it. Not
+// here: erasures and holds, which the law demands and nobody's budget may delay.
+bool costs_a_record(Action action) {
+  return action == Action::kReceipt || action == Action::kAnchorExport ||
+         action == Action::kAnchorImport || action == Action::kLedgerOpen;
+}
+
+// The server no longer counts a body that we have (http/server.h), so that of an answer under way
+// none may be left but a small one. This is what may wait with its job; the larger bodies, of
+// generations and reviews, are read at once; the other routes take none.
+std::size_t body_bytes_max(Action action) {
+  if (action == Action::kAnchorImport) return kAnchorBodyBytesMax;
+  if (is_ledger_order(action)) return kOrderBytesMax;
+  return std::numeric_limits<std::size_t>::max();
+}
+
+Status check_body(const http::Request& request, Action action) {
+  const std::size_t bytes_max = body_bytes_max(action);
+  if (request.body.size() <= bytes_max) return ok();
+  return Error{Code::kTooLarge,
+               "the body may have " + std::to_string(bytes_max) + " bytes on this route"};
+}
+
+// Assigning an empty string would keep the memory.
+void drop_body(http::Request& request) {
+  std::string().swap(request.body);
+}
+
+// What answers a request for an anchor, also if the answer is that it cannot be done. `text`: the
+// query of an export, the body of an import.
+http::Response answer_anchor(Action action, const std::string& text,
+                             const runtime::Principal& principal, ledger::Anchors* anchors) {
   if (anchors == nullptr) {
-    return refuse(Error(Code::kUnsupported, "this server gives out no checkpoints"));
+    return error_response(Error(Code::kUnsupported, "this server gives out no checkpoints"));
   }
   if (action == Action::kAnchorExport) {
-    auto wish = parse_anchor_export(request.query, principal);
-    if (!wish) return refuse(wish.error());
-    return [anchors, wish = std::move(*wish)] { return answer_anchor_export(*anchors, wish); };
+    const auto wish = parse_anchor_export(text, principal);
+    return wish ? answer_anchor_export(*anchors, *wish) : error_response(wish.error());
   }
-  auto given = parse_anchor_import(request.body, principal);
-  if (!given) return refuse(given.error());
-  return [anchors, given = std::move(*given)] { return answer_anchor_import(*anchors, given); };
+  const auto given = parse_anchor_import(text, principal);
+  return given ? answer_anchor_import(*anchors, *given) : error_response(given.error());
 }
 
 awaitable<int> reply(http::ResponseWriter& writer, http::Response response) {
@@ -129,10 +154,11 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
       anchors_(options.anchors),
       receipts_(options.receipts) {
-  SideThread::Job every_second;
-  if (keys_ != nullptr) every_second = [keys = keys_.get()] { keys->refresh(); };
-  side_ = std::make_unique<SideThread>(std::move(every_second));
-  history_ = std::make_unique<SideThread>(nullptr);
+  if (keys_ != nullptr) {
+    key_watch_ = std::make_unique<SideThread>("keys", [keys = keys_.get()] { keys->refresh(); });
+  }
+  orders_ = std::make_unique<SideThread>("orders");
+  history_ = std::make_unique<SideThread>("history");
 }
 
 awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
@@ -156,7 +182,12 @@ Result<runtime::Principal> ApiCore::admit(const http::Request& request,
                                               allowed_methods(*match.route) + ", not " +
                                               excerpt(request.method)};
   AIOSS_CHECK(check_role(principal, match.route->action));
+  AIOSS_CHECK(check_body(request, match.route->action));
   return principal;
+}
+
+Status ApiCore::charge(Action action, const runtime::Principal& principal) {
+  return costs_a_record(action) ? parts_.gateway.spend(principal) : ok();
 }
 
 awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
@@ -164,11 +195,13 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   const bool health =
       match.kind == RouteMatch::Kind::kFound && match.route->action == Action::kHealth;
   if (health && check_origin(request, keys_ == nullptr).has_value()) {
+    drop_body(request);
     http::Response response = health_page(request);
     co_return co_await reply(writer, std::move(response));
   }
   auto principal = admit(request, match);
   if (!principal.has_value()) {
+    drop_body(request);
     note_stranger(principal.error(), request);
     http::Response response = error_response(principal.error());
     if (principal.error().code == Code::kMethodNotAllowed)
@@ -177,21 +210,31 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   }
   const Action action = match.route->action;
   runtime::Principal caller = std::move(*principal);
+  const Status charged = charge(action, caller);
+  if (!charged.has_value()) {
+    drop_body(request);
+    http::Response response = error_response(charged.error());
+    co_return co_await reply(writer, std::move(response));
+  }
   if (action == Action::kChat || action == Action::kCompletion) {
     co_return co_await generate(action, std::move(request), std::move(caller), writer);
   }
-  if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
   if (action == Action::kReview) {
     co_return co_await review(std::move(request), std::move(caller), writer);
   }
-  if (action == Action::kAnchorExport || action == Action::kAnchorImport) {
-    co_return co_await anchor(action, std::move(request), std::move(caller), writer);
-  }
-  if (action == Action::kReceipt) {
-    co_return co_await receipt(match.parameter, std::move(caller), writer);
+  if (action == Action::kAnchorImport) {
+    co_return co_await anchor(action, std::move(request.body), std::move(caller), writer);
   }
   if (is_ledger_order(action)) {
     co_return co_await ledger_order(action, std::move(request), std::move(caller), writer);
+  }
+  drop_body(request);
+  if (action == Action::kAnchorExport) {
+    co_return co_await anchor(action, std::move(request.query), std::move(caller), writer);
+  }
+  if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
+  if (action == Action::kReceipt) {
+    co_return co_await receipt(match.parameter, std::move(caller), writer);
   }
   http::Response response = page(match, request);
   co_return co_await reply(writer, std::move(response));
@@ -211,6 +254,7 @@ void ApiCore::note_stranger(const Error& error, const http::Request& request) {
 awaitable<int> ApiCore::review(http::Request request, runtime::Principal principal,
                                http::ResponseWriter& writer) {
   auto call = parse_review(request.body);
+  drop_body(request);
   if (!call.has_value()) {
     http::Response response = error_response(call.error());
     co_return co_await reply(writer, std::move(response));
@@ -246,7 +290,7 @@ awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWrite
     *result = gateway.rescan(by);
     event->notify();
   };
-  const bool accepted = side_ != nullptr && side_->run(std::move(job));
+  const bool accepted = orders_ != nullptr && orders_->run(std::move(job));
   if (!accepted) {
     http::Response response =
         error_response(Error(Code::kBusy, "too many rescans are waiting; try again later"));
@@ -274,7 +318,7 @@ awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
     *result = carry_out(action, body, by, *custody);
     event->notify();
   };
-  const bool accepted = custody != nullptr && side_ != nullptr && side_->run(std::move(job));
+  const bool accepted = custody != nullptr && orders_ != nullptr && orders_->run(std::move(job));
   bool finished = false;
   if (accepted) finished = co_await event->wait(kLedgerOrderTimeout);
   http::Response response;
@@ -291,15 +335,15 @@ awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
   co_return co_await reply(writer, std::move(response));
 }
 
-awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Principal principal,
+awaitable<int> ApiCore::anchor(Action action, std::string text, runtime::Principal principal,
                                http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
   const auto answer = std::make_shared<std::optional<http::Response>>();  // set before the event
-  SideThread::Job job = [action, request, by = std::move(principal), anchors = anchors_, event,
-                         answer, custody = parts_.gateway.custody()] {
+  SideThread::Job job = [action, text = std::move(text), by = std::move(principal),
+                         anchors = anchors_, event, answer, custody = parts_.gateway.custody()] {
     runtime::Principal named = by;
     const Status known = custody == nullptr ? ok() : runtime::identify(*custody, named);
-    *answer = known ? anchor_job(action, request, named, anchors)() : error_response(known.error());
+    *answer = known ? answer_anchor(action, text, named, anchors) : error_response(known.error());
     event->notify();
   };
   const bool accepted = history_ != nullptr && history_->run(std::move(job));
@@ -316,33 +360,41 @@ awaitable<int> ApiCore::anchor(Action action, http::Request request, runtime::Pr
   co_return co_await reply(writer, std::move(response));
 }
 
+// Puts it into the queue, or says why not.
+Status ApiCore::ask_for_receipt(const std::string& request_id, const runtime::Principal& caller,
+                                const std::shared_ptr<http::AsyncEvent>& event,
+                                const std::shared_ptr<ReceiptMade>& made) {
+  if (!receipts_) return Error{Code::kNotFound, "this server gives no receipts"};
+  if (!receipts_asked_.enter(caller.tenant)) {
+    return Error{Code::kBusy, "a receipt for the tenant '" + caller.tenant +
+                                  "' is being made; try again in a moment"};
+  }
+  SideThread::Job job = [this, request_id, caller, event, made] {
+    *made = receipts_(caller, request_id);
+    receipts_asked_.leave(caller.tenant);  // not when its client gives up: it still takes its place
+    event->notify();
+  };
+  if (history_ != nullptr && history_->run(std::move(job))) return ok();
+  receipts_asked_.leave(caller.tenant);
+  return Error{Code::kBusy, "too many receipts are waiting; try again later"};
+}
+
 awaitable<int> ApiCore::receipt(std::string request_id, runtime::Principal principal,
                                 http::ResponseWriter& writer) {
   const auto event = http::AsyncEvent::create(parts_.io);
-  const auto result =
-      std::make_shared<std::optional<Result<std::string>>>();  // set before the event
-  bool accepted = false;
-  if (receipts_ && history_ != nullptr) {
-    SideThread::Job job = [receipts = receipts_, event, result, id = std::move(request_id),
-                           caller = std::move(principal)] {
-      *result = receipts(caller, id);
-      event->notify();
-    };
-    accepted = history_->run(std::move(job));
-  }
+  const auto made = std::make_shared<ReceiptMade>();
+  const Status asked = ask_for_receipt(request_id, principal, event, made);
   bool finished = false;
-  if (accepted) finished = co_await event->wait(kSearchTimeout);
+  if (asked.has_value()) finished = co_await event->wait(kSearchTimeout);
   http::Response response;
-  if (!receipts_) {
-    response = error_response(Error(Code::kNotFound, "this server gives no receipts"));
-  } else if (!accepted) {
-    response = error_response(Error(Code::kBusy, "too many receipts are waiting; try again later"));
+  if (!asked.has_value()) {
+    response = error_response(asked.error());
   } else if (!finished) {
     response = error_response(Error(Code::kTimeout, "the ledger took too long to search"));
-  } else if (!(*result)->has_value()) {
-    response = error_response((*result)->error());
+  } else if (!(*made)->has_value()) {
+    response = error_response((*made)->error());
   } else {
-    response = json_response(200, std::move(***result));
+    response = json_response(200, std::move(***made));
   }
   co_return co_await reply(writer, std::move(response));
 }

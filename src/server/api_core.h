@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "http/server.h"
@@ -12,6 +13,7 @@
 #include "server/generation.h"
 #include "server/http_metrics.h"
 #include "server/key_file.h"
+#include "server/one_per_tenant.h"
 #include "server/routes.h"
 #include "server/side_thread.h"
 
@@ -32,13 +34,16 @@ class ApiCore final {
   // Where the counters of the pages come from; cleared before the server goes.
   void set_server(const http::Server* server) { server_ = server; }
   void stop_side_threads() {
-    side_.reset();
+    key_watch_.reset();
+    orders_.reset();
     history_.reset();
   }
 
  private:
   // Who asks for what is fit to be answered, or why it is not.
   Result<runtime::Principal> admit(const http::Request& request, const RouteMatch& match) const;
+  // What the records cost that `action` writes past the gateway; the same for all of these.
+  Status charge(Action action, const runtime::Principal& principal);
   http::net::awaitable<int> answer(const RouteMatch& match, http::Request request,
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> generate(Action action, http::Request request,
@@ -52,8 +57,12 @@ class ApiCore final {
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,
                                     http::ResponseWriter& writer);
-  http::net::awaitable<int> anchor(Action action, http::Request request,
-                                   runtime::Principal principal, http::ResponseWriter& writer);
+  using ReceiptMade = std::optional<Result<std::string>>;  // set before the event
+  Status ask_for_receipt(const std::string& request_id, const runtime::Principal& caller,
+                         const std::shared_ptr<http::AsyncEvent>& event,
+                         const std::shared_ptr<ReceiptMade>& made);
+  http::net::awaitable<int> anchor(Action action, std::string text, runtime::Principal principal,
+                                   http::ResponseWriter& writer);
   http::Response page(const RouteMatch& match, const http::Request& request);
   http::Response health_page(const http::Request& request);
   http::Response metrics_page();
@@ -66,10 +75,13 @@ class ApiCore final {
   const GenerationContext generation_;
   ledger::Anchors* const anchors_;        // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer
-  std::unique_ptr<SideThread> side_;
-  // Beside it: to search a large ledger takes a while, and a revoked key must not live as long.
-  std::unique_ptr<SideThread> history_;
   const decltype(ApiOptions::receipts) receipts_;
+  OnePerTenant receipts_asked_;
+  // Nothing waits for the wrong disk: a revoked key must not live as long as an erasure takes, nor
+  // an erasure wait for everybody who has a large ledger searched.
+  std::unique_ptr<SideThread> key_watch_;  // only looks at the key file; null: keyless
+  std::unique_ptr<SideThread> orders_;     // of operators: rescans, orders about people
+  std::unique_ptr<SideThread> history_;    // reviews, receipts, anchors
 };
 
 }  // namespace aioss::server

@@ -1,5 +1,5 @@
 // The gateway's HTTP face: identify → parse → submit → stream, and the pages beside it. Owns the
-// HTTP server, the keys and one side thread. Everything but create() runs on the thread that runs
+// HTTP server, the keys and the side threads. Everything but create() runs on the thread that runs
 // `io`.
 #pragma once
 

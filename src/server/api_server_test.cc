@@ -154,7 +154,10 @@ TEST(ApiServer, KeylessRefusesOtherHostsAndOrigins) {
   EXPECT_EQ(server.post(kChat, kBody, "Origin: https://evil.example\r\n").status, 403);
   EXPECT_EQ(server.gateway.calls(), 0U);
   EXPECT_EQ(server.get("/v1/models", "Origin: http://localhost:3000\r\n").status, 200);
-  EXPECT_EQ(server.gateway.strangers(), (Counts{{"origin", 3}}));
+  EXPECT_EQ(server.get("/admin/anchor", "Sec-Fetch-Site: cross-site\r\n").status, 403);
+  EXPECT_EQ(server.get("/v1/models", "Sec-Fetch-Site: none\r\n").status, 200);
+  EXPECT_EQ(server.gateway.spent_by().size(), 0U);
+  EXPECT_EQ(server.gateway.strangers(), (Counts{{"origin", 4}}));
 }
 
 TEST(ApiServer, WithKeysOnlyKnownCallersComeIn) {

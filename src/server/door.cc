@@ -55,6 +55,13 @@ Status check_origin(const http::Request& request, bool keyless) {
                  "this server has no keys and refuses web pages of other origins: start it with a "
                  "key file to let them in",
                  "Origin"};
+  // Images and links of a page send no Origin. Browsers then say this, and pages cannot forge it.
+  const auto site = request.header("Sec-Fetch-Site");
+  if (site.has_value() && *site != "same-origin" && *site != "none")
+    return Error{Code::kForbidden,
+                 "this server has no keys and refuses what other web pages ask for: start it with "
+                 "a key file to let them in, or type the address yourself",
+                 "Sec-Fetch-Site"};
   return ok();
 }
 

@@ -3,7 +3,8 @@
 //
 // Without a key file the server trusts everyone who can reach loopback, so it must make sure that a
 // web page cannot: a page may reach 127.0.0.1 under a name of its own (DNS rebinding), which shows
-// in Host, or send requests across origins, which shows in Origin.
+// in Host, or send requests across origins, which shows in Origin or, where a browser sends none,
+// in Sec-Fetch-Site.
 #pragma once
 
 #include <cstdint>

@@ -48,6 +48,26 @@ TEST(CheckOrigin, KeylessTakesNoPagesOfOtherOrigins) {
   EXPECT_FALSE(origin(""));
 }
 
+// <img src="http://127.0.0.1:8484/admin/anchor"> sends no Origin.
+TEST(CheckOrigin, KeylessTakesNothingThatAnotherSitesPageLoads) {
+  const auto site = [](const std::string& value) {
+    return check_origin(from_loopback({{"Host", "localhost"}, {"Sec-Fetch-Site", value}}), true);
+  };
+  EXPECT_TRUE(site("same-origin").has_value());
+  EXPECT_TRUE(site("none").has_value());  // typed, or a bookmark
+  for (const char* value : {"cross-site", "same-site", "", "else"}) {
+    const Status refused = site(value);
+    ASSERT_FALSE(refused.has_value()) << value;
+    EXPECT_EQ(refused.error().code, Code::kForbidden);
+    EXPECT_EQ(auth_reason(refused.error(), from_loopback(), DoorOptions()),
+              ledger::auth_reason::kOrigin);
+  }
+  http::Request local = from_loopback({{"Sec-Fetch-Site", "cross-site"}});
+  local.peer.unix_socket = true;
+  EXPECT_FALSE(check_origin(local, true).has_value());
+  EXPECT_TRUE(check_origin(from_loopback({{"Sec-Fetch-Site", "cross-site"}}), false).has_value());
+}
+
 TEST(CheckOrigin, KeysReplaceTheRule) {
   EXPECT_TRUE(
       check_origin(from_loopback({{"Host", "a.example"}, {"Origin", "http://b.example"}}), false)

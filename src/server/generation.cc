@@ -57,8 +57,7 @@ Generation::~Generation() {
 }
 
 awaitable<int> Generation::run(std::string body) {
-  auto submitted = submit(body);
-  body = std::string();  // up to 4 MiB that nobody needs while the answer is made
+  auto submitted = submit(std::move(body));
   if (!submitted.has_value()) {
     Error error = std::move(submitted).error();
     co_return co_await answer_error(std::move(error));
@@ -82,7 +81,9 @@ awaitable<int> Generation::run(std::string body) {
   co_return co_await whole_answer();
 }
 
-Result<std::shared_ptr<runtime::Stream>> Generation::submit(const std::string& body) {
+// Neither the body nor the prompt, up to 4 MiB each, stays here while the answer is made: they are
+// moved into what ends with this call. (A string that is assigned an empty one keeps its memory.)
+Result<std::shared_ptr<runtime::Stream>> Generation::submit(std::string body) {
   const bool chat = request_.endpoint == Endpoint::kChat;
   auto parsed = chat ? api::openai::parse_chat(body) : api::openai::parse_completion(body);
   if (!parsed.has_value()) {
@@ -96,8 +97,9 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit(const std::string& b
   call.seed_given = request_.seed_given;
   call.streaming = request_.stream;
   call.endpoint = chat ? "/v1/chat/completions" : "/v1/completions";
+  ipc::Prompt prompt = std::move(request_.submit.prompt);
   call.request = request_.submit;
-  call.request.prompt = std::move(request_.submit.prompt);
+  call.request.prompt = std::move(prompt);
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
   last_token_ns_.assign(request_.submit.choices, 0);
   return context_.gateway.submit(std::move(call));

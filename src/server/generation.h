@@ -41,7 +41,7 @@ class Generation final {
  private:
   using Event = runtime::StreamEvent;
 
-  Result<std::shared_ptr<runtime::Stream>> submit(const std::string& body);
+  Result<std::shared_ptr<runtime::Stream>> submit(std::string body);
   void attach(std::shared_ptr<runtime::Stream> stream);
   http::net::awaitable<std::optional<Event>> next_event();
   http::net::awaitable<int> answer_error(Error error);

@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "server/test_support.h"
 
@@ -66,6 +69,27 @@ TEST(Generation, WholeCompletion) {
                                     R"("finish_reason":"stop"}])"));
   EXPECT_EQ(server.gateway.call().endpoint, "/v1/completions");
   EXPECT_EQ(server.gateway.call().request.prompt, ipc::Prompt(std::vector<ipc::Token>{1, 2}));
+}
+
+std::size_t heap_bytes() {
+  const struct mallinfo2 info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// The HTTP server counts bodies only while they are received. (Sanitizers count nothing here.)
+TEST(Generation, NoBodyIsKeptWhileItsAnswerIsMade) {
+  constexpr std::size_t kStreams = 16, kBodyBytes = 3 << 20;
+  RunningServer server;
+  server.gateway.script({test::started(), test::text("one")});
+  const std::string body = kStreamed + std::string(kBodyBytes, ' ');
+  std::vector<std::unique_ptr<Client>> clients;
+  const std::size_t before = heap_bytes();
+  for (std::size_t i = 0; i < kStreams; ++i) {
+    clients.push_back(std::make_unique<Client>(server.port()));
+    clients.back()->post(kChat, body);
+    ASSERT_TRUE(clients.back()->read_until("\"content\":\"one\""));
+  }
+  EXPECT_LT(heap_bytes(), before + kStreams * kBodyBytes / 4);
 }
 
 TEST(Generation, StreamedChatComesTokenByToken) {

@@ -14,7 +14,7 @@
 namespace aioss::server {
 namespace {
 
-constexpr codec::JsonLimits kOrderLimits{64 << 10, 4, 32};
+constexpr codec::JsonLimits kOrderLimits{kOrderBytesMax, 4, 32};
 
 // An object with these members and no others.
 Result<codec::Json> parse_order(const std::string& body,

@@ -1,8 +1,9 @@
 // Orders of operators about people and their texts, over HTTP: what /admin/ledger/… takes and
 // gives. The same as `aioss ledger open|hold|erase`, on the ledger of a running server. Blocks on
-// the disk: side thread only.
+// the disk: never on the io thread.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "base/result.h"
@@ -11,6 +12,8 @@
 #include "server/routes.h"
 
 namespace aioss::server {
+
+inline constexpr std::size_t kOrderBytesMax = std::size_t{64} << 10;
 
 bool is_ledger_order(Action action);
 

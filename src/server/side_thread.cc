@@ -7,8 +7,8 @@
 
 namespace aioss::server {
 
-SideThread::SideThread(Job every_second)
-    : every_second_(std::move(every_second)), thread_([this] { loop(); }) {}
+SideThread::SideThread(const std::string& name, Job every_second)
+    : every_second_(std::move(every_second)), thread_([this, name] { loop(name); }) {}
 
 SideThread::~SideThread() {
   jobs_.close();
@@ -19,8 +19,8 @@ bool SideThread::run(Job job) {
   return jobs_.try_push(std::move(job)) == BoundedQueue<Job>::Push::kAccepted;
 }
 
-void SideThread::loop() {
-  os::set_thread_name("side");
+void SideThread::loop(const std::string& name) {
+  os::set_thread_name(name);
   while (true) {
     // Jobs are rare, so waiting a full second after each is near enough to once a second.
     const auto job = jobs_.pop_for(std::chrono::seconds(1));

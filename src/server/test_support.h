@@ -145,11 +145,19 @@ class ScriptedGateway final : public runtime::Gateway {
     return {entry};
   }
   Status rescan(const runtime::Principal& by) override {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     rescanned_by_ = by;
     ++rescans;
+    changed_.wait_for(lock, kPatience, [&] { return !rescans_held_; });
     return ok();
   }
+  Status spend(const runtime::Principal& by) override {
+    std::lock_guard lock(mutex_);
+    spent_by_.push_back(by.tenant);
+    if (over_budget_) return Error(Code::kBusy, "over its budget");
+    return ok();
+  }
+  ledger::Custody* custody() override { return custody_; }
   Result<runtime::Reviewed> review(const runtime::ReviewCall& call) override {
     std::lock_guard lock(mutex_);
     reviews_.push_back(call);
@@ -188,6 +196,21 @@ class ScriptedGateway final : public runtime::Gateway {
   void refuse(Error error) {
     std::lock_guard lock(mutex_);
     refusal_ = std::move(error);
+  }
+  void hold_rescans(bool held) {
+    std::lock_guard lock(mutex_);
+    rescans_held_ = held;
+    changed_.notify_all();
+  }
+  void set_over_budget(bool over) {
+    std::lock_guard lock(mutex_);
+    over_budget_ = over;
+  }
+  // Outlives the gateway.
+  void set_custody(ledger::Custody* custody) { custody_ = custody; }
+  std::vector<std::string> spent_by() const {  // tenants, one for each record
+    std::lock_guard lock(mutex_);
+    return spent_by_;
   }
   void set_health(runtime::GatewayHealth health) {
     std::lock_guard lock(mutex_);
@@ -240,6 +263,9 @@ class ScriptedGateway final : public runtime::Gateway {
   std::vector<runtime::ReviewCall> reviews_;
   Counts strangers_, refusals_;
   runtime::Principal rescanned_by_;
+  bool rescans_held_ = false, over_budget_ = false;
+  std::vector<std::string> spent_by_;
+  std::atomic<ledger::Custody*> custody_{nullptr};
   std::vector<runtime::GenerateCall> calls_;
   std::vector<std::shared_ptr<ScriptedStream>> streams_;
 };

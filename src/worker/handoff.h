@@ -1,6 +1,5 @@
 // Items from some threads to one other, in order, at most `capacity` at a time. Unlike BoundedQueue
-// a push may wait for room: for producers that have nothing better to do than to wait, and must
-// lose nothing. Thread-safe.
+// the consumer takes all that is there at once. No push waits. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -21,16 +20,16 @@ class Handoff final {
   Handoff(const Handoff&) = delete;
   Handoff& operator=(const Handoff&) = delete;
 
-  // Waits for room. False, and the item is dropped, once closed.
-  bool push(T item) {
+  // For producers whose items are bounded otherwise: that there is room is theirs to know. The item
+  // is dropped once closed.
+  void put(T item) {
     {
-      std::unique_lock lock(mutex_);
-      room_.wait(lock, [&] { return items_.size() < capacity_ || closed_; });
-      if (closed_) return false;
+      std::lock_guard lock(mutex_);
+      if (closed_) return;
+      ASSERT(items_.size() < capacity_);
       items_.push_back(std::move(item));
     }
     ready_.notify_one();
-    return true;
   }
 
   // False, and the item is dropped, if there is no room or it is closed.
@@ -55,7 +54,6 @@ class Handoff final {
       }
       taken.swap(items_);
     }
-    if (!taken.empty()) room_.notify_all();
     return taken;
   }
 
@@ -66,7 +64,6 @@ class Handoff final {
       closed_ = true;
     }
     ready_.notify_all();
-    room_.notify_all();
   }
 
   bool finished() const {  // closed, and everything was taken
@@ -77,7 +74,7 @@ class Handoff final {
  private:
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::condition_variable ready_, room_;
+  std::condition_variable ready_;
   std::deque<T> items_;  // guarded by mutex_
   bool closed_ = false;  // guarded by mutex_
 };

@@ -4,20 +4,27 @@
 #include <exception>
 #include <new>
 #include <string>
-#include <thread>
 #include <utility>
 
+#include "base/assert.h"
 #include "os/sandbox.h"
 #include "os/thread.h"
 
 namespace aioss::worker {
 namespace {
 
-constexpr std::size_t kTextJobsSpare = 16;  // being tokenized while the queue is full
 constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of the largest size
-// Cancels of everything that can be in the worker, once more for good measure.
-constexpr std::size_t kCommandsSpare = 64;
+// A prompt of more bytes may have made the text thread's stack large: its memory is given back.
+constexpr std::size_t kStackWorthItBytes = std::size_t{64} << 10;
+// Between two looks of the engine thread: each request that the worker has and its cancel, and the
+// cancels of as many that have ended meanwhile.
+constexpr std::size_t kCommandsPerRequest = 3;
 constexpr std::chrono::milliseconds kIdleWait{500};
+
+// What the scheduler holds, and as many on their way to it.
+std::size_t requests_max_of(const SchedulerOptions& options) {
+  return 2 * (std::size_t{options.queue_requests_max} + options.streams);
+}
 
 std::vector<engine::ChatMessage> to_engine(const std::vector<ipc::ChatMessage>& messages) {
   std::vector<engine::ChatMessage> out;
@@ -48,13 +55,21 @@ Service::Service(ipc::Channel& channel, engine::Session& session, const engine::
       clock_(clock),
       board_(board),
       scheduler_(session, vocabulary, options, clock, board, *this),
-      text_jobs_(options.queue_requests_max + options.streams + kTextJobsSpare),
-      commands_(2 * std::size_t{options.queue_requests_max} + options.streams + kCommandsSpare) {}
+      bounds_(options.cells_per_stream, vocabulary.token_bytes_max()),
+      requests_max_(requests_max_of(options)),
+      text_jobs_(requests_max_),
+      commands_(kCommandsPerRequest * requests_max_) {}
 
 WorkerExit Service::run() {
-  std::thread engine([this] { guarded("engine", &Service::engine_loop); });
-  std::thread text([this] { guarded("text", &Service::text_loop); });
-  const WorkerExit exit = read_commands();
+  os::Thread text, engine;
+  WorkerExit exit = WorkerExit::kInternal;
+  try {
+    const Result<WorkerExit> served = serve(text, engine);
+    if (served) exit = *served;
+    if (!served) std::fprintf(stderr, "aioss worker: %s\n", served.error().message.c_str());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "aioss worker: thread reader: %s\n", e.what());
+  }
   // The channel is done, whichever side ended it: nothing that is still computed can be told.
   board_.stop();
   channel_.shut_down();
@@ -63,6 +78,24 @@ WorkerExit Service::run() {
   text.join();
   engine.join();
   return engine_broken_.load() ? WorkerExit::kEngineFailed : exit;
+}
+
+Result<WorkerExit> Service::serve(os::Thread& text, os::Thread& engine) {
+  AIOSS_TRY(text, start_text());
+  AIOSS_TRY(engine, os::Thread::start(os::Thread::kSystemsStack,
+                                      [this] { guarded("engine", &Service::engine_loop); }));
+  return read_commands();
+}
+
+// The stack's addresses may not all be there to be had (overcommit, limits): then a smaller one,
+// and less in one piece.
+Result<os::Thread> Service::start_text() {
+  for (std::size_t bytes = bounds_.stack_bytes();; bytes /= 2) {
+    bounds_.set_stack_bytes(bytes);
+    Result<os::Thread> thread =
+        os::Thread::start(bytes, [this] { guarded("text", &Service::text_loop); });
+    if (thread || bytes / 2 < kTextStackBytesMin) return thread;
+  }
 }
 
 // No exception leaves a thread. What it leaves behind is not trusted: the process ends.
@@ -95,7 +128,8 @@ WorkerExit Service::read_commands() {
       return WorkerExit::kProtocol;
     }
     if (auto* submit = std::get_if<ipc::Submit>(&*command)) {
-      handle(std::move(*submit));
+      const ipc::RequestId id = submit->id;
+      if (auto error = take(std::move(*submit))) send(ipc::Rejected{id, std::move(*error)});
     } else if (const auto* cancel = std::get_if<ipc::Cancel>(&*command)) {
       handle(*cancel);
     } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
@@ -110,37 +144,37 @@ WorkerExit Service::read_commands() {
   }
 }
 
-void Service::handle(ipc::Submit submit) {
+std::optional<Error> Service::take(ipc::Submit submit) {
   const ipc::RequestId id = submit.id;
+  const Error busy{Code::kBusy, "too many requests are waiting for this model; try again later"};
   {
-    std::lock_guard lock(preparing_mutex_);
-    preparing_.emplace(id, false);
+    std::lock_guard lock(requests_mutex_);
+    if (requests_.contains(id)) {
+      return Error{Code::kInvalidArgument, "a request with this id is running"};
+    }
+    if (requests_.size() >= requests_max_) return busy;
+    requests_.emplace(id, Known{Stage::kPreparing, submit.choices});
   }
   const std::size_t bytes = bytes_of(submit.prompt);
   if (text_bytes_.fetch_add(bytes) + bytes <= kTextBytesMax &&
       text_jobs_.try_push({std::move(submit), clock_.monotonic_ns(), bytes})) {
-    return;
+    return std::nullopt;
   }
   text_bytes_.fetch_sub(bytes);
-  {
-    std::lock_guard lock(preparing_mutex_);
-    preparing_.erase(id);
-  }
-  send(ipc::Rejected{
-      id, {Code::kBusy, "too many requests are waiting for this model; try again later"}});
+  forget(id);
+  return busy;
 }
 
 void Service::handle(const ipc::Cancel& cancel) {
-  {
-    std::lock_guard lock(preparing_mutex_);
-    const auto found = preparing_.find(cancel.id);
-    if (found != preparing_.end()) {
-      found->second = true;  // the text thread answers
-      return;
-    }
-  }
+  std::lock_guard lock(requests_mutex_);
+  const auto found = requests_.find(cancel.id);
+  if (found == requests_.end()) return;  // it crossed the last event
+  Stage& stage = found->second.stage;
+  if (stage == Stage::kPreparing) stage = Stage::kCancelled;  // the text thread answers
+  if (stage != Stage::kEngine) return;
+  stage = Stage::kCancelSent;
   board_.cancel(cancel.id);
-  (void)commands_.push(cancel);
+  commands_.put(cancel);
 }
 
 void Service::report_probe() {
@@ -157,7 +191,9 @@ void Service::text_loop() {
   while (!text_jobs_.finished() && !board_.stopping()) {
     for (TextJob& job : text_jobs_.take_all(kIdleWait)) {
       if (board_.stopping()) return;
+      const std::size_t bytes = job.bytes;
       prepare(std::move(job));
+      if (bytes >= kStackWorthItBytes) os::release_unused_stack();
     }
   }
 }
@@ -166,16 +202,18 @@ Result<std::vector<Token>> Service::tokens_of(const ipc::Prompt& prompt,
                                               std::int64_t now_unix_s) const {
   if (const auto* tokens = std::get_if<std::vector<Token>>(&prompt)) return *tokens;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
+    AIOSS_CHECK(bounds_.check(*text, "prompt"));
     return text_.tokenize(*text, /*add_special=*/true, /*parse_special=*/false);
   }
-  return text_.apply_chat_template(to_engine(std::get<std::vector<ipc::ChatMessage>>(prompt)),
-                                   now_unix_s);
+  // What the template leaves of the messages counts, and what it adds.
+  return text_.apply_chat_template(
+      to_engine(std::get<std::vector<ipc::ChatMessage>>(prompt)), now_unix_s,
+      [this](std::string_view text) { return bounds_.check(text, "messages"); });
 }
 
 bool Service::cancelled_before(ipc::RequestId id) {
-  std::lock_guard lock(preparing_mutex_);
-  const auto found = preparing_.find(id);
-  return found != preparing_.end() && found->second;
+  std::lock_guard lock(requests_mutex_);
+  return requests_.at(id).stage == Stage::kCancelled;
 }
 
 void Service::prepare(TextJob job) {
@@ -187,19 +225,28 @@ void Service::prepare(TextJob job) {
   const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(job.submit.prompt);
   job.submit.prompt = std::string();  // tokens from here on
   text_bytes_.fetch_sub(job.bytes);
-  // A cancel that comes later goes the way of the engine, behind the request.
-  std::lock_guard lock(preparing_mutex_);
-  const auto found = preparing_.find(id);
-  const bool cancelled = found != preparing_.end() && found->second;
-  if (found != preparing_.end()) preparing_.erase(found);
-  if (cancelled) {
-    send(ipc::Rejected{id, {Code::kCancelled, "the request was cancelled before it began"}});
-  } else if (!tokens) {
-    send(ipc::Rejected{id, std::move(tokens).error()});
+  std::optional<Error> refused;
+  if (!tokens) {
+    forget(id);
+    refused = std::move(tokens).error();
   } else {
-    (void)commands_.push(
-        PreparedRequest{std::move(job.submit), std::move(*tokens), job.received_ns, chat});
+    refused = pass_on({std::move(job.submit), std::move(*tokens), job.received_ns, chat});
   }
+  if (refused) send(ipc::Rejected{id, std::move(*refused)});
+}
+
+// Under the lock, so that a cancel that comes later goes the way of the engine, behind the request.
+std::optional<Error> Service::pass_on(PreparedRequest prepared) {
+  std::lock_guard lock(requests_mutex_);
+  const auto known = requests_.find(prepared.submit.id);
+  ASSERT(known != requests_.end());
+  if (known->second.stage == Stage::kCancelled) {
+    requests_.erase(known);
+    return Error{Code::kCancelled, "the request was cancelled before it began"};
+  }
+  known->second.stage = Stage::kEngine;
+  commands_.put(std::move(prepared));
+  return std::nullopt;
 }
 
 // ---- engine
@@ -222,6 +269,7 @@ void Service::run_engine() {
       }
     }
     if (commands_.finished()) return;
+    send_step();  // who was accepted, refused or cancelled does not wait for the engine's next call
     const Status status = scheduler_.step();
     send_step();
     if (status) continue;
@@ -234,6 +282,24 @@ void Service::run_engine() {
 }
 
 // ---- events
+
+void Service::emit(ipc::FromWorker event) {
+  if (const auto* rejected = std::get_if<ipc::Rejected>(&event)) forget(rejected->id);
+  if (const auto* finished = std::get_if<ipc::Finished>(&event)) choice_ended(finished->id);
+  step_.push_back(ipc::encode(event));
+}
+
+void Service::forget(ipc::RequestId id) {
+  std::lock_guard lock(requests_mutex_);
+  requests_.erase(id);
+}
+
+void Service::choice_ended(ipc::RequestId id) {
+  std::lock_guard lock(requests_mutex_);
+  const auto known = requests_.find(id);
+  ASSERT(known != requests_.end() && known->second.choices_open > 0);
+  if (--known->second.choices_open == 0) requests_.erase(known);
+}
 
 void Service::send(const ipc::FromWorker& event) {
   const Bytes frame = ipc::encode(event);

@@ -9,13 +9,15 @@
 // full; the gateway always drains its end, so that is the engine's back-pressure, and nothing is
 // lost.
 //
-// Queues: text takes at most kTextJobsSpare requests more than may be queued and kTextBytesMax
-// bytes of prompts, beyond that Submit is refused (kBusy); commands wait for room.
+// Queues: the worker has at most requests_max_ requests and kTextBytesMax bytes of prompts that are
+// not yet tokens; beyond that Submit is refused (kBusy). The engine's commands are bounded by the
+// requests, so that whoever posts one never waits, and the reader answers pings.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -24,8 +26,10 @@
 #include "engine/text.h"
 #include "ipc/channel.h"
 #include "ipc/messages.h"
+#include "os/thread.h"
 #include "worker/abort_board.h"
 #include "worker/handoff.h"
+#include "worker/prompt_bounds.h"
 #include "worker/scheduler.h"
 #include "worker/worker.h"
 
@@ -38,7 +42,8 @@ class Service final : private EventSink {
           const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
           AbortBoard& board);
 
-  // Until the socket closes, a Shutdown comes or the engine breaks. Call once.
+  // Until the socket closes, a Shutdown comes or the engine breaks; at once if the system gives it
+  // no threads. Call once.
   WorkerExit run();
 
  private:
@@ -49,14 +54,31 @@ class Service final : private EventSink {
   };
   using EngineCommand = std::variant<PreparedRequest, ipc::Cancel>;
 
+  // How far a request is, from its Submit until its last event is made.
+  enum class Stage : std::uint8_t {
+    kPreparing,  // the engine has not heard of it
+    kCancelled,  // nor will it: the text thread answers
+    kEngine,     // the engine has it, or will, with its next commands
+    kCancelSent,
+  };
+  struct Known {
+    Stage stage = Stage::kPreparing;
+    std::uint32_t choices_open = 1;
+  };
+
   // Of the engine thread: kept until send_step().
-  void emit(ipc::FromWorker event) override { step_.push_back(ipc::encode(event)); }
+  void emit(ipc::FromWorker event) override;
+  void forget(ipc::RequestId id);
+  void choice_ended(ipc::RequestId id);
   void send_step();
   void send(const ipc::FromWorker& event);  // any thread
   void sent(const Status& status);
 
+  // Starts the other threads, which the caller joins whatever happens, and reads.
+  Result<WorkerExit> serve(os::Thread& text, os::Thread& engine);
+  Result<os::Thread> start_text();
   WorkerExit read_commands();
-  void handle(ipc::Submit submit);
+  std::optional<Error> take(ipc::Submit submit);  // why it cannot
   void handle(const ipc::Cancel& cancel);
   void report_probe();
 
@@ -64,6 +86,7 @@ class Service final : private EventSink {
   bool cancelled_before(ipc::RequestId id);
   void prepare(TextJob job);
   Result<std::vector<Token>> tokens_of(const ipc::Prompt& prompt, std::int64_t now_unix_s) const;
+  std::optional<Error> pass_on(PreparedRequest prepared);
 
   void engine_loop();
   void run_engine();
@@ -74,6 +97,8 @@ class Service final : private EventSink {
   const Clock& clock_;
   AbortBoard& board_;
   Scheduler scheduler_;  // the engine thread's
+  PromptBounds bounds_;  // the text thread's, once that runs
+  const std::size_t requests_max_;
   Handoff<TextJob> text_jobs_;
   Handoff<EngineCommand> commands_;
   std::vector<Bytes> step_;  // the engine thread's: frames of this step
@@ -81,9 +106,8 @@ class Service final : private EventSink {
   bool sending_ = true;  // guarded by sending_mutex_; the gateway still listens
   std::atomic<bool> engine_broken_{false};
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
-  std::mutex preparing_mutex_;
-  // Requests that the engine has not heard of, and whether they were cancelled meanwhile.
-  std::unordered_map<ipc::RequestId, bool> preparing_;  // guarded by preparing_mutex_
+  std::mutex requests_mutex_;
+  std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_
 };
 
 }  // namespace aioss::worker

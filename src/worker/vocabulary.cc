@@ -1,6 +1,8 @@
 #include "worker/vocabulary.h"
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/assert.h"
 #include "ipc/limits.h"
@@ -36,7 +38,10 @@ Result<std::unique_ptr<const Vocabulary>> Vocabulary::create(const engine::TextM
     vocabulary->offsets_.push_back(static_cast<std::uint32_t>(vocabulary->bytes_.size()));
     vocabulary->ends_of_generation_[i] = text.is_end_of_generation(token);
     // Only tokens without text of their own are written differently.
-    if (piece.empty()) vocabulary->displays_.emplace(token, text.display(token));
+    std::string display = piece.empty() ? text.display(token) : "";
+    vocabulary->token_bytes_max_ =
+        std::max({vocabulary->token_bytes_max_, piece.size(), display.size()});
+    if (piece.empty()) vocabulary->displays_.emplace(token, std::move(display));
   }
   return std::unique_ptr<const Vocabulary>(std::move(vocabulary));
 }

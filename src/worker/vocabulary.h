@@ -29,6 +29,8 @@ class Vocabulary final {
   // As the vocabulary writes it.
   std::string_view display(Token token) const;
   bool ends_generation(Token token) const;
+  // The most bytes that one token is written with: at least 1.
+  std::size_t token_bytes_max() const { return token_bytes_max_; }
 
  private:
   Vocabulary() = default;
@@ -36,6 +38,7 @@ class Vocabulary final {
   std::string bytes_;                   // pieces, one after the other
   std::vector<std::uint32_t> offsets_;  // size() + 1
   std::vector<bool> ends_of_generation_;
+  std::size_t token_bytes_max_ = 1;
   std::unordered_map<Token, std::string> displays_;  // where it differs from the piece
 };
 

@@ -1,4 +1,5 @@
 // A real worker process over a socketpair, confined as in the product, with the fake engine.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,6 +61,8 @@ class RunningWorker {
     const int ours = sockets->first.release();
     pid_ = in_child([&] {
       ::close(ours);
+      const os::Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+      ::dup2(null.get(), STDOUT_FILENO);  // as the gateway starts it
       WorkerOptions options;
       options.socket_fd = theirs;
       options.model_fds = {model_.get()};
@@ -311,6 +314,90 @@ TEST(WorkerProcess, RefusalsReachTheGateway) {
   submit.tokens_max = 1;
   worker.send(submit);
   EXPECT_EQ(worker.expect<ipc::Accepted>().prompt_tokens, 2U);
+}
+
+TEST(WorkerProcess, APromptThatCannotFitIsRefusedBeforeItIsTokenized) {
+  // Tokenizing it would take more stack than there is.
+  RunningWorker worker("aioss-fake 1\ncontext 100\nstack_bytes_per_byte 1000000\n");
+  (void)worker.start();
+  ipc::Submit submit = request(1);
+  submit.prompt = std::string(5000, 'x');
+  worker.send(submit);
+  auto rejected = worker.expect<ipc::Rejected>();
+  EXPECT_EQ(rejected.error.code, Code::kContextExceeded);
+  EXPECT_EQ(rejected.error.field, "prompt");
+  EXPECT_EQ(rejected.error.message,
+            "the prompt has at least 385 tokens and the context holds 100; shorten the prompt");
+  worker.send_text(2, std::string(5000, 'x'));
+  rejected = worker.expect<ipc::Rejected>();
+  EXPECT_EQ(rejected.id, 2U);
+  EXPECT_EQ(rejected.error.code, Code::kContextExceeded);
+  EXPECT_EQ(rejected.error.field, "messages");
+}
+
+TEST(WorkerProcess, ATokenizerMayRecurseOverTheWholePrompt) {
+  // 30 MB: a thread has 8 MiB by default.
+  RunningWorker worker("aioss-fake 1\ncontext 4096\nstack_bytes_per_byte 1000\n");
+  (void)worker.start();
+  ipc::Submit submit = request(1);
+  submit.prompt = std::string(30'000, 'x');
+  worker.send(submit);
+  const auto rejected = worker.expect<ipc::Rejected>();
+  EXPECT_EQ(rejected.error.code, Code::kContextExceeded);
+  EXPECT_NE(rejected.error.message.find("30001"), std::string::npos);  // it was tokenized
+  worker.send_text(2, "and the next one");
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 2U);
+}
+
+// Each call of this engine takes two seconds. How long after an answer of the worker's own the
+// engine's next one comes tells whether the first had waited for it.
+TEST(WorkerProcess, AcceptedAndRejectedDoNotWaitForTheNextCall) {
+  constexpr std::int64_t kHeldBackNs = 500'000'000;
+  const os::SystemClock clock;
+  RunningWorker worker("aioss-fake 1\ndelay_us_per_call 2000000\nreply Good day.\n");
+  (void)worker.start();
+  worker.send_text(1, "hello");
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+  std::int64_t told_ns = clock.monotonic_ns();
+  ipc::Submit bad = request(2);
+  bad.prompt = std::vector<Token>{9999};  // a number of no token
+  worker.send(bad);                       // during the first call
+  EXPECT_EQ(worker.expect<ipc::Delta>().id, 1U);
+  EXPECT_GT(clock.monotonic_ns() - told_ns, kHeldBackNs) << "Accepted waited";
+  EXPECT_EQ(worker.expect<ipc::Rejected>().id, 2U);
+  told_ns = clock.monotonic_ns();
+  EXPECT_EQ(worker.expect<ipc::Delta>().id, 1U);
+  EXPECT_GT(clock.monotonic_ns() - told_ns, kHeldBackNs) << "Rejected waited";
+}
+
+// The engine, in a call of two minutes, takes nothing from its queue.
+TEST(WorkerProcess, PingsAreAnsweredWhateverIsInTheQueues) {
+  RunningWorker worker("aioss-fake 1\ndelay_us_per_call 120000000\n");
+  ipc::Configure configure;
+  configure.engine = "fake";
+  configure.streams = 1;
+  configure.queue_requests_max = 1;
+  (void)worker.start(configure);
+  worker.send_text(1, "x");
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+  constexpr ipc::RequestId kLast = 4;  // of those that the worker takes: twice what it can run
+  for (ipc::RequestId id = 2; id < 200; ++id) {
+    worker.send_text(id, "x");
+    worker.send(ipc::Ping{id});
+    if (id > kLast) {
+      EXPECT_EQ(worker.expect<ipc::Rejected>().error.code, Code::kBusy);
+    }
+    EXPECT_EQ(worker.expect<ipc::Pong>().nonce, id);
+  }
+  for (std::uint64_t nonce = 0; nonce < 200; ++nonce) {
+    for (ipc::RequestId id = 2; id < 2 * kLast; ++id) worker.send(ipc::Cancel{id});
+    worker.send(ipc::Ping{nonce});
+    auto message = worker.next();
+    // Before the Pong, those that the text thread had not passed on.
+    while (message && std::holds_alternative<ipc::Rejected>(*message)) message = worker.next();
+    ASSERT_TRUE(message && std::holds_alternative<ipc::Pong>(*message));
+    EXPECT_EQ(std::get<ipc::Pong>(*message).nonce, nonce);
+  }
 }
 
 // ---- inspect

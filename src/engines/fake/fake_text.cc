@@ -2,6 +2,7 @@
 // user types in a chat becomes one.
 #include "engines/fake/fake_engine.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,21 @@ void append_bytes(std::vector<Token>& out, std::string_view text) {
   for (const char c : text) out.push_back(static_cast<unsigned char>(c));
 }
 
+std::uintptr_t frame_address() {
+  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+}
+
+// Recurses until so much of the stack lies between `top` and here, as a tokenizer does that calls
+// itself for each character.
+[[gnu::noinline]] int use_stack(std::uintptr_t top, std::size_t bytes) {
+  volatile char room[512];
+  room[0] = 1;
+  if (top - frame_address() >= bytes) return room[0];
+  const int below = use_stack(top, bytes);
+  room[1] = 1;  // after the call, so that it stays one
+  return below + room[1];
+}
+
 class FakeTextModel final : public engine::TextModel {
  public:
   explicit FakeTextModel(const FakeModel& model) : model_(model) {}
@@ -51,6 +67,7 @@ class FakeTextModel final : public engine::TextModel {
 
   Result<std::vector<Token>> tokenize(std::string_view text, bool add_special,
                                       bool parse_special) const override {
+    recurse_over(text.size());
     std::vector<Token> out;
     out.reserve(text.size() + 1);
     if (add_special) out.push_back(kTokenBos);
@@ -81,12 +98,14 @@ class FakeTextModel final : public engine::TextModel {
 
   Result<std::vector<Token>> apply_chat_template(
       const std::vector<engine::ChatMessage>& messages,
-      std::int64_t /*now_unix_s: this template does not ask for the date*/) const override {
+      std::int64_t /*now_unix_s: this template does not ask for the date*/,
+      const engine::TextCheck& check) const override {
     if (!model_.script.has_template) {
       return Error{Code::kUnsupported,
                    "this model has no chat template; use /v1/completions with it"};
     }
     std::vector<Token> out = {kTokenBos};
+    std::string prompt;
     for (const engine::ChatMessage& message : messages) {
       const Token role = role_token(message.role);
       if (role < 0) {
@@ -95,12 +114,23 @@ class FakeTextModel final : public engine::TextModel {
       out.push_back(role);
       append_bytes(out, message.content);
       out.push_back(kTokenEndOfTurn);
+      prompt += control_name(role);
+      prompt += message.content;
+      prompt += control_name(kTokenEndOfTurn);
     }
     out.push_back(kTokenAssistant);
+    prompt += control_name(kTokenAssistant);
+    if (check) AIOSS_CHECK(check(prompt));
+    recurse_over(prompt.size());
     return out;
   }
 
  private:
+  void recurse_over(std::size_t text_bytes) const {
+    const std::size_t bytes = text_bytes * model_.script.stack_bytes_per_byte;
+    if (bytes > 0) (void)use_stack(frame_address(), bytes);
+  }
+
   const FakeModel& model_;
 };
 

@@ -64,6 +64,7 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "delay_us_per_call") return number(kAny, script.delay_us_per_call);
   if (key == "delay_us_per_token") return number(kAny, script.delay_us_per_token);
   if (key == "load_ms") return number(kDelayMsMax, script.load_ms);
+  if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);
   if (key == "weight_bytes") return number(std::uint64_t{1} << 50, script.weight_bytes);
   if (key == "template" && (value == "yes" || value == "no")) {
     script.has_template = value == "yes";

@@ -8,6 +8,7 @@
 //   delay_us_per_call N     time of a decode call, and for each token in it
 //   delay_us_per_token N
 //   load_ms N               time of loading, with progress
+//   stack_bytes_per_byte N  of the thread that tokenizes, for each byte of text
 //   fail_load KIND          corrupt | memory | io | unsupported | crash: loading ends so
 //   weight_bytes N          what plan and facts say (default: the size of the file)
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
@@ -67,6 +68,7 @@ struct Script {
   std::uint32_t delay_us_per_call = 0;
   std::uint32_t delay_us_per_token = 0;
   std::uint32_t load_ms = 0;
+  std::uint32_t stack_bytes_per_byte = 0;
   std::string fail_load;
   std::uint64_t weight_bytes = 0;
   std::vector<std::string> sabotage;

@@ -51,10 +51,14 @@ class LlamaTextModel final : public engine::TextModel {
   }
 
   Result<std::vector<Token>> apply_chat_template(const std::vector<engine::ChatMessage>& messages,
-                                                 std::int64_t now_unix_s) const override {
+                                                 std::int64_t now_unix_s,
+                                                 const engine::TextCheck& check) const override {
     if (!chat_) return chat_error_;
     AIOSS_TRY(const RenderedPrompt rendered, chat_->render(messages, now_unix_s));
     const std::vector<PromptPart>& parts = rendered.parts;
+    std::string prompt;
+    for (const PromptPart& part : parts) prompt += part.text;
+    if (check) AIOSS_CHECK(check(prompt));
     const LogScope log;
     if (!rendered.origin_known) {
       AIOSS_CHECK(check_plain(messages));
@@ -62,8 +66,6 @@ class LlamaTextModel final : public engine::TextModel {
       return controls_.tokenize(parts);
     }
     // The ordinary case, exactly as llama.cpp does it.
-    std::string prompt;
-    for (const PromptPart& part : parts) prompt += part.text;
     return tokenize_text(vocab_, prompt, true, true);
   }
 

@@ -238,6 +238,26 @@ TEST(LlamaText, MarkerPutTogetherAcrossABorderIsText) {
   EXPECT_EQ(count(*controls.tokenize(parts), end), 0);
 }
 
+TEST(LlamaText, TheCheckSeesWhatTheTemplateMadeAndItsErrorIsTheAnswer) {
+  AIOSS_REQUIRE_MODEL(kSmolLm2);
+  const TextModel& text = *loaded(kSmolLm2).text;
+  std::string seen;
+  for (const char* content : {"Hello", "x<|im_end|>y"}) {
+    const auto tokens =
+        text.apply_chat_template({{"user", content, ""}}, kNow, [&](std::string_view prompt) {
+          seen = prompt;
+          return Status(Error{Code::kTooLarge, "too much"});
+        });
+    ASSERT_FALSE(tokens.has_value());
+    EXPECT_EQ(tokens.error().code, Code::kTooLarge);
+    EXPECT_THAT(seen, testing::HasSubstr("<|im_start|>user\n" + std::string(content)));
+  }
+  const auto checked = text.apply_chat_template({{"user", "Hello", ""}}, kNow,
+                                                [](std::string_view) { return ok(); });
+  ASSERT_TRUE(checked.has_value());
+  EXPECT_EQ(*checked, *text.apply_chat_template({{"user", "Hello", ""}}, kNow));
+}
+
 TEST(LlamaText, TemplateDigestIsOfTheFilesText) {
   AIOSS_REQUIRE_MODEL(kSmolLm2);
   const engine::TextFacts facts = loaded(kSmolLm2).text->facts();

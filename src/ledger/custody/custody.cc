@@ -94,6 +94,12 @@ Result<std::uint64_t> Custody::append(RecordType type, const codec::Map& body) {
   return committed.index;
 }
 
+// A record accounts for what is gone only once a checkpoint covers it.
+Status Custody::sign_order() {
+  const auto signed_note = ledger_.checkpoint_now();
+  return signed_note ? ok() : Status(signed_note.error());
+}
+
 // ---- erasure ------------------------------------------------------------------------------------
 
 std::string Custody::intent_path() const {
@@ -145,6 +151,7 @@ Status Custody::finish_erasure() {
     recorded = standing_.redacted(intent->subject).has_value();
   }
   if (!recorded) AIOSS_CHECK(append(RecordType::kRedact, intent->body));
+  AIOSS_CHECK(sign_order());
   return forget_intent();
 }
 

@@ -112,6 +112,7 @@ class Custody final {
   // custody.cc
   Result<SubjectPtr> subject_of_order(std::string_view who) const;
   Result<std::uint64_t> append(RecordType type, const codec::Map& body);
+  Status sign_order();
   std::string intent_path() const;
   Status write_intent(const Intent& intent);
   Result<std::optional<Intent>> read_intent();

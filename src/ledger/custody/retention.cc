@@ -112,6 +112,7 @@ Result<Dropped> Custody::drop(std::int64_t before_ns, std::string_view ground,
       .set(own::kSegments, Value::uint(dropped.segments))
       .set(own::kGround, Value::text(ground));
   AIOSS_TRY(dropped.record, append(RecordType::kRetentionDrop, body));
+  AIOSS_CHECK(sign_order());
   AIOSS_CHECK(finish_drops());
   return dropped;
 }

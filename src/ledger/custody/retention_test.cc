@@ -8,8 +8,10 @@
 #include "ledger/custody/custody_fixture.h"
 #include "ledger/custody/prune.h"
 #include "ledger/format/chain.h"
+#include "ledger/format/checkpoint.h"
 #include "ledger/format/proof.h"
 #include "ledger/format/pruned.h"
+#include "ledger/reading/disk_tree.h"
 #include "ledger/reading/history.h"
 #include "os/testing/power_cut_file_system.h"
 
@@ -94,7 +96,33 @@ std::set<std::uint64_t> visible(os::FileSystem& fs) {
   return all;
 }
 
+// By index: those of all records, while they are whole.
+std::vector<Digest> leaves_of(os::FileSystem& fs) {
+  std::vector<Digest> leaves;
+  EXPECT_TRUE(read_records(fs, kDirectory, 0, [&](const Record& record) {
+                leaves.push_back(record.leaf);
+                return true;
+              }).has_value());
+  return leaves;
+}
+
+// Proofs go over leaves, whatever was dropped.
+void expect_proven(Ledger& ledger, const std::vector<Digest>& leaves) {
+  const auto note = ledger.checkpoint_now();
+  ASSERT_TRUE(note.has_value());
+  const Checkpoint checkpoint = parse_note(*note)->checkpoint;
+  ASSERT_GE(checkpoint.size, leaves.size());
+  History::Tree tree = ledger.history().tree();
+  for (std::uint64_t index = 0; index < leaves.size(); ++index) {
+    const auto proof = prove_inclusion(tree, index, checkpoint.size);
+    ASSERT_TRUE(proof.has_value()) << index;
+    EXPECT_EQ(root_of_inclusion(leaves[index], index, checkpoint.size, *proof), checkpoint.root)
+        << index;
+  }
+}
+
 TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
+  const std::vector<Digest> leaves = leaves_of(fresh);
   const VerifyReport before = test::verify_payloads(fresh, vkey);
   ASSERT_EQ(before.verdict, Verdict::kOk) << before.finding;
   const auto dropped = drop_on(fresh);
@@ -131,11 +159,7 @@ TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
   Office office(fresh, 7, 256ULL << 20, kNow);
   ASSERT_TRUE(office.good()) << office.problem->message;
   EXPECT_TRUE(office.ask(kBob, "req_later", "p", "q").has_value());
-  for (const std::uint64_t index : {0ULL, 3ULL, 10ULL, 20ULL}) {  // proofs go over leaves
-    History::Tree tree = office.ledger->history().tree();
-    const std::uint64_t size = office.ledger->health().size;
-    EXPECT_TRUE(prove_inclusion(tree, index, size).has_value()) << index;
-  }
+  expect_proven(*office.ledger, leaves);
   EXPECT_EQ(office.ledger->history().record(3).error().code, Code::kNotFound);
   EXPECT_TRUE(office.ledger->history().record(1).has_value());
   EXPECT_EQ(office.ledger->history().find_request("req_1").error().code, Code::kNotFound);
@@ -176,6 +200,117 @@ TEST_F(RetentionTest, PruningWithoutARecordIsTampering) {
   const Office office(*disk, 5);
   EXPECT_FALSE(office.good());
   EXPECT_EQ(office.problem->code, Code::kCorrupt);
+}
+
+TEST_F(RetentionTest, WhatWasDroppedIsProvenFromTheDisk) {
+  const std::vector<Digest> leaves = leaves_of(fresh);
+  const Checkpoint before = read_checkpoint(fresh, kDirectory)->checkpoint;
+  ASSERT_TRUE(drop_on(fresh).has_value());
+  const std::set<std::uint64_t> kept = visible(fresh);
+  const Checkpoint after = read_checkpoint(fresh, kDirectory)->checkpoint;
+  ASSERT_GT(after.size, before.size);
+  std::vector<std::vector<Digest>> inclusion(leaves.size());
+  std::vector<Digest> consistency, located;
+  std::size_t seen = 0;
+  Onlooker onlooker;
+  onlooker.located = [&](const RecordPlace& place) { located.push_back(place.leaf); };
+  onlooker.visit = [&](const Record& record) { seen += kept.contains(record.index) ? 1 : 0; };
+  const auto plan = [&](SubtreeSource& tree) -> Status {
+    for (std::uint64_t index = 0; index < leaves.size(); ++index) {
+      AIOSS_TRY(inclusion[index], prove_inclusion(tree, index, after.size));
+    }
+    AIOSS_TRY(consistency, prove_consistency(tree, before.size, after.size));
+    return ok();
+  };
+  const auto facts = prove_on_disk(fresh, kDirectory, after.size, plan, onlooker);
+  ASSERT_TRUE(facts.has_value()) << facts.error().message;
+  EXPECT_EQ(facts->root, after.root);
+  ASSERT_EQ(located.size(), after.size);
+  EXPECT_TRUE(std::equal(leaves.begin(), leaves.end(), located.begin()));
+  EXPECT_LT(seen, after.size) << "some were dropped";
+  EXPECT_GT(seen, 2U) << "and some were kept";
+  for (std::uint64_t index = 0; index < leaves.size(); ++index) {
+    EXPECT_EQ(root_of_inclusion(leaves[index], index, after.size, inclusion[index]), after.root)
+        << index << (kept.contains(index) ? ", kept" : ", dropped");
+  }
+  const auto roots = roots_of_consistency(before.size, after.size, before.root, consistency);
+  ASSERT_TRUE(roots.has_value());
+  EXPECT_EQ(roots->first, before.root);
+  EXPECT_EQ(roots->second, after.root);
+}
+
+// Behind the checkpoint the chain needs no secret: whoever writes to the disk can add a record.
+TEST_F(RetentionTest, ADropThatNoCheckpointCoversAccountsForNothing) {
+  const auto disk = copy(fresh);
+  const Bytes signed_before = read(*disk, std::string(kDirectory) + "/checkpoint");
+  {
+    Office office(*disk, 3, 256ULL << 20, kNow);
+    ASSERT_TRUE(office.good());
+    codec::Map body;
+    body.set(key::retention_drop::kFirstIndex, codec::Value::uint(0))
+        .set(key::retention_drop::kAfterIndex, codec::Value::uint(records));
+    ASSERT_TRUE(office.ledger->append_and_wait(RecordType::kRetentionDrop, body).has_value());
+    ASSERT_TRUE(office.ledger->close().has_value());
+  }
+  const auto covered = copy(*disk);
+  ASSERT_TRUE(os::replace_file(*disk, std::string(kDirectory) + "/checkpoint", signed_before));
+  {
+    const auto opened = copy(*disk);
+    const Office office(*opened, 4, 256ULL << 20, kNow);
+    ASSERT_TRUE(office.good()) << office.problem->message;
+    for (const std::string& file : segments(*opened)) EXPECT_TRUE(file.ends_with(".aioss"));
+  }
+  const PruneEvents nothing{[](const Record&) { return ok(); }, [] { return ok(); }};
+  for (os::FileSystem* const one : {disk.get(), covered.get()}) {
+    ASSERT_TRUE(prune_segment(*one, kDirectory, 0, nothing).has_value());
+  }
+  EXPECT_EQ(test::verify_ledger(*disk, vkey).verdict, Verdict::kTampered);
+  EXPECT_EQ(test::verify_ledger(*covered, vkey).verdict, Verdict::kOk);
+}
+
+TEST(Retention, LeavesTheRuleOfTwoOperatorsInForce) {
+  PowerCutFileSystem disk;
+  const test::FixedClock clock;
+  test::SeededRandom random(7);
+  InitOptions making;
+  making.directory = kDirectory;
+  making.policy = {{"erase", "rotate"}};
+  const auto identity = init(disk, clock, random, making);
+  ASSERT_TRUE(identity.has_value()) << identity.error().message;
+  {
+    Office office(disk, 1, kSegmentBytes);
+    ASSERT_TRUE(office.good());
+    for (int request = 0; segments(disk).size() < 3; ++request) {
+      ASSERT_TRUE(office.ask(kAlice, "req_" + std::to_string(request), "secret", "x"));
+    }
+    ASSERT_TRUE(office.ledger->close().has_value());
+  }
+  {
+    Office office(disk, 2, kSegmentBytes, kNow);
+    ASSERT_TRUE(office.good());
+    const auto dropped = office.custody->drop(kBefore, kGround, operator_actor());
+    ASSERT_TRUE(dropped.has_value()) << dropped.error().message;
+    EXPECT_GE(dropped->segments, 2U);
+    ASSERT_TRUE(office.ledger->close().has_value());
+  }
+  const Office office(disk, 3, kSegmentBytes, kNow);
+  ASSERT_TRUE(office.good()) << office.problem->message;
+  EXPECT_TRUE(office.ledger->controls().policy().needs_approval("erase"));
+  EXPECT_EQ(test::verify_ledger(disk, identity->verifier_key).verdict, Verdict::kOk);
+}
+
+// The other way round: a text is gone, and only a record behind the checkpoint says why.
+TEST_F(RetentionTest, AnErasureThatNoCheckpointCoversAccountsForNothing) {
+  const auto disk = copy(fresh);
+  const Bytes signed_before = read(*disk, std::string(kDirectory) + "/checkpoint");
+  {
+    Office office(*disk, 3, 256ULL << 20, kNow);
+    ASSERT_TRUE(office.custody->erase("ward-3/bob-oconnor", kGround, operator_actor()).has_value());
+    ASSERT_TRUE(office.ledger->close().has_value());
+  }
+  EXPECT_EQ(test::verify_payloads(*disk, vkey).verdict, Verdict::kOk);
+  ASSERT_TRUE(os::replace_file(*disk, std::string(kDirectory) + "/checkpoint", signed_before));
+  EXPECT_EQ(test::verify_payloads(*disk, vkey).verdict, Verdict::kPayloadMissing);
 }
 
 TEST_F(RetentionTest, TheSegmentCountsWhereBothFilesAreThere) {

@@ -123,24 +123,43 @@ Result<SubjectsFile> read_subjects(os::FileSystem& fs, const VaultOptions& optio
   return SubjectsFile{std::move(*id), **entries};
 }
 
-// The key that the subjects are wrapped with. During a change of master there are two files, and a
-// crash may have left the other one half overwritten: what it says is of no interest then.
-Status find_master(os::FileSystem& fs, const VaultOptions& options, ByteView wanted_id,
-                   VaultContent& out) {
+struct FoundMaster {
+  LoadedMaster loaded;
+  std::string_view file;
+};
+
+// The key of this id; of any, if `wanted_id` is null. During a change there are two files. A crash
+// may have left the other one half overwritten: what it says is of no interest then. Or both hold
+// the key, and what was changed is how it is protected: then the file counts that is protected as
+// the ledger's other key is, so that one passphrase opens both.
+Result<std::optional<FoundMaster>> search_master(os::FileSystem& fs, const VaultOptions& options,
+                                                 const Bytes* wanted_id) {
+  std::optional<FoundMaster> found;
   std::optional<Error> problem;
   for (const std::string_view file : {kMasterFile, kNextMasterFile}) {
-    auto key = options.master.load(fs, vault_path(options, file));
-    if (key) {
-      const Bytes id = master_id(*key);
-      if (!std::equal(id.begin(), id.end(), wanted_id.begin(), wanted_id.end())) continue;
-      out.master = *key;
-      out.master_file = file;
-      return ok();
+    auto loaded = options.master.load(fs, vault_path(options, file));
+    if (!loaded) {
+      if (loaded.error().code != Code::kNotFound && !problem) problem = std::move(loaded).error();
+      continue;
     }
-    if (key.error().code != Code::kNotFound && !problem) problem = std::move(key).error();
+    if (wanted_id != nullptr && master_id(loaded->key) != *wanted_id) continue;
+    const bool fits_better = found && !found->loaded.as_saved && loaded->as_saved;
+    if (!found || fits_better) found = FoundMaster{*loaded, file};
   }
-  if (problem) return std::move(*problem).with_context("the vault's master key");
-  return broken("its master key is missing, or is not the one that its subjects were kept with");
+  if (!found && problem) return std::move(*problem).with_context("the vault's master key");
+  return found;
+}
+
+// The key that the subjects are wrapped with.
+Status find_master(os::FileSystem& fs, const VaultOptions& options, const Bytes& wanted_id,
+                   VaultContent& out) {
+  AIOSS_TRY(const auto found, search_master(fs, options, &wanted_id));
+  if (!found) {
+    return broken("its master key is missing, or is not the one that its subjects were kept with");
+  }
+  out.master = found->loaded.key;
+  out.master_file = found->file;
+  return ok();
 }
 
 Result<VaultContent> make_vault(os::FileSystem& fs, crypto::Random& random,
@@ -152,14 +171,13 @@ Result<VaultContent> make_vault(os::FileSystem& fs, crypto::Random& random,
                  "nothing that it held will ever be opened"};
   }
   VaultContent content;
-  content.master_file = kMasterFile;
-  const std::string path = vault_path(options, kMasterFile);
-  auto there = options.master.load(fs, path);  // of an opening that did not come to its end
-  if (!there && there.error().code != Code::kNotFound) {
-    return std::move(there).error().with_context("the vault's master key");
+  // Of an opening that did not come to its end.
+  AIOSS_TRY(const auto there, search_master(fs, options, nullptr));
+  content.master = there ? there->loaded.key : crypto::SecretKey::generate(random);
+  content.master_file = there ? there->file : kMasterFile;
+  if (!there) {
+    AIOSS_CHECK(options.master.save(fs, vault_path(options, kMasterFile), content.master));
   }
-  content.master = there ? *there : crypto::SecretKey::generate(random);
-  if (!there) AIOSS_CHECK(options.master.save(fs, path, content.master));
   // One that was there may have its name in the page cache only.
   AIOSS_CHECK(fs.sync_directory(folder_of(options)));
   AIOSS_CHECK(write_subjects(fs, options, {}, content.master));
@@ -183,11 +201,13 @@ Status remove_stale(os::FileSystem& fs, const VaultOptions& options) {
 
 MasterKeyFile plain_master_key_file() {
   MasterKeyFile file;
-  file.load = [](os::FileSystem& fs, const std::string& path) -> Result<crypto::SecretKey> {
+  file.load = [](os::FileSystem& fs, const std::string& path) -> Result<LoadedMaster> {
     AIOSS_TRY(Bytes bytes, os::read_file(fs, path, crypto::SecretKey::kBytes));
     const crypto::Secret secret(std::move(bytes));
-    if (secret.view().size() == crypto::SecretKey::kBytes) return crypto::SecretKey(secret.view());
-    return Error{Code::kCorrupt, "the file is not a key of 32 bytes"};
+    if (secret.view().size() != crypto::SecretKey::kBytes) {
+      return Error{Code::kCorrupt, "the file is not a key of 32 bytes"};
+    }
+    return LoadedMaster{crypto::SecretKey(secret.view())};
   };
   file.save = [](os::FileSystem& fs, const std::string& path, const crypto::SecretKey& master) {
     return os::replace_file(fs, path, master.view(), kFilePermissions);

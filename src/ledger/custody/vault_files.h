@@ -4,7 +4,8 @@
 //                [subject id, nonce[12], AES-256-GCM(master, K ‖ u32 len(tenant) ‖ tenant ‖ user)]
 //                with the associated data "aioss/vault/v1\n" ‖ ledger_id ‖ subject id
 //   master.key   the master key, see MasterKeyFile; master id = H("aioss/master/v1\n" ‖ key)[:16]
-//   master.next  only while the master changes: of the two, the one that `subjects` names counts
+//   master.next  only while the master, or how it is protected, changes: of the two, the one that
+//                `subjects` names counts; if both hold that one, the file that is as save() writes
 //   lost         made by hand by whoever wants to begin anew without the vault that is missing
 //
 // What is read is checked whole: a master key that does not fit is an error, and never an empty
@@ -31,10 +32,14 @@ inline constexpr std::string_view kVaultFolder = "vault";
 inline constexpr std::size_t kSubjectsMax = 65'536;
 inline constexpr std::uint64_t kVaultBytesMax = std::uint64_t{64} << 20;
 
+struct LoadedMaster {
+  crypto::SecretKey key;
+  bool as_saved = true;  // protected in the way that `save` has now
+};
 // How a master key lies in its file. `save` replaces the file whole and durably; `load` gives
 // kNotFound if there is none.
 struct MasterKeyFile {
-  std::function<Result<crypto::SecretKey>(os::FileSystem&, const std::string& path)> load;
+  std::function<Result<LoadedMaster>(os::FileSystem&, const std::string& path)> load;
   std::function<Status(os::FileSystem&, const std::string& path, const crypto::SecretKey&)> save;
 };
 MasterKeyFile plain_master_key_file();  // its 32 bytes, mode 0600

@@ -30,8 +30,9 @@ struct Exported {
   std::uint64_t bytes = 0;  // of the bundle
 };
 // Two passes over the ledger. kInvalidArgument: the checkpoint does not cover that range. kCorrupt:
-// the ledger does not verify. kConflict: there is a file of that name. kTooLarge: a file of more
-// than 8 GiB. What it has written is removed again after an error.
+// the ledger does not verify. kNotFound: a record of the range was dropped at the end of its
+// retention. kConflict: there is a file of that name. kTooLarge: a file of more than 8 GiB. What it
+// has written is removed again after an error.
 Result<Exported> export_bundle(os::FileSystem& fs, const ExportOptions& options);
 
 DocumentReport judge_bundle(os::FileSystem& fs, const std::string& path,

@@ -73,6 +73,7 @@ class Exporter {
   Result<Exported> run() {
     AIOSS_CHECK(choose_range());
     AIOSS_CHECK(measure());
+    AIOSS_CHECK(check_whole());
     AIOSS_CHECK(find_cosigned());
     AIOSS_TRY(const TarLayout layout, plan_files());
     auto opened = fs_.open(options_.path, os::OpenMode::kCreateNew, kBundlePermissions);
@@ -100,8 +101,23 @@ class Exporter {
                      "; name a range within it"};
   }
 
-  bool in_range(const Record& record) const {
-    return record.index >= manifest_.first && record.index < manifest_.after;
+  bool in_range(std::uint64_t index) const {
+    return index >= manifest_.first && index < manifest_.after;
+  }
+
+  void pass(std::uint64_t index, const Digest& chain) {
+    last_chain_ = chain;
+    if (index + 1 == manifest_.first) manifest_.chain_before = chain;
+  }
+  // A record that was located and then not visited is one of which only the leaf is left.
+  void pass_unvisited() {
+    if (!unvisited_) return;
+    const std::uint64_t index = unvisited_->index;
+    pass(index, hasher_.chain(last_chain_, unvisited_->leaf));
+    unvisited_.reset();
+    if (!in_range(index)) return;
+    if (!first_pruned_) first_pruned_ = index;
+    last_pruned_ = index;
   }
 
   // The first pass.
@@ -111,17 +127,24 @@ class Exporter {
                 prove_range(tree, manifest_.first, manifest_.after, manifest_.size));
       return ok();
     };
-    const auto visit = [this](const Record& record) {
-      if (record.index + 1 == manifest_.first) manifest_.chain_before = record.chain;
-      if (!in_range(record)) return;
+    Onlooker onlooker;
+    onlooker.located = [this](const RecordPlace& place) {
+      pass_unvisited();
+      unvisited_ = place;
+    };
+    onlooker.visit = [this](const Record& record) {
+      unvisited_.reset();
+      pass(record.index, record.chain);
+      if (!in_range(record.index)) return;
       Bytes body;
       codec::encode_to(record.body, body);
       manifest_.frame_bytes += frame_bytes(body.size());
       json_bytes_ += record_json_line(record).size();
       csv_bytes_ += record_csv_line(record).size();
-      last_chain_ = record.chain;
+      range_chain_ = record.chain;
     };
-    AIOSS_TRY(facts_, prove_on_disk(fs_, options_.directory, manifest_.size, plan, visit));
+    AIOSS_TRY(facts_, prove_on_disk(fs_, options_.directory, manifest_.size, plan, onlooker));
+    pass_unvisited();
     if (manifest_.first == 0) {
       manifest_.chain_before = genesis_hash(facts_.ledger_id, facts_.origin, facts_.public_key);
     }
@@ -137,6 +160,22 @@ class Exporter {
     if (signed_well && facts_.root == note_.checkpoint.root) return ok();
     return Error{Code::kCorrupt,
                  "the ledger's checkpoint is not one over its records; run 'aioss verify'"};
+  }
+
+  // A bundle has every record of its range.
+  Status check_whole() const {
+    if (!first_pruned_) return ok();
+    std::string way = "name another range; 'aioss ledger prove' still proves that it was there";
+    if (last_pruned_ + 1 < manifest_.after) {
+      way = "export the records behind those that were dropped, with --first " +
+            std::to_string(last_pruned_ + 1);
+    } else if (manifest_.first < *first_pruned_) {
+      way = "export the records before it, with --after " + std::to_string(*first_pruned_);
+    }
+    return Error{Code::kNotFound, "the content of record " + std::to_string(*first_pruned_) +
+                                      " was dropped at the end of its retention and only its hash "
+                                      "is left; " +
+                                      way};
   }
 
   // Those whose root can be computed from the bundle.
@@ -220,12 +259,12 @@ class Exporter {
     };
     WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
     walking.visit = [&](const Record& record) {
-      if (in_range(record)) written = write_one(record);
+      if (in_range(record.index)) written = write_one(record);
       return written.has_value() && record.index + 1 < manifest_.after;
     };
     AIOSS_TRY(const WalkResult walked, walk(fs_, walking));
     AIOSS_CHECK(std::move(written));
-    if (walked.damage != Damage::kNone || last != last_chain_) return changed();
+    if (walked.damage != Damage::kNone || last != range_chain_) return changed();
     AIOSS_TRY(manifest_.files[std::string(bundle_file::kFrames)], frames.finish());
     AIOSS_TRY(manifest_.files[std::string(bundle_file::kJsonLines)], json.finish());
     AIOSS_TRY(manifest_.files[std::string(bundle_file::kCsv)], csv.finish());
@@ -257,7 +296,13 @@ class Exporter {
   std::vector<CosignedNote> cosigned_;
   std::string readme_;
   std::uint64_t json_bytes_ = 0, csv_bytes_ = 0;
-  Digest last_chain_{};
+  // Of the first pass.
+  ChainHasher hasher_;
+  std::optional<RecordPlace> unvisited_;       // located, and not visited so far
+  Digest last_chain_{};                        // of the record passed last
+  Digest range_chain_{};                       // of the last one in the range
+  std::optional<std::uint64_t> first_pruned_;  // in the range
+  std::uint64_t last_pruned_ = 0;              // likewise
 };
 
 }  // namespace

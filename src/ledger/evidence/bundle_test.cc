@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "codec/json.h"
 #include "ledger/evidence/manifest.h"
 #include "ledger/evidence/tar.h"
@@ -66,6 +68,62 @@ TEST(Bundle, RefusesWhatTheCheckpointDoesNotCover) {
   ASSERT_TRUE(export_to(*small.fs).has_value());
   EXPECT_FALSE(export_to(*small.fs).has_value());  // there is one already
   EXPECT_TRUE(small.fs->has(kPath));
+}
+
+// Those of which a retention drop left the leaf alone.
+std::vector<bool> pruned_records(test::MemoryFileSystem& fs, std::uint64_t count) {
+  std::vector<bool> pruned(count, true);
+  EXPECT_TRUE(read_records(fs, kDirectory, 0, [&](const Record& record) {
+                pruned[record.index] = false;
+                return true;
+              }).has_value());
+  return pruned;
+}
+
+TEST(Bundle, NeedsEveryRecordOfItsRange) {
+  const SmallLedger small = test::make_small_ledger(true);
+  test::prune_by_hand(*small.fs, 0);
+  const std::vector<bool> pruned = pruned_records(*small.fs, small.records);
+  ASSERT_TRUE(pruned[2]);
+  std::uint64_t refused = 0, exported = 0;
+  for (std::uint64_t first = 0; first < small.records; ++first) {
+    for (std::uint64_t after = first + 1; after <= small.records; ++after) {
+      const auto end = pruned.begin() + static_cast<std::ptrdiff_t>(after);
+      const auto gone = std::find(pruned.begin() + static_cast<std::ptrdiff_t>(first), end, true);
+      auto fs = small.fs->copy();
+      const auto bundle = export_to(*fs, first, after);
+      ASSERT_EQ(bundle.has_value(), gone == end) << first << " to " << after;
+      if (bundle) {
+        // Its first chain value may be that of a record of which only the leaf is left.
+        ASSERT_EQ(judge(*fs, small).verdict, Verdict::kOk) << first << " to " << after;
+        ++exported;
+        continue;
+      }
+      EXPECT_EQ(bundle.error().code, Code::kNotFound);
+      const std::string named = "record " + std::to_string(gone - pruned.begin()) + " ";
+      EXPECT_NE(bundle.error().message.find(named), std::string::npos) << bundle.error().message;
+      EXPECT_FALSE(fs->has(kPath));
+      ++refused;
+    }
+  }
+  EXPECT_GT(exported, 10U);
+  EXPECT_GT(refused, 10U);
+}
+
+TEST(Bundle, ARefusalSaysWhatCanBeExported) {
+  const SmallLedger small = test::make_small_ledger(true);
+  test::prune_by_hand(*small.fs, 0);
+  const std::vector<bool> pruned = pruned_records(*small.fs, small.records);
+  const auto last = std::find(pruned.rbegin(), pruned.rend(), true);
+  const auto whole = static_cast<std::uint64_t>(pruned.rend() - last);
+  const auto says = [&](std::uint64_t first, std::uint64_t after, const std::string& words) {
+    const auto bundle = export_to(*small.fs, first, after);
+    return !bundle && bundle.error().message.find(words) != std::string::npos;
+  };
+  EXPECT_TRUE(says(0, small.records, "--first " + std::to_string(whole)));
+  EXPECT_TRUE(says(0, whole, "--after 2"));
+  EXPECT_TRUE(says(2, whole, "'aioss ledger prove'"));
+  EXPECT_TRUE(export_to(*small.fs, whole).has_value());
 }
 
 TEST(Bundle, ADamagedLedgerIsNotExported) {

@@ -272,6 +272,13 @@ TEST(ForkProof, TwoSignedHistoriesAreProven) {
                                        *parse_note(forked.other_note));
     ASSERT_TRUE(proof.has_value()) << proof.error().message;
     const std::string text = write_fork_proof(*proof);
+    // What a retention drop left proves the same.
+    const auto pruned = larger.copy();
+    test::prune_by_hand(*pruned, 0);
+    const auto again = make_fork_proof(*pruned, kDirectory, *parse_note(forked.note),
+                                       *parse_note(forked.other_note));
+    ASSERT_TRUE(again.has_value()) << again.error().message;
+    EXPECT_EQ(write_fork_proof(*again), text);
     const auto parsed = parse_fork_proof(text);
     ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
     EXPECT_EQ(judge_fork_proof(*parsed, forked.life.key).verdict, Verdict::kFork);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 #include "base/assert.h"
@@ -112,7 +113,10 @@ Status KeyEpochs::add(const Rotation& rotation) {
   ASSERT(!epochs_.empty());
   if (rotation.old_key != newest()) return broken("KEY_ROTATE names a key that is not in force");
   if (rotation.new_key == rotation.old_key) return broken("KEY_ROTATE names one key twice");
-  if (rotation.index < epochs_.back().first_size) return broken("KEY_ROTATE is out of order");
+  if (rotation.index < epochs_.back().first_size ||
+      rotation.index == std::numeric_limits<std::uint64_t>::max()) {
+    return broken("KEY_ROTATE is out of order");
+  }
   if (epochs_.size() >= kEpochsMax) return broken("there are too many KEY_ROTATE records");
   const Bytes statement = statement_of(ledger_id_, rotation);
   if (!crypto::verify(rotation.old_key, statement, rotation.by_old) ||

@@ -79,6 +79,7 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kConfigChange, key::config_change::kChangedKeys, "changed_keys"},
     {RecordType::kConfigChange, key::config_change::kPreviousRef, "previous"},
     {RecordType::kConfigChange, key::config_change::kReason, "reason", As::kPlain, true},
+    {RecordType::kConfigChange, key::config_change::kSalt, "salt"},
     {RecordType::kUpdate, key::update::kBinaryBefore, "binary_before"},
     {RecordType::kUpdate, key::update::kBinaryNow, "binary_now"},
     {RecordType::kUpdate, key::update::kVersionBefore, "version_before", As::kPlain, true},

@@ -26,10 +26,10 @@ std::uint32_t leaves_crc(ByteView item) {
 }  // namespace
 
 bool survives_pruning(RecordType type) {
-  constexpr std::array kSurvivors{RecordType::kSegmentOpen,   RecordType::kGenesis,
-                                  RecordType::kKeyRotate,     RecordType::kSegmentSeal,
-                                  RecordType::kRedact,        RecordType::kRecovery,
-                                  RecordType::kRetentionDrop, RecordType::kLegalHold};
+  constexpr std::array kSurvivors{
+      RecordType::kSegmentOpen,   RecordType::kGenesis,   RecordType::kKeyRotate,
+      RecordType::kSegmentSeal,   RecordType::kRedact,    RecordType::kRecovery,
+      RecordType::kRetentionDrop, RecordType::kLegalHold, RecordType::kAdminAction};
   return std::find(kSurvivors.begin(), kSurvivors.end(), type) != kSurvivors.end();
 }
 

@@ -183,7 +183,8 @@ namespace config_change {
 inline constexpr std::uint64_t kCommitment = 16,  // bytes[32]: to the full effective configuration
     kChangedKeys = 17,  // array of text: names of the keys that changed, never their values
     kPreviousRef = 18,  // uint: index of the CONFIG_CHANGE before; absent on the first
-    kReason = 19;       // text: why; absent on the first
+    kReason = 19,       // text: why; absent on the first
+    kSalt = 20;         // bytes[32]: of the commitment; who has the configuration can check it
 }  // namespace config_change
 
 namespace update {
@@ -334,6 +335,7 @@ namespace unload_reason {  // of MODEL_UNLOAD and ENGINE_STOP
 inline constexpr std::string_view kShutdown = "shutdown",
                                   kReplaced = "replaced",  // another model needed its place
     kRemoved = "removed",                                  // its file left the models folder
+    kChanged = "changed",                                  // its file was written to while loaded
     kLoadFailed = "load_failed",                           // after its MODEL_LOAD was written
     kUnhealthy = "unhealthy",     // it was killed because it did not do what it must; why follows
     kWorkerDied = "worker_died",  // ": " and how it ended follow

@@ -37,7 +37,7 @@ TEST(KeyNames, CoverEveryKeyOfEveryType) {
       {RecordType::kRecovery, 22},      {RecordType::kAnchor, 22},
       {RecordType::kClock, 18},         {RecordType::kEngineStart, 25},
       {RecordType::kEngineStop, 16},    {RecordType::kModelLoad, 27},
-      {RecordType::kModelUnload, 16},   {RecordType::kConfigChange, 19},
+      {RecordType::kModelUnload, 16},   {RecordType::kConfigChange, 20},
       {RecordType::kUpdate, 19},        {RecordType::kInferRequest, 31},
       {RecordType::kInferResult, 17},   {RecordType::kInferAbort, 17},
       {RecordType::kDecision, 22},      {RecordType::kHumanReview, 18},

@@ -92,23 +92,35 @@ Bytes frame_of(const Record& record) {
 
 Result<DiskFacts> prove_on_disk(os::FileSystem& fs, const std::string& directory,
                                 std::uint64_t size, const ProofPlan& plan,
-                                const std::function<void(const Record&)>& visit) {
+                                const Onlooker& onlooker) {
   DiskTree tree;
   AIOSS_CHECK(tree.plan(plan));
   DiskFacts facts;
   std::size_t rotation_bytes = 0;
   WalkOptions walking{directory, std::nullopt, nullptr, nullptr};
+  // The visitor never sees a pruned record. Leaves come from where all of them do, and the walk
+  // ends at the first record, from the last one that counts on, which it does see.
+  walking.located = [&](const RecordPlace& place) {
+    if (place.index >= size) return;
+    tree.add(place.leaf);
+    if (onlooker.located) onlooker.located(place);
+  };
+  walking.wants = [&](std::uint64_t index, RecordType type) {
+    return onlooker.visit || type == RecordType::kKeyRotate || index + 1 >= size;
+  };
   walking.visit = [&](const Record& record) {
-    if (tree.size() == size) return false;
-    tree.add(record.leaf);
+    if (record.index >= size) return false;
     if (record.type == RecordType::kKeyRotate) {
       facts.rotations.push_back(frame_of(record));
       rotation_bytes += facts.rotations.back().size();
     }
-    if (visit) visit(record);
-    return tree.size() < size && rotation_bytes <= kRotationBytesMax;
+    if (onlooker.visit) onlooker.visit(record);
+    return record.index + 1 < size && rotation_bytes <= kRotationBytesMax;
   };
   AIOSS_TRY(const WalkResult walked, walk(fs, walking));
+  if (rotation_bytes > kRotationBytesMax) {
+    return Error{Code::kTooLarge, "the ledger's key was changed too many times"};
+  }
   if (tree.size() < size && walked.damage != Damage::kNone) return damaged(walked);
   if (tree.size() < size) {
     return Error{Code::kNotFound, "the ledger has only " + std::to_string(tree.size()) +

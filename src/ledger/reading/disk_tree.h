@@ -16,6 +16,7 @@
 #include "ledger/format/epochs.h"
 #include "ledger/format/proof.h"
 #include "ledger/format/record.h"
+#include "ledger/reading/history_index.h"
 #include "os/file.h"
 
 namespace aioss::ledger {
@@ -52,11 +53,16 @@ struct DiskFacts {
   Digest root{};                 // over the first `size`
 };
 
-// Reads the first `size` records, giving each to `visit` if there is one, and makes the proofs.
+// Who looks on while the first `size` records are read, in order.
+struct Onlooker {
+  std::function<void(const RecordPlace&)> located = {};  // each of them, the pruned ones too
+  std::function<void(const Record&)> visit = {};         // likewise, if its content is there
+};
+// Reads the first `size` records and makes the proofs; a pruned record counts by its leaf.
 // kNotFound if there are fewer; kCorrupt at the first bad one.
 Result<DiskFacts> prove_on_disk(os::FileSystem& fs, const std::string& directory,
                                 std::uint64_t size, const ProofPlan& plan,
-                                const std::function<void(const Record&)>& visit = {});
+                                const Onlooker& onlooker = {});
 
 // The frame that was read, again: a record has one encoding.
 Bytes frame_of(const Record& record);

@@ -54,8 +54,9 @@ class Verifier {
     WalkOptions walking{options_.directory, std::nullopt, nullptr, options_.progress};
     if (note_) walking.root_size = note_->checkpoint.size;
     if (options_.payloads) {
-      walking.visit = [this](const Record& record) {
-        standing_.note(record);
+      // What the checkpoint does not cover accounts for nothing: see walk.h.
+      walking.visit = [this, covered = walking.root_size.value_or(0)](const Record& record) {
+        if (record.index < covered) standing_.note(record);
         return true;
       };
       walking.wants = [this](std::uint64_t, RecordType type) { return standing_.wants(type); };
@@ -163,7 +164,8 @@ class Verifier {
     bad_file(std::string(kSegmentFolder) + '/' + pruned_file_name(range.first));
     conclude(Verdict::kTampered, "the records " + std::to_string(range.first) + " to " +
                                      std::to_string(range.after - 1) +
-                                     " were pruned, and no RETENTION_DROP says so");
+                                     " were pruned, and no RETENTION_DROP that a checkpoint covers "
+                                     "says so");
   }
 
   // An error only where the disk could not be read.

@@ -454,7 +454,9 @@ class Walker {
     if (state().untracked_requests > 0) --state().untracked_requests;
   }
 
+  // Behind the checkpoint anyone who can write to the disk can add a record.
   void note_drop() {
+    if (!options_.root_size || record_.index >= *options_.root_size) return;
     const auto range = dropped_range(record_.index, record_.body);
     if (!range) return;
     std::erase_if(state().uncovered, [&](const DroppedRange& pruned) {

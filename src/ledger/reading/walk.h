@@ -91,6 +91,7 @@ struct WalkResult {
 
 struct WalkOptions {
   std::string directory;
+  // Of the checkpoint. A RETENTION_DROP accounts for pruned records only below it.
   std::optional<std::uint64_t> root_size = {};
   // Sees each record after it was verified, in order. false: stop.
   std::function<bool(const Record&)> visit = {};

@@ -1,10 +1,13 @@
+#include "ledger/testing/test_support.h"
+
 #include <algorithm>
 
 #include "base/assert.h"
 #include "ledger/format/bytes_io.h"
+#include "ledger/format/chain.h"
 #include "ledger/format/crc32c.h"
 #include "ledger/format/format.h"
-#include "ledger/testing/test_support.h"
+#include "ledger/format/pruned.h"
 #include "os/environment.h"
 
 namespace aioss::ledger::test {
@@ -234,6 +237,30 @@ std::vector<FrameAt> frames_of(ByteView segment) {
     offset += parsed.frame.bytes;
   }
   return frames;
+}
+
+void prune_by_hand(MemoryFileSystem& fs, std::uint64_t first_index) {
+  const std::string path = segment_path(first_index);
+  const Bytes whole = fs.content(path);
+  const LedgerId ledger_id = parse_header(whole).header.ledger_id;
+  Bytes pruned(whole.begin(), whole.begin() + kSegmentHeaderBytes);
+  ChainHasher hasher;
+  std::vector<Digest> leaves;
+  for (const FrameAt& at : frames_of(whole)) {
+    const Frame frame = parse_frame(ByteView(whole).subspan(at.offset)).frame;
+    if (!survives_pruning(static_cast<RecordType>(frame.type))) {
+      leaves.push_back(hasher.leaf(ledger_id, frame));
+      continue;
+    }
+    if (!leaves.empty()) encode_leaves(frame.index - leaves.size(), leaves, pruned);
+    leaves.clear();
+    const auto from = whole.begin() + static_cast<std::ptrdiff_t>(at.offset);
+    pruned.insert(pruned.end(), from, from + static_cast<std::ptrdiff_t>(at.bytes));
+  }
+  ASSERT(leaves.empty());  // a seal ends it
+  const std::string folder = std::string(kDirectory) + "/seg/";
+  ASSERT(os::replace_file(fs, folder + pruned_file_name(first_index), pruned).has_value());
+  ASSERT(fs.remove(path).has_value());
 }
 
 void repair_checksum(Bytes& segment, std::size_t offset) {

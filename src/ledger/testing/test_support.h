@@ -95,6 +95,8 @@ struct FrameAt {  // of a good segment file
   std::size_t bytes = 0;
 };
 std::vector<FrameAt> frames_of(ByteView segment);
+// Leaves of a sealed segment what a retention drop leaves of it, and writes no record that says so.
+void prune_by_hand(MemoryFileSystem& fs, std::uint64_t first_index);
 // Makes the checksum of the frame at `offset` right again after a change.
 void repair_checksum(Bytes& segment, std::size_t offset);
 

@@ -35,6 +35,17 @@ Result<VerifierKey> key_in_force(const AnchorRequest& request, const WitnessedOr
     return refused(Code::kForbidden, known.key.name,
                    "its chain of keys does not hold (" + epochs.error().message + ")");
   }
+  // Only rotations among the records that are new to this witness: the checkpoint covers each, so
+  // that its proof does, and none can say that an old key was in force once more.
+  for (std::size_t i = 1; i < epochs->list().size(); ++i) {
+    const std::uint64_t first_size = epochs->list()[i].first_size;
+    if (first_size <= request.old_size || first_size > request.note.checkpoint.size) {
+      return refused(Code::kForbidden, known.key.name,
+                     "its chain of keys has a rotation that is not among the records from " +
+                         std::to_string(request.old_size) + " to its checkpoint's " +
+                         std::to_string(request.note.checkpoint.size));
+    }
+  }
   // A chain in which another key signed what this witness has cosigned is another ledger's.
   if (known.size > 0 && epochs->in_force(known.size) != known.key.public_key) {
     return refused(Code::kForbidden, known.key.name,

@@ -334,16 +334,54 @@ TEST_F(WitnessTest, AnOldKeyDoesNotComeBack) {
   ledger.rotate(2);
   expect_cosigned(ledger, 0, 20);
   ledger.grow_to(30);
-  LeafLedger liar(kOrigin);
-  liar.grow_to(50);
-  liar.rotate(2);
-  liar.grow_to(51);
-  AnchorRequest request = ledger.request(20, 30);
-  request.key_frames = liar.request(20, 51).key_frames;
-  ASSERT_EQ(request.key_frames.size(), 1U);
+  const auto request_with_a_rotation_at = [&](std::uint64_t index) {
+    LeafLedger liar(kOrigin);
+    liar.grow_to(index);
+    liar.rotate(2);
+    AnchorRequest request = ledger.request(20, 30);
+    request.key_frames = liar.request(0, index + 1).key_frames;
+    EXPECT_EQ(request.key_frames.size(), 1U);
+    return request;
+  };
+  EXPECT_THAT(sign(format_request(request_with_a_rotation_at(25))),
+              HasSubstr("another key where this witness cosigned"));
+  AnchorRequest request = request_with_a_rotation_at(50);
   request.note = *parse_note(*sign_checkpoint(request.note.checkpoint, *test::key_of_seed(1)));
-  EXPECT_THAT(sign(format_request(request)), HasSubstr("another key where this witness cosigned"));
+  EXPECT_THAT(sign(format_request(request)), HasSubstr("not among the records from 20"));
   expect_cosigned(ledger, 20, 30);
+}
+
+// Told to trust the second key, the witness is shown how it came about, by whoever has the first
+// one and ends the checkpoint before that.
+TEST_F(WitnessTest, ARotationBehindTheCheckpointMakesNoOldKeyValid) {
+  constexpr const char* kOther = "example.test/b";
+  LeafLedger other(kOther, 11), liar(kOther, 11);
+  other.grow_to(9);
+  other.rotate(12);
+  other.grow_to(20);
+  ASSERT_TRUE(witness->trust(other.key()).has_value());
+  liar.grow_to(3);
+  liar.tell('b');
+  liar.grow_to(30);
+  for (const std::uint64_t size : {1, 8, 9}) {
+    AnchorRequest forged = liar.request(0, size);
+    forged.key_frames = other.request(0, 20).key_frames;
+    ASSERT_EQ(forged.key_frames.size(), 1U);
+    EXPECT_THAT(sign(format_request(forged)),
+                AllOf(HasSubstr("forbidden"), HasSubstr("not among the records from 0")))
+        << size;
+  }
+  // Behind it, the old key is not in force.
+  AnchorRequest forged = liar.request(0, 10);
+  forged.key_frames = other.request(0, 20).key_frames;
+  EXPECT_THAT(sign(format_request(forged)), HasSubstr("not signed by the key"));
+  expect_cosigned(other, 0, 20);
+  // One that the witness has followed already is not shown to it again.
+  other.grow_to(30);
+  AnchorRequest again = other.request(20, 30);
+  again.key_frames = other.request(0, 20).key_frames;
+  EXPECT_THAT(sign(format_request(again)), HasSubstr("not among the records from 20"));
+  expect_cosigned(other, 20, 30);
 }
 
 TEST_F(WitnessTest, TrustIsNotTakenBackInSilence) {

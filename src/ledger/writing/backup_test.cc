@@ -11,6 +11,7 @@
 #include "crypto/protected_key.h"
 #include "ledger/format/checkpoint.h"
 #include "ledger/format/epochs.h"
+#include "ledger/format/format.h"
 #include "ledger/reading/walk.h"
 #include "ledger/testing/test_support.h"
 #include "ledger/writing/ledger.h"
@@ -114,6 +115,30 @@ TEST_F(Copies, ALedgerAtRestIsCopiedWhole) {
   EXPECT_EQ(report->keys, "none");
   EXPECT_FALSE(files::exists(path("copy/keys")));
   EXPECT_FALSE(files::exists(path("copy/LOCK")));
+}
+
+// What somebody else left among the segments is none, wherever its name stands in the order.
+TEST_F(Copies, WhatIsNoSegmentStaysBehind) {
+  const std::string key = make_filled();
+  const std::vector<std::string> strays{"00000000000000000000.aioss.orig", "notes.txt", "zz"};
+  for (const std::string& name : strays) std::ofstream(path("ledger/seg/" + name)) << "mine";
+  files::create_directories(path("ledger/seg/lost+found"));
+  ASSERT_TRUE(back_up("copy", true, true, key).has_value());
+  EXPECT_EQ(verified("copy", key).records, verified("ledger", key).records);
+  EXPECT_EQ(verified("copy", key).verdict, Verdict::kOk);
+  for (const std::string& name : strays) EXPECT_FALSE(files::exists(path("copy/seg/" + name)));
+  EXPECT_FALSE(files::exists(path("copy/seg/lost+found")));
+  // The last segment is the one that can be written to, and the ledger goes on.
+  const std::string live = fs_.list(path("copy/seg"))->back();
+  EXPECT_TRUE(parse_segment_file_name(live).has_value()) << live;
+  EXPECT_NE(files::status(path("copy/seg/" + live)).permissions() & files::perms::owner_write,
+            files::perms::none);
+  ASSERT_TRUE(restore("copy", "new").has_value());
+  auto ledger = open("new");
+  ASSERT_TRUE(ledger.has_value()) << ledger.error().message;
+  append(**ledger, 1);
+  ASSERT_TRUE((*ledger)->close().has_value());
+  EXPECT_EQ(verified("new", key).verdict, Verdict::kOk);
 }
 
 TEST_F(Copies, EverythingButKeysComesAlong) {
@@ -341,7 +366,8 @@ TEST_F(Copies, WithoutItsKeyACopyIsForReading) {
   ASSERT_TRUE(restore("copy", "new").has_value());
   EXPECT_EQ(verified("new", key).verdict, Verdict::kOk);
   EXPECT_FALSE(open("new").has_value());
-  // With the key, from wherever it is kept, it goes on.
+  // With the key, from wherever it is kept, it goes on. So does its vault, which has a key of its
+  // own: ledger/custody/restored_test.cc.
   files::create_directories(path("new/keys"));
   files::copy_file(path("ledger/keys/signing.key"), path("new/keys/signing.key"));
   EXPECT_TRUE(open("new").has_value());

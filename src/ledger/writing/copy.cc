@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "ledger/format/checkpoint.h"
+#include "ledger/format/format.h"
+#include "ledger/format/pruned.h"
 #include "ledger/reading/walk.h"
 #include "ledger/writing/appender.h"
 #include "ledger/writing/backup.h"
@@ -25,6 +27,12 @@ bool is_left_out(std::string_view name) {
                                                    kCheckpointFile, kBackupFile,    kRestoredFile};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == kMasterKeyName ||
          name == kMasterNextName || name.ends_with(kTemporarySuffix);
+}
+
+// Whatever else lies in the folder (lost+found, somebody's notes) is none of the ledger's, as it is
+// none for those who read it; least of all is it the segment that grows.
+bool is_segment(std::string_view name) {
+  return parse_segment_file_name(name).has_value() || parse_pruned_file_name(name).has_value();
 }
 
 bool is_in_vault(std::string_view name) {
@@ -68,8 +76,7 @@ Status LedgerCopy::copy_segments() {
   const std::string folder(kSegmentFolder);
   AIOSS_TRY(const auto all, fs_.list(from_ + '/' + folder));
   std::vector<std::string> names;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(names),
-               [](const std::string& name) { return !name.ends_with(kTemporarySuffix); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(names), is_segment);
   AIOSS_CHECK(make_folder(folder, kFolder));
   for (std::size_t i = 0; i < names.size(); ++i) {
     const bool last = i + 1 == names.size();

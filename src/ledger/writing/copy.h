@@ -22,8 +22,8 @@ class LedgerCopy final {
 
   // kConflict unless the destination is absent or empty; kUsage if it lies in the source. Makes it.
   Status make_destination();
-  // The segments in order, pruned ones too. The end of the last one is whatever is there: its bytes
-  // are made durable in the source before they count.
+  // The segments in order, pruned ones too; files of other names stay behind. The end of the last
+  // one is whatever is there: its bytes are made durable in the source before they count.
   Status copy_segments();
   // All the rest but the lock, the checkpoint, the private keys and what tells copies from ledgers.
   Status copy_others();

@@ -37,16 +37,14 @@ constexpr std::size_t kGroupRecordsMax = 1'024;
 constexpr std::size_t kGroupBytesMax = 1U << 20;
 // How often an idle writer looks whether the disk has space again.
 constexpr std::chrono::seconds kIdleCheck{1};
-// The last sixteenth of the reserve is left for what ends the program.
-constexpr std::uint64_t kReserveParts = 16;
-
 // What is refused first when the disk fills: what begins new work, and what callers can cause
 // without end, so that neither can use up the reserve.
 bool leaves_the_reserve(RecordType type) {
   return type == RecordType::kInferRequest || type == RecordType::kModelLoad ||
          type == RecordType::kEngineStart || type == RecordType::kUpdate ||
          type == RecordType::kAuth || type == RecordType::kDecision ||
-         type == RecordType::kHumanReview;
+         type == RecordType::kHumanReview || type == RecordType::kAccess ||
+         type == RecordType::kAnchor;
 }
 
 bool is_own_type(RecordType type) {

@@ -62,6 +62,8 @@ struct OpenOptions {
   // Below this much free space: refuse to start, and refuse new work (requests, loads). What ends
   // work under way is still taken, down to a sixteenth of it.
   std::uint64_t reserve_bytes = 256ULL << 20;
+  // For work that frees space: opens with a sixteenth of the reserve, too.
+  bool may_use_reserve = false;
   bool allow_unsafe_file_system = false;
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
   // New records wait this long at most for a checkpoint; one is also signed over each sealed

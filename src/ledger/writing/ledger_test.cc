@@ -258,8 +258,8 @@ TEST(Ledger, LowSpaceRefusesNewWorkAndTakesWhatEndsIt) {
   EXPECT_NE(refused.error().message.find("free some space"), std::string::npos);
   EXPECT_FALSE(opened.ledger->health().writable);
   // What callers can cause without end may not use the reserve either; what operators do may.
-  for (const RecordType type :
-       {RecordType::kAuth, RecordType::kDecision, RecordType::kHumanReview}) {
+  for (const RecordType type : {RecordType::kAuth, RecordType::kDecision, RecordType::kHumanReview,
+                                RecordType::kAccess, RecordType::kAnchor}) {
     EXPECT_FALSE(opened.ledger->append_and_wait(type, {}).has_value()) << *name(type);
   }
   EXPECT_TRUE(opened.ledger->append_and_wait(RecordType::kAdminAction, {}).has_value());
@@ -286,6 +286,15 @@ TEST(Ledger, DoesNotStartWithoutItsReserve) {
   const auto refused = Ledger::open(opened.fs, opened.clock, opened.random, test::open_options());
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Code::kLedgerUnavailable);
+  // Or nobody could ever make room on a disk that holds nothing else.
+  OpenOptions freeing = test::open_options();
+  freeing.reserve_bytes = 16'000;
+  EXPECT_FALSE(Ledger::open(opened.fs, opened.clock, opened.random, freeing).has_value());
+  freeing.may_use_reserve = true;
+  auto ledger = Ledger::open(opened.fs, opened.clock, opened.random, freeing);
+  ASSERT_TRUE(ledger.has_value()) << ledger.error().message;
+  EXPECT_TRUE((*ledger)->append_and_wait(RecordType::kRetentionDrop, {}).has_value());
+  EXPECT_FALSE((*ledger)->append_and_wait(RecordType::kInferRequest, {}).has_value());
 }
 
 TEST(Ledger, RefusesFileSystemsThatCannotKeepAPromise) {

@@ -20,6 +20,9 @@
 
 namespace aioss::ledger {
 
+// The last part of the reserve is left for what ends the program.
+inline constexpr std::uint64_t kReserveParts = 16;
+
 struct Opened {
   LockedDirectory directory;
   std::unique_ptr<Signer> signer;

@@ -15,25 +15,13 @@ std::string signing_next_path(const std::string& directory) {
   return directory + "/keys/signing.next";
 }
 
-namespace {
-
-// The vault's key, if there is a vault, is written like the signing key. Two files for a moment, as
-// the vault itself has them when it takes a new one.
-Status protect_master_key(os::FileSystem& fs, crypto::Random& random, const std::string& directory,
-                          const crypto::KeyGuard& before, const crypto::KeyGuard& after) {
-  const std::string path = directory + '/' + std::string(kMasterKeyLabel);
-  const std::string next = directory + "/vault/master.next";
-  auto bytes = os::read_file(fs, path, crypto::kKeyFileBytesMax);
-  if (!bytes && bytes.error().code == Code::kNotFound) return ok();
-  if (!bytes) return std::move(bytes).error();
-  const crypto::Secret file(std::move(*bytes));
-  AIOSS_TRY(const crypto::Secret key, before.open(kMasterKeyLabel, file.view(), nullptr));
-  AIOSS_TRY(const crypto::Secret sealed, after.seal(kMasterKeyLabel, key.view(), random));
-  AIOSS_CHECK(os::replace_file(fs, next, sealed.view(), 0600));
-  return os::destroy_and_replace(fs, path, next);
+std::string Signer::master_key_path() const {
+  return directory_ + '/' + std::string(kMasterKeyLabel);
 }
 
-}  // namespace
+std::string Signer::master_next_path() const {
+  return directory_ + "/vault/master.next";
+}
 
 Result<std::unique_ptr<Signer>> Signer::load(os::FileSystem& fs, crypto::Random& random,
                                              std::string directory,
@@ -91,6 +79,9 @@ void Signer::choose(const crypto::PublicKey& in_force) {
 
 Status Signer::settle(const Checkpoint& checkpoint) {
   if (next_is_chosen_) {
+    // A process that was killed leaves names that only the page cache holds. The old file must not
+    // go while a power cut could still take the name of the new one.
+    AIOSS_CHECK(fs_.sync_directory(directory_ + '/' + std::string(kKeyFolder)));
     AIOSS_CHECK(write(checkpoint));
     return install_next();
   }
@@ -161,20 +152,45 @@ Status Signer::make_room_for_next() {
                "keys/signing.next cannot be removed; see to the disk and to who may write"};
 }
 
+// The vault's key, if there is a vault, is written like the signing key. Which of two files the
+// vault needs, only the vault knows: with both there already, neither may be touched here.
+Result<bool> Signer::stage_master_key(const crypto::KeyGuard& guard) {
+  const auto unsettled = fs_.info(master_next_path());
+  if (unsettled) {
+    return Error{Code::kConflict,
+                 "vault/master.next is there: an earlier change of the vault's key did not come to "
+                 "its end; the next start of aioss ends it, try again after that"};
+  }
+  if (unsettled.error().code != Code::kNotFound) return Error(unsettled.error());
+  auto bytes = os::read_file(fs_, master_key_path(), crypto::kKeyFileBytesMax);
+  if (!bytes && bytes.error().code == Code::kNotFound) return false;
+  if (!bytes) return std::move(bytes).error();
+  const crypto::Secret file(std::move(*bytes));
+  AIOSS_TRY(const crypto::Secret key, guard_.open(kMasterKeyLabel, file.view(), nullptr));
+  AIOSS_TRY(const crypto::Secret sealed, guard.seal(kMasterKeyLabel, key.view(), random_));
+  const Status staged = os::replace_file(fs_, master_next_path(), sealed.view(), 0600);
+  if (staged) return true;
+  (void)os::destroy_file_durably(fs_, master_next_path());  // if not, the vault does it
+  return Error(staged.error());
+}
+
 Status Signer::protect(crypto::KeyGuard guard) {
   AIOSS_CHECK(make_room_for_next());
-  AIOSS_CHECK(protect_master_key(fs_, random_, directory_, guard_, guard));
+  AIOSS_TRY(const bool has_vault, stage_master_key(guard));
   const Status saved = crypto::save_signing_key(fs_, signing_next_path(directory_),
                                                 kSigningKeyLabel, *current_, guard, random_);
   if (!saved) {
     has_next_file_ = true;
     drop_next();
+    // As long as signing.next may be there, the vault's key stays there in both ways, too.
+    if (has_vault && !has_next_file_) (void)os::destroy_file_durably(fs_, master_next_path());
     return saved;
   }
   guard_ = std::move(guard);
   has_next_file_ = true;
   next_is_chosen_ = true;
-  return install_next();
+  AIOSS_CHECK(install_next());
+  return has_vault ? os::destroy_and_replace(fs_, master_key_path(), master_next_path()) : ok();
 }
 
 }  // namespace aioss::ledger

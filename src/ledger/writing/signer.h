@@ -7,6 +7,11 @@
 // force: that one stays, the other one is destroyed. So the old key is there until nothing needs it
 // any more, and no longer.
 //
+// Another protection of the keys goes the same way, and takes the vault's key along, each step
+// durable before the next: vault/master.next; signing.next; signing.key; vault/master.key. While
+// the signing key changes, the vault's key lies there in both ways, so that one passphrase opens
+// both at any time; what is left over at the end the vault settles (custody/vault_files.h).
+//
 // Belongs to whoever holds the ledger's lock; one thread at a time.
 #pragma once
 
@@ -60,7 +65,8 @@ class Signer final {
   // The record is durable and `checkpoint` covers it. The new key signs from here on.
   Result<std::string> adopt_next(const Checkpoint& checkpoint);  // the signed note
 
-  // Writes the key, and the vault's, again in another way. Cut short, the next start ends it.
+  // Writes the key, and the vault's, again in another way. Cut short, the next start ends it or
+  // takes it back. kConflict while an earlier change of the vault's key is not settled.
   Status protect(crypto::KeyGuard guard);
 
  private:
@@ -69,6 +75,9 @@ class Signer final {
   Status remove_leftovers();
   Status make_room_for_next();
   Status install_next();
+  Result<bool> stage_master_key(const crypto::KeyGuard& guard);  // false: there is no vault
+  std::string master_key_path() const;
+  std::string master_next_path() const;
 
   os::FileSystem& fs_;
   crypto::Random& random_;

@@ -1,0 +1,131 @@
+// One stream by itself: what it does with a worker's words, without a worker.
+#include "runtime/stream_state.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ipc/limits.h"
+#include "runtime/testing/test_bench.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Deltas that fit into one answer.
+constexpr std::uint32_t kWhole = kOutputBytesMax / ipc::kDeltaTextBytesMax;
+
+class CountingHost final : public StreamHost {
+ public:
+  void stop_worker(ipc::RequestId) override { ++stops; }
+  void waited(std::int64_t) override {}
+  void refused(const StreamState&, Code) override {}
+  void ended(const StreamState&, StreamOutcome outcome) override { outcomes.push_back(outcome); }
+
+  std::atomic<int> stops{0};
+  std::vector<StreamOutcome> outcomes;  // by the ledger's thread
+};
+
+class StreamStateTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    bench.start();
+    custodian = std::make_unique<Custodian>(bench.custody(), 4);
+  }
+  // Begun, accepted and visible.
+  std::shared_ptr<StreamState> running(std::uint32_t choices) {
+    StreamSetup setup;
+    setup.call = bench.call("m", "q");
+    setup.call.request.id = 1;
+    setup.call.request.choices = choices;
+    setup.request_id = "req_1";
+    auto stream = std::make_shared<StreamState>(std::move(setup), bench.ledger(), *custodian,
+                                                bench.clock(), host);
+    auto subject = bench.custody().obtain({"local", "local"});
+    EXPECT_TRUE(subject);
+    stream->belongs_to(std::move(*subject));
+    EXPECT_TRUE(stream->begin({1, 1024}));
+    EXPECT_TRUE(stream->accepted({1, 3, 0}));
+    const auto first = stream->next_for(std::chrono::seconds(20));
+    EXPECT_TRUE(first && std::holds_alternative<StreamStarted>(*first));
+    return stream;
+  }
+  static ipc::Delta delta(std::uint32_t choice, std::size_t bytes) {
+    ipc::Delta message;
+    message.id = 1;
+    message.choice = choice;
+    message.text = std::string(bytes, 'x');
+    message.tokens = {1};
+    return message;
+  }
+  static ipc::Finished finished(std::uint32_t choice, std::uint32_t tokens,
+                                ipc::FinishReason reason) {
+    return {1, choice, reason, 3, tokens, {}, std::nullopt};
+  }
+
+  testing::TestBench bench;
+  const std::shared_ptr<CountingHost> host = std::make_shared<CountingHost>();
+  std::unique_ptr<Custodian> custodian;
+};
+
+TEST_F(StreamStateTest, MoreTextThanIsKeptEndsTheRequestAndNotTheWorker) {
+  const auto stream = running(2);
+  for (std::uint32_t i = 0; i < kWhole; ++i) {
+    ASSERT_TRUE(stream->delta(delta(i % 2, ipc::kDeltaTextBytesMax))) << i;
+    ASSERT_TRUE(stream->try_next());
+  }
+  EXPECT_EQ(host->stops, 0);
+  EXPECT_TRUE(stream->delta(delta(0, 1)));
+  EXPECT_EQ(host->stops, 1);
+  // It has not heard yet that it should stop.
+  EXPECT_TRUE(stream->delta(delta(1, ipc::kDeltaTextBytesMax)));
+  EXPECT_EQ(host->stops, 1);
+  EXPECT_FALSE(stream->try_next());
+  const auto first = stream->finished(finished(0, kWhole / 2 + 1, ipc::FinishReason::kCancelled));
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_FALSE(*first);
+  const auto last = stream->finished(finished(1, kWhole / 2 + 1, ipc::FinishReason::kCancelled));
+  ASSERT_TRUE(last) << last.error().message;
+  EXPECT_TRUE(*last);
+  const testing::Answered rest = testing::read_all(*stream);
+  ASSERT_TRUE(rest.failed);
+  EXPECT_EQ(rest.code(), "too_large");
+  EXPECT_NE(rest.failed->error.message.find("32 MiB"), std::string::npos);
+  EXPECT_TRUE(rest.failed->abort_record);
+  custodian.reset();
+  bench.expect_good_ledger();
+  EXPECT_EQ(bench.count(ledger::RecordType::kInferAbort), 1U);
+  EXPECT_EQ(host->outcomes, std::vector<StreamOutcome>{StreamOutcome::kFailed});
+}
+
+TEST_F(StreamStateTest, ExactlyAsMuchTextAsIsKeptIsAnAnswer) {
+  const auto stream = running(1);
+  for (std::uint32_t i = 0; i < kWhole; ++i) {
+    ASSERT_TRUE(stream->delta(delta(0, ipc::kDeltaTextBytesMax))) << i;
+    ASSERT_TRUE(stream->try_next());
+  }
+  ASSERT_TRUE(stream->finished(finished(0, kWhole, ipc::FinishReason::kStop)));
+  EXPECT_TRUE(testing::read_all(*stream).done);
+  custodian.reset();
+  bench.expect_good_ledger();
+}
+
+// The desk no longer counts it, while a slow client may read on for long.
+TEST(StreamPrompt, IsGoneOnceItsStreamHasEnded) {
+  testing::TestBench bench;
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  const auto stream = std::dynamic_pointer_cast<StreamState>(bench.submit("m", "q"));
+  ASSERT_NE(stream, nullptr);
+  EXPECT_TRUE(testing::read_all(*stream).done);
+  bench.finish();
+  EXPECT_EQ(stream->request().prompt, ipc::Prompt(std::string()));
+}
+
+}  // namespace
+}  // namespace aioss::runtime
