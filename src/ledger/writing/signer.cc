@@ -38,9 +38,12 @@ Result<std::unique_ptr<Signer>> Signer::load(os::FileSystem& fs, crypto::Random&
   signer->has_next_file_ = fs.info(next_path).has_value();
   if (signer->has_next_file_) {
     // One that cannot be read is of no use: whether it is needed, the records say.
-    if (auto next = crypto::load_signing_key(fs, next_path, kSigningKeyLabel, ask)) {
+    auto next = crypto::load_signing_key(fs, next_path, kSigningKeyLabel, ask);
+    if (next) {
       signer->next_ = std::move(next->key);
       signer->next_guard_ = std::move(next->guard);
+    } else if (!current && next.error().code != Code::kCorrupt) {
+      current = std::move(next).error();  // what can be mended: the other file was overwritten
     }
   }
   if (!signer->current_ && !signer->next_) {
