@@ -10,7 +10,7 @@ target_compile_options(aioss_options INTERFACE
   -fstack-protector-strong -fcf-protection -fstack-clash-protection
   "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # g++ 12 takes what std::vector::insert copies for longer than it can be (GCC bug 105329 and its kin).
+  # g++ 12 takes what std::vector::insert copies for longer than it can be: GCC bug 105329 and kin.
   target_compile_options(aioss_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds>)
 endif()

@@ -223,7 +223,7 @@ void Service::prepare(TextJob job) {
                                           ? Result<std::vector<Token>>(std::vector<Token>())
                                           : tokens_of(job.submit.prompt, job.submit.now_unix_s);
   const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(job.submit.prompt);
-  job.submit.prompt = std::string();  // tokens from here on
+  job.submit.prompt.emplace<std::string>();  // tokens from here on
   text_bytes_.fetch_sub(job.bytes);
   std::optional<Error> refused;
   if (!tokens) {
