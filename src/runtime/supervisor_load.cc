@@ -402,7 +402,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
     slot.died_before = true;
     if (slot.unload_reason.empty()) {
       // One that reads a mapped file is killed by the kernel when the file is cut short.
-      const bool changed = phase == Phase::kReady && slot.files->was_changed();
+      const bool changed = slot.files && slot.files->was_changed();
       slot.unload_reason = std::string(changed ? ledger::unload_reason::kChanged
                                                : ledger::unload_reason::kWorkerDied) +
                            ": " + ended.status;

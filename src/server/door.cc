@@ -57,7 +57,8 @@ Status check_origin(const http::Request& request, bool keyless) {
                  "Origin"};
   // Images and links of a page send no Origin. Browsers then say this, and pages cannot forge it.
   const auto site = request.header("Sec-Fetch-Site");
-  if (site.has_value() && *site != "same-origin" && *site != "none")
+  const bool other_site = site.has_value() && *site != "same-origin" && *site != "none";
+  if (!origin.has_value() && other_site)
     return Error{Code::kForbidden,
                  "this server has no keys and refuses what other web pages ask for: start it with "
                  "a key file to let them in, or type the address yourself",

@@ -51,6 +51,21 @@ Status PromptBounds::check(std::string_view text, std::string_view field) const 
   return ok();
 }
 
+namespace {
+
+// Of what stands first on a line: whether no pattern of a tokenizer reaches it from the line before.
+// They run over blanks, Unicode's too, and some over '/'.
+bool begins_a_word(std::string_view text) {
+  constexpr std::string_view kUnicodeBlanks[] = {"\xC2\x85", "\xC2\xA0", "\xE1\x9A",
+                                                 "\xE2\x80", "\xE2\x81", "\xE3\x80"};
+  const char c = text.front();
+  if (static_cast<unsigned char>(c) < 0x80) return c > ' ' && c < '\x7F' && c != '/';
+  return std::none_of(std::begin(kUnicodeBlanks), std::end(kUnicodeBlanks),
+                      [&](std::string_view blank) { return text.starts_with(blank); });
+}
+
+}  // namespace
+
 std::size_t unbroken_bytes(std::string_view text) {
   std::size_t longest = 0, from = 0;
   bool line_ended = false;  // and only blanks since
@@ -60,7 +75,7 @@ std::size_t unbroken_bytes(std::string_view text) {
       line_ended = line_ended || c == '\n' || c == '\r';
       continue;
     }
-    if (line_ended && c > ' ' && c < '\x7F' && c != '/') {
+    if (line_ended && begins_a_word(text.substr(i))) {
       longest = std::max(longest, i - from);
       from = i;
     }

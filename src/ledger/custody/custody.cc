@@ -65,7 +65,6 @@ Result<std::unique_ptr<Custody>> Custody::open(os::FileSystem& fs, const Clock& 
   vault.master = options.master;
   AIOSS_TRY(custody->vault_, Vault::open(fs, random, vault));
   AIOSS_CHECK(custody->finish_erasure());
-  AIOSS_CHECK(custody->finish_drops());
   return custody;
 }
 

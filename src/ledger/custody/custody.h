@@ -130,7 +130,7 @@ class Custody final {
   Result<Dropped> choose(std::int64_t before_ns) const;
   Status check_retention(std::int64_t before_ns) const;
   Status prune(std::uint64_t first_index);
-  Status finish_drops();
+  Status prune_all(const Dropped& dropped);
 
   os::FileSystem& fs_;
   const Clock& clock_;

@@ -113,7 +113,7 @@ Result<Dropped> Custody::drop(std::int64_t before_ns, std::string_view ground,
       .set(own::kGround, Value::text(ground));
   AIOSS_TRY(dropped.record, append(RecordType::kRetentionDrop, body));
   AIOSS_CHECK(sign_order());
-  AIOSS_CHECK(finish_drops());
+  AIOSS_CHECK(prune_all(dropped));
   return dropped;
 }
 
@@ -134,17 +134,13 @@ Status Custody::prune(std::uint64_t first_index) {
   return prune_segment(fs_, options_.directory, first_index, events);
 }
 
-// Whatever is whole and should not be: of a drop just recorded, or of one that a crash interrupted.
-Status Custody::finish_drops() {
+// A drop that was cut short goes on when the operator gives it again, never by itself: the record
+// alone is no order, for whoever writes to the disk of a stopped ledger can add one.
+Status Custody::prune_all(const Dropped& dropped) {
   AIOSS_TRY(const auto files, segment_files(fs_, options_.directory));
-  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
-    if (!files[i].whole) continue;
-    bool dropped = false;
-    {
-      std::lock_guard lock(mutex_);
-      dropped = standing_.is_dropped(files[i].first, files[i + 1].first);
-    }
-    if (dropped) AIOSS_CHECK(prune(files[i].first));
+  for (const SegmentFile& file : files) {
+    if (!file.whole || file.first < dropped.first || file.first >= dropped.after) continue;
+    AIOSS_CHECK(prune(file.first));
   }
   return ok();
 }

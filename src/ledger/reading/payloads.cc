@@ -16,7 +16,7 @@ void add(const codec::Map& map, std::uint64_t hash_key, std::uint64_t bytes_key,
 }
 
 Status check(os::FileSystem& fs, const std::string& directory, const Record& record,
-             const Standing& standing, PayloadReport& report) {
+             const Standing& standing, const Standing& later, PayloadReport& report) {
   for (const BlobName& blob : blobs_of(record)) {
     ++report.named;
     AIOSS_TRY(const bool whole, blob_is_whole(fs, directory, blob));
@@ -28,6 +28,7 @@ Status check(os::FileSystem& fs, const std::string& directory, const Record& rec
       ++report.dropped;
     } else {
       ++report.missing;
+      if (later.redacted(blob.subject)) ++report.excused_late;
       if (!report.first_missing) report.first_missing = record.index;
     }
   }
@@ -58,12 +59,13 @@ std::vector<BlobName> blobs_of(const Record& record) {
 }
 
 Result<PayloadReport> check_payloads(os::FileSystem& fs, const std::string& directory,
-                                     std::uint64_t records, const Standing& standing) {
+                                     std::uint64_t records, const Standing& standing,
+                                     const Standing& later) {
   PayloadReport report;
   Status checked = ok();
   const Status read = read_records(fs, directory, 0, [&](const Record& record) {
     if (record.index >= records) return false;
-    checked = check(fs, directory, record, standing, report);
+    checked = check(fs, directory, record, standing, later, report);
     return checked.has_value();
   });
   AIOSS_CHECK(checked);

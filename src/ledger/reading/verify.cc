@@ -56,10 +56,12 @@ class Verifier {
     if (options_.payloads) {
       // What the checkpoint does not cover accounts for nothing: see walk.h.
       walking.visit = [this, covered = walking.root_size.value_or(0)](const Record& record) {
-        if (record.index < covered) standing_.note(record);
+        (record.index < covered ? standing_ : later_).note(record);
         return true;
       };
-      walking.wants = [this](std::uint64_t, RecordType type) { return standing_.wants(type); };
+      walking.wants = [this](std::uint64_t, RecordType type) {
+        return standing_.wants(type) || later_.wants(type);
+      };
     }
     for (const KeptNote& kept : options_.kept) {
       walking.more_root_sizes.insert(kept.note.checkpoint.size);
@@ -172,10 +174,19 @@ class Verifier {
   Status judge_payloads(const WalkResult& walked) {
     if (!options_.payloads) return ok();
     AIOSS_TRY(report_.payloads,
-              check_payloads(fs_, options_.directory, walked.state.next_index, standing_));
+              check_payloads(fs_, options_.directory, walked.state.next_index, standing_,
+                             later_));
     const PayloadReport& payloads = *report_.payloads;
     if (payloads.missing == 0) return ok();
     if (!report_.bad_index) report_.bad_index = payloads.first_missing;
+    if (payloads.excused_late == payloads.missing) {
+      conclude(Verdict::kPayloadMissing,
+               count(payloads.missing, "sealed text") +
+                   " that the records name are gone, and the REDACT that says why is behind the "
+                   "checkpoint, where anyone could have written it; on a running ledger verify "
+                   "again, for it is signed at once");
+      return ok();
+    }
     conclude(Verdict::kPayloadMissing,
              count(payloads.missing, "sealed text") + " of " + std::to_string(payloads.named) +
                  " that the records name " + (payloads.missing == 1 ? "is" : "are") +
@@ -312,6 +323,7 @@ class Verifier {
   bool signed_by_given_ = false;    // the checkpoint; otherwise by a key of another epoch
   std::optional<Note> note_;
   Standing standing_;  // filled if the payloads are looked for
+  Standing later_;     // likewise, from what the checkpoint does not cover
   std::string note_problem_;
   bool note_missing_ = false;
   VerifyReport report_;

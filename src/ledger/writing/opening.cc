@@ -45,7 +45,7 @@ Status check_reserve(os::FileSystem& fs, const OpenOptions& options) {
   const std::uint64_t least =
       options.may_use_reserve ? options.reserve_bytes / kReserveParts : options.reserve_bytes;
   if (bytes >= least) return ok();
-  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(options.reserve_bytes) +
+  return Error{Code::kLedgerUnavailable, "less than " + human_bytes(least) +
                                              " are free on the disk of the ledger; free some "
                                              "space there, then start aioss again"};
 }
@@ -88,13 +88,10 @@ Result<Opened> open_directory(os::FileSystem& fs, const Clock& clock, crypto::Ra
     return type == RecordType::kRecovery || type == RecordType::kKeyRotate ||
            type == RecordType::kAdminAction || standing.wants(type);
   };
-  // A drop that is not covered by what was signed is not carried out: anyone could have written it.
-  const auto found = read_checkpoint(fs, directory);  // recover() judges it
-  const std::uint64_t covered = found ? found->checkpoint.size : 0;
   recovering.visit = [&](const Record& record) {
     restored.see(record);
     controls.see(record);
-    if (record.type != RecordType::kRetentionDrop || record.index < covered) standing.note(record);
+    standing.note(record);
   };
   AIOSS_TRY(Recovered recovered, recover(fs, recovering, *index));
   AIOSS_CHECK(check_policy(controls.policy(), policy_file));
