@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/assert.h"
+#include "ipc/limits.h"
 
 namespace aioss::ipc {
 namespace {
@@ -24,6 +25,16 @@ std::optional<Profile> profile_from_name(std::string_view name) {
     if (kProfiles[i] == name) return static_cast<Profile>(i);
   }
   return std::nullopt;
+}
+
+std::uint64_t cost_of(std::string_view text, std::size_t token_count,
+                      std::span<const TokenLogprob> logprobs) {
+  std::uint64_t cost = text.size() + token_count * kCreditOfToken;
+  for (const TokenLogprob& logprob : logprobs) {
+    cost += kCreditOfLogprob + logprob.text.size() + logprob.top.size() * kCreditOfLogprob;
+    for (const TokenLogprob::Top& top : logprob.top) cost += top.text.size();
+  }
+  return cost;
 }
 
 std::string_view name(FinishReason reason) {

@@ -70,23 +70,48 @@ void StreamState::belongs_to(ledger::SubjectPtr subject) {
 
 // ---- consumer -----------------------------------------------------------------------------------
 
-std::optional<StreamEvent> StreamState::take() {
+std::optional<StreamEvent> StreamState::take(Effects& effects) {
   if (!gate_open_ || events_.empty()) return std::nullopt;
   std::optional<StreamEvent> event(std::move(events_.front()));
   events_.pop_front();
-  if (const auto* delta = std::get_if<StreamDelta>(&*event)) unread_bytes_ -= size_of(*delta);
+  const auto* delta = std::get_if<StreamDelta>(&*event);
+  if (delta == nullptr) return event;
+  unread_bytes_ -= size_of(*delta);
+  credit_due_ += ipc::cost_of(delta->text, delta->tokens.size(), delta->logprobs);
+  const bool goes_on = choices_ended_ < choices_.size() && end_ == End::kOpen && !over_;
+  if (goes_on && credit_due_ >= kCreditStepBytes && !std::exchange(credit_announced_, true)) {
+    effects.drained = true;
+  }
   return event;
 }
 
 std::optional<StreamEvent> StreamState::try_next() {
-  std::lock_guard lock(mutex_);
-  return take();
+  Effects effects;
+  std::optional<StreamEvent> event;
+  {
+    std::lock_guard lock(mutex_);
+    event = take(effects);
+  }
+  if (effects.drained) host_->drained(*this);
+  return event;
 }
 
 std::optional<StreamEvent> StreamState::next_for(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  readable_.wait_for(lock, timeout, [&] { return gate_open_ && !events_.empty(); });
-  return take();
+  Effects effects;
+  std::optional<StreamEvent> event;
+  {
+    std::unique_lock lock(mutex_);
+    readable_.wait_for(lock, timeout, [&] { return gate_open_ && !events_.empty(); });
+    event = take(effects);
+  }
+  if (effects.drained) host_->drained(*this);
+  return event;
+}
+
+std::uint64_t StreamState::take_credit() {
+  std::lock_guard lock(mutex_);
+  credit_announced_ = false;
+  return std::exchange(credit_due_, 0);
 }
 
 void StreamState::set_wake(std::function<void()> wake) {
@@ -102,11 +127,15 @@ void StreamState::set_wake(std::function<void()> wake) {
 }
 
 void StreamState::cancel() {
+  give_up({Code::kCancelled, "the client ended the request"});
+}
+
+void StreamState::give_up(Error why) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
     if (end_ != End::kOpen || over_ || cancelled_) return;
-    give_up({Code::kCancelled, "the client ended the request"}, effects);
+    give_up(std::move(why), effects);
   }
   perform(std::move(effects));
 }

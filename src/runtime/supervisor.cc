@@ -11,8 +11,9 @@
 namespace aioss::runtime {
 namespace {
 
-// A stream posts its submission, its end, and "stop the worker" for up to three reasons.
-constexpr std::size_t kTasksPerStream = 6;
+// A stream posts its submission, its end, "stop the worker" for up to three reasons, and that its
+// consumer has read on.
+constexpr std::size_t kTasksPerStream = 7;
 // A worker posts four events, its hash, and the fates of three records; UPDATE is a fourth.
 constexpr std::size_t kTasksPerWorker = 10;
 // Stopping workers stay beside their successors for a moment.
@@ -43,6 +44,14 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       queue_gauge_(parts_.metrics.gauge(
           "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
       running_gauge_(parts_.metrics.gauge("aioss_requests_running", "Requests being computed.")),
+      parked_gauge_(parts_.metrics.gauge(
+          "aioss_sequences_parked", "Sequences in a worker that wait until their client reads.")),
+      spilled_gauge_(parts_.metrics.gauge(
+          "aioss_sequences_spilled", "Sequences that wait for their client in a worker's memory.")),
+      spilled_bytes_gauge_(
+          parts_.metrics.gauge("aioss_spilled_bytes", "What those take of the memory.")),
+      tokens_gauge_(parts_.metrics.gauge("aioss_worker_tokens_generated",
+                                         "Tokens that the workers there are have computed.")),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -176,6 +185,16 @@ void Supervisor::stop_request(ipc::RequestId id) {
   }
   std::erase(running.slot->waiting, running.stream);
   running.stream->abort({Code::kCancelled, "the client left before its request started"});
+}
+
+void Supervisor::give_credit(ipc::RequestId id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;
+  const Running& running = found->second;
+  const std::uint64_t bytes = running.stream->take_credit();
+  if (bytes > 0 && running.handed_over && running.slot->link) {
+    running.slot->link->give_credit({id, bytes});
+  }
 }
 
 void Supervisor::stream_ended(ipc::RequestId id) {
@@ -344,6 +363,7 @@ void Supervisor::publish(Slot& slot) {
 
 void Supervisor::publish_totals() {
   ModelView::Totals totals;
+  ipc::Stats sum;
   for (const auto& [name, slot] : slots_) {
     totals.queued += static_cast<std::uint32_t>(slot->waiting.size());
     if (!slot->link) continue;
@@ -351,11 +371,19 @@ void Supervisor::publish_totals() {
     const ipc::Stats stats = slot->link->stats();
     totals.running += stats.running;
     totals.queued += stats.queued;
+    sum.parked += stats.parked;
+    sum.spilled += stats.spilled;
+    sum.spilled_bytes += stats.spilled_bytes;
+    sum.completion_tokens += stats.completion_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
   queue_gauge_.set(totals.queued);
   running_gauge_.set(totals.running);
+  parked_gauge_.set(sum.parked);
+  spilled_gauge_.set(sum.spilled);
+  spilled_bytes_gauge_.set(static_cast<double>(sum.spilled_bytes));
+  tokens_gauge_.set(static_cast<double>(sum.completion_tokens));
   parts_.view.set_totals(std::move(totals));
 }
 

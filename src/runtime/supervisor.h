@@ -63,6 +63,7 @@ class Supervisor final {
   // One that cannot be taken on: it ends here, as if it had been submitted.
   void turn_away(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes, const Error& error);
   void stop_request(ipc::RequestId id);
+  void give_credit(ipc::RequestId id);
   void stream_ended(ipc::RequestId id);
   void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);
   void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
@@ -188,6 +189,10 @@ class Supervisor final {
   Gauge& workers_gauge_;
   Gauge& queue_gauge_;
   Gauge& running_gauge_;
+  Gauge& parked_gauge_;
+  Gauge& spilled_gauge_;
+  Gauge& spilled_bytes_gauge_;
+  Gauge& tokens_gauge_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;

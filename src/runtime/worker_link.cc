@@ -14,6 +14,8 @@ namespace {
 
 // Beside requests and their cancels: configure, shutdown, probes, one ping at a time.
 constexpr std::size_t kOutboxSpare = 16;
+// A request, its cancel, and as often credit as its consumer can read before the worker sends more.
+constexpr std::size_t kFramesPerStream = 2 + kCreditBytes / kCreditStepBytes + 2;
 constexpr auto kOutboxWait = std::chrono::seconds(60);  // only to have a deadline; close() wakes it
 // A worker's reader thread answers pings between frames; half a minute of silence is a hang, and
 // not a machine under load. Counted in checks, not in time, so that a gateway that was itself
@@ -78,7 +80,7 @@ WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socke
       on_event_(std::move(on_event)),
       pid_(child.pid()),
       channel_(std::move(socket), ipc::kFrameFromWorkerBytesMax),
-      outbox_(2 * options.streams_max + kOutboxSpare),
+      outbox_(kFramesPerStream * options.streams_max + kOutboxSpare),
       child_(std::move(child)) {}
 
 WorkerLink::~WorkerLink() {
@@ -120,6 +122,14 @@ void WorkerLink::cancel(ipc::RequestId id) {
     found->second.cancel_seconds = 1;
   }
   send(ipc::Cancel{id});
+}
+
+void WorkerLink::give_credit(const ipc::Credit& credit) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!requests_.contains(credit.id)) return;
+  }
+  send(credit);
 }
 
 void WorkerLink::probe() {

@@ -76,6 +76,7 @@ class WorkerLink final {
   // Hands over a request that was admitted and begun.
   void submit(const StreamState& stream);
   void cancel(ipc::RequestId id);  // nothing if the worker does not have it
+  void give_credit(const ipc::Credit& credit);  // likewise
   void probe();
 
   // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and

@@ -47,8 +47,7 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
                      std::to_string(cells),
                  "max_tokens"};
   }
-  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
-  if (!starts_now && requests_queued_ >= options_.queue_requests_max) {
+  if (!starts_at_once() && requests_queued_ >= options_.queue_requests_max) {
     return Error{Code::kBusy, std::to_string(requests_queued_) +
                                   " requests are waiting for this model; try again later"};
   }
@@ -64,8 +63,7 @@ void Scheduler::submit(PreparedRequest prepared) {
     sink_.emit(ipc::Rejected{id, std::move(*error)});
     return;
   }
-  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
-  const std::uint32_t position = starts_now ? 0 : requests_queued_ + 1;
+  const std::uint32_t position = starts_at_once() ? 0 : requests_queued_ + 1;
   auto request = std::make_unique<Request>(std::move(prepared), tokens_max);
   sink_.emit(ipc::Accepted{id, request->prompt_tokens(), position});
   for (Sequence& sequence : request->choices) queue_.push_back(&sequence);
@@ -79,8 +77,13 @@ std::int32_t Scheduler::lowest_free_stream() const {
   return found == streams_.end() ? kNoStream : static_cast<std::int32_t>(found - streams_.begin());
 }
 
+bool Scheduler::starts_at_once() const {
+  return queue_.empty() && resuming_.empty() && lowest_free_stream() != kNoStream;
+}
+
+// Those that have begun and come back are before it.
 void Scheduler::admit() {
-  while (!queue_.empty()) {
+  while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
     Sequence& sequence = *queue_.front();

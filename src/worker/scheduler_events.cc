@@ -73,7 +73,8 @@ ipc::TokenLogprob Scheduler::describe(const SampledToken& sampled) const {
   return out;
 }
 
-void Scheduler::emit_text(const Sequence& sequence, ipc::Delta delta, std::string text) {
+void Scheduler::emit_text(Sequence& sequence, ipc::Delta delta, std::string text) {
+  charge(sequence.request, ipc::cost_of(text, delta.tokens.size(), delta.logprobs));
   delta.id = sequence.request.id();
   delta.choice = sequence.choice;
   std::string_view rest = text;
@@ -93,6 +94,9 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   if (sequence.phase == Phase::kQueued) {
     std::erase(queue_, &sequence);
     if (--request.choices_queued == 0) --requests_queued_;
+  } else if (sequence.phase == Phase::kSpilled) {
+    std::erase(resuming_, &sequence);
+    drop_saved(sequence);
   } else {
     std::erase(prefilling_, &sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
@@ -131,6 +135,12 @@ void Scheduler::emit_stats_if_due() {
   stats_sent_ns_ = now;
   stats_.running = running();
   stats_.queued = requests_queued_;
+  stats_.parked = static_cast<std::uint32_t>(
+      std::count_if(streams_.begin(), streams_.end(), [](const Sequence* s) {
+        return s != nullptr && s->phase == Phase::kDecode && s->request.parked();
+      }));
+  stats_.spilled = spilled_;
+  stats_.spilled_bytes = spilled_bytes_;
   sink_.emit(stats_);
 }
 

@@ -16,7 +16,8 @@ Request::Request(PreparedRequest prepared, std::uint32_t tokens_limit)
       received_ns(prepared.received_ns),
       tokens_max(tokens_limit),
       choices_open(submit.choices),
-      choices_queued(submit.choices) {
+      choices_queued(submit.choices),
+      credit(static_cast<std::int64_t>(submit.credit_bytes)) {
   choices.reserve(submit.choices);  // their addresses are kept by the scheduler
   for (std::uint32_t choice = 0; choice < submit.choices; ++choice) {
     choices.emplace_back(*this, choice);

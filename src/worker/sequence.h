@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/bytes.h"
 #include "ipc/messages.h"
 #include "worker/sampler.h"
 #include "worker/text_stream.h"
@@ -22,8 +23,10 @@ struct PreparedRequest {
 struct Request;
 
 // queued → prefill → decode → done; or queued → follower → decode → done, when a sibling prefills
-// the same prompt for both.
-enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kDone };
+// the same prompt for both. A request without credit is parked: its sequences stay in decode and are
+// not computed, and after a while they are spilled, decode → spilled → decode, which frees their
+// streams.
+enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kSpilled, kDone };
 
 inline constexpr std::int32_t kNoStream = -1;
 
@@ -39,6 +42,7 @@ struct Sequence {
   Token next = 0;  // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
+  Bytes saved;  // in phase spilled: the state that its stream had
   std::int64_t started_ns = 0;  // its first graph
   std::int64_t first_token_ns = 0;
   std::int64_t last_token_ns = 0;
@@ -50,6 +54,8 @@ struct Request {
   Request& operator=(const Request&) = delete;
 
   ipc::RequestId id() const { return submit.id; }
+  // Nothing is computed for it until its consumer has read on.
+  bool parked() const { return submit.credit_bytes > 0 && credit <= 0; }
   std::uint32_t prompt_tokens() const { return static_cast<std::uint32_t>(prompt.size()); }
 
   const ipc::Submit submit;
@@ -59,6 +65,9 @@ struct Request {
   std::vector<Sequence> choices;
   std::uint32_t choices_open;  // not done
   std::uint32_t choices_queued;
+  std::int64_t credit = 0;     // bytes of Deltas; below 0 if a step has overdrawn it
+  std::int64_t parked_ns = 0;  // since when it is parked
+  bool keeps_streams = false;  // it could not be spilled since then
 };
 
 }  // namespace aioss::worker
