@@ -1,6 +1,7 @@
 // What both directions share; see to_worker.cc and from_worker.cc for the messages themselves.
 #include "ipc/messages.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/assert.h"
@@ -25,6 +26,12 @@ std::optional<Profile> profile_from_name(std::string_view name) {
     if (kProfiles[i] == name) return static_cast<Profile>(i);
   }
   return std::nullopt;
+}
+
+std::uint32_t open_choices(const Submit& submit) {
+  const auto ended = std::count_if(submit.resume.begin(), submit.resume.end(),
+                                   [](const ResumedChoice& choice) { return choice.ended; });
+  return submit.choices - static_cast<std::uint32_t>(ended);
 }
 
 std::uint64_t cost_of(std::string_view text, std::size_t token_count,

@@ -76,6 +76,13 @@ struct Sampling {
 
 using Prompt = std::variant<std::string, std::vector<ChatMessage>, std::vector<Token>>;
 
+// What an earlier worker, which has died, had made of a choice.
+struct ResumedChoice {
+  std::vector<Token> tokens;
+  bool ended = false;  // nothing more is wanted of it: it gets no Delta and no Finished
+  bool operator==(const ResumedChoice&) const = default;
+};
+
 struct Submit {
   RequestId id = 0;
   Prompt prompt;  // text of a completion, a chat, or token ids
@@ -88,8 +95,14 @@ struct Submit {
   std::uint32_t top_logprobs = 0;  // 0 … 20
   std::int64_t now_unix_s = 0;     // the date that a chat template sees
   std::uint64_t credit_bytes = 0;  // to begin with; 0: as much as it likes
+  // Empty, or one for each choice: it goes on behind these tokens, which are not sent again. They
+  // count in Finished.
+  std::vector<ResumedChoice> resume = {};
   bool operator==(const Submit&) const = default;
 };
+
+// How many choices still want tokens.
+std::uint32_t open_choices(const Submit& submit);
 
 struct Cancel {
   RequestId id = 0;

@@ -163,6 +163,19 @@ Sampling read_sampling(FieldReader& outer) {
   return s;
 }
 
+std::vector<ResumedChoice> read_resume(FieldReader& outer) {
+  std::vector<ResumedChoice> resume;
+  for (const Value& value : outer.array(12, kChoicesMax)) {
+    FieldReader entry(outer.as_map(value), "Submit.resume");
+    ResumedChoice choice{entry.tokens(0, kPromptTokensMax), entry.boolean(1)};
+    (void)entry.finish();
+    outer.adopt(entry);
+    if (outer.failed()) return {};
+    resume.push_back(std::move(choice));
+  }
+  return resume;
+}
+
 Map to_map(const Submit& m) {
   Map map = message(kSubmit);
   map.set(1, Value::uint(m.id));
@@ -178,6 +191,13 @@ Map to_map(const Submit& m) {
   map.set(9, Value::uint(m.top_logprobs));
   map.set(10, Value::integer(m.now_unix_s));
   map.set(11, Value::uint(m.credit_bytes));
+  Array resumed;
+  for (const ResumedChoice& choice : m.resume) {
+    Map entry;
+    entry.set(0, tokens_value(choice.tokens)).set(1, Value::boolean(choice.ended));
+    resumed.push_back(Value::map(std::move(entry)));
+  }
+  map.set(12, Value::array(std::move(resumed)));
   return map;
 }
 
@@ -201,6 +221,9 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.top_logprobs = reader.u32(9, kTopLogprobsMax);
   m.now_unix_s = reader.i64(10);
   m.credit_bytes = reader.uint(11, 0, kCreditBytesMax);
+  m.resume = read_resume(reader);
+  const bool fits = m.resume.empty() || m.resume.size() == m.choices;
+  if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }

@@ -72,6 +72,14 @@ struct StreamSetup {
   bool sealed = false;              // keep the texts, too
 };
 
+// How a worker came to its end, for those that it leaves behind.
+struct Interruption {
+  bool from_inside = false;  // not a kill by somebody else: a request may be the cause
+  bool alone = false;        // no other request was with it
+};
+// So many ends from inside make a request a suspect, which runs alone; one more, alone, is proof.
+inline constexpr std::uint32_t kCrashesOfASuspect = 2;
+
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
   std::uint32_t cells_per_stream = 0;
@@ -107,6 +115,11 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool begin(const LoadedModel& model);
   // What was read since the last call, for the worker.
   std::uint64_t take_credit();
+  // What the next worker gets: the request, and behind it what was made of it so far.
+  ipc::Submit next_request() const;
+  bool has_begun() const;
+  // It may be what kills workers: it is to run alone.
+  bool is_suspect() const;
   // After its end: nobody asks for the prompt any more, but a slow client may still read on.
   void drop_prompt();
 
@@ -116,6 +129,10 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // The ledger is shut: nothing more may be shown, nothing can be recorded.
   void ledger_failed(const Error& error);
 
+  // Link thread: its worker is gone. True: it goes on with another one, for which next_request()
+  // is. False: it has ended, is ending, or is what kills its workers, and must be aborted.
+  bool can_go_on() const;
+  bool interrupted(const Interruption& how);
   // Link thread. An error means: the worker broke the protocol.
   Status accepted(const ipc::Accepted& message);
   Status rejected(ipc::Rejected message);
@@ -153,6 +170,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void wake(bool last);
 
   // All with mutex_ held.
+  bool is_open() const;
   std::optional<StreamEvent> take(Effects& effects);
   void push(StreamEvent event);
   void push_delta(StreamDelta delta, Effects& effects);
@@ -201,7 +219,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   RequestRecord request_record_ = RequestRecord::kNone;
   std::uint64_t request_index_ = 0;
   std::uint32_t token_limit_ = 0;  // of a choice
-  bool accepted_ = false;
+  bool accepted_ = false;  // by the worker that has it
+  bool resumed_ = false;   // it is not the first one
+  std::uint32_t crashes_ = 0;
   std::uint32_t prompt_tokens_ = 0;
   std::vector<Choice> choices_;
   std::size_t choices_ended_ = 0;

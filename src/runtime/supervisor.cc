@@ -97,7 +97,8 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   } else if (!stream->wants_to_run()) {
     stream->abort({Code::kCancelled, "the client left before its request started"});
   } else if (slot.phase == Phase::kReady) {
-    hand_over(slot, stream);
+    slot.waiting.push_back(stream);
+    hand_over_waiting(slot);
   } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
     refuse(slot, *stream, *slot.last_error);
   } else {
@@ -133,18 +134,35 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     return;
   }
   if (end_if_changed(slot)) {
-    slot.waiting.push_back(stream);  // for the next worker, which loads what the file is now
+    slot.waiting.push_front(stream);  // for the next worker, which loads what the file is now
     return;
   }
   if (!slot.link->admit(stream)) {
-    slot.waiting.push_back(stream);
+    slot.waiting.push_front(stream);
     await_end(slot);
     return;
   }
   slot.last_used_ns = parts_.clock.monotonic_ns();
   running_.at(stream->id()).handed_over = true;
-  const bool begun = stream->begin({*slot.load_record, slot.ready->cells_per_stream});
+  if (stream->is_suspect()) slot.suspect = stream->id();
+  const bool begun = stream->has_begun() ||
+                     stream->begin({*slot.load_record, slot.ready->cells_per_stream});
   if (begun) slot.link->submit(*stream);
+}
+
+// A suspect shares a worker with nobody: what happens to it then is its own doing.
+bool Supervisor::must_wait(const Slot& slot, const StreamState& stream) const {
+  return slot.suspect || (stream.is_suspect() && slot.link->outstanding() > 0);
+}
+
+// In their order, as far as they may.
+void Supervisor::hand_over_waiting(Slot& slot) {
+  while (slot.phase == Phase::kReady && !slot.waiting.empty()) {
+    const std::shared_ptr<StreamState> next = slot.waiting.front();
+    if (must_wait(slot, *next)) return;
+    slot.waiting.pop_front();
+    hand_over(slot, next);
+  }
 }
 
 // Its link has ended by itself. The last event starts another worker for those who wait, but it
@@ -165,7 +183,7 @@ bool Supervisor::end_if_changed(Slot& slot) {
   slot.phase = Phase::kStopping;
   slot.stop_began_ns = parts_.clock.monotonic_ns();
   slot.unload_reason = ledger::unload_reason::kChanged;
-  slot.link->kill(why);
+  slot.link->kill(why, WorkerLink::Streams::kEnd);
   for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(why);
   publish(slot);
   return true;
@@ -206,6 +224,8 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   const std::size_t prompt_bytes = found->second.prompt_bytes;
   running_.erase(found);
   desk_.leave(prompt_bytes);
+  if (slot.suspect == id) slot.suspect.reset();
+  hand_over_waiting(slot);
 }
 
 void Supervisor::abort_waiting(Slot& slot, const Error& error) {

@@ -89,6 +89,7 @@ class Supervisor final {
     std::optional<ipc::Hello> hello;
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
+    std::optional<ModelHash> resumed_hash;  // of the model by which waiting streams were begun
     std::optional<Hasher::Ticket> hashing;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     bool outdated = false;                   // the catalogue has other files by this name, or none
@@ -96,6 +97,7 @@ class Supervisor final {
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
     std::deque<std::shared_ptr<StreamState>> waiting;
+    std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
     std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
     std::optional<Error> last_error;
@@ -122,6 +124,8 @@ class Supervisor final {
               const Slot& slot);
   void refuse(Slot& slot, StreamState& stream, const Error& error);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
+  void hand_over_waiting(Slot& slot);
+  bool must_wait(const Slot& slot, const StreamState& stream) const;
   bool end_if_changed(Slot& slot);
   void evict_if_outdated(Slot& slot);
   void abort_waiting(Slot& slot, const Error& error);
@@ -145,6 +149,8 @@ class Supervisor final {
   void on_load_failed(Slot& slot, const Error& error);
   void on_probe(Slot& slot, const ipc::ProbeReport& report);
   void on_ended(Slot& slot, const LinkEnded& ended);
+  void end_if_of_another_file(Slot& slot);
+  void take_back(Slot& slot, const std::vector<std::shared_ptr<StreamState>>& survivors);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
   void advance(Slot& slot);  // towards ready: what is still missing?
   void append_update();

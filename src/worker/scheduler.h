@@ -16,6 +16,10 @@
 // kept. After spill_after_ns its sequences are saved to host memory and their streams are given to
 // others; with new credit they come back before any queued request, exactly as they were.
 //
+// Resumed requests, of a worker that died, go on behind the tokens that their answers have: in
+// profile fast those are computed with the prompt; in the others they are decoded again one by one,
+// so that all that follows has the bits that it would have had.
+//
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
 // the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
 #pragma once
@@ -121,6 +125,7 @@ class Scheduler final {
 
   // scheduler_events.cc
   void take_token(Sequence& sequence, std::span<const float> logits);
+  void replay(Sequence& sequence, Token token);
   void emit_text(Sequence& sequence, ipc::Delta delta, std::string text);
   ipc::TokenLogprob describe(const SampledToken& sampled) const;
   void finish(Sequence& sequence, ipc::FinishReason reason, std::optional<Error> error = {});

@@ -17,6 +17,16 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     return Error{Code::kInvalidArgument, "a request with this id is running"};
   }
   if (prompt == 0) return Error{Code::kInvalidArgument, "the prompt is empty", "prompt"};
+  if (ipc::open_choices(submit) == 0) {
+    return Error{Code::kInvalidArgument, "all its choices have ended"};
+  }
+  for (const ipc::ResumedChoice& choice : submit.resume) {
+    for (const Token token : choice.tokens) {
+      if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
+        return Error{Code::kInvalidArgument, "a token is resumed that the model does not have"};
+      }
+    }
+  }
   for (const Token token : prepared.prompt) {
     if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
       return Error{Code::kInvalidArgument,
@@ -51,6 +61,11 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     return Error{Code::kBusy, std::to_string(requests_queued_) +
                                   " requests are waiting for this model; try again later"};
   }
+  for (const ipc::ResumedChoice& choice : submit.resume) {
+    if (choice.tokens.size() >= cells) {
+      return Error{Code::kInvalidArgument, "more tokens are resumed than the context holds"};
+    }
+  }
   tokens_max =
       submit.tokens_max > 0 ? submit.tokens_max : static_cast<std::uint32_t>(cells - prompt);
   return std::nullopt;
@@ -64,9 +79,12 @@ void Scheduler::submit(PreparedRequest prepared) {
     return;
   }
   const std::uint32_t position = starts_at_once() ? 0 : requests_queued_ + 1;
-  auto request = std::make_unique<Request>(std::move(prepared), tokens_max);
-  sink_.emit(ipc::Accepted{id, request->prompt_tokens(), position});
-  for (Sequence& sequence : request->choices) queue_.push_back(&sequence);
+  const bool prefill_resumed = options_.profile == ipc::Profile::kFast;
+  auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed);
+  sink_.emit(ipc::Accepted{id, request->asked_tokens, position});
+  for (Sequence& sequence : request->choices) {
+    if (sequence.phase == Phase::kQueued) queue_.push_back(&sequence);
+  }
   ++requests_queued_;
   requests_.emplace(id, std::move(request));
   admit();

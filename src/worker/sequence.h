@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -31,14 +32,14 @@ enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kSpille
 inline constexpr std::int32_t kNoStream = -1;
 
 struct Sequence {
-  Sequence(Request& owner, std::uint32_t choice_number);
+  Sequence(Request& owner, std::uint32_t choice_number, std::span<const Token> asked);
 
   Request& request;
   std::uint32_t choice;
   Phase phase = Phase::kQueued;
   std::int32_t stream = kNoStream;  // the engine's sequence id
   std::uint32_t computed = 0;       // tokens whose KV cells are filled
-  std::uint32_t generated = 0;
+  std::uint32_t generated = 0;  // those that an earlier worker made included
   Token next = 0;  // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
@@ -49,7 +50,9 @@ struct Sequence {
 };
 
 struct Request {
-  explicit Request(PreparedRequest prepared, std::uint32_t tokens_limit);
+  // `prefill_resumed`: what was made before is computed with the prompt, at once; else it is decoded
+  // token by token, as it was then.
+  Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed);
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
@@ -57,14 +60,17 @@ struct Request {
   // Nothing is computed for it until its consumer has read on.
   bool parked() const { return submit.credit_bytes > 0 && credit <= 0; }
   std::uint32_t prompt_tokens() const { return static_cast<std::uint32_t>(prompt.size()); }
+  // Of a choice, that are still to be taken instead of being sampled.
+  std::span<const Token> resumed(std::uint32_t choice) const;
 
   const ipc::Submit submit;
-  const std::vector<Token> prompt;
+  const std::uint32_t asked_tokens;  // of the prompt that was asked
+  const std::vector<Token> prompt;   // to prefill
   const std::int64_t received_ns;
   const std::uint32_t tokens_max;  // to generate, resolved: at least 1
   std::vector<Sequence> choices;
   std::uint32_t choices_open;  // not done
-  std::uint32_t choices_queued;
+  std::uint32_t choices_queued = 0;
   std::int64_t credit = 0;     // bytes of Deltas; below 0 if a step has overdrawn it
   std::int64_t parked_ns = 0;  // since when it is parked
   bool keeps_streams = false;  // it could not be spilled since then

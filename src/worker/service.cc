@@ -158,7 +158,7 @@ std::optional<Error> Service::take(ipc::Submit submit) {
       return Error{Code::kInvalidArgument, "a request with this id is running"};
     }
     if (requests_.size() >= requests_max_) return busy;
-    requests_.emplace(id, Known{Stage::kPreparing, submit.choices});
+    requests_.emplace(id, Known{Stage::kPreparing, ipc::open_choices(submit)});
   }
   const std::size_t bytes = bytes_of(submit.prompt);
   if (text_bytes_.fetch_add(bytes) + bytes <= kTextBytesMax &&
