@@ -50,6 +50,9 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "Threads that compute; 0 takes the physical cores that this process may use."},
     {Key::kQueue, "queue", SettingType::kNumber, 1, 4096, "", "256", kForServe, "N",
      "Requests that may wait for one model; the next one gets 429."},
+    {Key::kSpillMib, "spill_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
+     "Memory of a worker, in MiB, for answers under way whose clients do not read, so that others "
+     "go on in their place; 0: they keep their places."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

@@ -32,6 +32,7 @@ enum class Key : std::size_t {
   kCtx,
   kThreads,
   kQueue,
+  kSpillMib,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,

@@ -206,12 +206,18 @@ Status Session::copy(std::int32_t source, std::int32_t target) {
                "cannot copy the sequence");
 }
 
-Result<Bytes> Session::save(std::int32_t sequence) {
-  const aioss_engine& engine = model_.engine();
+Result<std::size_t> Session::state_size(std::int32_t sequence) {
   aioss_error error = {};
   std::size_t size = 0;
-  AIOSS_CHECK(check(engine.sequence_state_size(handle_, sequence, &size, &error), error,
+  AIOSS_CHECK(check(model_.engine().sequence_state_size(handle_, sequence, &size, &error), error,
                     "cannot measure the sequence"));
+  return size;
+}
+
+Result<Bytes> Session::save(std::int32_t sequence) {
+  const aioss_engine& engine = model_.engine();
+  AIOSS_TRY(const std::size_t size, state_size(sequence));
+  aioss_error error = {};
   Bytes state(size);
   std::size_t written = size;
   AIOSS_CHECK(check(engine.sequence_save(handle_, sequence, state.data(), &written, &error), error,

@@ -69,6 +69,7 @@ class Session final {
   std::span<const float> logits(std::uint32_t output) const;
   Status remove(std::int32_t sequence, std::int32_t from, std::int32_t to);
   Status copy(std::int32_t source, std::int32_t target);
+  Result<std::size_t> state_size(std::int32_t sequence);
   Result<Bytes> save(std::int32_t sequence);
   Status load(std::int32_t sequence, ByteView state);
   aioss_counters counters() const;

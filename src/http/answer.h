@@ -32,6 +32,7 @@ class Answer final : public ResponseWriter {
   net::awaitable<Status> end() override;
   void on_client_gone(std::function<void()> on_gone) override;
   bool client_gone() const override { return transport_.gone(); }
+  bool client_stalled() const override { return transport_.stalled(); }
 
   bool untouched() const { return phase_ == Phase::kFresh; }
   // Whole, and the next request may follow.

@@ -111,6 +111,8 @@ class ResponseWriter {
   // returned.
   virtual void on_client_gone(std::function<void()> on_gone) = 0;
   virtual bool client_gone() const = 0;
+  // It is gone because it read nothing for write_timeout.
+  virtual bool client_stalled() const = 0;
 };
 
 // May co_await; an exception that escapes becomes a 500 if nothing was sent, and ends the

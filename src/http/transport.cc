@@ -116,6 +116,7 @@ net::awaitable<bool> Transport::write_all(std::string bytes, std::chrono::millis
     }
     if (error == net::error::interrupted) continue;
     if (!would_block(error) || (armed && timed_out_)) {
+      stalled_ = would_block(error);
       set_gone();
       break;
     }

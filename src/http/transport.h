@@ -42,6 +42,7 @@ class Transport final : public std::enable_shared_from_this<Transport> {
   void unwatch();
   void on_gone(std::function<void()> callback);
   bool gone() const { return gone_; }
+  bool stalled() const { return stalled_; }  // gone because a write made no progress in time
 
   // Says goodbye so that the client can read what was sent: ends our side, then swallows what the
   // client still sends, for a bounded time and amount, until it ends its own.
@@ -68,6 +69,7 @@ class Transport final : public std::enable_shared_from_this<Transport> {
   bool timed_out_ = false;
   bool interrupted_ = false;
   bool gone_ = false;
+  bool stalled_ = false;
   bool watching_ = false;
   bool wait_pending_ = false;  // the watch has a wait with the reactor
 };

@@ -268,6 +268,9 @@ Map to_map(const Stats& m) {
   map.set(3, Value::uint(m.steps));
   map.set(4, Value::uint(m.prompt_tokens));
   map.set(5, Value::uint(m.completion_tokens));
+  map.set(6, Value::uint(m.parked));
+  map.set(7, Value::uint(m.spilled));
+  map.set(8, Value::uint(m.spilled_bytes));
   return map;
 }
 
@@ -278,6 +281,9 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   m.steps = reader.u64(3);
   m.prompt_tokens = reader.u64(4);
   m.completion_tokens = reader.u64(5);
+  m.parked = reader.u32(6, kStreamsMax);
+  m.spilled = reader.u32(7, kQueueRequestsMax * kChoicesMax);
+  m.spilled_bytes = reader.u64(8);
   AIOSS_CHECK(reader.finish());
   return FromWorker{m};
 }

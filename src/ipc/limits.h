@@ -37,6 +37,11 @@ inline constexpr std::size_t kDeltaTokensMax = 32;
 // Of one token as the vocabulary writes it. Longer ones are cut: this is for display.
 inline constexpr std::size_t kTokenTextBytesMax = 1024;
 
+// One event of a stream is some 200 bytes of JSON beside its text.
+inline constexpr std::uint64_t kCreditOfToken = 200;
+inline constexpr std::uint64_t kCreditOfLogprob = 64;  // beside its text, for each alternative too
+inline constexpr std::uint64_t kCreditBytesMax = std::uint64_t{1} << 40;
+
 // Of a log probability: what stands for "impossible", because JSON has no infinity (as OpenAI).
 inline constexpr float kLogprobMin = -9999.0F;
 

@@ -1,9 +1,11 @@
 // What both directions share; see to_worker.cc and from_worker.cc for the messages themselves.
 #include "ipc/messages.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/assert.h"
+#include "ipc/limits.h"
 
 namespace aioss::ipc {
 namespace {
@@ -24,6 +26,22 @@ std::optional<Profile> profile_from_name(std::string_view name) {
     if (kProfiles[i] == name) return static_cast<Profile>(i);
   }
   return std::nullopt;
+}
+
+std::uint32_t open_choices(const Submit& submit) {
+  const auto ended = std::count_if(submit.resume.begin(), submit.resume.end(),
+                                   [](const ResumedChoice& choice) { return choice.ended; });
+  return submit.choices - static_cast<std::uint32_t>(ended);
+}
+
+std::uint64_t cost_of(std::string_view text, std::size_t token_count,
+                      std::span<const TokenLogprob> logprobs) {
+  std::uint64_t cost = text.size() + token_count * kCreditOfToken;
+  for (const TokenLogprob& logprob : logprobs) {
+    cost += kCreditOfLogprob + logprob.text.size() + logprob.top.size() * kCreditOfLogprob;
+    for (const TokenLogprob::Top& top : logprob.top) cost += top.text.size();
+  }
+  return cost;
 }
 
 std::string_view name(FinishReason reason) {

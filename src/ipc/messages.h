@@ -4,11 +4,17 @@
 //
 // Order, for one request: Submit → (Accepted | Rejected); after Accepted, Deltas of each choice in
 // order, then exactly one Finished per choice. Cancel is idempotent and may cross a Finished.
+//
+// Deltas cost credit (cost_of): a request begins with Submit::credit_bytes, and Credit adds to it.
+// While none is left the worker computes nothing for the request. A step may overdraw it by one
+// Delta of each choice.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -17,7 +23,7 @@
 
 namespace aioss::ipc {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 using RequestId = std::uint64_t;  // chosen by the gateway, unique for the life of a worker
 using Token = std::int32_t;
 
@@ -36,6 +42,8 @@ struct Configure {
   std::uint32_t threads = 0;           // 0: the physical cores that this process may use
   std::uint32_t queue_requests_max = 256;
   std::uint32_t prefill_chunk_tokens_max = 0;  // 0: the worker's choice
+  // Host memory for the KV of sequences that wait for credit. 0: they keep their streams.
+  std::uint64_t spill_bytes_max = 0;
 };
 
 struct ChatMessage {
@@ -68,6 +76,13 @@ struct Sampling {
 
 using Prompt = std::variant<std::string, std::vector<ChatMessage>, std::vector<Token>>;
 
+// What an earlier worker, which has died, had made of a choice.
+struct ResumedChoice {
+  std::vector<Token> tokens;
+  bool ended = false;  // nothing more is wanted of it: it gets no Delta and no Finished
+  bool operator==(const ResumedChoice&) const = default;
+};
+
 struct Submit {
   RequestId id = 0;
   Prompt prompt;  // text of a completion, a chat, or token ids
@@ -79,11 +94,22 @@ struct Submit {
   bool logprobs = false;
   std::uint32_t top_logprobs = 0;  // 0 … 20
   std::int64_t now_unix_s = 0;     // the date that a chat template sees
+  std::uint64_t credit_bytes = 0;  // to begin with; 0: as much as it likes
+  // Empty, or one for each choice: it goes on behind these tokens, which are not sent again. They
+  // count in Finished.
+  std::vector<ResumedChoice> resume = {};
   bool operator==(const Submit&) const = default;
 };
 
+// How many choices still want tokens.
+std::uint32_t open_choices(const Submit& submit);
+
 struct Cancel {
   RequestId id = 0;
+};
+struct Credit {  // the consumer has read so much more
+  RequestId id = 0;
+  std::uint64_t bytes = 0;  // 1 … kCreditBytesMax
 };
 struct Ping {
   std::uint64_t nonce = 0;
@@ -91,7 +117,7 @@ struct Ping {
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
-using ToWorker = std::variant<Configure, Submit, Cancel, Ping, Probe, Shutdown>;
+using ToWorker = std::variant<Configure, Submit, Cancel, Credit, Ping, Probe, Shutdown>;
 
 // ---- worker → gateway ---------------------------------------------------------------------------
 
@@ -156,6 +182,14 @@ struct Delta {
   std::vector<TokenLogprob> logprobs;  // one per token, if asked for
 };
 
+// What these cost of a request's credit: about what a client is sent for them. Additive, so that it
+// does not matter how tokens were put together.
+std::uint64_t cost_of(std::string_view text, std::size_t token_count,
+                      std::span<const TokenLogprob> logprobs);
+inline std::uint64_t cost_of(const Delta& delta) {
+  return cost_of(delta.text, delta.tokens.size(), delta.logprobs);
+}
+
 enum class FinishReason : std::uint8_t { kStop = 0, kLength = 1, kCancelled = 2, kError = 3 };
 std::string_view name(FinishReason reason);  // "stop", "length", "cancelled", "error"
 
@@ -177,6 +211,9 @@ struct Finished {
 struct Stats {  // about once a second while busy, and when it changes to idle
   std::uint32_t running = 0, queued = 0;
   std::uint64_t steps = 0, prompt_tokens = 0, completion_tokens = 0;
+  // Sequences that wait for credit: with their KV in the session (of `running`), and spilled.
+  std::uint32_t parked = 0, spilled = 0;
+  std::uint64_t spilled_bytes = 0;
 };
 
 struct Pong {

@@ -36,6 +36,7 @@ Submit full_submit() {
   m.logprobs = true;
   m.top_logprobs = 20;
   m.now_unix_s = -1;
+  m.credit_bytes = 32'768;
   return m;
 }
 
@@ -44,12 +45,16 @@ std::vector<ToWorker> all_to_worker() {
   text.prompt = std::string("Once upon a time");
   Submit tokens = full_submit();
   tokens.prompt = std::vector<Token>{0, 1, 151935, std::numeric_limits<Token>::max()};
-  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256},
+  Submit resumed = full_submit();
+  resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
+  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30},
           full_submit(),
           text,
           tokens,
+          resumed,
           Submit{},
           Cancel{9},
+          Credit{9, 8192},
           Ping{~0ULL},
           Probe{},
           Shutdown{}};
@@ -85,7 +90,7 @@ std::vector<FromWorker> all_from_worker() {
           Delta{},
           Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}},
           failed,
-          Stats{2, 1, 100, 1000, 500},
+          Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20},
           Pong{12},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
 }

@@ -1,4 +1,4 @@
-// Frames from the gateway to a worker: kinds 1 to 6.
+// Frames from the gateway to a worker: kinds 1 to 7.
 #include "ipc/fields.h"
 #include "ipc/limits.h"
 #include "ipc/messages.h"
@@ -20,6 +20,7 @@ enum Kind : std::uint64_t {
   kPing = 4,
   kProbe = 5,
   kShutdown = 6,
+  kCredit = 7,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -39,6 +40,7 @@ Map to_map(const Configure& m) {
   map.set(6, Value::uint(m.threads));
   map.set(7, Value::uint(m.queue_requests_max));
   map.set(8, Value::uint(m.prefill_chunk_tokens_max));
+  map.set(9, Value::uint(m.spill_bytes_max));
   return map;
 }
 
@@ -52,6 +54,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.threads = reader.u32(6, kThreadsMax);
   m.queue_requests_max = reader.u32(7, kQueueRequestsMax);
   m.prefill_chunk_tokens_max = reader.u32(8, kPrefillChunkMax);
+  m.spill_bytes_max = reader.u64(9);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }
@@ -160,6 +163,19 @@ Sampling read_sampling(FieldReader& outer) {
   return s;
 }
 
+std::vector<ResumedChoice> read_resume(FieldReader& outer) {
+  std::vector<ResumedChoice> resume;
+  for (const Value& value : outer.array(12, kChoicesMax)) {
+    FieldReader entry(outer.as_map(value), "Submit.resume");
+    ResumedChoice choice{entry.tokens(0, kPromptTokensMax), entry.boolean(1)};
+    (void)entry.finish();
+    outer.adopt(entry);
+    if (outer.failed()) return {};
+    resume.push_back(std::move(choice));
+  }
+  return resume;
+}
+
 Map to_map(const Submit& m) {
   Map map = message(kSubmit);
   map.set(1, Value::uint(m.id));
@@ -174,6 +190,14 @@ Map to_map(const Submit& m) {
   map.set(8, Value::boolean(m.logprobs));
   map.set(9, Value::uint(m.top_logprobs));
   map.set(10, Value::integer(m.now_unix_s));
+  map.set(11, Value::uint(m.credit_bytes));
+  Array resumed;
+  for (const ResumedChoice& choice : m.resume) {
+    Map entry;
+    entry.set(0, tokens_value(choice.tokens)).set(1, Value::boolean(choice.ended));
+    resumed.push_back(Value::map(std::move(entry)));
+  }
+  map.set(12, Value::array(std::move(resumed)));
   return map;
 }
 
@@ -196,6 +220,10 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.logprobs = reader.boolean(8);
   m.top_logprobs = reader.u32(9, kTopLogprobsMax);
   m.now_unix_s = reader.i64(10);
+  m.credit_bytes = reader.uint(11, 0, kCreditBytesMax);
+  m.resume = read_resume(reader);
+  const bool fits = m.resume.empty() || m.resume.size() == m.choices;
+  if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }
@@ -203,6 +231,12 @@ Result<ToWorker> read_submit(FieldReader& reader) {
 Map to_map(const Cancel& m) {
   Map map = message(kCancel);
   map.set(1, Value::uint(m.id));
+  return map;
+}
+Map to_map(const Credit& m) {
+  Map map = message(kCredit);
+  map.set(1, Value::uint(m.id));
+  map.set(2, Value::uint(m.bytes));
   return map;
 }
 Map to_map(const Ping& m) {
@@ -226,13 +260,18 @@ Bytes encode(const ToWorker& message) {
 Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
-  switch (reader.uint(0, kConfigure, kShutdown)) {
+  switch (reader.uint(0, kConfigure, kCredit)) {
     case kConfigure:
       return read_configure(reader);
     case kSubmit:
       return read_submit(reader);
     case kCancel: {
       const Cancel m{reader.u64(1)};
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{m};
+    }
+    case kCredit: {
+      const Credit m{reader.u64(1), reader.uint(2, 1, kCreditBytesMax)};
       AIOSS_CHECK(reader.finish());
       return ToWorker{m};
     }

@@ -287,6 +287,7 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
 // Of a model that exists, for a tenant who may.
 Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.id = ++last_id_;
+  call.request.credit_bytes = kCreditBytes;
   if (!call.seed_given) call.request.sampling.seed = make_seed();
   call.seed_given = true;
   AIOSS_TRY(const std::size_t bytes, check_frame(call.request));

@@ -3,9 +3,10 @@
 // the request's record is durable, and the end is not visible before the result's is.
 //
 // Producers: a worker link's thread and the ledger thread. Consumer: one thread (the io thread, or
-// the terminal of `aioss run`), which keeps reading: a stream that nobody reads is ended when 8 MiB
-// wait. One whose text, of all choices, is over 32 MiB ends with kTooLarge. Shared (shared_ptr) on
-// purpose: it outlives a disconnect until its records are written.
+// the terminal of `aioss run`). What it does not read stops the worker from computing more: the
+// worker has credit for 32 KiB of unread events. One whose text, of all choices, is over 32 MiB ends
+// with kTooLarge. Shared (shared_ptr) on purpose: it outlives a disconnect until its records are
+// written.
 #pragma once
 
 #include <chrono>
@@ -75,6 +76,8 @@ class Stream {
   // dropped. The stream still ends with StreamFailed{kCancelled} after its INFER_ABORT is durable,
   // unless its end was being recorded already.
   virtual void cancel() = 0;
+  // The same for another reason, which is recorded: the client does not read.
+  virtual void give_up(Error why) = 0;
 };
 
 }  // namespace aioss::runtime

@@ -67,6 +67,10 @@ void StreamDesk::stop_worker(ipc::RequestId id) {
   post([id](Supervisor& supervisor) { supervisor.stop_request(id); });
 }
 
+void StreamDesk::drained(const StreamState& stream) {
+  post([id = stream.id()](Supervisor& supervisor) { supervisor.give_credit(id); });
+}
+
 void StreamDesk::waited(std::int64_t nanoseconds) {
   queue_wait_.observe(static_cast<double>(nanoseconds) / kNsPerSecond);
 }

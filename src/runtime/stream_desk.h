@@ -46,6 +46,7 @@ class StreamDesk final : public StreamHost {
   bool wait_until_empty(std::chrono::milliseconds timeout);
 
   void stop_worker(ipc::RequestId id) override;
+  void drained(const StreamState& stream) override;
   void waited(std::int64_t nanoseconds) override;
   void refused(const StreamState& stream, Code why) override;
   void ended(const StreamState& stream, StreamOutcome outcome) override;

@@ -70,23 +70,48 @@ void StreamState::belongs_to(ledger::SubjectPtr subject) {
 
 // ---- consumer -----------------------------------------------------------------------------------
 
-std::optional<StreamEvent> StreamState::take() {
+std::optional<StreamEvent> StreamState::take(Effects& effects) {
   if (!gate_open_ || events_.empty()) return std::nullopt;
   std::optional<StreamEvent> event(std::move(events_.front()));
   events_.pop_front();
-  if (const auto* delta = std::get_if<StreamDelta>(&*event)) unread_bytes_ -= size_of(*delta);
+  const auto* delta = std::get_if<StreamDelta>(&*event);
+  if (delta == nullptr) return event;
+  unread_bytes_ -= size_of(*delta);
+  credit_due_ += ipc::cost_of(delta->text, delta->tokens.size(), delta->logprobs);
+  const bool goes_on = choices_ended_ < choices_.size() && end_ == End::kOpen && !over_;
+  if (goes_on && credit_due_ >= kCreditStepBytes && !std::exchange(credit_announced_, true)) {
+    effects.drained = true;
+  }
   return event;
 }
 
 std::optional<StreamEvent> StreamState::try_next() {
-  std::lock_guard lock(mutex_);
-  return take();
+  Effects effects;
+  std::optional<StreamEvent> event;
+  {
+    std::lock_guard lock(mutex_);
+    event = take(effects);
+  }
+  if (effects.drained) host_->drained(*this);
+  return event;
 }
 
 std::optional<StreamEvent> StreamState::next_for(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  readable_.wait_for(lock, timeout, [&] { return gate_open_ && !events_.empty(); });
-  return take();
+  Effects effects;
+  std::optional<StreamEvent> event;
+  {
+    std::unique_lock lock(mutex_);
+    readable_.wait_for(lock, timeout, [&] { return gate_open_ && !events_.empty(); });
+    event = take(effects);
+  }
+  if (effects.drained) host_->drained(*this);
+  return event;
+}
+
+std::uint64_t StreamState::take_credit() {
+  std::lock_guard lock(mutex_);
+  credit_announced_ = false;
+  return std::exchange(credit_due_, 0);
 }
 
 void StreamState::set_wake(std::function<void()> wake) {
@@ -102,11 +127,15 @@ void StreamState::set_wake(std::function<void()> wake) {
 }
 
 void StreamState::cancel() {
+  give_up({Code::kCancelled, "the client ended the request"});
+}
+
+void StreamState::give_up(Error why) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
     if (end_ != End::kOpen || over_ || cancelled_) return;
-    give_up({Code::kCancelled, "the client ended the request"}, effects);
+    give_up(std::move(why), effects);
   }
   perform(std::move(effects));
 }
@@ -293,6 +322,32 @@ bool StreamState::wants_to_run() const {
   return !cancelled_ && !over_ && end_ == End::kOpen;
 }
 
+bool StreamState::has_begun() const {
+  std::lock_guard lock(mutex_);
+  return request_record_ != RequestRecord::kNone;
+}
+
+bool StreamState::is_suspect() const {
+  std::lock_guard lock(mutex_);
+  return crashes_ >= kCrashesOfASuspect;
+}
+
+ipc::Submit StreamState::next_request() const {
+  std::lock_guard lock(mutex_);
+  ipc::Submit request = setup_.call.request;
+  if (!resumed_) return request;
+  std::uint64_t unread = 0;
+  for (const StreamEvent& event : events_) {
+    if (const auto* delta = std::get_if<StreamDelta>(&event)) {
+      unread += ipc::cost_of(delta->text, delta->tokens.size(), delta->logprobs);
+    }
+  }
+  // At least a byte: none at all would mean that there is no limit.
+  request.credit_bytes = kCreditBytes - std::min(unread, kCreditBytes - 1);
+  for (const Choice& choice : choices_) request.resume.push_back({choice.tokens, choice.ended});
+  return request;
+}
+
 bool StreamState::begin(const LoadedModel& model) {
   ASSERT(subject_ != nullptr);
   const ipc::Submit& request = setup_.call.request;
@@ -457,12 +512,35 @@ void StreamState::end_recorded(const Result<ledger::Committed>& result) {
 
 // ---- link thread --------------------------------------------------------------------------------
 
+bool StreamState::is_open() const {
+  return end_ == End::kOpen && !over_ && !cancelled_ && !failure_ &&
+         request_record_ != RequestRecord::kRefused;
+}
+
+bool StreamState::can_go_on() const {
+  std::lock_guard lock(mutex_);
+  return is_open();
+}
+
+bool StreamState::interrupted(const Interruption& how) {
+  std::lock_guard lock(mutex_);
+  if (!is_open()) return false;
+  if (how.from_inside && ++crashes_ > kCrashesOfASuspect && how.alone) return false;
+  accepted_ = false;
+  resumed_ = true;
+  credit_due_ = 0;  // next_request() counts what is unread
+  return true;
+}
+
 Status StreamState::accepted(const ipc::Accepted& message) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
     if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
     if (accepted_) return violation("it accepted a request twice");
+    if (resumed_ && prompt_tokens_ != 0 && prompt_tokens_ != message.prompt_tokens) {
+      return violation("it counts other prompt tokens than the worker before it");
+    }
     accepted_ = true;
     prompt_tokens_ = message.prompt_tokens;
     const bool starts_now = message.queue_position == 0;  // the worker has a free stream for it

@@ -33,6 +33,12 @@
 
 namespace aioss::runtime {
 
+// What a worker may send before the consumer has read: the credit of a stream, as ipc::cost_of counts.
+// With the socket's buffer and one write, less than 100 KiB of an answer wait for a slow client.
+inline constexpr std::uint64_t kCreditBytes = std::uint64_t{32} << 10;
+// Given back in steps: a message to the worker for so much that was read.
+inline constexpr std::uint64_t kCreditStepBytes = std::uint64_t{8} << 10;
+
 // Unread bytes of one stream. Far more than a client that reads can be behind, little beside a
 // model.
 inline constexpr std::size_t kUnreadBytesMax = std::size_t{8} << 20;
@@ -49,6 +55,8 @@ class StreamHost {
  public:
   virtual ~StreamHost() = default;
   virtual void stop_worker(ipc::RequestId id) = 0;  // the worker need not go on with it
+  // Its consumer has read on: take_credit() says how much. Not again before that was called.
+  virtual void drained(const StreamState& stream) = 0;
   // Once: from submission to the first computation, a load included, or to an end without one.
   virtual void waited(std::int64_t nanoseconds) = 0;
   // Its worker did not take it; it has not ended yet.
@@ -63,6 +71,14 @@ struct StreamSetup {
   std::uint64_t config_record = 0;  // the newest CONFIG_CHANGE when it was submitted
   bool sealed = false;              // keep the texts, too
 };
+
+// How a worker came to its end, for those that it leaves behind.
+struct Interruption {
+  bool from_inside = false;  // not a kill by somebody else: a request may be the cause
+  bool alone = false;        // no other request was with it
+};
+// So many ends from inside make a request a suspect, which runs alone; one more, alone, is proof.
+inline constexpr std::uint32_t kCrashesOfASuspect = 2;
 
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
@@ -84,6 +100,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<StreamEvent> next_for(std::chrono::milliseconds timeout) override;
   void set_wake(std::function<void()> wake) override;
   void cancel() override;
+  void give_up(Error why) override;
 
   ipc::RequestId id() const { return setup_.call.request.id; }
   const std::string& model() const { return setup_.call.model; }
@@ -96,6 +113,13 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // Appends INFER_REQUEST. Once, before the worker gets the request. False: it has ended in the
   // meantime, and the worker must not get it.
   bool begin(const LoadedModel& model);
+  // What was read since the last call, for the worker.
+  std::uint64_t take_credit();
+  // What the next worker gets: the request, and behind it what was made of it so far.
+  ipc::Submit next_request() const;
+  bool has_begun() const;
+  // It may be what kills workers: it is to run alone.
+  bool is_suspect() const;
   // After its end: nobody asks for the prompt any more, but a slow client may still read on.
   void drop_prompt();
 
@@ -105,6 +129,10 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // The ledger is shut: nothing more may be shown, nothing can be recorded.
   void ledger_failed(const Error& error);
 
+  // Link thread: its worker is gone. True: it goes on with another one, for which next_request()
+  // is. False: it has ended, is ending, or is what kills its workers, and must be aborted.
+  bool can_go_on() const;
+  bool interrupted(const Interruption& how);
   // Link thread. An error means: the worker broke the protocol.
   Status accepted(const ipc::Accepted& message);
   Status rejected(ipc::Rejected message);
@@ -131,6 +159,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   struct Effects {  // of one step, for after the lock
     bool changed = false;
     bool stop_worker = false;
+    bool drained = false;
     std::optional<Append> append;
     bool seal_outputs = false;
     std::optional<Code> refused;
@@ -141,7 +170,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void wake(bool last);
 
   // All with mutex_ held.
-  std::optional<StreamEvent> take();
+  bool is_open() const;
+  std::optional<StreamEvent> take(Effects& effects);
   void push(StreamEvent event);
   void push_delta(StreamDelta delta, Effects& effects);
   void give_up(Error error, Effects& effects);
@@ -182,12 +212,16 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::shared_ptr<const std::function<void()>> wake_;
   std::deque<StreamEvent> events_;
   std::size_t unread_bytes_ = 0;
+  std::uint64_t credit_due_ = 0;  // that was read and not given back yet
+  bool credit_announced_ = false;
   bool gate_open_ = false;  // events_ may be seen
 
   RequestRecord request_record_ = RequestRecord::kNone;
   std::uint64_t request_index_ = 0;
   std::uint32_t token_limit_ = 0;  // of a choice
-  bool accepted_ = false;
+  bool accepted_ = false;  // by the worker that has it
+  bool resumed_ = false;   // it is not the first one
+  std::uint32_t crashes_ = 0;
   std::uint32_t prompt_tokens_ = 0;
   std::vector<Choice> choices_;
   std::size_t choices_ended_ = 0;

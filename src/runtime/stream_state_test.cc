@@ -23,11 +23,12 @@ constexpr std::uint32_t kWhole = kOutputBytesMax / ipc::kDeltaTextBytesMax;
 class CountingHost final : public StreamHost {
  public:
   void stop_worker(ipc::RequestId) override { ++stops; }
+  void drained(const StreamState&) override { ++drains; }
   void waited(std::int64_t) override {}
   void refused(const StreamState&, Code) override {}
   void ended(const StreamState&, StreamOutcome outcome) override { outcomes.push_back(outcome); }
 
-  std::atomic<int> stops{0};
+  std::atomic<int> stops{0}, drains{0};
   std::vector<StreamOutcome> outcomes;  // by the ledger's thread
 };
 
@@ -101,6 +102,46 @@ TEST_F(StreamStateTest, MoreTextThanIsKeptEndsTheRequestAndNotTheWorker) {
   bench.expect_good_ledger();
   EXPECT_EQ(bench.count(ledger::RecordType::kInferAbort), 1U);
   EXPECT_EQ(host->outcomes, std::vector<StreamOutcome>{StreamOutcome::kFailed});
+}
+
+// What is read is given back in steps, and one announcement is out at a time.
+TEST_F(StreamStateTest, WhatIsReadComesBackAsCredit) {
+  const auto stream = running(1);
+  const std::uint64_t each = ipc::cost_of(delta(0, 100));
+  const std::uint64_t step = (kCreditStepBytes + each - 1) / each;  // deltas of a step
+  for (std::uint64_t i = 0; i < 2 * step; ++i) ASSERT_TRUE(stream->delta(delta(0, 100)));
+  EXPECT_EQ(host->drains, 0) << "nothing was read";
+  // A consumer that is behind gets them as one event: the same credit.
+  ASSERT_TRUE(stream->try_next());
+  EXPECT_EQ(host->drains, 1);
+  EXPECT_EQ(stream->take_credit(), 2 * step * each);
+  EXPECT_EQ(stream->take_credit(), 0U);
+  for (std::uint64_t i = 0; i + 1 < step; ++i) {
+    ASSERT_TRUE(stream->delta(delta(0, 100)));
+    ASSERT_TRUE(stream->try_next());
+  }
+  EXPECT_EQ(host->drains, 1) << "less than a step";
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(stream->delta(delta(0, 100)));
+    ASSERT_TRUE(stream->try_next());
+  }
+  EXPECT_EQ(host->drains, 2) << "announced already";
+  EXPECT_EQ(stream->take_credit(), (step + 4) * each);
+}
+
+TEST_F(StreamStateTest, WhyAClientIsGivenUpIsWhatIsRecorded) {
+  const auto stream = running(1);
+  ASSERT_TRUE(stream->delta(delta(0, 10)));
+  stream->give_up({Code::kTimeout, "the client did not read its answer"});
+  stream->cancel();  // too late to be the reason
+  EXPECT_EQ(host->stops, 1);
+  ASSERT_TRUE(stream->finished(finished(0, 1, ipc::FinishReason::kCancelled)));
+  const testing::Answered rest = testing::read_all(*stream);
+  ASSERT_TRUE(rest.failed);
+  EXPECT_EQ(rest.code(), "timeout");
+  custodian.reset();
+  bench.expect_good_ledger();
+  EXPECT_EQ(bench.count(ledger::RecordType::kInferAbort), 1U);
 }
 
 TEST_F(StreamStateTest, ExactlyAsMuchTextAsIsKeptIsAnAnswer) {

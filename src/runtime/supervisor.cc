@@ -11,8 +11,9 @@
 namespace aioss::runtime {
 namespace {
 
-// A stream posts its submission, its end, and "stop the worker" for up to three reasons.
-constexpr std::size_t kTasksPerStream = 6;
+// A stream posts its submission, its end, "stop the worker" for up to three reasons, and that its
+// consumer has read on.
+constexpr std::size_t kTasksPerStream = 7;
 // A worker posts four events, its hash, and the fates of three records; UPDATE is a fourth.
 constexpr std::size_t kTasksPerWorker = 10;
 // Stopping workers stay beside their successors for a moment.
@@ -43,6 +44,14 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       queue_gauge_(parts_.metrics.gauge(
           "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
       running_gauge_(parts_.metrics.gauge("aioss_requests_running", "Requests being computed.")),
+      parked_gauge_(parts_.metrics.gauge(
+          "aioss_sequences_parked", "Sequences in a worker that wait until their client reads.")),
+      spilled_gauge_(parts_.metrics.gauge(
+          "aioss_sequences_spilled", "Sequences that wait for their client in a worker's memory.")),
+      spilled_bytes_gauge_(
+          parts_.metrics.gauge("aioss_spilled_bytes", "What those take of the memory.")),
+      tokens_gauge_(parts_.metrics.gauge("aioss_worker_tokens_generated",
+                                         "Tokens that the workers there are have computed.")),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -88,7 +97,8 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   } else if (!stream->wants_to_run()) {
     stream->abort({Code::kCancelled, "the client left before its request started"});
   } else if (slot.phase == Phase::kReady) {
-    hand_over(slot, stream);
+    slot.waiting.push_back(stream);
+    hand_over_waiting(slot);
   } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
     refuse(slot, *stream, *slot.last_error);
   } else {
@@ -124,18 +134,35 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     return;
   }
   if (end_if_changed(slot)) {
-    slot.waiting.push_back(stream);  // for the next worker, which loads what the file is now
+    slot.waiting.push_front(stream);  // for the next worker, which loads what the file is now
     return;
   }
   if (!slot.link->admit(stream)) {
-    slot.waiting.push_back(stream);
+    slot.waiting.push_front(stream);
     await_end(slot);
     return;
   }
   slot.last_used_ns = parts_.clock.monotonic_ns();
   running_.at(stream->id()).handed_over = true;
-  const bool begun = stream->begin({*slot.load_record, slot.ready->cells_per_stream});
+  if (stream->is_suspect()) slot.suspect = stream->id();
+  const bool begun = stream->has_begun() ||
+                     stream->begin({*slot.load_record, slot.ready->cells_per_stream});
   if (begun) slot.link->submit(*stream);
+}
+
+// A suspect shares a worker with nobody: what happens to it then is its own doing.
+bool Supervisor::must_wait(const Slot& slot, const StreamState& stream) const {
+  return slot.suspect || (stream.is_suspect() && slot.link->outstanding() > 0);
+}
+
+// In their order, as far as they may.
+void Supervisor::hand_over_waiting(Slot& slot) {
+  while (slot.phase == Phase::kReady && !slot.waiting.empty()) {
+    const std::shared_ptr<StreamState> next = slot.waiting.front();
+    if (must_wait(slot, *next)) return;
+    slot.waiting.pop_front();
+    hand_over(slot, next);
+  }
 }
 
 // Its link has ended by itself. The last event starts another worker for those who wait, but it
@@ -156,7 +183,7 @@ bool Supervisor::end_if_changed(Slot& slot) {
   slot.phase = Phase::kStopping;
   slot.stop_began_ns = parts_.clock.monotonic_ns();
   slot.unload_reason = ledger::unload_reason::kChanged;
-  slot.link->kill(why);
+  slot.link->kill(why, WorkerLink::Streams::kEnd);
   for (const auto& answer : std::exchange(slot.probe_waiters, {})) answer->give(why);
   publish(slot);
   return true;
@@ -178,6 +205,16 @@ void Supervisor::stop_request(ipc::RequestId id) {
   running.stream->abort({Code::kCancelled, "the client left before its request started"});
 }
 
+void Supervisor::give_credit(ipc::RequestId id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;
+  const Running& running = found->second;
+  const std::uint64_t bytes = running.stream->take_credit();
+  if (bytes > 0 && running.handed_over && running.slot->link) {
+    running.slot->link->give_credit({id, bytes});
+  }
+}
+
 void Supervisor::stream_ended(ipc::RequestId id) {
   const auto found = running_.find(id);
   ASSERT(found != running_.end());
@@ -187,6 +224,8 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   const std::size_t prompt_bytes = found->second.prompt_bytes;
   running_.erase(found);
   desk_.leave(prompt_bytes);
+  if (slot.suspect == id) slot.suspect.reset();
+  hand_over_waiting(slot);
 }
 
 void Supervisor::abort_waiting(Slot& slot, const Error& error) {
@@ -344,6 +383,7 @@ void Supervisor::publish(Slot& slot) {
 
 void Supervisor::publish_totals() {
   ModelView::Totals totals;
+  ipc::Stats sum;
   for (const auto& [name, slot] : slots_) {
     totals.queued += static_cast<std::uint32_t>(slot->waiting.size());
     if (!slot->link) continue;
@@ -351,11 +391,19 @@ void Supervisor::publish_totals() {
     const ipc::Stats stats = slot->link->stats();
     totals.running += stats.running;
     totals.queued += stats.queued;
+    sum.parked += stats.parked;
+    sum.spilled += stats.spilled;
+    sum.spilled_bytes += stats.spilled_bytes;
+    sum.completion_tokens += stats.completion_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
   queue_gauge_.set(totals.queued);
   running_gauge_.set(totals.running);
+  parked_gauge_.set(sum.parked);
+  spilled_gauge_.set(sum.spilled);
+  spilled_bytes_gauge_.set(static_cast<double>(sum.spilled_bytes));
+  tokens_gauge_.set(static_cast<double>(sum.completion_tokens));
   parts_.view.set_totals(std::move(totals));
 }
 

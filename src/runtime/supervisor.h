@@ -63,6 +63,7 @@ class Supervisor final {
   // One that cannot be taken on: it ends here, as if it had been submitted.
   void turn_away(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes, const Error& error);
   void stop_request(ipc::RequestId id);
+  void give_credit(ipc::RequestId id);
   void stream_ended(ipc::RequestId id);
   void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);
   void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
@@ -88,6 +89,7 @@ class Supervisor final {
     std::optional<ipc::Hello> hello;
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
+    std::optional<ModelHash> resumed_hash;  // of the model by which waiting streams were begun
     std::optional<Hasher::Ticket> hashing;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     bool outdated = false;                   // the catalogue has other files by this name, or none
@@ -95,6 +97,7 @@ class Supervisor final {
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
     std::deque<std::shared_ptr<StreamState>> waiting;
+    std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
     std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
     std::optional<Error> last_error;
@@ -121,6 +124,8 @@ class Supervisor final {
               const Slot& slot);
   void refuse(Slot& slot, StreamState& stream, const Error& error);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
+  void hand_over_waiting(Slot& slot);
+  bool must_wait(const Slot& slot, const StreamState& stream) const;
   bool end_if_changed(Slot& slot);
   void evict_if_outdated(Slot& slot);
   void abort_waiting(Slot& slot, const Error& error);
@@ -144,6 +149,8 @@ class Supervisor final {
   void on_load_failed(Slot& slot, const Error& error);
   void on_probe(Slot& slot, const ipc::ProbeReport& report);
   void on_ended(Slot& slot, const LinkEnded& ended);
+  void end_if_of_another_file(Slot& slot);
+  void take_back(Slot& slot, const std::vector<std::shared_ptr<StreamState>>& survivors);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
   void advance(Slot& slot);  // towards ready: what is still missing?
   void append_update();
@@ -188,6 +195,10 @@ class Supervisor final {
   Gauge& workers_gauge_;
   Gauge& queue_gauge_;
   Gauge& running_gauge_;
+  Gauge& parked_gauge_;
+  Gauge& spilled_gauge_;
+  Gauge& spilled_bytes_gauge_;
+  Gauge& tokens_gauge_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;

@@ -96,6 +96,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.cells_per_stream = options.context_tokens;
   link.configure.threads = options.threads;
   link.configure.queue_requests_max = options.queue_requests_max;
+  link.configure.spill_bytes_max = options.spill_bytes;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
@@ -334,13 +335,20 @@ void Supervisor::became_ready(Slot& slot) {
   if (const auto entry = parts_.view.entry(slot.name)) {
     for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(*entry);
   }
-  for (const auto& stream : std::exchange(slot.waiting, {})) {
-    if (slot.phase == Phase::kReady) {
-      hand_over(slot, stream);
-    } else {
-      slot.waiting.push_back(stream);  // it has died in the meantime
-    }
-  }
+  end_if_of_another_file(slot);
+  hand_over_waiting(slot);
+}
+
+// An answer that was begun by one model is not gone on with by another of the same name.
+void Supervisor::end_if_of_another_file(Slot& slot) {
+  const auto before = std::exchange(slot.resumed_hash, std::nullopt);
+  if (!before || (slot.hash && slot.hash->sha256 == before->sha256)) return;
+  std::erase_if(slot.waiting, [](const std::shared_ptr<StreamState>& stream) {
+    if (!stream->has_begun()) return false;
+    stream->abort({Code::kWorkerDied,
+                   "the worker has died, and the model's file is another one since; try again"});
+    return true;
+  });
 }
 
 // Whatever comes of the load, nobody needs the hash now: it may be of 40 GB.
@@ -389,9 +397,27 @@ void Supervisor::stop(Slot& slot, std::string_view reason) {
 }
 
 // The link has ended its streams already.
+// They have begun: before those that have not.
+void Supervisor::take_back(Slot& slot, const std::vector<std::shared_ptr<StreamState>>& survivors) {
+  for (auto stream = survivors.rbegin(); stream != survivors.rend(); ++stream) {
+    const auto found = running_.find((*stream)->id());
+    if (found == running_.end()) continue;  // it has ended since
+    found->second.handed_over = false;
+    slot.waiting.push_front(*stream);
+  }
+  if (survivors.empty()) return;
+  slot.resumed_hash = slot.hash;
+  decide(ledger::decision_kind::kRouting, ledger::decision_outcome::kChosen,
+         ledger::unload_reason::kWorkerDied, slot);
+  log::info("requests go on with another worker",
+            {{"model", slot.name}, {"requests", survivors.size()}});
+}
+
 void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
+  slot.suspect.reset();
+  take_back(slot, ended.survivors);
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);
   if (phase == Phase::kLoading) {
     fail_load(slot, ended.error);

@@ -14,6 +14,8 @@ namespace {
 
 // Beside requests and their cancels: configure, shutdown, probes, one ping at a time.
 constexpr std::size_t kOutboxSpare = 16;
+// A request, its cancel, and as often credit as its consumer can read before the worker sends more.
+constexpr std::size_t kFramesPerStream = 2 + kCreditBytes / kCreditStepBytes + 2;
 constexpr auto kOutboxWait = std::chrono::seconds(60);  // only to have a deadline; close() wakes it
 // A worker's reader thread answers pings between frames; half a minute of silence is a hang, and
 // not a machine under load. Counted in checks, not in time, so that a gateway that was itself
@@ -78,7 +80,7 @@ WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socke
       on_event_(std::move(on_event)),
       pid_(child.pid()),
       channel_(std::move(socket), ipc::kFrameFromWorkerBytesMax),
-      outbox_(2 * options.streams_max + kOutboxSpare),
+      outbox_(kFramesPerStream * options.streams_max + kOutboxSpare),
       child_(std::move(child)) {}
 
 WorkerLink::~WorkerLink() {
@@ -109,7 +111,7 @@ bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
 }
 
 void WorkerLink::submit(const StreamState& stream) {
-  send(stream.request());
+  send(stream.next_request());
 }
 
 void WorkerLink::cancel(ipc::RequestId id) {
@@ -120,6 +122,14 @@ void WorkerLink::cancel(ipc::RequestId id) {
     found->second.cancel_seconds = 1;
   }
   send(ipc::Cancel{id});
+}
+
+void WorkerLink::give_credit(const ipc::Credit& credit) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!requests_.contains(credit.id)) return;
+  }
+  send(credit);
 }
 
 void WorkerLink::probe() {
@@ -139,8 +149,12 @@ void WorkerLink::terminate() {
   send_signal(SIGTERM);
 }
 
-void WorkerLink::kill(Error why) {
+void WorkerLink::kill(Error why, Streams streams) {
   remember_reason(std::move(why));
+  if (streams == Streams::kEnd) {
+    std::lock_guard lock(mutex_);
+    streams_end_ = true;
+  }
   send_signal(SIGKILL);
   // Not left to the kernel: a process in uninterruptible sleep dies later, its streams must not
   // wait.
@@ -380,18 +394,46 @@ Error WorkerLink::reason_of_end(const Error& found, const std::string& status) c
                                  "; try again, a new one is started"};
 }
 
-// The requests come first: how long the process takes to be gone is no concern of theirs.
+// Requests that end with the worker come first: how long the process takes to be gone is no concern
+// of theirs. The others wait for its successor in any case, which cannot start before.
 void WorkerLink::end(const Error& found) {
   channel_.shut_down();
   outbox_.close();
-  const auto streams = take_requests();
+  auto streams = take_requests();
   const Error why = reason_of_end(found, "");
   const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
-  for (const auto& stream : streams) stream->abort(Error{code, why.message});
+  const bool alone = streams.size() == 1;
+  std::erase_if(streams, [&, go_on = may_go_on(why)](const auto& stream) {
+    const bool ends = !go_on || !stream->can_go_on();
+    if (ends) stream->abort(Error{code, why.message});
+    return ends;
+  });
   if (found.code != Code::kWorkerDied) send_signal(SIGKILL);
   const std::optional<os::ExitStatus> exit = reap();
   const std::string status = exit ? exit->describe() : "not reaped";
-  on_event_(LinkEnded{reason_of_end(found, status), status, exit ? nullptr : give_up_child()});
+  LinkEnded ended{reason_of_end(found, status), status, {}, exit ? nullptr : give_up_child()};
+  const Interruption how{!was_killed_by_others(found, exit), alone};
+  for (const auto& stream : streams) {
+    if (stream->interrupted(how)) {
+      ended.survivors.push_back(stream);
+    } else {
+      stream->abort(Error{code, why.message});
+    }
+  }
+  on_event_(std::move(ended));
+}
+
+bool WorkerLink::may_go_on(const Error& why) const {
+  std::lock_guard lock(mutex_);
+  return why.code != Code::kShuttingDown && !streams_end_;
+}
+
+// By the kernel that needs memory, or by an operator: no request is to blame.
+bool WorkerLink::was_killed_by_others(const Error& found,
+                                      const std::optional<os::ExitStatus>& exit) const {
+  std::lock_guard lock(mutex_);
+  return !reason_ && found.code == Code::kWorkerDied && exit &&
+         exit->signaled && (exit->value == SIGKILL || exit->value == SIGTERM);
 }
 
 }  // namespace aioss::runtime

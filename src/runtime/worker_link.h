@@ -46,6 +46,8 @@ struct LinkOptions {
 struct LinkEnded {
   Error error;         // kWorkerDied, or why it was killed
   std::string status;  // "exit code 3", "signal 9 (Killed)", "not reaped"
+  // Requests that can go on with another worker; the others were aborted.
+  std::vector<std::shared_ptr<StreamState>> survivors;
   // If it was not: to look now and then whether it has ended. Dropped before, it is left to init.
   std::shared_ptr<os::Child> unreaped;
 };
@@ -73,16 +75,19 @@ class WorkerLink final {
   // Makes the worker's answers reach the stream from now on. False: the worker has ended, though
   // LinkEnded may be still to come.
   bool admit(std::shared_ptr<StreamState> stream);
-  // Hands over a request that was admitted and begun.
+  // Hands over a request that was admitted and begun, by this worker or an earlier one.
   void submit(const StreamState& stream);
   void cancel(ipc::RequestId id);  // nothing if the worker does not have it
+  void give_credit(const ipc::Credit& credit);  // likewise
   void probe();
 
   // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and
   // LinkEnded are told, if nothing was before.
   void stop(Error why);
   void terminate();
-  void kill(Error why);
+  // Requests that it has may go on with another one, unless `streams` says otherwise.
+  enum class Streams { kGoOn, kEnd };
+  void kill(Error why, Streams streams = Streams::kGoOn);
 
   // Every second while it serves: asks for a sign of life. The reason if it has been silent, or
   // ignored a cancel, for too long; the caller kills it.
@@ -120,6 +125,8 @@ class WorkerLink final {
   std::optional<os::ExitStatus> reap();
   std::shared_ptr<os::Child> give_up_child();
   void end(const Error& found);
+  bool may_go_on(const Error& why) const;
+  bool was_killed_by_others(const Error& found, const std::optional<os::ExitStatus>& exit) const;
 
   void write_loop();
   void send(const ipc::ToWorker& message);
@@ -144,6 +151,7 @@ class WorkerLink final {
   std::unordered_map<ipc::RequestId, Entry> requests_;
   bool ended_ = false;
   std::optional<Error> reason_;
+  bool streams_end_ = false;  // with the worker
   ipc::Stats stats_;
   std::uint64_t ping_nonce_ = 0;
   std::optional<std::uint64_t> ping_outstanding_;

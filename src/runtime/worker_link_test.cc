@@ -140,6 +140,7 @@ class EndWatcher final : public StreamHost {
  public:
   explicit EndWatcher(std::function<void()> at_end) : at_end_(std::move(at_end)) {}
   void stop_worker(ipc::RequestId) override {}
+  void drained(const StreamState&) override {}
   void waited(std::int64_t) override {}
   void refused(const StreamState&, Code) override {}
   void ended(const StreamState&, StreamOutcome) override { at_end_(); }

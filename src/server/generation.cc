@@ -15,14 +15,20 @@ using http::net::awaitable;
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-// Written at once to a client that is behind; also what one turn of the io thread may cost.
-constexpr std::size_t kWriteBytesMax = 64 * 1024;
+// Written at once to a client that is behind; also what one turn of the io thread may cost. Part of
+// what can be on its way to a client that does not read: see kCreditBytes.
+constexpr std::size_t kWriteBytesMax = 16 * 1024;
 // A wake-up is never lost; this only bounds the damage if one ever were.
 constexpr auto kWaitMax = 60s;
 
 double seconds(std::int64_t nanoseconds) {
   return static_cast<double>(std::max<std::int64_t>(nanoseconds, 0)) /
          static_cast<double>(kSecondNs);
+}
+
+void give_up(runtime::Stream& stream, const http::ResponseWriter& writer) {
+  if (!writer.client_stalled()) return stream.cancel();
+  stream.give_up(Error(Code::kTimeout, "the client did not read its answer"));
 }
 
 // Of an event that belongs to a choice.
@@ -112,8 +118,9 @@ void Generation::attach(std::shared_ptr<runtime::Stream> stream) {
   stream_->set_wake([event = std::weak_ptr(event_)] {
     if (const auto alive = event.lock()) alive->notify();
   });
-  writer_.on_client_gone([stream = std::weak_ptr(stream_), event = std::weak_ptr(event_)] {
-    if (const auto alive = stream.lock()) alive->cancel();
+  writer_.on_client_gone([&writer = writer_, stream = std::weak_ptr(stream_),
+                          event = std::weak_ptr(event_)] {
+    if (const auto alive = stream.lock()) give_up(*alive, writer);
     if (const auto alive = event.lock()) alive->notify();
   });
 }
@@ -145,7 +152,8 @@ awaitable<int> Generation::answer_error(Error error) {
 }
 
 int Generation::client_left() {
-  stream_->cancel();
+  give_up(*stream_, writer_);
+  if (outcome_.empty() && writer_.client_stalled()) outcome_ = info(Code::kTimeout).name;
   if (outcome_.empty()) outcome_ = info(Code::kCancelled).name;
   return info(Code::kCancelled).http_status;
 }

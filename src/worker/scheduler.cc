@@ -1,6 +1,7 @@
 #include "worker/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,11 @@ ChunkLimits chunk_limits(const SchedulerOptions& options) {
           .gap_most_ns = options.gap_most_ns,
           .chunk_tokens_min = std::min(options.chunk_tokens_min, options.batch_tokens_max),
           .chunk_tokens_max = options.batch_tokens_max};
+}
+
+// Null: a free stream.
+bool may_run(const Sequence* sequence) {
+  return sequence != nullptr && sequence->phase == Phase::kDecode && !sequence->request.parked();
 }
 
 std::vector<std::uint32_t> runs_of(const std::vector<bool>& decoding) {
@@ -74,6 +80,8 @@ std::uint32_t Scheduler::running() const {
 
 Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
+  AIOSS_CHECK(spill_parked());
+  AIOSS_CHECK(resume_spilled());
   admit();
   AIOSS_CHECK(close_hole());
   const Call call = choose_call();
@@ -88,12 +96,22 @@ Status Scheduler::step() {
 }
 
 Scheduler::Call Scheduler::choose_call() const {
-  const bool decoding = std::any_of(streams_.begin(), streams_.end(), [](const Sequence* s) {
-    return s != nullptr && s->phase == Phase::kDecode;
-  });
+  const bool decoding = std::any_of(streams_.begin(), streams_.end(), may_run);
   if (!decoding) return prefilling_.empty() ? Call::kNone : Call::kPrefill;
   if (prefilling_.empty()) return Call::kDecode;
   return last_call_ == Call::kDecode ? Call::kPrefill : Call::kDecode;
+}
+
+bool Scheduler::can_step() const {
+  if (!ended_streams_.empty()) return true;
+  if ((!queue_.empty() || !resuming_.empty()) && lowest_free_stream() != kNoStream) return true;
+  return choose_call() != Call::kNone || spill_due_ns() <= clock_.monotonic_ns();
+}
+
+std::int64_t Scheduler::idle_ns() const {
+  const std::int64_t due = spill_due_ns();
+  if (due == std::numeric_limits<std::int64_t>::max()) return due;
+  return std::max<std::int64_t>(due - clock_.monotonic_ns(), 0);
 }
 
 Status Scheduler::run_batch(std::span<Sequence* const> affected) {
@@ -113,7 +131,7 @@ Status Scheduler::decode_step() {
   std::vector<Sequence*> decoding;
   batch_.clear();
   for (Sequence* const sequence : streams_) {
-    if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
+    if (!may_run(sequence)) continue;
     batch_.add(sequence->next, sequence->computed, sequence->stream, true);
     decoding.push_back(sequence);
   }
@@ -225,24 +243,23 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
 
 std::vector<std::uint32_t> Scheduler::decode_runs() const {
   std::vector<bool> decoding;
-  for (const Sequence* s : streams_) decoding.push_back(s && s->phase == Phase::kDecode);
+  for (const Sequence* s : streams_) decoding.push_back(may_run(s));
   return runs_of(decoding);
 }
 
 // Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the
 // graphs that it saves are worth the copy.
 Status Scheduler::close_hole() {
-  if (!queue_.empty() || !prefilling_.empty()) return ok();
+  if (!queue_.empty() || !resuming_.empty() || !prefilling_.empty()) return ok();
   const std::int32_t hole = lowest_free_stream();
   if (hole == kNoStream) return ok();
   std::size_t highest = streams_.size() - 1;
-  while (highest > static_cast<std::size_t>(hole) && streams_[highest] == nullptr) --highest;
+  while (highest > static_cast<std::size_t>(hole) && !may_run(streams_[highest])) --highest;
   if (highest <= static_cast<std::size_t>(hole)) return ok();
   Sequence* const sequence = streams_[highest];
-  if (sequence->phase != Phase::kDecode) return ok();
 
   std::vector<bool> decoding;
-  for (const Sequence* s : streams_) decoding.push_back(s && s->phase == Phase::kDecode);
+  for (const Sequence* s : streams_) decoding.push_back(may_run(s));
   const std::vector<std::uint32_t> before = runs_of(decoding);
   decoding[highest] = false;
   decoding[static_cast<std::size_t>(hole)] = true;

@@ -12,6 +12,14 @@
 // sequences keep the lowest ids, because a gap costs one graph: new ones fill holes first, and
 // where it pays the highest is copied into a hole.
 //
+// Credit: a request whose consumer does not read is parked, that is, left out of the calls, its KV
+// kept. After spill_after_ns its sequences are saved to host memory and their streams are given to
+// others; with new credit they come back before any queued request, exactly as they were.
+//
+// Resumed requests, of a worker that died, go on behind the tokens that their answers have: in
+// profile fast those are computed with the prompt; in the others they are decoded again one by one,
+// so that all that follows has the bits that it would have had.
+//
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
 // the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
 #pragma once
@@ -46,6 +54,10 @@ struct SchedulerOptions {
   std::int64_t gap_target_ns = 250'000'000;
   std::int64_t gap_most_ns = 800'000'000;
   std::uint32_t chunk_tokens_min = 16;
+  // Of parked sequences: until they are spilled, and until that while others wait for a stream.
+  std::int64_t spill_after_ns = 1'000'000'000;
+  std::int64_t spill_after_wanted_ns = 100'000'000;
+  std::uint64_t spill_bytes_max = 0;  // host memory for that; what does not fit keeps its stream
 };
 
 // Where the scheduler says what happened. May block, when the reader of the events is slow.
@@ -63,11 +75,15 @@ class Scheduler final {
 
   void submit(PreparedRequest prepared);  // → Accepted or Rejected
   void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
+  void credit(const ipc::Credit& more);   // likewise
   // One engine call. An error means that the engine is broken: every request has been finished with
   // the reason, and the scheduler must not be used again.
   Status step();
-  // Something to compute, now or queued.
+  // Requests that have not ended.
   bool busy() const { return !requests_.empty(); }
+  // Whether step() would do anything now. Otherwise: how long until it may, without a command.
+  bool can_step() const;
+  std::int64_t idle_ns() const;
   // Ends every request with this error.
   void fail_all(const Error& error);
 
@@ -81,6 +97,16 @@ class Scheduler final {
   std::optional<Error> refusal(const PreparedRequest& prepared, std::uint32_t& tokens_max) const;
   void admit();
   void start(Sequence& sequence, std::int32_t stream);
+  bool starts_at_once() const;
+
+  // scheduler_credit.cc
+  void charge(Request& request, std::uint64_t cost);
+  Status spill_parked();
+  Status spill(Sequence& sequence);
+  Status resume_spilled();
+  Status resume(Sequence& sequence, std::int32_t stream);
+  std::int64_t spill_due_ns() const;
+  void drop_saved(Sequence& sequence);
   std::int32_t lowest_free_stream() const;
 
   // scheduler.cc
@@ -99,7 +125,8 @@ class Scheduler final {
 
   // scheduler_events.cc
   void take_token(Sequence& sequence, std::span<const float> logits);
-  void emit_text(const Sequence& sequence, ipc::Delta delta, std::string text);
+  void replay(Sequence& sequence, Token token);
+  void emit_text(Sequence& sequence, ipc::Delta delta, std::string text);
   ipc::TokenLogprob describe(const SampledToken& sampled) const;
   void finish(Sequence& sequence, ipc::FinishReason reason, std::optional<Error> error = {});
   void forget_finished();
@@ -116,12 +143,15 @@ class Scheduler final {
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
   std::deque<Sequence*> queue_;              // of requests_; in order of arrival
+  std::deque<Sequence*> resuming_;           // spilled, with credit again; in order of that
   std::deque<Sequence*> prefilling_;         // in order of admission
   std::vector<Sequence*> streams_;           // by engine sequence id; null: free
   std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
   std::uint32_t requests_queued_ = 0;        // with a choice in queue_
   Call last_call_ = Call::kNone;
   std::uint32_t prefill_calls_ = 0;
+  std::uint32_t spilled_ = 0;  // sequences
+  std::uint64_t spilled_bytes_ = 0;
 
   struct Batch {
     std::vector<std::int32_t> tokens, positions, sequences;

@@ -17,6 +17,16 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     return Error{Code::kInvalidArgument, "a request with this id is running"};
   }
   if (prompt == 0) return Error{Code::kInvalidArgument, "the prompt is empty", "prompt"};
+  if (ipc::open_choices(submit) == 0) {
+    return Error{Code::kInvalidArgument, "all its choices have ended"};
+  }
+  for (const ipc::ResumedChoice& choice : submit.resume) {
+    for (const Token token : choice.tokens) {
+      if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
+        return Error{Code::kInvalidArgument, "a token is resumed that the model does not have"};
+      }
+    }
+  }
   for (const Token token : prepared.prompt) {
     if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
       return Error{Code::kInvalidArgument,
@@ -47,10 +57,14 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
                      std::to_string(cells),
                  "max_tokens"};
   }
-  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
-  if (!starts_now && requests_queued_ >= options_.queue_requests_max) {
+  if (!starts_at_once() && requests_queued_ >= options_.queue_requests_max) {
     return Error{Code::kBusy, std::to_string(requests_queued_) +
                                   " requests are waiting for this model; try again later"};
+  }
+  for (const ipc::ResumedChoice& choice : submit.resume) {
+    if (choice.tokens.size() >= cells) {
+      return Error{Code::kInvalidArgument, "more tokens are resumed than the context holds"};
+    }
   }
   tokens_max =
       submit.tokens_max > 0 ? submit.tokens_max : static_cast<std::uint32_t>(cells - prompt);
@@ -64,11 +78,13 @@ void Scheduler::submit(PreparedRequest prepared) {
     sink_.emit(ipc::Rejected{id, std::move(*error)});
     return;
   }
-  const bool starts_now = queue_.empty() && lowest_free_stream() != kNoStream;
-  const std::uint32_t position = starts_now ? 0 : requests_queued_ + 1;
-  auto request = std::make_unique<Request>(std::move(prepared), tokens_max);
-  sink_.emit(ipc::Accepted{id, request->prompt_tokens(), position});
-  for (Sequence& sequence : request->choices) queue_.push_back(&sequence);
+  const std::uint32_t position = starts_at_once() ? 0 : requests_queued_ + 1;
+  const bool prefill_resumed = options_.profile == ipc::Profile::kFast;
+  auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed);
+  sink_.emit(ipc::Accepted{id, request->asked_tokens, position});
+  for (Sequence& sequence : request->choices) {
+    if (sequence.phase == Phase::kQueued) queue_.push_back(&sequence);
+  }
   ++requests_queued_;
   requests_.emplace(id, std::move(request));
   admit();
@@ -79,8 +95,13 @@ std::int32_t Scheduler::lowest_free_stream() const {
   return found == streams_.end() ? kNoStream : static_cast<std::int32_t>(found - streams_.begin());
 }
 
+bool Scheduler::starts_at_once() const {
+  return queue_.empty() && resuming_.empty() && lowest_free_stream() != kNoStream;
+}
+
+// Those that have begun and come back are before it.
 void Scheduler::admit() {
-  while (!queue_.empty()) {
+  while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
     Sequence& sequence = *queue_.front();

@@ -19,9 +19,34 @@ std::uint64_t elapsed(std::int64_t from, std::int64_t to) {
 
 }  // namespace
 
+// A token that an earlier worker made and the gateway has: it leads to the state that there was
+// then, text that is held back included, and is not told again. Its end may not have been.
+void Scheduler::replay(Sequence& sequence, Token token) {
+  sequence.sampler.accept(token);
+  sequence.next = token;
+  ++sequence.generated;
+  sequence.last_token_ns = clock_.monotonic_ns();
+  if (sequence.generated == 1) sequence.first_token_ns = sequence.last_token_ns;
+  std::string told;
+  if (sequence.text.push(vocabulary_.piece(token), told)) {
+    finish(sequence, ipc::FinishReason::kStop);
+  } else if (sequence.generated == sequence.request.tokens_max) {
+    finish(sequence, ipc::FinishReason::kLength);
+  }
+}
+
 void Scheduler::take_token(Sequence& sequence, std::span<const float> logits) {
   const Request& request = sequence.request;
   const ipc::Submit& submit = request.submit;
+  const std::span<const Token> resumed = request.resumed(sequence.choice);
+  if (request.prompt_tokens() > request.asked_tokens) {  // they were prefilled
+    while (sequence.generated < resumed.size()) {
+      replay(sequence, resumed[sequence.generated]);
+      if (sequence.phase == Phase::kDone) return;
+    }
+  } else if (sequence.generated < resumed.size()) {
+    return replay(sequence, resumed[sequence.generated]);
+  }
   if (logits.size() != vocabulary_.size()) {
     finish(sequence, ipc::FinishReason::kError,
            Error{Code::kEngineFailed, "the engine computed no logits for this token"});
@@ -73,7 +98,8 @@ ipc::TokenLogprob Scheduler::describe(const SampledToken& sampled) const {
   return out;
 }
 
-void Scheduler::emit_text(const Sequence& sequence, ipc::Delta delta, std::string text) {
+void Scheduler::emit_text(Sequence& sequence, ipc::Delta delta, std::string text) {
+  charge(sequence.request, ipc::cost_of(text, delta.tokens.size(), delta.logprobs));
   delta.id = sequence.request.id();
   delta.choice = sequence.choice;
   std::string_view rest = text;
@@ -93,6 +119,9 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   if (sequence.phase == Phase::kQueued) {
     std::erase(queue_, &sequence);
     if (--request.choices_queued == 0) --requests_queued_;
+  } else if (sequence.phase == Phase::kSpilled) {
+    std::erase(resuming_, &sequence);
+    drop_saved(sequence);
   } else {
     std::erase(prefilling_, &sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
@@ -109,7 +138,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   finished.id = request.id();
   finished.choice = sequence.choice;
   finished.reason = reason;
-  finished.prompt_tokens = request.prompt_tokens();
+  finished.prompt_tokens = request.asked_tokens;
   finished.completion_tokens = sequence.generated;
   finished.timings.queue_ns = elapsed(request.received_ns, started);
   finished.timings.prefill_ns = elapsed(started, first);
@@ -131,6 +160,12 @@ void Scheduler::emit_stats_if_due() {
   stats_sent_ns_ = now;
   stats_.running = running();
   stats_.queued = requests_queued_;
+  stats_.parked = static_cast<std::uint32_t>(
+      std::count_if(streams_.begin(), streams_.end(), [](const Sequence* s) {
+        return s != nullptr && s->phase == Phase::kDecode && s->request.parked();
+      }));
+  stats_.spilled = spilled_;
+  stats_.spilled_bytes = spilled_bytes_;
   sink_.emit(stats_);
 }
 

@@ -66,12 +66,13 @@ class GraphClock final : public Clock {
   std::int64_t monotonic_ns() const override {
     if (session == nullptr) return 1;
     const aioss_counters counters = session->counters();
-    return 1 + static_cast<std::int64_t>(counters.graphs) * graph_ns +
+    return 1 + idle_ns + static_cast<std::int64_t>(counters.graphs) * graph_ns +
            static_cast<std::int64_t>(counters.tokens) * token_ns;
   }
   const engine::Session* session = nullptr;
   std::int64_t graph_ns = 10'000'000;
   std::int64_t token_ns = 1'000'000;
+  std::int64_t idle_ns = 0;  // that passed without a graph
 };
 
 struct Answer {

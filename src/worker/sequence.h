@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "base/bytes.h"
 #include "ipc/messages.h"
 #include "worker/sampler.h"
 #include "worker/text_stream.h"
@@ -22,43 +24,56 @@ struct PreparedRequest {
 struct Request;
 
 // queued → prefill → decode → done; or queued → follower → decode → done, when a sibling prefills
-// the same prompt for both.
-enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kDone };
+// the same prompt for both. A request without credit is parked: its sequences stay in decode and are
+// not computed, and after a while they are spilled, decode → spilled → decode, which frees their
+// streams.
+enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kSpilled, kDone };
 
 inline constexpr std::int32_t kNoStream = -1;
 
 struct Sequence {
-  Sequence(Request& owner, std::uint32_t choice_number);
+  Sequence(Request& owner, std::uint32_t choice_number, std::span<const Token> asked);
 
   Request& request;
   std::uint32_t choice;
   Phase phase = Phase::kQueued;
   std::int32_t stream = kNoStream;  // the engine's sequence id
   std::uint32_t computed = 0;       // tokens whose KV cells are filled
-  std::uint32_t generated = 0;
+  std::uint32_t generated = 0;  // those that an earlier worker made included
   Token next = 0;  // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
+  Bytes saved;  // in phase spilled: the state that its stream had
   std::int64_t started_ns = 0;  // its first graph
   std::int64_t first_token_ns = 0;
   std::int64_t last_token_ns = 0;
 };
 
 struct Request {
-  explicit Request(PreparedRequest prepared, std::uint32_t tokens_limit);
+  // `prefill_resumed`: what was made before is computed with the prompt, at once; else it is decoded
+  // token by token, as it was then.
+  Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed);
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
   ipc::RequestId id() const { return submit.id; }
+  // Nothing is computed for it until its consumer has read on.
+  bool parked() const { return submit.credit_bytes > 0 && credit <= 0; }
   std::uint32_t prompt_tokens() const { return static_cast<std::uint32_t>(prompt.size()); }
+  // Of a choice, that are still to be taken instead of being sampled.
+  std::span<const Token> resumed(std::uint32_t choice) const;
 
   const ipc::Submit submit;
-  const std::vector<Token> prompt;
+  const std::uint32_t asked_tokens;  // of the prompt that was asked
+  const std::vector<Token> prompt;   // to prefill
   const std::int64_t received_ns;
   const std::uint32_t tokens_max;  // to generate, resolved: at least 1
   std::vector<Sequence> choices;
   std::uint32_t choices_open;  // not done
-  std::uint32_t choices_queued;
+  std::uint32_t choices_queued = 0;
+  std::int64_t credit = 0;     // bytes of Deltas; below 0 if a step has overdrawn it
+  std::int64_t parked_ns = 0;  // since when it is parked
+  bool keeps_streams = false;  // it could not be spilled since then
 };
 
 }  // namespace aioss::worker

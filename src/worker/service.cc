@@ -1,5 +1,7 @@
 #include "worker/service.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -7,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "ipc/limits.h"
 #include "os/sandbox.h"
 #include "os/thread.h"
 
@@ -16,9 +19,9 @@ namespace {
 constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of the largest size
 // A prompt of more bytes may have made the text thread's stack large: its memory is given back.
 constexpr std::size_t kStackWorthItBytes = std::size_t{64} << 10;
-// Between two looks of the engine thread: each request that the worker has and its cancel, and the
-// cancels of as many that have ended meanwhile.
-constexpr std::size_t kCommandsPerRequest = 3;
+// Between two looks of the engine thread: each request that the worker has, its cancel and its
+// credit, and the cancels and credits of as many that have ended meanwhile.
+constexpr std::size_t kCommandsPerRequest = 5;
 constexpr std::chrono::milliseconds kIdleWait{500};
 
 // What the scheduler holds, and as many on their way to it.
@@ -132,6 +135,8 @@ WorkerExit Service::read_commands() {
       if (auto error = take(std::move(*submit))) send(ipc::Rejected{id, std::move(*error)});
     } else if (const auto* cancel = std::get_if<ipc::Cancel>(&*command)) {
       handle(*cancel);
+    } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
+      handle(*credit);
     } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
       send(ipc::Pong{ping->nonce});
     } else if (std::holds_alternative<ipc::Probe>(*command)) {
@@ -153,7 +158,7 @@ std::optional<Error> Service::take(ipc::Submit submit) {
       return Error{Code::kInvalidArgument, "a request with this id is running"};
     }
     if (requests_.size() >= requests_max_) return busy;
-    requests_.emplace(id, Known{Stage::kPreparing, submit.choices});
+    requests_.emplace(id, Known{Stage::kPreparing, ipc::open_choices(submit)});
   }
   const std::size_t bytes = bytes_of(submit.prompt);
   if (text_bytes_.fetch_add(bytes) + bytes <= kTextBytesMax &&
@@ -175,6 +180,24 @@ void Service::handle(const ipc::Cancel& cancel) {
   stage = Stage::kCancelSent;
   board_.cancel(cancel.id);
   commands_.put(cancel);
+}
+
+// One command for all credit that comes until the engine thread looks.
+void Service::handle(const ipc::Credit& credit) {
+  std::lock_guard lock(requests_mutex_);
+  const auto found = requests_.find(credit.id);
+  if (found == requests_.end()) return;  // it crossed the last event
+  std::uint64_t& waiting = found->second.credit_bytes;
+  const bool announced = waiting > 0;
+  waiting = std::min(waiting + credit.bytes, ipc::kCreditBytesMax);
+  // Of one that is not with the engine yet, the text thread passes it on with the request.
+  if (!announced && found->second.stage == Stage::kEngine) commands_.put(credit);
+}
+
+std::uint64_t Service::take_credit(ipc::RequestId id) {
+  std::lock_guard lock(requests_mutex_);
+  const auto found = requests_.find(id);
+  return found == requests_.end() ? 0 : std::exchange(found->second.credit_bytes, 0);
 }
 
 void Service::report_probe() {
@@ -245,7 +268,9 @@ std::optional<Error> Service::pass_on(PreparedRequest prepared) {
     return Error{Code::kCancelled, "the request was cancelled before it began"};
   }
   known->second.stage = Stage::kEngine;
+  const ipc::RequestId id = prepared.submit.id;
   commands_.put(std::move(prepared));
+  if (known->second.credit_bytes > 0) commands_.put(ipc::Credit{id, known->second.credit_bytes});
   return std::nullopt;
 }
 
@@ -257,13 +282,22 @@ void Service::engine_loop() {
   channel_.shut_down();  // which ends the reader
 }
 
+// For commands, while there is nothing to compute: all requests may be waiting for credit.
+std::chrono::milliseconds Service::patience() const {
+  if (scheduler_.can_step()) return std::chrono::milliseconds(0);
+  const auto idle = std::chrono::ceil<std::chrono::milliseconds>(
+      std::chrono::nanoseconds(scheduler_.idle_ns()));
+  return std::min(idle, kIdleWait);
+}
+
 void Service::run_engine() {
   while (!board_.stopping()) {
-    const bool idle = !scheduler_.busy();
-    for (EngineCommand& command :
-         commands_.take_all(idle ? kIdleWait : std::chrono::milliseconds(0))) {
+    for (EngineCommand& command : commands_.take_all(patience())) {
       if (auto* prepared = std::get_if<PreparedRequest>(&command)) {
         scheduler_.submit(std::move(*prepared));
+      } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
+        const std::uint64_t bytes = take_credit(credit->id);
+        if (bytes > 0) scheduler_.credit({credit->id, bytes});
       } else {
         scheduler_.cancel(std::get<ipc::Cancel>(command).id);
       }

@@ -52,7 +52,7 @@ class Service final : private EventSink {
     std::int64_t received_ns = 0;
     std::size_t bytes = 0;
   };
-  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel>;
+  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit>;
 
   // How far a request is, from its Submit until its last event is made.
   enum class Stage : std::uint8_t {
@@ -64,6 +64,7 @@ class Service final : private EventSink {
   struct Known {
     Stage stage = Stage::kPreparing;
     std::uint32_t choices_open = 1;
+    std::uint64_t credit_bytes = 0;  // that the engine thread has not taken yet
   };
 
   // Of the engine thread: kept until send_step().
@@ -80,6 +81,7 @@ class Service final : private EventSink {
   WorkerExit read_commands();
   std::optional<Error> take(ipc::Submit submit);  // why it cannot
   void handle(const ipc::Cancel& cancel);
+  void handle(const ipc::Credit& credit);
   void report_probe();
 
   void text_loop();
@@ -88,6 +90,8 @@ class Service final : private EventSink {
   Result<std::vector<Token>> tokens_of(const ipc::Prompt& prompt, std::int64_t now_unix_s) const;
   std::optional<Error> pass_on(PreparedRequest prepared);
 
+  std::uint64_t take_credit(ipc::RequestId id);
+  std::chrono::milliseconds patience() const;
   void engine_loop();
   void run_engine();
   void guarded(const char* thread, void (Service::*body)());

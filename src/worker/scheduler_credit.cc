@@ -1,0 +1,125 @@
+// Backpressure in the token loop: parking, spilling, coming back. See scheduler.h.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "ipc/limits.h"
+#include "worker/scheduler.h"
+
+namespace aioss::worker {
+namespace {
+
+constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+constexpr auto kCreditMax = static_cast<std::int64_t>(ipc::kCreditBytesMax);
+
+}  // namespace
+
+void Scheduler::charge(Request& request, std::uint64_t cost) {
+  if (request.submit.credit_bytes == 0) return;
+  const bool was_parked = request.parked();
+  request.credit -= static_cast<std::int64_t>(cost);
+  if (was_parked || !request.parked()) return;
+  request.parked_ns = clock_.monotonic_ns();
+  request.keeps_streams = false;
+}
+
+void Scheduler::credit(const ipc::Credit& more) {
+  const auto found = requests_.find(more.id);
+  if (found == requests_.end()) return;
+  Request& request = *found->second;
+  request.credit = std::min(request.credit + static_cast<std::int64_t>(more.bytes), kCreditMax);
+  if (request.parked()) return;
+  for (Sequence& sequence : request.choices) {
+    const bool waits = sequence.phase == Phase::kSpilled &&
+                       std::find(resuming_.begin(), resuming_.end(), &sequence) == resuming_.end();
+    if (waits) resuming_.push_back(&sequence);
+  }
+}
+
+// When the next parked sequence should give its stream away.
+std::int64_t Scheduler::spill_due_ns() const {
+  if (options_.spill_bytes_max == 0) return kNever;
+  const bool wanted =
+      (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
+  const std::int64_t after = wanted ? options_.spill_after_wanted_ns : options_.spill_after_ns;
+  std::int64_t due = kNever;
+  for (const Sequence* const sequence : streams_) {
+    if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
+    const Request& request = sequence->request;
+    if (request.parked() && !request.keeps_streams) due = std::min(due, request.parked_ns + after);
+  }
+  return due;
+}
+
+Status Scheduler::spill_parked() {
+  while (spill_due_ns() <= clock_.monotonic_ns()) {
+    Sequence* longest = nullptr;
+    for (Sequence* const sequence : streams_) {
+      if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
+      const Request& request = sequence->request;
+      if (!request.parked() || request.keeps_streams) continue;
+      if (longest == nullptr || request.parked_ns < longest->request.parked_ns) longest = sequence;
+    }
+    ASSERT(longest != nullptr);
+    AIOSS_CHECK(spill(*longest));
+  }
+  return ok();
+}
+
+// What cannot be saved, or has no room, keeps its stream until it is parked again.
+Status Scheduler::spill(Sequence& sequence) {
+  const Result<std::size_t> bytes = session_.state_size(sequence.stream);
+  if (!bytes || *bytes > options_.spill_bytes_max - spilled_bytes_) {
+    sequence.request.keeps_streams = true;
+    return ok();
+  }
+  Result<Bytes> state = session_.save(sequence.stream);
+  if (!state || state->size() > options_.spill_bytes_max - spilled_bytes_) {
+    sequence.request.keeps_streams = true;
+    return ok();
+  }
+  Sequence* const affected[] = {&sequence};
+  if (const Status removed = session_.remove(sequence.stream, 0, -1); !removed) {
+    return broken(affected, removed.error());
+  }
+  sequence.saved = std::move(*state);
+  spilled_bytes_ += sequence.saved.size();
+  ++spilled_;
+  streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
+  sequence.stream = kNoStream;
+  sequence.phase = Phase::kSpilled;
+  return ok();
+}
+
+Status Scheduler::resume_spilled() {
+  while (!resuming_.empty()) {
+    const std::int32_t stream = lowest_free_stream();
+    if (stream == kNoStream) return ok();
+    Sequence& sequence = *resuming_.front();
+    resuming_.pop_front();
+    AIOSS_CHECK(resume(sequence, stream));
+  }
+  return ok();
+}
+
+Status Scheduler::resume(Sequence& sequence, std::int32_t stream) {
+  const Status loaded = session_.load(stream, sequence.saved);
+  drop_saved(sequence);
+  streams_[static_cast<std::size_t>(stream)] = &sequence;
+  sequence.stream = stream;
+  sequence.phase = Phase::kDecode;
+  Sequence* const affected[] = {&sequence};
+  return loaded ? ok() : broken(affected, loaded.error());
+}
+
+void Scheduler::drop_saved(Sequence& sequence) {
+  ASSERT(sequence.phase == Phase::kSpilled && spilled_ > 0);
+  spilled_bytes_ -= sequence.saved.size();
+  --spilled_;
+  // Text in another form: nobody may find it in memory that is used again.
+  std::fill(sequence.saved.begin(), sequence.saved.end(), std::uint8_t{0});
+  sequence.saved = Bytes();
+}
+
+}  // namespace aioss::worker
