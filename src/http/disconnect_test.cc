@@ -133,6 +133,7 @@ TEST(Backpressure, AReaderThatNeverReadsIsGoneInTheEnd) {
   EXPECT_TRUE(noticed(server));
   EXPECT_TRUE(eventually([&] { return server.observed().finished == 1; }));
   EXPECT_EQ(server.observed().write_failures, 1);
+  EXPECT_EQ(server.observed().stalled, 1);
 }
 
 TEST(Backpressure, AProducerThatWaitsLearnsOfTheEnd) {
@@ -143,6 +144,7 @@ TEST(Backpressure, AProducerThatWaitsLearnsOfTheEnd) {
   client.reset();
   EXPECT_TRUE(noticed(server));
   EXPECT_TRUE(eventually([&] { return server.observed().finished == 1; }));
+  EXPECT_EQ(server.observed().stalled, 0) << "it left";
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Observed {
   std::atomic<int> handling{0};                 // handlers that have begun
   std::atomic<int> finished{0};                 // and returned
   std::atomic<int> gone{0};                     // on_client_gone calls
+  std::atomic<int> stalled{0};                  // of them because nothing was read
   std::atomic<int> write_failures{0};           // kCancelled from write(), end() or send()
   std::atomic<std::uint64_t> bytes_written{0};  // taken by write()
   std::shared_ptr<AsyncEvent> release;          // lets one /wait handler answer

@@ -63,7 +63,10 @@ net::awaitable<void> wait(Observed* observed, net::io_context* io, bool begun,
 
 // 32 MiB in numbered pieces.
 net::awaitable<void> flood(Observed* observed, ResponseWriter& writer) {
-  std::function<void()> on_gone = [observed] { ++observed->gone; };
+  std::function<void()> on_gone = [observed, &writer] {
+    if (writer.client_stalled()) ++observed->stalled;
+    ++observed->gone;
+  };
   writer.on_client_gone(std::move(on_gone));
   (co_await writer.begin(200, Headers())).has_value();
   for (std::size_t i = 0; i < kFloodPieces; ++i) {

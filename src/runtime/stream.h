@@ -4,9 +4,9 @@
 //
 // Producers: a worker link's thread and the ledger thread. Consumer: one thread (the io thread, or
 // the terminal of `aioss run`). What it does not read stops the worker from computing more: the
-// worker has credit for 32 KiB of unread events. One whose text, of all choices, is over 32 MiB ends
-// with kTooLarge. Shared (shared_ptr) on purpose: it outlives a disconnect until its records are
-// written.
+// worker has credit for 32 KiB of unread events. One whose text, of all choices, is over 32 MiB
+// ends with kTooLarge. Shared (shared_ptr) on purpose: it outlives a disconnect until its records
+// are written.
 #pragma once
 
 #include <chrono>

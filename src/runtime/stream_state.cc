@@ -327,6 +327,11 @@ bool StreamState::has_begun() const {
   return request_record_ != RequestRecord::kNone;
 }
 
+bool StreamState::crashed(bool alone) {
+  std::lock_guard lock(mutex_);
+  return ++crashes_ > kCrashesOfASuspect && alone;
+}
+
 bool StreamState::is_suspect() const {
   std::lock_guard lock(mutex_);
   return crashes_ >= kCrashesOfASuspect;
@@ -517,15 +522,9 @@ bool StreamState::is_open() const {
          request_record_ != RequestRecord::kRefused;
 }
 
-bool StreamState::can_go_on() const {
-  std::lock_guard lock(mutex_);
-  return is_open();
-}
-
-bool StreamState::interrupted(const Interruption& how) {
+bool StreamState::interrupted() {
   std::lock_guard lock(mutex_);
   if (!is_open()) return false;
-  if (how.from_inside && ++crashes_ > kCrashesOfASuspect && how.alone) return false;
   accepted_ = false;
   resumed_ = true;
   credit_due_ = 0;  // next_request() counts what is unread

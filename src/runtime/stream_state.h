@@ -33,8 +33,9 @@
 
 namespace aioss::runtime {
 
-// What a worker may send before the consumer has read: the credit of a stream, as ipc::cost_of counts.
-// With the socket's buffer and one write, less than 100 KiB of an answer wait for a slow client.
+// What a worker may send before the consumer has read: the credit of a stream, as ipc::cost_of
+// counts. With the socket's buffer and one write, less than 100 KiB of an answer wait for a slow
+// client.
 inline constexpr std::uint64_t kCreditBytes = std::uint64_t{32} << 10;
 // Given back in steps: a message to the worker for so much that was read.
 inline constexpr std::uint64_t kCreditStepBytes = std::uint64_t{8} << 10;
@@ -72,11 +73,6 @@ struct StreamSetup {
   bool sealed = false;              // keep the texts, too
 };
 
-// How a worker came to its end, for those that it leaves behind.
-struct Interruption {
-  bool from_inside = false;  // not a kill by somebody else: a request may be the cause
-  bool alone = false;        // no other request was with it
-};
 // So many ends from inside make a request a suspect, which runs alone; one more, alone, is proof.
 inline constexpr std::uint32_t kCrashesOfASuspect = 2;
 
@@ -118,6 +114,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // What the next worker gets: the request, and behind it what was made of it so far.
   ipc::Submit next_request() const;
   bool has_begun() const;
+  // Its worker ended from inside, `alone`: with no other request. True: it is the cause for certain.
+  bool crashed(bool alone);
   // It may be what kills workers: it is to run alone.
   bool is_suspect() const;
   // After its end: nobody asks for the prompt any more, but a slow client may still read on.
@@ -129,10 +127,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // The ledger is shut: nothing more may be shown, nothing can be recorded.
   void ledger_failed(const Error& error);
 
-  // Link thread: its worker is gone. True: it goes on with another one, for which next_request()
-  // is. False: it has ended, is ending, or is what kills its workers, and must be aborted.
-  bool can_go_on() const;
-  bool interrupted(const Interruption& how);
+  // Link thread: its worker is lost. True: it goes on with another one, for which next_request() is.
+  // False: it has ended or is ending, and must be aborted.
+  bool interrupted();
   // Link thread. An error means: the worker broke the protocol.
   Status accepted(const ipc::Accepted& message);
   Status rejected(ipc::Rejected message);
@@ -219,8 +216,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   RequestRecord request_record_ = RequestRecord::kNone;
   std::uint64_t request_index_ = 0;
   std::uint32_t token_limit_ = 0;  // of a choice
-  bool accepted_ = false;  // by the worker that has it
-  bool resumed_ = false;   // it is not the first one
+  bool accepted_ = false;          // by the worker that has it
+  bool resumed_ = false;           // it is not the first one
   std::uint32_t crashes_ = 0;
   std::uint32_t prompt_tokens_ = 0;
   std::vector<Choice> choices_;

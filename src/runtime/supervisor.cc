@@ -14,8 +14,8 @@ namespace {
 // A stream posts its submission, its end, "stop the worker" for up to three reasons, and that its
 // consumer has read on.
 constexpr std::size_t kTasksPerStream = 7;
-// A worker posts four events, its hash, and the fates of three records; UPDATE is a fourth.
-constexpr std::size_t kTasksPerWorker = 10;
+// A worker posts five events, its hash, and the fates of three records; UPDATE is a fourth.
+constexpr std::size_t kTasksPerWorker = 11;
 // Stopping workers stay beside their successors for a moment.
 constexpr std::size_t kGenerations = 2;
 
@@ -145,8 +145,8 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
   slot.last_used_ns = parts_.clock.monotonic_ns();
   running_.at(stream->id()).handed_over = true;
   if (stream->is_suspect()) slot.suspect = stream->id();
-  const bool begun = stream->has_begun() ||
-                     stream->begin({*slot.load_record, slot.ready->cells_per_stream});
+  const bool begun =
+      stream->has_begun() || stream->begin({*slot.load_record, slot.ready->cells_per_stream});
   if (begun) slot.link->submit(*stream);
 }
 

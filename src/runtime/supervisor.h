@@ -97,12 +97,14 @@ class Supervisor final {
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
     std::deque<std::shared_ptr<StreamState>> waiting;
+    std::vector<std::shared_ptr<StreamState>> survivors;  // of the worker that was lost
     std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
     std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
     std::optional<Error> last_error;
     std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
     bool died_before = false;
+    std::uint32_t loads_killed = 0;  // one after another, by somebody else
     bool ended_by_itself = false;  // while stopping: nobody asked it to
   };
 
@@ -150,7 +152,9 @@ class Supervisor final {
   void on_probe(Slot& slot, const ipc::ProbeReport& report);
   void on_ended(Slot& slot, const LinkEnded& ended);
   void end_if_of_another_file(Slot& slot);
-  void take_back(Slot& slot, const std::vector<std::shared_ptr<StreamState>>& survivors);
+  void on_lost(Slot& slot, LinkLost lost);
+  void count_crash(Slot& slot, const Error& error);
+  bool loads_again(Slot& slot, const LinkEnded& ended);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
   void advance(Slot& slot);  // towards ready: what is still missing?
   void append_update();

@@ -1,5 +1,6 @@
 // The life of a worker: how a model comes to be ready, and what happens when its worker ends.
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "base/assert.h"
@@ -11,6 +12,7 @@
 namespace aioss::runtime {
 namespace {
 
+constexpr std::uint32_t kLoadsKilledMax = 5;
 constexpr double kNsPerSecond = 1e9;
 
 }  // namespace
@@ -127,6 +129,7 @@ void Supervisor::on_link(const std::string& model, std::uint64_t load, LinkEvent
   if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(slot, std::move(*ready));
   if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) on_load_failed(slot, failed->error);
   if (auto* report = std::get_if<ipc::ProbeReport>(&event)) on_probe(slot, *report);
+  if (auto* lost = std::get_if<LinkLost>(&event)) on_lost(slot, std::move(*lost));
   if (auto* ended = std::get_if<LinkEnded>(&event)) on_ended(slot, *ended);
 }
 
@@ -322,6 +325,7 @@ void Supervisor::on_unload_recorded(const Result<ledger::Committed>& result) {
 
 void Supervisor::became_ready(Slot& slot) {
   slot.phase = Phase::kReady;
+  slot.loads_killed = 0;
   const std::int64_t now = parts_.clock.monotonic_ns();
   const double seconds = static_cast<double>(now - slot.load_began_ns) / kNsPerSecond;
   slot.last_used_ns = now;
@@ -398,37 +402,63 @@ void Supervisor::stop(Slot& slot, std::string_view reason) {
 
 // The link has ended its streams already.
 // They have begun: before those that have not.
-void Supervisor::take_back(Slot& slot, const std::vector<std::shared_ptr<StreamState>>& survivors) {
-  for (auto stream = survivors.rbegin(); stream != survivors.rend(); ++stream) {
+void Supervisor::on_lost(Slot& slot, LinkLost lost) {
+  if (slot.phase == Phase::kReady) await_end(slot);
+  for (auto stream = lost.survivors.rbegin(); stream != lost.survivors.rend(); ++stream) {
     const auto found = running_.find((*stream)->id());
     if (found == running_.end()) continue;  // it has ended since
     found->second.handed_over = false;
     slot.waiting.push_front(*stream);
   }
-  if (survivors.empty()) return;
+  if (lost.survivors.empty()) return;
+  slot.survivors = std::move(lost.survivors);
   slot.resumed_hash = slot.hash;
   decide(ledger::decision_kind::kRouting, ledger::decision_outcome::kChosen,
          ledger::unload_reason::kWorkerDied, slot);
   log::info("requests go on with another worker",
-            {{"model", slot.name}, {"requests", survivors.size()}});
+            {{"model", slot.name}, {"requests", slot.survivors.size()}});
+}
+
+// Any of them may be the cause, until one was alone.
+void Supervisor::count_crash(Slot& slot, const Error& error) {
+  for (const auto& stream : slot.survivors) {
+    if (!stream->crashed(slot.survivors.size() == 1)) continue;
+    std::erase(slot.waiting, stream);
+    stream->abort({Code::kWorkerDied,
+                   "this request ends every worker that computes it, and is not tried again: " +
+                       error.message});
+  }
+}
+
+// For streams that wait to go on, a load that somebody else has killed is begun again; not for ever,
+// for the kernel kills what does not fit.
+bool Supervisor::loads_again(Slot& slot, const LinkEnded& ended) {
+  const bool begun = std::any_of(slot.waiting.begin(), slot.waiting.end(),
+                                 [](const auto& stream) { return stream->has_begun(); });
+  return begun && !ended.from_inside && ++slot.loads_killed <= kLoadsKilledMax;
 }
 
 void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
   slot.suspect.reset();
-  take_back(slot, ended.survivors);
+  if (ended.from_inside) count_crash(slot, ended.error);
+  slot.survivors.clear();
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);
   if (phase == Phase::kLoading) {
-    fail_load(slot, ended.error);
+    if (loads_again(slot, ended)) {
+      stop_hashing(slot);
+    } else {
+      fail_load(slot, ended.error);
+    }
   }
   if (phase == Phase::kReady || slot.ended_by_itself) {
     log::error("a worker has ended",
                {{"model", slot.name}, {"status", ended.status}, {"reason", ended.error.message}});
     slot.died_before = true;
     if (slot.unload_reason.empty()) {
-      // One that reads a mapped file is killed by the kernel when the file is cut short.
-      const bool changed = slot.files && slot.files->was_changed();
+      // One that reads a mapped file gets SIGBUS when the file is cut short.
+      const bool changed = ended.signal == SIGBUS && slot.files && slot.files->was_changed();
       slot.unload_reason = std::string(changed ? ledger::unload_reason::kChanged
                                                : ledger::unload_reason::kWorkerDied) +
                            ": " + ended.status;

@@ -320,6 +320,11 @@ Status WorkerLink::on(ipc::Delta& message) {
 
 Status WorkerLink::on(ipc::Finished& message) {
   const ipc::RequestId id = message.id;
+  // Its engine broke over another request: this one is none of those that failed, and goes on.
+  if (message.error && message.error->code == Code::kWorkerDied) {
+    kill(std::move(*message.error));
+    return ok();
+  }
   AIOSS_TRY(const auto stream, stream_of(id));
   AIOSS_TRY(const bool last, stream->finished(std::move(message)));
   if (last) forget(id);
@@ -394,33 +399,27 @@ Error WorkerLink::reason_of_end(const Error& found, const std::string& status) c
                                  "; try again, a new one is started"};
 }
 
-// Requests that end with the worker come first: how long the process takes to be gone is no concern
-// of theirs. The others wait for its successor in any case, which cannot start before.
+// The requests come first: how long the process takes to be gone is no concern of theirs.
 void WorkerLink::end(const Error& found) {
   channel_.shut_down();
   outbox_.close();
-  auto streams = take_requests();
   const Error why = reason_of_end(found, "");
   const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
-  const bool alone = streams.size() == 1;
-  std::erase_if(streams, [&, go_on = may_go_on(why)](const auto& stream) {
-    const bool ends = !go_on || !stream->can_go_on();
-    if (ends) stream->abort(Error{code, why.message});
-    return ends;
-  });
-  if (found.code != Code::kWorkerDied) send_signal(SIGKILL);
-  const std::optional<os::ExitStatus> exit = reap();
-  const std::string status = exit ? exit->describe() : "not reaped";
-  LinkEnded ended{reason_of_end(found, status), status, {}, exit ? nullptr : give_up_child()};
-  const Interruption how{!was_killed_by_others(found, exit), alone};
-  for (const auto& stream : streams) {
-    if (stream->interrupted(how)) {
-      ended.survivors.push_back(stream);
+  LinkLost lost;
+  for (auto& stream : take_requests()) {
+    if (may_go_on(why) && stream->interrupted()) {
+      lost.survivors.push_back(std::move(stream));
     } else {
       stream->abort(Error{code, why.message});
     }
   }
-  on_event_(std::move(ended));
+  on_event_(std::move(lost));
+  if (found.code != Code::kWorkerDied) send_signal(SIGKILL);
+  const std::optional<os::ExitStatus> exit = reap();
+  const std::string status = exit ? exit->describe() : "not reaped";
+  on_event_(LinkEnded{reason_of_end(found, status), status,
+                      exit && exit->signaled ? exit->value : 0, !was_killed_by_others(found, exit),
+                      exit ? nullptr : give_up_child()});
 }
 
 bool WorkerLink::may_go_on(const Error& why) const {
@@ -432,8 +431,8 @@ bool WorkerLink::may_go_on(const Error& why) const {
 bool WorkerLink::was_killed_by_others(const Error& found,
                                       const std::optional<os::ExitStatus>& exit) const {
   std::lock_guard lock(mutex_);
-  return !reason_ && found.code == Code::kWorkerDied && exit &&
-         exit->signaled && (exit->value == SIGKILL || exit->value == SIGTERM);
+  return !reason_ && found.code == Code::kWorkerDied && exit && exit->signaled &&
+         (exit->value == SIGKILL || exit->value == SIGTERM);
 }
 
 }  // namespace aioss::runtime

@@ -43,19 +43,24 @@ struct LinkOptions {
   std::size_t thread_stack_bytes = os::Thread::kSystemsStack;  // of the link's own
 };
 
+// The worker is lost: the requests that can go on with another one. Those that cannot were aborted.
+struct LinkLost {
+  std::vector<std::shared_ptr<StreamState>> survivors;
+};
+
 struct LinkEnded {
   Error error;         // kWorkerDied, or why it was killed
   std::string status;  // "exit code 3", "signal 9 (Killed)", "not reaped"
-  // Requests that can go on with another worker; the others were aborted.
-  std::vector<std::shared_ptr<StreamState>> survivors;
+  int signal = 0;      // that ended it; 0: none
+  bool from_inside = false;  // not a kill by somebody else: a request may be the cause
   // If it was not: to look now and then whether it has ended. Dropped before, it is left to init.
   std::shared_ptr<os::Child> unreaped;
 };
 
-// In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()); LinkEnded is
-// last and may come at any point.
+// In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()). LinkLost may
+// come at any point, and after it only LinkEnded, once the process is gone.
 using LinkEvent =
-    std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport, LinkEnded>;
+    std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport, LinkLost, LinkEnded>;
 
 class WorkerLink final {
  public:
@@ -77,7 +82,7 @@ class WorkerLink final {
   bool admit(std::shared_ptr<StreamState> stream);
   // Hands over a request that was admitted and begun, by this worker or an earlier one.
   void submit(const StreamState& stream);
-  void cancel(ipc::RequestId id);  // nothing if the worker does not have it
+  void cancel(ipc::RequestId id);               // nothing if the worker does not have it
   void give_credit(const ipc::Credit& credit);  // likewise
   void probe();
 

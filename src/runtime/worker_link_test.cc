@@ -50,6 +50,7 @@ class LinkTest : public ::testing::Test {
     return WorkerLink::start(options, [this](LinkEvent event) {
       if (std::holds_alternative<ipc::Ready>(event)) ready_->give(true);
       if (auto* report = std::get_if<ipc::ProbeReport>(&event)) probed_->give(*report);
+      if (auto* lost = std::get_if<LinkLost>(&event); lost != nullptr && on_lost_) on_lost_(*lost);
       if (auto* ended = std::get_if<LinkEnded>(&event)) ended_->give(*ended);
     });
   }
@@ -78,6 +79,7 @@ class LinkTest : public ::testing::Test {
   std::unique_ptr<os::File> file_;
   std::shared_ptr<Answer<bool>> ready_ = std::make_shared<Answer<bool>>();
   std::shared_ptr<Answer<ipc::ProbeReport>> probed_ = std::make_shared<Answer<ipc::ProbeReport>>();
+  std::function<void(const LinkLost&)> on_lost_;  // on the link's thread
   std::shared_ptr<Answer<LinkEnded>> ended_ = std::make_shared<Answer<LinkEnded>>();
   std::unique_ptr<WorkerLink> link_;
 };
@@ -200,20 +202,27 @@ class LinkEndTest : public LinkTest {
   std::unique_ptr<Custodian> custodian_;
 };
 
-TEST_F(LinkEndTest, RequestsEndAndNewOnesAreRefusedBeforeTheProcessIsReaped) {
-  start("hang");
+TEST_F(LinkEndTest, RequestsAreGivenBackAndNewOnesRefusedBeforeTheProcessIsReaped) {
   bool in_process_table = false, admitted = true, ended = false;
   const auto late = make_request(2, [] {});
-  const auto request = make_request(1, [&] {
-    ended = true;
+  const auto request = make_request(1, [&] { ended = true; });
+  const auto over = make_request(3, [] {});
+  std::vector<std::shared_ptr<StreamState>> survivors;
+  on_lost_ = [&](const LinkLost& lost) {
+    survivors = lost.survivors;
     in_process_table = ::kill(link_->pid(), 0) == 0;  // until it is reaped, though it is dead
     admitted = link_->admit(late);
-  });
+  };
+  start("hang");
   ASSERT_TRUE(link_->admit(request));
+  ASSERT_TRUE(link_->admit(over));
+  over->cancel();
   ASSERT_EQ(::kill(link_->pid(), SIGKILL), 0);
   const auto last = ended_->wait_for(milliseconds(10'000));
   ASSERT_TRUE(last && *last);
-  EXPECT_TRUE(ended);
+  EXPECT_FALSE(ended) << "it can go on";
+  EXPECT_EQ(survivors, std::vector<std::shared_ptr<StreamState>>{request});
+  EXPECT_FALSE((*last)->from_inside);
   EXPECT_TRUE(in_process_table) << "the request waited for the process to be gone";
   EXPECT_FALSE(admitted) << "a request can reach a worker that is dead";
   EXPECT_FALSE(link_->admit(late));

@@ -118,11 +118,11 @@ void Generation::attach(std::shared_ptr<runtime::Stream> stream) {
   stream_->set_wake([event = std::weak_ptr(event_)] {
     if (const auto alive = event.lock()) alive->notify();
   });
-  writer_.on_client_gone([&writer = writer_, stream = std::weak_ptr(stream_),
-                          event = std::weak_ptr(event_)] {
-    if (const auto alive = stream.lock()) give_up(*alive, writer);
-    if (const auto alive = event.lock()) alive->notify();
-  });
+  writer_.on_client_gone(
+      [&writer = writer_, stream = std::weak_ptr(stream_), event = std::weak_ptr(event_)] {
+        if (const auto alive = stream.lock()) give_up(*alive, writer);
+        if (const auto alive = event.lock()) alive->notify();
+      });
 }
 
 // Nothing if the client has left.

@@ -68,6 +68,10 @@ class ScriptedStream final : public runtime::Stream {
     lock.unlock();
     if (something) copy();
   }
+  void give_up(Error why) override {
+    given_up = why.code;
+    cancel();
+  }
   void cancel() override {
     std::lock_guard lock(mutex_);
     cancelled_ = true;
@@ -89,6 +93,7 @@ class ScriptedStream final : public runtime::Stream {
     std::lock_guard lock(mutex_);
     return cancelled_;
   }
+  std::atomic<Code> given_up{Code::kCancelled};  // why
 
  private:
   const std::string id_ = "req_0001";

@@ -53,8 +53,8 @@ Status PromptBounds::check(std::string_view text, std::string_view field) const 
 
 namespace {
 
-// Of what stands first on a line: whether no pattern of a tokenizer reaches it from the line before.
-// They run over blanks, Unicode's too, and some over '/'.
+// Of what stands first on a line: whether no pattern of a tokenizer reaches it from the line
+// before. They run over blanks, Unicode's too, and some over '/'.
 bool begins_a_word(std::string_view text) {
   constexpr std::string_view kUnicodeBlanks[] = {"\xC2\x85", "\xC2\xA0", "\xE1\x9A",
                                                  "\xE2\x80", "\xE2\x81", "\xE3\x80"};

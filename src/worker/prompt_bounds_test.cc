@@ -57,7 +57,8 @@ TEST(PromptBounds, UnbrokenIsWhatNoPatternIsKnownToEnd) {
   EXPECT_EQ(unbroken_bytes("one\r\n  two"), 7U);  // what a break is made of belongs to what it ends
   EXPECT_EQ(unbroken_bytes("\n\n\n\n\n"), 5U);
   EXPECT_EQ(unbroken_bytes("!\n/\n/\n/\n"), 8U);
-  EXPECT_EQ(unbroken_bytes("a\n\xC3\xA9\n\xE3\x80\x80\nb"), 9U);  // no break before other scripts
+  EXPECT_EQ(unbroken_bytes("a\n\xC3\xA9\n\xD0\x96\n\xE4\xBD\xA0"), 3U);  // whatever the script
+  EXPECT_EQ(unbroken_bytes("a\n\xE3\x80\x80\nb"), 6U);  // but Unicode's blanks are blanks
   EXPECT_EQ(unbroken_bytes(" \n \n \n"), 6U);
 }
 

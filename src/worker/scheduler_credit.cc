@@ -40,8 +40,7 @@ void Scheduler::credit(const ipc::Credit& more) {
 // When the next parked sequence should give its stream away.
 std::int64_t Scheduler::spill_due_ns() const {
   if (options_.spill_bytes_max == 0) return kNever;
-  const bool wanted =
-      (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
+  const bool wanted = (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
   const std::int64_t after = wanted ? options_.spill_after_wanted_ns : options_.spill_after_ns;
   std::int64_t due = kNever;
   for (const Sequence* const sequence : streams_) {

@@ -199,6 +199,7 @@ class Rig final {
     scheduler->submit({std::move(request), std::move(tokens), clock.monotonic_ns()});
   }
 
+  const Vocabulary& vocabulary() const { return *vocabulary_; }
   // Until nothing is left; the number of steps.
   int run() {
     int steps = 0;

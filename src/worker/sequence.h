@@ -24,9 +24,9 @@ struct PreparedRequest {
 struct Request;
 
 // queued → prefill → decode → done; or queued → follower → decode → done, when a sibling prefills
-// the same prompt for both. A request without credit is parked: its sequences stay in decode and are
-// not computed, and after a while they are spilled, decode → spilled → decode, which frees their
-// streams.
+// the same prompt for both. A request without credit is parked: its sequences stay in decode and
+// are not computed, and after a while they are spilled, decode → spilled → decode, which frees
+// their streams.
 enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kSpilled, kDone };
 
 inline constexpr std::int32_t kNoStream = -1;
@@ -39,19 +39,19 @@ struct Sequence {
   Phase phase = Phase::kQueued;
   std::int32_t stream = kNoStream;  // the engine's sequence id
   std::uint32_t computed = 0;       // tokens whose KV cells are filled
-  std::uint32_t generated = 0;  // those that an earlier worker made included
-  Token next = 0;  // sampled, not yet computed; in phase decode
+  std::uint32_t generated = 0;      // those that an earlier worker made included
+  Token next = 0;                   // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
-  Bytes saved;  // in phase spilled: the state that its stream had
+  Bytes saved;                  // in phase spilled: the state that its stream had
   std::int64_t started_ns = 0;  // its first graph
   std::int64_t first_token_ns = 0;
   std::int64_t last_token_ns = 0;
 };
 
 struct Request {
-  // `prefill_resumed`: what was made before is computed with the prompt, at once; else it is decoded
-  // token by token, as it was then.
+  // `prefill_resumed`: what was made before is computed with the prompt, at once; else it is
+  // decoded token by token, as it was then.
   Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed);
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;

@@ -285,8 +285,8 @@ void Service::engine_loop() {
 // For commands, while there is nothing to compute: all requests may be waiting for credit.
 std::chrono::milliseconds Service::patience() const {
   if (scheduler_.can_step()) return std::chrono::milliseconds(0);
-  const auto idle = std::chrono::ceil<std::chrono::milliseconds>(
-      std::chrono::nanoseconds(scheduler_.idle_ns()));
+  const auto idle =
+      std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(scheduler_.idle_ns()));
   return std::min(idle, kIdleWait);
 }
 

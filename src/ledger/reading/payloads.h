@@ -26,8 +26,8 @@ struct PayloadReport {
   std::uint64_t excused_late = 0;              // of these: a record behind the checkpoint does
   std::optional<std::uint64_t> first_missing;  // index of its record
 };
-// Over the first `records` records. `standing` knows of those that the checkpoint covers, `later` of
-// those behind it, which account for nothing. Reads every blob whole.
+// Over the first `records` records. `standing` knows of those that the checkpoint covers, `later`
+// of those behind it, which account for nothing. Reads every blob whole.
 Result<PayloadReport> check_payloads(os::FileSystem& fs, const std::string& directory,
                                      std::uint64_t records, const Standing& standing,
                                      const Standing& later);

@@ -174,8 +174,7 @@ class Verifier {
   Status judge_payloads(const WalkResult& walked) {
     if (!options_.payloads) return ok();
     AIOSS_TRY(report_.payloads,
-              check_payloads(fs_, options_.directory, walked.state.next_index, standing_,
-                             later_));
+              check_payloads(fs_, options_.directory, walked.state.next_index, standing_, later_));
     const PayloadReport& payloads = *report_.payloads;
     if (payloads.missing == 0) return ok();
     if (!report_.bad_index) report_.bad_index = payloads.first_missing;
