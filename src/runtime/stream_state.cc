@@ -11,13 +11,6 @@
 namespace aioss::runtime {
 namespace {
 
-// A worker may guess the number of a request that it is about to be given.
-constexpr const char* kNotGiven = "it answered a request that it was not given";
-
-Error violation(std::string what) {
-  return {Code::kCorrupt, std::move(what)};
-}
-
 Error ledger_error(const Error& error) {
   return {error.code == Code::kBusy ? Code::kBusy : Code::kLedgerUnavailable,
           "the ledger cannot record this request: " + error.message};
@@ -322,37 +315,6 @@ bool StreamState::wants_to_run() const {
   return !cancelled_ && !over_ && end_ == End::kOpen;
 }
 
-bool StreamState::has_begun() const {
-  std::lock_guard lock(mutex_);
-  return request_record_ != RequestRecord::kNone;
-}
-
-bool StreamState::crashed(bool alone) {
-  std::lock_guard lock(mutex_);
-  return ++crashes_ > kCrashesOfASuspect && alone;
-}
-
-bool StreamState::is_suspect() const {
-  std::lock_guard lock(mutex_);
-  return crashes_ >= kCrashesOfASuspect;
-}
-
-ipc::Submit StreamState::next_request() const {
-  std::lock_guard lock(mutex_);
-  ipc::Submit request = setup_.call.request;
-  if (!resumed_) return request;
-  std::uint64_t unread = 0;
-  for (const StreamEvent& event : events_) {
-    if (const auto* delta = std::get_if<StreamDelta>(&event)) {
-      unread += ipc::cost_of(delta->text, delta->tokens.size(), delta->logprobs);
-    }
-  }
-  // At least a byte: none at all would mean that there is no limit.
-  request.credit_bytes = kCreditBytes - std::min(unread, kCreditBytes - 1);
-  for (const Choice& choice : choices_) request.resume.push_back({choice.tokens, choice.ended});
-  return request;
-}
-
 bool StreamState::begin(const LoadedModel& model) {
   ASSERT(subject_ != nullptr);
   const ipc::Submit& request = setup_.call.request;
@@ -513,141 +475,6 @@ void StreamState::end_recorded(const Result<ledger::Committed>& result) {
     }
   }
   perform(std::move(effects));
-}
-
-// ---- link thread --------------------------------------------------------------------------------
-
-bool StreamState::is_open() const {
-  return end_ == End::kOpen && !over_ && !cancelled_ && !failure_ &&
-         request_record_ != RequestRecord::kRefused;
-}
-
-bool StreamState::interrupted() {
-  std::lock_guard lock(mutex_);
-  if (!is_open()) return false;
-  accepted_ = false;
-  resumed_ = true;
-  credit_due_ = 0;  // next_request() counts what is unread
-  return true;
-}
-
-Status StreamState::accepted(const ipc::Accepted& message) {
-  Effects effects;
-  {
-    std::lock_guard lock(mutex_);
-    if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
-    if (accepted_) return violation("it accepted a request twice");
-    if (resumed_ && prompt_tokens_ != 0 && prompt_tokens_ != message.prompt_tokens) {
-      return violation("it counts other prompt tokens than the worker before it");
-    }
-    accepted_ = true;
-    prompt_tokens_ = message.prompt_tokens;
-    const bool starts_now = message.queue_position == 0;  // the worker has a free stream for it
-    if (starts_now) count_wait(clock_.monotonic_ns(), effects);
-    if (end_ == End::kOpen) open_gate_if_due(effects);
-  }
-  perform(std::move(effects));
-  return ok();
-}
-
-Status StreamState::rejected(ipc::Rejected message) {
-  Effects effects;
-  {
-    std::lock_guard lock(mutex_);
-    if (request_record_ == RequestRecord::kNone) return violation(kNotGiven);
-    if (accepted_) return violation("it rejected a request that it had accepted");
-    if (!cancelled_ && end_ == End::kOpen && !over_) effects.refused = message.error.code;
-    decide(End::kAbort, cancelled_ ? *cancelled_ : std::move(message.error), effects);
-  }
-  perform(std::move(effects));
-  return ok();
-}
-
-Status StreamState::delta(ipc::Delta message) {
-  Effects effects;
-  {
-    std::lock_guard lock(mutex_);
-    if (!accepted_) return violation("it answered a request that it had not accepted");
-    if (message.choice >= choices_.size()) return violation("it answered an unknown choice");
-    Choice& choice = choices_[message.choice];
-    if (choice.ended) return violation("it went on after the end of a choice");
-    if (message.tokens.size() > token_limit_ - choice.tokens.size()) {
-      return violation("it sent more tokens than were asked for");
-    }
-    const std::size_t logprobs = setup_.call.request.logprobs ? message.tokens.size() : 0;
-    if (message.logprobs.size() != logprobs) {
-      return violation("it sent log probabilities that do not match the tokens");
-    }
-    if (!wait_counted_ && first_token_ns_ == 0) first_token_ns_ = clock_.monotonic_ns();
-    choice.tokens.insert(choice.tokens.end(), message.tokens.begin(), message.tokens.end());
-    if (cancelled_ || end_ != End::kOpen || over_) return ok();  // nobody will read it
-    if (message.text.size() > kOutputBytesMax - output_bytes_) {
-      give_up({Code::kTooLarge,
-               "the answer is longer than 32 MiB of text, all choices together: ask for fewer "
-               "tokens ('max_tokens') or choices ('n')"},
-              effects);
-    } else {
-      output_bytes_ += message.text.size();
-      choice.text += message.text;
-      push_delta({message.choice, std::move(message.text), std::move(message.tokens),
-                  std::move(message.logprobs)},
-                 effects);
-    }
-  }
-  perform(std::move(effects));
-  return ok();
-}
-
-Result<bool> StreamState::finished(ipc::Finished message) {
-  Effects effects;
-  bool last = false;
-  {
-    std::lock_guard lock(mutex_);
-    if (!accepted_) return violation("it finished a request that it had not accepted");
-    if (message.choice >= choices_.size() || choices_[message.choice].ended) {
-      return violation("it finished a choice twice or one that was not asked");
-    }
-    const bool whole =
-        message.reason == ipc::FinishReason::kStop || message.reason == ipc::FinishReason::kLength;
-    if (whole && message.prompt_tokens != prompt_tokens_) {
-      return violation("it changed its mind about the number of prompt tokens");
-    }
-    Choice& choice = choices_[message.choice];
-    if (message.completion_tokens != choice.tokens.size()) {
-      return violation("it counted other tokens than it sent");
-    }
-    choice.ended = true;
-    if (!wait_counted_) {  // it waited in the worker, which has just said for how long
-      const std::int64_t most_ns = std::max<std::int64_t>(clock_.monotonic_ns() - begun_ns_, 0);
-      const auto queue_ns = std::min(message.timings.queue_ns, static_cast<std::uint64_t>(most_ns));
-      count_wait(begun_ns_ + static_cast<std::int64_t>(queue_ns), effects);
-    }
-    choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
-    last = ++choices_ended_ == choices_.size();
-    if (message.reason == ipc::FinishReason::kError && !failure_) {
-      failure_ = std::move(message.error)
-                     .value_or(Error{Code::kEngineFailed, "the engine failed; see the log"});
-      effects.stop_worker = !last;  // the other choices of a request that failed are of no use
-    }
-    if (message.reason == ipc::FinishReason::kCancelled && !cancelled_ && !failure_ &&
-        end_ == End::kOpen && !over_) {
-      return violation("it cancelled a request by itself");
-    }
-    const bool open = !cancelled_ && !failure_ && end_ == End::kOpen && !over_;
-    if (!last && open) {
-      push(choice.end);
-      effects.changed = gate_open_;
-    } else if (last && cancelled_) {
-      decide(End::kAbort, *cancelled_, effects);
-    } else if (last && failure_) {
-      decide(End::kAbort, *failure_, effects);
-    } else if (last && open) {
-      last_choice_ = message.choice;
-      decide(End::kResult, std::nullopt, effects);
-    }
-  }
-  perform(std::move(effects));
-  return last;
 }
 
 }  // namespace aioss::runtime

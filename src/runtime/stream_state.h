@@ -114,7 +114,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // What the next worker gets: the request, and behind it what was made of it so far.
   ipc::Submit next_request() const;
   bool has_begun() const;
-  // Its worker ended from inside, `alone`: with no other request. True: it is the cause for certain.
+  // Its worker ended from inside, `alone`: with no other request. True: it is the cause for
+  // certain.
   bool crashed(bool alone);
   // It may be what kills workers: it is to run alone.
   bool is_suspect() const;
@@ -127,8 +128,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // The ledger is shut: nothing more may be shown, nothing can be recorded.
   void ledger_failed(const Error& error);
 
-  // Link thread: its worker is lost. True: it goes on with another one, for which next_request() is.
-  // False: it has ended or is ending, and must be aborted.
+  // Link thread: its worker is lost. True: it goes on with another one, for which next_request()
+  // is. False: it has ended or is ending, and must be aborted.
   bool interrupted();
   // Link thread. An error means: the worker broke the protocol.
   Status accepted(const ipc::Accepted& message);

@@ -105,7 +105,7 @@ class Supervisor final {
     std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
     bool died_before = false;
     std::uint32_t loads_killed = 0;  // one after another, by somebody else
-    bool ended_by_itself = false;  // while stopping: nobody asked it to
+    bool ended_by_itself = false;    // while stopping: nobody asked it to
   };
 
   struct Running {

@@ -430,8 +430,8 @@ void Supervisor::count_crash(Slot& slot, const Error& error) {
   }
 }
 
-// For streams that wait to go on, a load that somebody else has killed is begun again; not for ever,
-// for the kernel kills what does not fit.
+// For streams that wait to go on, a load that somebody else has killed is begun again; not for
+// ever, for the kernel kills what does not fit.
 bool Supervisor::loads_again(Slot& slot, const LinkEnded& ended) {
   const bool begun = std::any_of(slot.waiting.begin(), slot.waiting.end(),
                                  [](const auto& stream) { return stream->has_begun(); });

@@ -49,9 +49,9 @@ struct LinkLost {
 };
 
 struct LinkEnded {
-  Error error;         // kWorkerDied, or why it was killed
-  std::string status;  // "exit code 3", "signal 9 (Killed)", "not reaped"
-  int signal = 0;      // that ended it; 0: none
+  Error error;               // kWorkerDied, or why it was killed
+  std::string status;        // "exit code 3", "signal 9 (Killed)", "not reaped"
+  int signal = 0;            // that ended it; 0: none
   bool from_inside = false;  // not a kill by somebody else: a request may be the cause
   // If it was not: to look now and then whether it has ended. Dropped before, it is left to init.
   std::shared_ptr<os::Child> unreaped;

@@ -57,11 +57,14 @@ class Rest final : public EventSink {
 Rest rest_of(const ipc::Submit& submit, ipc::Profile profile) {
   Rig rig(options(4, profile));
   Rest sink;
-  Scheduler scheduler(*rig.session, rig.vocabulary(), [&] {
-    SchedulerOptions o = options(4, profile);
-    o.cells_per_stream = 2048;
-    return o;
-  }(), rig.clock, rig.board, sink);
+  Scheduler scheduler(
+      *rig.session, rig.vocabulary(),
+      [&] {
+        SchedulerOptions o = options(4, profile);
+        o.cells_per_stream = 2048;
+        return o;
+      }(),
+      rig.clock, rig.board, sink);
   PreparedRequest prepared;
   prepared.prompt = *rig.text->apply_chat_template({{"user", kPrompt, ""}}, 0);
   prepared.submit = submit;

@@ -40,7 +40,7 @@ class SlowClient:
             self.data += block
 
     def read_to_end(self):
-        while not self.data.endswith(b"0\r\n\r\n"):
+        while not self.data.endswith(b"\r\n0\r\n\r\n"):
             self.read(len(self.data) + 1)
         return answer_of(self.data)
 
@@ -68,8 +68,9 @@ def metric(server, name):
 class Backpressure(unittest.TestCase):
     def quick(self, server):
         began = time.monotonic()
-        status, _, answer = server.post("/v1/completions", {
-            **BODY, "stream": False, "max_tokens": 32, "prompt": "Another:", "stream_options": None})
+        body = {**BODY, "stream": False, "max_tokens": 32, "prompt": "Another:"}
+        del body["stream_options"]
+        status, _, answer = server.post("/v1/completions", body)
         self.assertEqual(status, 200, answer)
         self.assertEqual(answer["usage"]["completion_tokens"], 32)
         return time.monotonic() - began
@@ -101,8 +102,8 @@ class Backpressure(unittest.TestCase):
     def test_many_that_never_read(self):
         with AiossServer("--parallel", 2, "--ctx", 2048) as server:
             stopped = [SlowClient(server, {**BODY, "seed": i}) for i in range(8)]
-            wait_until(lambda: metric(server, "aioss_sequences_spilled") == len(stopped), seconds=120,
-                       what="all to be spilled")
+            wait_until(lambda: metric(server, "aioss_sequences_spilled") == len(stopped),
+                       seconds=120, what="all to be spilled")
             self.quick(server)
             for client in stopped:
                 client.socket.close()

@@ -48,7 +48,7 @@ class OpenStream:
     def read_to_end(self):
         """Up to the last chunk of the body, or the end of the connection."""
         try:
-            while not self.data.endswith(b"0\r\n\r\n"):
+            while not self.data.endswith(b"\r\n0\r\n\r\n"):
                 block = self.socket.recv(65536)
                 if not block:
                     break
@@ -85,7 +85,7 @@ class Kills(unittest.TestCase):
                 stream.read_events(seen)
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
-            wait_until(lambda dead=worker: server.worker_pids() and dead not in server.worker_pids(),
+            wait_until(lambda dead=worker: set(server.worker_pids()) - {dead},
                        what="another worker")
         for stream in streams:
             data = stream.read_to_end()

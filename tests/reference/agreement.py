@@ -112,7 +112,7 @@ class Agreement(unittest.TestCase):
             self.alone[missing[0] if missing else RENDERING] += 1
         else:
             flat = [str(text) for pair in arguments.items() for text in pair]
-            theirs = run("verify", path, *flat)
+            theirs = run("verify", path, *flat, cwd=self.scratch)  # a fork leaves its proof there
             self.assertEqual(theirs.returncode, ours, f"{what}: Python says {finding}; aioss: "
                              f"{theirs.stdout or theirs.stderr}")
             self.counts[ours] += 1

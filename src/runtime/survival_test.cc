@@ -1,0 +1,120 @@
+// Streams outlive their workers: real processes, really killed.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include "runtime/testing/test_bench.h"
+
+namespace aioss::runtime {
+namespace {
+
+using ledger::RecordType;
+using std::chrono::milliseconds;
+using testing::Answered;
+using testing::read_all;
+using testing::read_some_text;
+namespace key = ledger::key;
+
+class SurvivalTest : public ::testing::Test {
+ protected:
+  void expect_good_ledger() {
+    bench.expect_good_ledger();
+    EXPECT_EQ(bench.count(RecordType::kModelLoad), bench.count(RecordType::kModelUnload));
+  }
+  std::vector<std::string> texts(RecordType type, std::uint64_t which) {
+    std::vector<std::string> all;
+    for (const ledger::Record& record : bench.records()) {
+      if (record.type == type) all.push_back(*record.body.get_text(which, "text"));
+    }
+    return all;
+  }
+
+  testing::TestBench bench;
+};
+
+TEST_F(SurvivalTest, StreamsGoOnWhenTheirWorkerIsKilled) {
+  bench.add_model("m", "reply hello\ndelay_us_per_call 2000\n");
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 400]]").text.at(0);
+  const auto first = bench.submit("m", "[[long 400]]");
+  const auto second = bench.submit("m", "[[long 400]]");
+  Answered a, b;
+  ASSERT_TRUE(read_some_text(*first, a));
+  ASSERT_TRUE(read_some_text(*second, b));
+  const std::vector<int> pids = bench.worker_pids();
+  ASSERT_EQ(pids.size(), 1U);
+  ASSERT_EQ(::kill(pids.front(), SIGKILL), 0);
+  for (const auto& [stream, begun] : {std::pair(first, a), std::pair(second, b)}) {
+    const Answered rest = read_all(*stream);
+    ASSERT_TRUE(rest.done) << rest.code();
+    EXPECT_EQ(begun.text.at(0) + rest.text.at(0), whole);
+    EXPECT_EQ(rest.done->completion_tokens, whole.size());
+  }
+  EXPECT_NE(bench.metrics().render().find("aioss_worker_restarts_total 1"), std::string::npos);
+  expect_good_ledger();
+  EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
+  EXPECT_EQ(bench.count(RecordType::kInferResult), 3U);
+  EXPECT_EQ(texts(RecordType::kDecision, key::decision::kReason),
+            std::vector<std::string>{"worker_died"});
+  const auto unloads = texts(RecordType::kModelUnload, key::model_unload::kReason);
+  ASSERT_EQ(unloads.size(), 2U);
+  EXPECT_EQ(unloads[0], "worker_died: signal 9 (Killed)");
+  EXPECT_EQ(unloads[1], "shutdown");
+  EXPECT_EQ(bench.count(RecordType::kEngineStart), 1U) << "the engine is the same";
+}
+
+// Kills from outside count against nobody, however many there are.
+TEST_F(SurvivalTest, ManyKillsLoseAndDoubleNothing) {
+  bench.add_model("m", "reply hello\ndelay_us_per_call 300\n");
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 1500]]").text.at(0);
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (int i = 0; i < 8; ++i) streams.push_back(bench.submit("m", "[[long 1500]]"));
+  std::atomic<bool> stop{false};
+  std::atomic<int> kills{0};
+  std::thread killer([&] {
+    while (!stop && kills < 20) {
+      std::this_thread::sleep_for(milliseconds(100));
+      for (const int pid : bench.worker_pids()) {
+        if (::kill(pid, SIGKILL) == 0) ++kills;
+      }
+    }
+  });
+  for (const auto& stream : streams) {
+    const Answered answered = read_all(*stream);
+    ASSERT_TRUE(answered.done) << answered.code();
+    EXPECT_EQ(answered.text.at(0), whole);
+  }
+  stop = true;
+  killer.join();
+  EXPECT_GT(kills, 1);
+  expect_good_ledger();
+  EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
+}
+
+// A request that crashes the engine is found by running the suspects alone; the others are
+// answered.
+TEST_F(SurvivalTest, OneThatCrashesItsWorkersTakesNobodyWithIt) {
+  bench.options.parallel = 4;
+  bench.add_model("m", "reply hello\ndelay_us_per_call 1000\n");
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 100]]").text.at(0);
+  std::vector<std::shared_ptr<Stream>> good;
+  for (int i = 0; i < 3; ++i) good.push_back(bench.submit("m", "[[long 100]]"));
+  const auto bad = bench.submit("m", "[[crash 3]]");
+  const Answered crashed = read_all(*bad);
+  EXPECT_EQ(crashed.code(), "worker_died");
+  EXPECT_NE(crashed.failed->error.message.find("is not tried again"), std::string::npos);
+  for (const auto& stream : good) {
+    const Answered answered = read_all(*stream);
+    ASSERT_TRUE(answered.done) << answered.code();
+    EXPECT_EQ(answered.text.at(0), whole);
+  }
+  expect_good_ledger();
+  EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
+}
+
+}  // namespace
+}  // namespace aioss::runtime
