@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/ledger_session.h"
+#include "cli/operators.h"
 #include "cli/progress.h"
 #include "cli/term.h"
 #include "codec/base64.h"
@@ -14,6 +15,7 @@
 #include "ledger/reading/disk_tree.h"
 #include "ledger/reading/verify.h"
 #include "ledger/reading/walk.h"
+#include "ledger/writing/signer.h"
 
 namespace aioss::cli {
 namespace {
@@ -254,6 +256,42 @@ int ledger_prove_command(const Services& services, const Invocation& invocation)
   return print(console, out, invocation.has("--json"));
 }
 
+namespace {
+
+// ACCESS, before anything is taken: who exported which records. What has no signing key is a copy,
+// in which nothing can be recorded, and a ledger that a server has open is that server's to write.
+Status record_export(const Services& services, const Invocation& invocation,
+                     const ledger::ExportOptions& exporting) {
+  const std::string& directory = exporting.directory;
+  if (!services.files.info(ledger::signing_key_path(directory))) {
+    services.console.note("aioss: there is no signing key in " + directory +
+                          ": of a copy, an export is not recorded");
+    return ok();
+  }
+  AIOSS_TRY(const Config config,
+            load_config(services.files, services.environment, invocation.config));
+  auto opened = open_existing_ledger(services, directory, "its exports are not recorded meanwhile");
+  if (!opened && opened.error().code == Code::kConflict) {
+    services.console.note("aioss: " + opened.error().message);
+    return ok();
+  }
+  if (!opened) return std::move(opened).error();
+  ledger::Ledger& ledger = **opened;
+  AIOSS_TRY(const auto custody, open_custody(services, config, directory, ledger));
+  Commander who = os_user();
+  AIOSS_CHECK(know(who, *custody));
+  codec::Map body;
+  body.set(ledger::key::kActor, codec::Value::map(who.actor))
+      .set(ledger::key::access::kWhat, codec::Value::text("export"))
+      .set(ledger::key::access::kFirstIndex, codec::Value::uint(exporting.first))
+      .set(ledger::key::access::kAfterIndex,
+           codec::Value::uint(exporting.after.value_or(ledger.health().size)));
+  AIOSS_CHECK(ledger.append_and_wait(ledger::RecordType::kAccess, std::move(body)));
+  return ledger.close();
+}
+
+}  // namespace
+
 int ledger_export_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   const auto directory = directory_of(services, invocation, invocation.operand(1));
@@ -263,12 +301,15 @@ int ledger_export_command(const Services& services, const Invocation& invocation
   if (!first) return console.fail(first.error());
   const auto after = invocation.number("--after", 1, kMost);
   if (!after) return console.fail(after.error());
-  Progress progress(console, services.clock, "exporting");
   ledger::ExportOptions options;
   options.directory = *directory;
   options.path = invocation.operand(0);
   options.first = first->value_or(0);
   options.after = *after;
+  if (const Status recorded = record_export(services, invocation, options); !recorded) {
+    return console.fail(recorded.error());
+  }
+  Progress progress(console, services.clock, "exporting");
   options.progress = [&](std::uint64_t done, std::uint64_t all) {
     progress.update(all == 0 ? 1.0F : static_cast<float>(done) / static_cast<float>(all));
   };

@@ -18,6 +18,7 @@ using codec::Value;
 Submit full_submit() {
   Submit m;
   m.id = 77;
+  m.tenant = 1ULL << 63;
   m.prompt = std::vector<ChatMessage>{{"system", "Be brief.", ""}, {"user", "Grüße 🙂", "ada"}};
   m.sampling = {.temperature = 0.7F,
                 .top_k = 40,

@@ -198,6 +198,7 @@ Map to_map(const Submit& m) {
     resumed.push_back(Value::map(std::move(entry)));
   }
   map.set(12, Value::array(std::move(resumed)));
+  map.set(13, Value::uint(m.tenant));
   return map;
 }
 
@@ -222,6 +223,7 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.now_unix_s = reader.i64(10);
   m.credit_bytes = reader.uint(11, 0, kCreditBytesMax);
   m.resume = read_resume(reader);
+  m.tenant = reader.u64(13);
   const bool fits = m.resume.empty() || m.resume.size() == m.choices;
   if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());

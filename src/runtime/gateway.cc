@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -228,6 +229,12 @@ Status GatewayImpl::check_open() const {
   return ok();
 }
 
+// A number for a tenant's turns. Everybody on a server without keys is one tenant: no turns.
+std::uint64_t turn_of(const Principal& principal) {
+  if (principal.tenant == Principal().tenant) return 0;
+  return std::max<std::uint64_t>(std::hash<std::string>()(principal.tenant), 1);
+}
+
 // The frame is decoded again as the worker would do it: one place has the bounds of every field,
 // and a request that would make a worker refuse the conversation never reaches it.
 Result<std::size_t> check_frame(const ipc::Submit& request) {
@@ -288,6 +295,7 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
 Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.id = ++last_id_;
   call.request.credit_bytes = kCreditBytes;
+  call.request.tenant = turn_of(call.principal);
   if (!call.seed_given) call.request.sampling.seed = make_seed();
   call.seed_given = true;
   AIOSS_TRY(const std::size_t bytes, check_frame(call.request));

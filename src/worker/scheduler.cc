@@ -142,6 +142,7 @@ Status Scheduler::decode_step() {
   costs_.decoded(runs, clock_.monotonic_ns() - start);
   for (std::size_t i = 0; i < decoding.size(); ++i) {
     ++decoding[i]->computed;
+    queue_.charge(decoding[i]->request.submit.tenant, 1);
     take_token(*decoding[i], session_.logits(static_cast<std::uint32_t>(i)));
   }
   return ok();
@@ -199,6 +200,7 @@ Status Scheduler::prefill_step() {
   costs_.prefilled(count, clock_.monotonic_ns() - start);
   sequence.computed = end;
   stats_.prompt_tokens += count;
+  queue_.charge(request.submit.tenant, count);
   return end == request.prompt_tokens() ? finish_prefill(sequence) : ok();
 }
 

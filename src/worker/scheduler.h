@@ -8,7 +8,8 @@
 // engine's grid, the tail by itself, so that results do not depend on it.
 //
 // Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one
-// that must wait is queued, first come first served; over the bound it is refused. Running
+// that must wait is queued, and tenants take turns (fair_queue.h); over the bounds, of all and of a
+// tenant, it is refused. Running
 // sequences keep the lowest ids, because a gap costs one graph: new ones fill holes first, and
 // where it pays the highest is copied into a hole.
 //
@@ -35,6 +36,7 @@
 #include "engine/engine.h"
 #include "ipc/messages.h"
 #include "worker/abort_board.h"
+#include "worker/fair_queue.h"
 #include "worker/sequence.h"
 #include "worker/step_costs.h"
 #include "worker/vocabulary.h"
@@ -97,6 +99,8 @@ class Scheduler final {
   std::optional<Error> refusal(const PreparedRequest& prepared, std::uint32_t& tokens_max) const;
   void admit();
   void start(Sequence& sequence, std::int32_t stream);
+  void waits_no_more(Request& request);
+  std::uint32_t queue_share() const;
   bool starts_at_once() const;
 
   // scheduler_credit.cc
@@ -142,12 +146,11 @@ class Scheduler final {
   SamplerScratch scratch_;
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
-  std::deque<Sequence*> queue_;              // of requests_; in order of arrival
+  FairQueue queue_;                          // of requests_
   std::deque<Sequence*> resuming_;           // spilled, with credit again; in order of that
   std::deque<Sequence*> prefilling_;         // in order of admission
   std::vector<Sequence*> streams_;           // by engine sequence id; null: free
   std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
-  std::uint32_t requests_queued_ = 0;        // with a choice in queue_
   Call last_call_ = Call::kNone;
   std::uint32_t prefill_calls_ = 0;
   std::uint32_t spilled_ = 0;  // sequences

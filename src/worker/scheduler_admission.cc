@@ -57,9 +57,15 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
                      std::to_string(cells),
                  "max_tokens"};
   }
-  if (!starts_at_once() && requests_queued_ >= options_.queue_requests_max) {
-    return Error{Code::kBusy, std::to_string(requests_queued_) +
+  if (!starts_at_once() && queue_.requests() >= options_.queue_requests_max) {
+    return Error{Code::kBusy, std::to_string(queue_.requests()) +
                                   " requests are waiting for this model; try again later"};
+  }
+  if (!starts_at_once() && submit.tenant != 0 &&
+      queue_.requests_of(submit.tenant) >= queue_share()) {
+    return Error{Code::kBusy, std::to_string(queue_.requests_of(submit.tenant)) +
+                                  " of your requests are waiting for this model, and others must "
+                                  "have room, too; try again later"};
   }
   for (const ipc::ResumedChoice& choice : submit.resume) {
     if (choice.tokens.size() >= cells) {
@@ -78,14 +84,15 @@ void Scheduler::submit(PreparedRequest prepared) {
     sink_.emit(ipc::Rejected{id, std::move(*error)});
     return;
   }
-  const std::uint32_t position = starts_at_once() ? 0 : requests_queued_ + 1;
+  const std::uint32_t position = starts_at_once() ? 0 : queue_.requests() + 1;
   const bool prefill_resumed = options_.profile == ipc::Profile::kFast;
   auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed);
   sink_.emit(ipc::Accepted{id, request->asked_tokens, position});
   for (Sequence& sequence : request->choices) {
-    if (sequence.phase == Phase::kQueued) queue_.push_back(&sequence);
+    if (sequence.phase == Phase::kQueued) queue_.push(sequence);
   }
-  ++requests_queued_;
+  queue_.enter(request->submit.tenant);
+  queue_.request_waits(request->submit.tenant);
   requests_.emplace(id, std::move(request));
   admit();
 }
@@ -104,16 +111,26 @@ void Scheduler::admit() {
   while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
-    Sequence& sequence = *queue_.front();
-    queue_.pop_front();
+    Sequence& sequence = queue_.next();
+    queue_.remove(sequence);
     start(sequence, stream);
   }
+}
+
+// Of the queue, for one tenant: whatever it does, somebody else finds room.
+std::uint32_t Scheduler::queue_share() const {
+  return options_.queue_requests_max - options_.queue_requests_max / 4;
+}
+
+// One of its choices.
+void Scheduler::waits_no_more(Request& request) {
+  if (--request.choices_queued == 0) queue_.request_waits_no_more(request.submit.tenant);
 }
 
 void Scheduler::start(Sequence& sequence, std::int32_t stream) {
   ASSERT(sequence.phase == Phase::kQueued);
   Request& request = sequence.request;
-  if (--request.choices_queued == 0) --requests_queued_;
+  waits_no_more(request);
   sequence.stream = stream;
   streams_[static_cast<std::size_t>(stream)] = &sequence;
   const bool sibling_prefills =

@@ -117,8 +117,8 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   ASSERT(sequence.phase != Phase::kDone);
   Request& request = sequence.request;
   if (sequence.phase == Phase::kQueued) {
-    std::erase(queue_, &sequence);
-    if (--request.choices_queued == 0) --requests_queued_;
+    queue_.remove(sequence);
+    waits_no_more(request);
   } else if (sequence.phase == Phase::kSpilled) {
     std::erase(resuming_, &sequence);
     drop_saved(sequence);
@@ -148,7 +148,11 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
 }
 
 void Scheduler::forget_finished() {
-  std::erase_if(requests_, [](const auto& entry) { return entry.second->choices_open == 0; });
+  std::erase_if(requests_, [this](const auto& entry) {
+    if (entry.second->choices_open > 0) return false;
+    queue_.leave(entry.second->submit.tenant);
+    return true;
+  });
 }
 
 void Scheduler::emit_stats_if_due() {
@@ -159,7 +163,7 @@ void Scheduler::emit_stats_if_due() {
   stats_idle_sent_ = !busy();
   stats_sent_ns_ = now;
   stats_.running = running();
-  stats_.queued = requests_queued_;
+  stats_.queued = queue_.requests();
   stats_.parked = static_cast<std::uint32_t>(
       std::count_if(streams_.begin(), streams_.end(), [](const Sequence* s) {
         return s != nullptr && s->phase == Phase::kDecode && s->request.parked();

@@ -76,6 +76,7 @@ class Evidence(unittest.TestCase):
             made = run("ledger", "export", bundle, server.ledger, "--json")
             self.assertEqual(made.returncode, 0, made.stderr)
             self.both(0, bundle, server.vkey)
+            self.assertEqual([r["type"] for r in server.records()].count("ACCESS"), 1)
             again = run("ledger", "export", bundle, server.ledger)
             self.assertNotEqual(again.returncode, 0)
             size = json.loads(made.stdout)["size"]

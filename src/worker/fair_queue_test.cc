@@ -1,0 +1,90 @@
+// Tenants take turns, by tokens.
+#include "worker/fair_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "worker/scheduler_fixture.h"
+
+namespace aioss::worker {
+namespace {
+
+SchedulerOptions with_queue(std::uint32_t streams, std::uint32_t queue) {
+  SchedulerOptions o = options(streams);
+  o.queue_requests_max = queue;
+  return o;
+}
+
+ipc::Submit of_tenant(std::uint64_t tenant, ipc::RequestId id) {
+  ipc::Submit submit = request(id);
+  submit.tenant = tenant;
+  return submit;
+}
+
+std::size_t ended(Rig& rig, ipc::RequestId from, ipc::RequestId to) {
+  std::size_t count = 0;
+  for (ipc::RequestId id = from; id < to; ++id) {
+    if (rig.sink.answer(id).finished) ++count;
+  }
+  return count;
+}
+
+TEST(FairQueue, AThousandRequestsOfOneDelayAnotherByATurn) {
+  Rig rig(with_queue(1, 4'000));
+  for (ipc::RequestId id = 1; id <= 1'000; ++id) rig.submit(of_tenant(1, id), "[[long 20]]");
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(rig.scheduler->step());
+  for (ipc::RequestId id = 2'001; id <= 2'005; ++id) {
+    const std::size_t before = ended(rig, 1, 1'001);
+    rig.submit(of_tenant(2, id), "[[long 20]]");
+    while (!rig.sink.answer(id).finished) ASSERT_TRUE(rig.scheduler->step());
+    EXPECT_LE(ended(rig, 1, 1'001) - before, 2U) << "more than who was running, and a turn";
+  }
+  rig.run();
+}
+
+TEST(FairQueue, TurnsAreCountedInTokens) {
+  Rig rig(with_queue(2, 4'000));
+  for (ipc::RequestId id = 1; id <= 40; ++id) rig.submit(of_tenant(1, id), "[[long 200]]");
+  for (ipc::RequestId id = 1'001; id <= 1'400; ++id) rig.submit(of_tenant(2, id), "[[long 10]]");
+  std::uint64_t large = 0, small = 0;
+  for (int i = 0; i < 3'000; ++i) ASSERT_TRUE(rig.scheduler->step());
+  for (const auto& [id, accepted] : rig.sink.accepted) {
+    const std::uint64_t tokens = rig.sink.answer(id).tokens.size();
+    if (tokens > 0) (id < 1'000 ? large : small) += tokens + accepted.prompt_tokens;
+  }
+  EXPECT_GT(small, large * 8 / 10) << "400 small requests are as good as 40 large ones";
+  EXPECT_LT(small, large * 12 / 10);
+  rig.run();
+}
+
+TEST(FairQueue, WhoComesBackHasSavedNothingUp) {
+  Rig rig(with_queue(1, 4'000));
+  for (ipc::RequestId id = 1; id <= 200; ++id) rig.submit(of_tenant(1, id), "[[long 30]]");
+  while (ended(rig, 1, 201) < 100) ASSERT_TRUE(rig.scheduler->step());
+  for (ipc::RequestId id = 1'001; id <= 1'100; ++id) rig.submit(of_tenant(2, id), "[[long 30]]");
+  while (ended(rig, 1'001, 1'101) < 10) ASSERT_TRUE(rig.scheduler->step());
+  EXPECT_GE(ended(rig, 1, 201), 108U) << "the first tenant waits for all that the other missed";
+  rig.run();
+}
+
+TEST(FairQueue, NobodyTakesTheWholeQueue) {
+  Rig rig(with_queue(1, 8));
+  rig.submit(of_tenant(1, 1), "[[long 50]]");
+  for (ipc::RequestId id = 2; id <= 9; ++id) rig.submit(of_tenant(1, id), "q");
+  EXPECT_EQ(rig.sink.rejected.size(), 2U) << "six of eight places";
+  EXPECT_NE(rig.sink.rejected.at(8).message.find("of your requests"), std::string::npos);
+  rig.submit(of_tenant(2, 20), "q");
+  rig.submit(of_tenant(3, 21), "q");
+  EXPECT_EQ(rig.sink.rejected.size(), 2U);
+  rig.submit(of_tenant(4, 22), "q");
+  EXPECT_EQ(rig.sink.rejected.size(), 3U) << "now it is full";
+  rig.run();
+  // Nobody in particular: the queue is one.
+  for (ipc::RequestId id = 31; id <= 39; ++id) rig.submit(of_tenant(0, id), "q");
+  EXPECT_EQ(rig.sink.rejected.size(), 3U);
+  rig.run();
+}
+
+}  // namespace
+}  // namespace aioss::worker
