@@ -26,6 +26,9 @@ if(AIOSS_SANITIZE)
     -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer
     -Wno-maybe-uninitialized) # g++ 12 reports instrumented variants as uninitialized
   target_link_options(aioss_options INTERFACE -fsanitize=${AIOSS_SANITIZE_LIST})
+  if("thread" IN_LIST AIOSS_SANITIZE)
+    target_compile_options(aioss_options INTERFACE -Wno-tsan) # Asio's fences, which it cannot see
+  endif()
 else()
   target_link_options(aioss_options INTERFACE -static-libstdc++ -static-libgcc)
 endif()

@@ -263,6 +263,9 @@ namespace {
 Status record_export(const Services& services, const Invocation& invocation,
                      const ledger::ExportOptions& exporting) {
   const std::string& directory = exporting.directory;
+  if (services.files.info(exporting.path)) {
+    return Error(Code::kConflict, exporting.path + " exists already; name another file");
+  }
   if (!services.files.info(ledger::signing_key_path(directory))) {
     services.console.note("aioss: there is no signing key in " + directory +
                           ": of a copy, an export is not recorded");

@@ -86,7 +86,7 @@ struct ResumedChoice {
 struct Submit {
   RequestId id = 0;
   std::uint64_t tenant = 0;  // whose it is, for fair turns: the same number for the same tenant
-  Prompt prompt;  // text of a completion, a chat, or token ids
+  Prompt prompt;             // text of a completion, a chat, or token ids
   Sampling sampling;
   std::uint32_t choices = 1;     // n
   std::uint32_t tokens_max = 0;  // 0: the rest of the stream's cells

@@ -34,10 +34,9 @@ Sequence& FairQueue::next() const {
     return accounts_.at(sequence->request.submit.tenant).served;
   };
   // The first of equals: the one that came first.
-  return **std::min_element(waiting_.begin(), waiting_.end(),
-                            [&](const Sequence* a, const Sequence* b) {
-                              return served(a) < served(b);
-                            });
+  return **std::min_element(
+      waiting_.begin(), waiting_.end(),
+      [&](const Sequence* a, const Sequence* b) { return served(a) < served(b); });
 }
 
 void FairQueue::request_waits(Tenant tenant) {

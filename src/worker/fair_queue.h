@@ -1,10 +1,11 @@
-// Sequences that wait for a stream, and whose turn it is: of the tenants that wait, the one that was
-// given the fewest tokens (prompt and answer) since it came; within a tenant, first come, first
+// Sequences that wait for a stream, and whose turn it is: of the tenants that wait, the one that
+// was given the fewest tokens (prompt and answer) since it came; within a tenant, first come, first
 // served. So a tenant with a thousand requests delays another one's first by a turn, not by a
 // thousand. A tenant that comes, or comes back, begins level with the least served: it can save
 // nothing up. Start-time fair queueing with equal weights (Goyal, Vin, Cheng, SIGCOMM 1996).
 //
-// Values; used by the engine thread alone. As many accounts as there are tenants with requests here.
+// Values; used by the engine thread alone. As many accounts as there are tenants with requests
+// here.
 #pragma once
 
 #include <cstdint>

@@ -90,11 +90,12 @@ class Evidence(unittest.TestCase):
             self.assertIn("records.csv", listed.stdout)
             lines = subprocess.run(["tar", "-xOf", bundle, "records.jsonl"], capture_output=True,
                                    text=True).stdout
-            records = server.records()
+            records = server.records()[:size]  # what was exported later is not in it
             for record in records:  # the vault's, not the ledger's
                 record.pop("names", None)
             self.assertEqual([json.loads(line) for line in lines.splitlines()], records)
             status = json.loads(run("ledger", "status", server.ledger, "--json").stdout)
+            size += 1  # the second export, which succeeded; the one between was refused before
             self.assertEqual(status["records"], size)
             self.assertEqual(status["window"]["records"], size)
             for kind in (["inclusion", "2"], ["consistency", "2", "5"], ["range", "1", "4"]):
