@@ -21,6 +21,7 @@ TOKENS_OUT = 64
 CONTEXT = 1024
 # Between requests that come one after another: the first is being answered when the rest arrive.
 ARRIVAL_SECONDS = 0.1
+STOPPED_CLIENTS = 60
 
 
 def bodies(model, count, seed):
@@ -177,6 +178,39 @@ def bench_bare(args, peer, model):
                   f"{stats.show_ratio(pairs)}", flush=True)
 
 
+def bench_stalled(args, peer, model):
+    """Four clients beside 60 that have stopped reading, against four by themselves."""
+    del peer
+    name = pathlib.Path(model).stem
+
+    def start():
+        return servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads, args.profile)
+
+    with start() as crowded, start() as empty:
+        for server in (crowded, empty):
+            server.wait_listening()
+            warm_up(server, name)
+        long = {"max_tokens": 800, "prompt": client.prompt(1, 20)}
+        began = servers.time.monotonic()
+        stopped = [client.ask_and_never_read(crowded.port, {**bodies(name, 1, i)[0], **long})
+                   for i in range(STOPPED_CLIENTS)]
+        while servers.metric(crowded.port, "aioss_sequences_spilled") < STOPPED_CLIENTS:
+            if servers.time.monotonic() - began > 900:
+                raise RuntimeError("the stopped clients are not all parked after 15 minutes")
+            servers.time.sleep(1)
+        print(f"\n{STOPPED_CLIENTS} stopped clients were parked and spilled after "
+              f"{servers.time.monotonic() - began:.0f} s", flush=True)
+        report(f"{name}, 4 clients beside {STOPPED_CLIENTS} that have stopped reading, against 4 by "
+               f"themselves", compare(args, crowded, empty, name, 4), ("beside them", "alone"))
+        spilled = servers.metric(crowded.port, "aioss_spilled_bytes")
+        grown = (servers.resident_bytes(crowded.process.pid) -
+                 servers.resident_bytes(empty.process.pid))
+        print(f"\nmemory: {grown / 2**20:.0f} MiB more than without them, of which "
+              f"{spilled / 2**20:.0f} MiB are accounted for as spilled KV", flush=True)
+        for sock in stopped:
+            sock.close()
+
+
 def bench_profiles(args, peer, model):
     """What `reproducible` costs against `fast`."""
     del peer
@@ -193,7 +227,7 @@ def bench_profiles(args, peer, model):
 
 
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,
-           "bare": bench_bare, "profiles": bench_profiles}
+           "bare": bench_bare, "profiles": bench_profiles, "stalled": bench_stalled}
 
 
 def main():

@@ -98,6 +98,17 @@ def complete(port, body, path="/v1/completions", timeout=300):
     return answer
 
 
+def ask_and_never_read(port, body, path="/v1/completions"):
+    """An open connection whose answer nobody reads. Small buffers: the server's are what counts."""
+    payload = json.dumps({**body, "stream": True}).encode()
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port))
+    sock.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json"
+                 f"\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload)
+    return sock
+
+
 def burst(port, bodies, apart=0.0):
     """All bodies, one thread each, so many seconds apart; (answers, seconds from first to last)."""
     answers = [None] * len(bodies)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -52,6 +53,22 @@ def peak_bytes(pid):
         found = re.search(r"VmHWM:\s+(\d+) kB", status)
         total += int(found.group(1)) * 1024 if found else 0
     return total
+
+
+def resident_bytes(pid):
+    total = 0
+    for process in descendants(pid):
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        total += int(found.group(1)) * 1024 if found else 0
+    return total
+
+
+def metric(port, name):
+    """Of an aioss server: the value of a metric without labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.M)
+    return float(found.group(1))
 
 
 class Server:
