@@ -260,8 +260,9 @@ namespace {
 
 // ACCESS, before anything is taken: who exported which records. What has no signing key is a copy,
 // in which nothing can be recorded, and a ledger that a server has open is that server's to write.
+// The range that is recorded is the one that is exported.
 Status record_export(const Services& services, const Invocation& invocation,
-                     const ledger::ExportOptions& exporting) {
+                     ledger::ExportOptions& exporting) {
   const std::string& directory = exporting.directory;
   if (services.files.info(exporting.path)) {
     return Error(Code::kConflict, exporting.path + " exists already; name another file");
@@ -280,6 +281,13 @@ Status record_export(const Services& services, const Invocation& invocation,
   }
   if (!opened) return std::move(opened).error();
   ledger::Ledger& ledger = **opened;
+  const std::uint64_t size = ledger.health().size;
+  exporting.after = exporting.after.value_or(size);
+  if (exporting.first >= *exporting.after || *exporting.after > size) {
+    return Error(Code::kInvalidArgument,
+                 "the ledger has " + std::to_string(size) +
+                     " records: choose --first below --after, and that not above their number");
+  }
   AIOSS_TRY(const auto custody, open_custody(services, config, directory, ledger));
   Commander who = os_user();
   AIOSS_CHECK(know(who, *custody));
@@ -287,8 +295,7 @@ Status record_export(const Services& services, const Invocation& invocation,
   body.set(ledger::key::kActor, codec::Value::map(who.actor))
       .set(ledger::key::access::kWhat, codec::Value::text("export"))
       .set(ledger::key::access::kFirstIndex, codec::Value::uint(exporting.first))
-      .set(ledger::key::access::kAfterIndex,
-           codec::Value::uint(exporting.after.value_or(ledger.health().size)));
+      .set(ledger::key::access::kAfterIndex, codec::Value::uint(*exporting.after));
   AIOSS_CHECK(ledger.append_and_wait(ledger::RecordType::kAccess, std::move(body)));
   return ledger.close();
 }

@@ -302,8 +302,12 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   if (!desk_->enter(bytes)) {
     return Error{Code::kBusy, "too many requests are waiting; try again later"};
   }
-  StreamSetup setup{std::move(call), make_request_id(), options_.profile, config_record_.load(),
-                    options_.privacy == Privacy::kSealed};
+  StreamSetup setup{std::move(call),
+                    make_request_id(),
+                    options_.profile,
+                    config_record_.load(),
+                    options_.privacy == Privacy::kSealed,
+                    bytes};
   auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
   if (!hand_on(stream, bytes)) {
     desk_->leave(bytes);

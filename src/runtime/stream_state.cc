@@ -333,6 +333,7 @@ bool StreamState::begin(const LoadedModel& model) {
     if (end_ != End::kOpen || over_) return false;
     request_record_ = RequestRecord::kPending;
     begun_ns_ = clock_.monotonic_ns();
+    begun_by_ = model.sha256;
     token_limit_ = model.cells_per_stream;
     if (request.tokens_max > 0) token_limit_ = std::min(token_limit_, request.tokens_max);
   }

@@ -71,14 +71,19 @@ struct StreamSetup {
   ipc::Profile profile = ipc::Profile::kFast;
   std::uint64_t config_record = 0;  // the newest CONFIG_CHANGE when it was submitted
   bool sealed = false;              // keep the texts, too
+  std::size_t frame_bytes = 0;      // of the request, as a worker gets it
 };
 
 // So many ends from inside make a request a suspect, which runs alone; one more, alone, is proof.
 inline constexpr std::uint32_t kCrashesOfASuspect = 2;
+// The kernel's killer may have its reason in a request, too: so many kills without a token between
+// them have the same consequence.
+inline constexpr std::uint32_t kKillsOfASuspect = 5;
 
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
   std::uint32_t cells_per_stream = 0;
+  Digest sha256{};  // of the file
 };
 
 class StreamState final : public Stream, public std::enable_shared_from_this<StreamState> {
@@ -112,11 +117,13 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // What was read since the last call, for the worker.
   std::uint64_t take_credit();
   // What the next worker gets: the request, and behind it what was made of it so far.
-  ipc::Submit next_request() const;
+  ipc::Submit next_request();
+  // Whether it was begun by this model, and so can be gone on with by it.
+  bool is_of(const Digest& sha256) const;
   bool has_begun() const;
-  // Its worker ended from inside, `alone`: with no other request. True: it is the cause for
-  // certain.
-  bool crashed(bool alone);
+  // Its worker has ended: from inside, or killed by somebody else; `alone`: with no other request.
+  // True: it is the cause for certain.
+  bool worker_ended(bool from_inside, bool alone);
   // It may be what kills workers: it is to run alone.
   bool is_suspect() const;
   // After its end: nobody asks for the prompt any more, but a slow client may still read on.
@@ -169,6 +176,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
 
   // All with mutex_ held.
   bool is_open() const;
+  bool fits_a_frame() const;
   std::optional<StreamEvent> take(Effects& effects);
   void push(StreamEvent event);
   void push_delta(StreamDelta delta, Effects& effects);
@@ -219,7 +227,10 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::uint32_t token_limit_ = 0;  // of a choice
   bool accepted_ = false;          // by the worker that has it
   bool resumed_ = false;           // it is not the first one
+  Digest begun_by_{};              // the model
   std::uint32_t crashes_ = 0;
+  std::uint32_t stuck_ = 0;  // kills one after another, and no token between
+  std::uint64_t tokens_at_kill_ = 0;
   std::uint32_t prompt_tokens_ = 0;
   std::vector<Choice> choices_;
   std::size_t choices_ended_ = 0;

@@ -129,6 +129,48 @@ TEST_F(StreamStateTest, WhatIsReadComesBackAsCredit) {
   EXPECT_EQ(stream->take_credit(), (step + 4) * each);
 }
 
+TEST_F(StreamStateTest, GoesOnWithAnotherWorkerFromWhereItWas) {
+  const auto stream = running(2);
+  ASSERT_TRUE(stream->delta(delta(0, 100)));
+  ASSERT_TRUE(stream->delta(delta(1, 100)));
+  ASSERT_TRUE(stream->finished(finished(1, 1, ipc::FinishReason::kStop)));
+  ASSERT_TRUE(stream->interrupted());
+  const ipc::Submit next = stream->next_request();
+  EXPECT_EQ(next.resume, (std::vector<ipc::ResumedChoice>{{{1}, false}, {{1}, true}}));
+  EXPECT_EQ(next.credit_bytes, kCreditBytes - 2 * ipc::cost_of(delta(0, 100)));
+  EXPECT_FALSE(stream->delta(delta(0, 1))) << "the next one has to accept it first";
+  EXPECT_FALSE(stream->accepted({1, 4, 0})) << "of three prompt tokens";
+  EXPECT_TRUE(stream->accepted({1, 3, 0}));
+  ASSERT_TRUE(stream->delta(delta(0, 1)));
+  const auto last = stream->finished(finished(0, 2, ipc::FinishReason::kStop));
+  ASSERT_TRUE(last && *last);
+  const testing::Answered rest = testing::read_all(*stream);
+  EXPECT_TRUE(rest.done);
+  custodian.reset();
+  bench.expect_good_ledger();
+}
+
+TEST_F(StreamStateTest, AloneIsHowTheCauseIsFound) {
+  const auto stream = running(1);
+  EXPECT_FALSE(stream->worker_ended(true, false));
+  EXPECT_FALSE(stream->is_suspect());
+  EXPECT_FALSE(stream->worker_ended(true, true));
+  EXPECT_TRUE(stream->is_suspect());
+  EXPECT_FALSE(stream->worker_ended(true, false)) << "somebody was with it";
+  EXPECT_TRUE(stream->worker_ended(true, true));
+  // Kills by others count only while nothing comes between them.
+  const auto patient = running(1);
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(patient->delta(delta(0, 1)));
+    EXPECT_FALSE(patient->worker_ended(false, true)) << i;
+  }
+  EXPECT_FALSE(patient->is_suspect());
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(patient->worker_ended(false, true));
+  EXPECT_TRUE(patient->is_suspect());
+  EXPECT_TRUE(patient->worker_ended(false, true));
+  for (const auto& one : {stream, patient}) one->abort({Code::kWorkerDied, "the test ends"});
+}
+
 TEST_F(StreamStateTest, WhyAClientIsGivenUpIsWhatIsRecorded) {
   const auto stream = running(1);
   ASSERT_TRUE(stream->delta(delta(0, 10)));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "ipc/channel.h"
 #include "ipc/limits.h"
 #include "runtime/stream_state.h"
 
@@ -25,20 +26,33 @@ bool StreamState::has_begun() const {
   return request_record_ != RequestRecord::kNone;
 }
 
-bool StreamState::crashed(bool alone) {
+bool StreamState::worker_ended(bool from_inside, bool alone) {
   std::lock_guard lock(mutex_);
-  return ++crashes_ > kCrashesOfASuspect && alone;
+  if (from_inside) {
+    ++crashes_;
+  } else {
+    const std::uint64_t tokens = tokens_so_far();
+    stuck_ = tokens > tokens_at_kill_ ? 1 : stuck_ + 1;
+    tokens_at_kill_ = tokens;
+  }
+  return alone && (crashes_ > kCrashesOfASuspect || stuck_ > kKillsOfASuspect);
+}
+
+bool StreamState::is_of(const Digest& sha256) const {
+  std::lock_guard lock(mutex_);
+  return begun_by_ == sha256;
 }
 
 bool StreamState::is_suspect() const {
   std::lock_guard lock(mutex_);
-  return crashes_ >= kCrashesOfASuspect;
+  return crashes_ >= kCrashesOfASuspect || stuck_ >= kKillsOfASuspect;
 }
 
-ipc::Submit StreamState::next_request() const {
+ipc::Submit StreamState::next_request() {
   std::lock_guard lock(mutex_);
   ipc::Submit request = setup_.call.request;
   if (!resumed_) return request;
+  credit_due_ = 0;  // what is unread is all that counts
   std::uint64_t unread = 0;
   for (const StreamEvent& event : events_) {
     if (const auto* delta = std::get_if<StreamDelta>(&event)) {
@@ -58,9 +72,19 @@ bool StreamState::is_open() const {
          request_record_ != RequestRecord::kRefused;
 }
 
+// With what was made so far behind it.
+bool StreamState::fits_a_frame() const {
+  constexpr std::size_t kSpare = std::size_t{1} << 20;
+  const bool each = std::all_of(choices_.begin(), choices_.end(), [](const Choice& choice) {
+    return choice.tokens.size() <= ipc::kPromptTokensMax;
+  });
+  const std::size_t bytes = setup_.frame_bytes + tokens_so_far() * sizeof(ipc::Token);
+  return each && bytes + kSpare <= ipc::kFrameBytesMax;
+}
+
 bool StreamState::interrupted() {
   std::lock_guard lock(mutex_);
-  if (!is_open()) return false;
+  if (!is_open() || !fits_a_frame()) return false;
   accepted_ = false;
   resumed_ = true;
   credit_due_ = 0;  // next_request() counts what is unread

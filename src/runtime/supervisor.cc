@@ -133,6 +133,12 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     stream->abort({Code::kCancelled, "the client left before its request started"});
     return;
   }
+  // An answer that was begun by one model is not gone on with by another of the same name.
+  if (stream->has_begun() && !stream->is_of(slot.hash->sha256)) {
+    stream->abort({Code::kWorkerDied,
+                   "the worker has died, and the model's file is another one since; try again"});
+    return;
+  }
   if (end_if_changed(slot)) {
     slot.waiting.push_front(stream);  // for the next worker, which loads what the file is now
     return;
@@ -146,7 +152,8 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
   running_.at(stream->id()).handed_over = true;
   if (stream->is_suspect()) slot.suspect = stream->id();
   const bool begun =
-      stream->has_begun() || stream->begin({*slot.load_record, slot.ready->cells_per_stream});
+      stream->has_begun() ||
+      stream->begin({*slot.load_record, slot.ready->cells_per_stream, slot.hash->sha256});
   if (begun) slot.link->submit(*stream);
 }
 
@@ -340,6 +347,7 @@ void Supervisor::check_workers(std::int64_t now_ns) {
       slot->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
       slot->link->kill(std::move(*sick));
     } else {
+      hand_over_waiting(*slot);  // a suspect's turn may have come between two tasks
       evict_if_outdated(*slot);
     }
   }

@@ -89,7 +89,6 @@ class Supervisor final {
     std::optional<ipc::Hello> hello;
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
-    std::optional<ModelHash> resumed_hash;  // of the model by which waiting streams were begun
     std::optional<Hasher::Ticket> hashing;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     bool outdated = false;                   // the catalogue has other files by this name, or none
@@ -151,9 +150,9 @@ class Supervisor final {
   void on_load_failed(Slot& slot, const Error& error);
   void on_probe(Slot& slot, const ipc::ProbeReport& report);
   void on_ended(Slot& slot, const LinkEnded& ended);
-  void end_if_of_another_file(Slot& slot);
   void on_lost(Slot& slot, LinkLost lost);
-  void count_crash(Slot& slot, const Error& error);
+  void find_the_cause(Slot& slot, const LinkEnded& ended);
+  static bool has_begun_waiting(const Slot& slot);
   bool loads_again(Slot& slot, const LinkEnded& ended);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
   void advance(Slot& slot);  // towards ready: what is still missing?

@@ -42,13 +42,19 @@ void Supervisor::want(Slot& slot) {
   }
 }
 
+// Answers that have begun and wait for their next worker.
+bool Supervisor::has_begun_waiting(const Slot& slot) {
+  return std::any_of(slot.waiting.begin(), slot.waiting.end(),
+                     [](const auto& stream) { return stream->has_begun(); });
+}
+
 // True if a worker is on its way out already, or an idle one is sent there now.
 bool Supervisor::make_room(const Slot& for_slot) {
   std::size_t stopping = 0, waiting = 0;
   Slot* oldest = nullptr;
   for (auto& [name, slot] : slots_) {
     if (slot.get() == &for_slot) continue;
-    if (slot->phase == Phase::kStopping) ++stopping;
+    if (slot->phase == Phase::kStopping && !has_begun_waiting(*slot)) ++stopping;
     if (slot->phase == Phase::kWaitingForRoom) ++waiting;
     if (!is_idle(*slot)) continue;
     if (oldest == nullptr || slot->last_used_ns < oldest->last_used_ns) oldest = slot.get();
@@ -339,20 +345,7 @@ void Supervisor::became_ready(Slot& slot) {
   if (const auto entry = parts_.view.entry(slot.name)) {
     for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(*entry);
   }
-  end_if_of_another_file(slot);
   hand_over_waiting(slot);
-}
-
-// An answer that was begun by one model is not gone on with by another of the same name.
-void Supervisor::end_if_of_another_file(Slot& slot) {
-  const auto before = std::exchange(slot.resumed_hash, std::nullopt);
-  if (!before || (slot.hash && slot.hash->sha256 == before->sha256)) return;
-  std::erase_if(slot.waiting, [](const std::shared_ptr<StreamState>& stream) {
-    if (!stream->has_begun()) return false;
-    stream->abort({Code::kWorkerDied,
-                   "the worker has died, and the model's file is another one since; try again"});
-    return true;
-  });
 }
 
 // Whatever comes of the load, nobody needs the hash now: it may be of 40 GB.
@@ -408,11 +401,14 @@ void Supervisor::on_lost(Slot& slot, LinkLost lost) {
     const auto found = running_.find((*stream)->id());
     if (found == running_.end()) continue;  // it has ended since
     found->second.handed_over = false;
-    slot.waiting.push_front(*stream);
+    if ((*stream)->wants_to_run()) {
+      slot.waiting.push_front(*stream);
+    } else {
+      (*stream)->abort({Code::kCancelled, "the client left"});
+    }
   }
   if (lost.survivors.empty()) return;
   slot.survivors = std::move(lost.survivors);
-  slot.resumed_hash = slot.hash;
   decide(ledger::decision_kind::kRouting, ledger::decision_outcome::kChosen,
          ledger::unload_reason::kWorkerDied, slot);
   log::info("requests go on with another worker",
@@ -420,29 +416,27 @@ void Supervisor::on_lost(Slot& slot, LinkLost lost) {
 }
 
 // Any of them may be the cause, until one was alone.
-void Supervisor::count_crash(Slot& slot, const Error& error) {
+void Supervisor::find_the_cause(Slot& slot, const LinkEnded& ended) {
   for (const auto& stream : slot.survivors) {
-    if (!stream->crashed(slot.survivors.size() == 1)) continue;
+    if (!stream->worker_ended(ended.from_inside, slot.survivors.size() == 1)) continue;
     std::erase(slot.waiting, stream);
     stream->abort({Code::kWorkerDied,
                    "this request ends every worker that computes it, and is not tried again: " +
-                       error.message});
+                       ended.error.message});
   }
 }
 
 // For streams that wait to go on, a load that somebody else has killed is begun again; not for
 // ever, for the kernel kills what does not fit.
 bool Supervisor::loads_again(Slot& slot, const LinkEnded& ended) {
-  const bool begun = std::any_of(slot.waiting.begin(), slot.waiting.end(),
-                                 [](const auto& stream) { return stream->has_begun(); });
-  return begun && !ended.from_inside && ++slot.loads_killed <= kLoadsKilledMax;
+  return has_begun_waiting(slot) && !ended.from_inside && ++slot.loads_killed <= kLoadsKilledMax;
 }
 
 void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
   slot.suspect.reset();
-  if (ended.from_inside) count_crash(slot, ended.error);
+  find_the_cause(slot, ended);
   slot.survivors.clear();
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);
   if (phase == Phase::kLoading) {
@@ -473,6 +467,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   publish_totals();
   finish_stop_all();
   if (refusing_) return;
+  if (has_begun_waiting(slot)) want(slot);
   // Those who made it stop come first, else its own new requests would take their room.
   for (auto& [name, other] : slots_) {
     if (other->phase != Phase::kWaitingForRoom) continue;

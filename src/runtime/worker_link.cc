@@ -1,5 +1,6 @@
 #include "runtime/worker_link.h"
 
+#include <algorithm>
 #include <csignal>
 #include <thread>
 #include <utility>
@@ -110,7 +111,7 @@ bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
   return true;
 }
 
-void WorkerLink::submit(const StreamState& stream) {
+void WorkerLink::submit(StreamState& stream) {
   send(stream.next_request());
 }
 
@@ -276,6 +277,11 @@ Status WorkerLink::on(ipc::Ready& message) {
   if (message.profile != configure_.profile || message.engine.name != configure_.engine) {
     return violation("it loaded with another profile or engine than was asked for");
   }
+  const auto more = [](std::uint32_t got, std::uint32_t asked) { return asked > 0 && got > asked; };
+  if (more(message.cells_per_stream, configure_.cells_per_stream) ||
+      more(message.streams, configure_.streams)) {
+    return violation("it loaded with more context or streams than were asked for");
+  }
   phase_ = Phase::kServing;
   load_fraction_.store(1, std::memory_order_relaxed);
   on_event_(std::move(message));
@@ -363,7 +369,10 @@ std::optional<os::ExitStatus> WorkerLink::reap() {
       std::lock_guard lock(child_mutex_);
       if (const auto status = child_.wait_for(std::chrono::milliseconds(0))) return status;
     }
-    if (waited >= exit_grace_) send_signal(SIGKILL);
+    if (waited >= exit_grace_) {
+      remember_reason({Code::kWorkerDied, "the worker did not end after its conversation had"});
+      send_signal(SIGKILL);
+    }
     std::this_thread::sleep_for(kReapStep);
   }
   return std::nullopt;
@@ -406,7 +415,10 @@ void WorkerLink::end(const Error& found) {
   const Error why = reason_of_end(found, "");
   const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
   LinkLost lost;
-  for (auto& stream : take_requests()) {
+  auto streams = take_requests();
+  std::sort(streams.begin(), streams.end(),
+            [](const auto& a, const auto& b) { return a->id() < b->id(); });
+  for (auto& stream : streams) {
     if (may_go_on(why) && stream->interrupted()) {
       lost.survivors.push_back(std::move(stream));
     } else {

@@ -81,7 +81,7 @@ class WorkerLink final {
   // LinkEnded may be still to come.
   bool admit(std::shared_ptr<StreamState> stream);
   // Hands over a request that was admitted and begun, by this worker or an earlier one.
-  void submit(const StreamState& stream);
+  void submit(StreamState& stream);
   void cancel(ipc::RequestId id);               // nothing if the worker does not have it
   void give_credit(const ipc::Credit& credit);  // likewise
   void probe();

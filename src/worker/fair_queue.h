@@ -25,6 +25,7 @@ class FairQueue final {
   void leave(Tenant tenant);
   // Tokens that were computed for it.
   void charge(Tenant tenant, std::uint64_t tokens);
+  std::uint64_t served(Tenant tenant) const { return accounts_.at(tenant).served; }
 
   void push(Sequence& sequence) { waiting_.push_back(&sequence); }
   void remove(Sequence& sequence) { std::erase(waiting_, &sequence); }

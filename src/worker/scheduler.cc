@@ -81,8 +81,7 @@ std::uint32_t Scheduler::running() const {
 Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
   AIOSS_CHECK(spill_parked());
-  AIOSS_CHECK(resume_spilled());
-  admit();
+  AIOSS_CHECK(place_waiting());
   AIOSS_CHECK(close_hole());
   const Call call = choose_call();
   if (call != Call::kNone) {

@@ -107,7 +107,8 @@ class Scheduler final {
   void charge(Request& request, std::uint64_t cost);
   Status spill_parked();
   Status spill(Sequence& sequence);
-  Status resume_spilled();
+  Sequence* next_to_resume() const;
+  Status place_waiting();
   Status resume(Sequence& sequence, std::int32_t stream);
   std::int64_t spill_due_ns() const;
   void drop_saved(Sequence& sequence);

@@ -57,23 +57,24 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
                      std::to_string(cells),
                  "max_tokens"};
   }
-  if (!starts_at_once() && queue_.requests() >= options_.queue_requests_max) {
+  // What another worker had taken is not refused now: its answer has begun.
+  const bool must_queue = !starts_at_once() && submit.resume.empty();
+  if (must_queue && queue_.requests() >= options_.queue_requests_max) {
     return Error{Code::kBusy, std::to_string(queue_.requests()) +
                                   " requests are waiting for this model; try again later"};
   }
-  if (!starts_at_once() && submit.tenant != 0 &&
-      queue_.requests_of(submit.tenant) >= queue_share()) {
+  if (must_queue && submit.tenant != 0 && queue_.requests_of(submit.tenant) >= queue_share()) {
     return Error{Code::kBusy, std::to_string(queue_.requests_of(submit.tenant)) +
                                   " of your requests are waiting for this model, and others must "
                                   "have room, too; try again later"};
   }
-  for (const ipc::ResumedChoice& choice : submit.resume) {
-    if (choice.tokens.size() >= cells) {
-      return Error{Code::kInvalidArgument, "more tokens are resumed than the context holds"};
-    }
-  }
   tokens_max =
       submit.tokens_max > 0 ? submit.tokens_max : static_cast<std::uint32_t>(cells - prompt);
+  for (const ipc::ResumedChoice& choice : submit.resume) {
+    if (choice.tokens.size() > tokens_max) {
+      return Error{Code::kInvalidArgument, "more tokens are resumed than were asked for"};
+    }
+  }
   return std::nullopt;
 }
 
@@ -108,6 +109,7 @@ bool Scheduler::starts_at_once() const {
 
 // Those that have begun and come back are before it.
 void Scheduler::admit() {
+  // Those that come back are placed by the next step, which may call the engine.
   while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;

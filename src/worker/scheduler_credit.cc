@@ -91,15 +91,34 @@ Status Scheduler::spill(Sequence& sequence) {
   return ok();
 }
 
-Status Scheduler::resume_spilled() {
-  while (!resuming_.empty()) {
+// Of those that come back, by the turns of their tenants; null: none.
+Sequence* Scheduler::next_to_resume() const {
+  const auto served = [this](const Sequence* s) { return queue_.served(s->request.submit.tenant); };
+  const auto next =
+      std::min_element(resuming_.begin(), resuming_.end(),
+                       [&](const Sequence* a, const Sequence* b) { return served(a) < served(b); });
+  return next == resuming_.end() ? nullptr : *next;
+}
+
+// Free streams go to who has the turn; of one tenant, to those that come back before new ones.
+Status Scheduler::place_waiting() {
+  for (;;) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return ok();
-    Sequence& sequence = *resuming_.front();
-    resuming_.pop_front();
-    AIOSS_CHECK(resume(sequence, stream));
+    Sequence* const back = next_to_resume();
+    Sequence* const fresh = queue_.empty() ? nullptr : &queue_.next();
+    if (back == nullptr && fresh == nullptr) return ok();
+    const bool resumes =
+        fresh == nullptr || (back != nullptr && queue_.served(back->request.submit.tenant) <=
+                                                    queue_.served(fresh->request.submit.tenant));
+    if (resumes) {
+      std::erase(resuming_, back);
+      AIOSS_CHECK(resume(*back, stream));
+    } else {
+      queue_.remove(*fresh);
+      start(*fresh, stream);
+    }
   }
-  return ok();
 }
 
 Status Scheduler::resume(Sequence& sequence, std::int32_t stream) {

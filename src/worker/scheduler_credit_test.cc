@@ -92,6 +92,30 @@ TEST(Credit, ASpilledSequenceGivesItsStreamToOthersAndComesBackBeforeTheQueue) {
   EXPECT_EQ(rig.sink.stats.back().spilled_bytes, 0U);
 }
 
+// Many that come back at once are one tenant's turn, not two hundred.
+TEST(Credit, ThoseThatComeBackTakeTurnsWithOtherTenants) {
+  SchedulerOptions o = with_spill(1);
+  o.queue_requests_max = 1'000;
+  Rig rig(o);
+  for (ipc::RequestId id = 1; id <= 40; ++id) {
+    ipc::Submit submit = with_credit(request(id), kTwoTokens);
+    submit.tenant = 1;
+    rig.submit(submit, "[[long 60]]");
+    settle(rig);
+    rig.clock.idle_ns += kSecondNs;
+    settle(rig);
+  }
+  for (ipc::RequestId id = 1; id <= 40; ++id) rig.scheduler->credit({id, 1U << 20});
+  ipc::Submit other = request(100);
+  other.tenant = 2;
+  rig.submit(other, "[[long 60]]");
+  while (!rig.sink.answer(100).finished) ASSERT_TRUE(rig.scheduler->step());
+  std::size_t before = 0;
+  for (ipc::RequestId id = 1; id <= 40; ++id) before += rig.sink.answer(id).finished ? 1 : 0;
+  EXPECT_LE(before, 2U);
+  rig.run();
+}
+
 TEST(Credit, WhatHasNoRoomKeepsItsStream) {
   Rig rig(with_spill(1, 10));
   rig.submit(with_credit(request(1), kTwoTokens), "[[long 100]]");

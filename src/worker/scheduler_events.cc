@@ -90,10 +90,13 @@ void Scheduler::take_token(Sequence& sequence, std::span<const float> logits) {
 ipc::TokenLogprob Scheduler::describe(const SampledToken& sampled) const {
   ipc::TokenLogprob out;
   out.token = sampled.token;
-  out.text = vocabulary_.display(sampled.token);
+  const auto shown = [this](Token token) {  // as it will be sent: that is what it costs
+    return std::string(vocabulary_.display(token).substr(0, ipc::kTokenTextBytesMax));
+  };
+  out.text = shown(sampled.token);
   out.logprob = sampled.logprob;
   for (const SampledToken::Top& top : sampled.top) {
-    out.top.push_back({std::string(vocabulary_.display(top.token)), top.logprob, top.token});
+    out.top.push_back({shown(top.token), top.logprob, top.token});
   }
   return out;
 }

@@ -144,12 +144,30 @@ TEST(Resume, OfSeveralChoicesEachGoesOnFromItsOwnPlace) {
   }
 }
 
+// It had been taken once: a full queue is no reason to end an answer in its middle.
+TEST(Resume, AFullQueueRefusesNobodyWhoHasBegun) {
+  SchedulerOptions o = options(1);
+  o.queue_requests_max = 1;
+  Rig rig(o);
+  for (ipc::RequestId id = 1; id <= 3; ++id) rig.submit(request(id), "[[long 30]]");
+  EXPECT_EQ(rig.sink.rejected.size(), 1U);
+  ipc::Submit resumed = request(4);
+  resumed.resume = {{{}, false}};
+  rig.submit(resumed, "[[long 30]]");
+  EXPECT_EQ(rig.sink.rejected.size(), 1U);
+  rig.run();
+  EXPECT_TRUE(rig.sink.answer(4).finished);
+}
+
 TEST(Resume, WhatTheModelCannotHaveMadeIsRefused) {
   ipc::Submit submit = request(1);
   submit.resume = {{{1 << 30}, false}};
   EXPECT_TRUE(rest_of(submit, ipc::Profile::kFast).refused);
   submit.resume = {{std::vector<Token>(2048, 1), false}};
   EXPECT_TRUE(rest_of(submit, ipc::Profile::kFast).refused);
+  submit.tokens_max = 2;
+  submit.resume = {{{1, 1, 1}, false}};
+  EXPECT_TRUE(rest_of(submit, ipc::Profile::kFast).refused) << "more than were asked for";
   submit.resume = {{{1}, true}};
   EXPECT_TRUE(rest_of(submit, ipc::Profile::kFast).refused) << "nothing is left to do";
 }

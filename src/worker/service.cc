@@ -161,7 +161,8 @@ std::optional<Error> Service::take(ipc::Submit submit) {
     requests_.emplace(id, Known{Stage::kPreparing, ipc::open_choices(submit)});
   }
   const std::size_t bytes = bytes_of(submit.prompt);
-  if (text_bytes_.fetch_add(bytes) + bytes <= kTextBytesMax &&
+  const bool resumed = !submit.resume.empty();  // it had been taken: the gateway bounds them all
+  if ((text_bytes_.fetch_add(bytes) + bytes <= kTextBytesMax || resumed) &&
       text_jobs_.try_push({std::move(submit), clock_.monotonic_ns(), bytes})) {
     return std::nullopt;
   }

@@ -200,8 +200,8 @@ def bench_stalled(args, peer, model):
             servers.time.sleep(1)
         print(f"\n{STOPPED_CLIENTS} stopped clients were parked and spilled after "
               f"{servers.time.monotonic() - began:.0f} s", flush=True)
-        report(f"{name}, 4 clients beside {STOPPED_CLIENTS} that have stopped reading, against 4 by "
-               f"themselves", compare(args, crowded, empty, name, 4), ("beside them", "alone"))
+        report(f"{name}, 4 clients beside {STOPPED_CLIENTS} that have stopped reading, against 4 "
+               f"alone", compare(args, crowded, empty, name, 4), ("beside them", "alone"))
         spilled = servers.metric(crowded.port, "aioss_spilled_bytes")
         grown = (servers.resident_bytes(crowded.process.pid) -
                  servers.resident_bytes(empty.process.pid))
