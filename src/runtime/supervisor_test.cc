@@ -28,17 +28,6 @@ namespace key = ledger::key;
 
 class SupervisorTest : public ::testing::Test {
  protected:
-  void expect_good_ledger() {
-    bench.expect_good_ledger();
-    EXPECT_EQ(bench.count(RecordType::kModelLoad), bench.count(RecordType::kModelUnload));
-  }
-  std::vector<std::string> texts(RecordType type, std::uint64_t which) {
-    std::vector<std::string> all;
-    for (const ledger::Record& record : bench.records()) {
-      if (record.type == type) all.push_back(*record.body.get_text(which, "text"));
-    }
-    return all;
-  }
   ModelEntry entry(const std::string& model) {
     for (const ModelEntry& entry : bench.gateway().models()) {
       if (entry.name == model) return entry;
@@ -58,7 +47,7 @@ TEST_F(SupervisorTest, EngineThatCrashesTakesNobodyWithIt) {
     EXPECT_EQ(bench.ask("m", prompt).code(), "worker_died") << prompt;
     EXPECT_EQ(bench.ask("m", "good").text.at(0), "hello world");
   }
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   // Each was tried three times, alone in the end; the last good one found a worker of its own.
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 4U * 3U + 1U);
 }
@@ -67,11 +56,11 @@ TEST_F(SupervisorTest, IdleWorkerThatDiesIsReplacedOnDemand) {
   bench.add_model("m", "reply hello\n");
   bench.start();
   EXPECT_TRUE(bench.ask("m", "a").done);
-  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bench.kill_workers();
   ASSERT_TRUE(bench.wait_for_state("m", "cold"));
   EXPECT_TRUE(bench.worker_pids().empty());
   EXPECT_TRUE(bench.ask("m", "b").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 // As one that sleeps in the kernel, where SIGKILL does not reach it.
@@ -95,12 +84,12 @@ TEST_F(SupervisorTest, ProcessThatDoesNotEndHoldsNobodyUp) {
   ASSERT_EQ(bench.worker_pids().size(), 1U);
 
   bench.add_model("m", "reply hello\n");
-  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bench.kill_workers();
   bool done = false;
   for (int i = 0; i < 500 && !done; ++i) done = bench.ask("m", "d").done.has_value();
   EXPECT_TRUE(done) << "once it is gone, another is started";
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"worker_died: signal 9 (Killed)", "shutdown"}));
 }
 
@@ -111,7 +100,7 @@ TEST_F(SupervisorTest, RequestsDuringDeathAllEnd) {
   std::atomic<bool> stop{false};
   std::thread killer([&] {
     while (!stop) {
-      for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+      bench.kill_workers();
       std::this_thread::sleep_for(milliseconds(30));
     }
   });
@@ -127,7 +116,7 @@ TEST_F(SupervisorTest, RequestsDuringDeathAllEnd) {
   EXPECT_EQ(done + died, 60);
   std::this_thread::sleep_for(milliseconds(1100));  // a load that was killed is not retried at once
   EXPECT_TRUE(bench.ask("m", "q").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 // ---- loading ------------------------------------------------------------------------------------
@@ -147,7 +136,7 @@ TEST_F(SupervisorTest, FailedLoadIsToldToAllWhoWait) {
   EXPECT_EQ(entry("m").last_error->code, Code::kModelCorrupt);
   // At once: refused with the same reason, without another worker.
   EXPECT_EQ(bench.ask("m", "c").code(), "model_corrupt");
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 0U);
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 3U);
   EXPECT_NE(bench.metrics().render().find("aioss_model_load_failures_total 1"), std::string::npos);
@@ -162,7 +151,7 @@ TEST_F(SupervisorTest, FailedLoadIsRetriedAfterAWhile) {
   EXPECT_TRUE(bench.ask("m", "b").done);
   EXPECT_EQ(entry("m").state, "ready");
   EXPECT_FALSE(entry("m").last_error);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, CrashWhileLoadingIsAFailedLoad) {
@@ -171,7 +160,7 @@ TEST_F(SupervisorTest, CrashWhileLoadingIsAFailedLoad) {
   const Answered answered = bench.ask("m", "a");
   EXPECT_EQ(answered.code(), "worker_died");
   EXPECT_EQ(entry("m").state, "failed");
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, LoadHasADeadline) {
@@ -181,7 +170,7 @@ TEST_F(SupervisorTest, LoadHasADeadline) {
   bench.start();
   EXPECT_EQ(bench.ask("silent", "a").code(), "timeout");
   EXPECT_EQ(bench.ask("slow", "a").code(), "timeout");
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, LoadReportsProgressAndFacts) {
@@ -200,7 +189,7 @@ TEST_F(SupervisorTest, LoadReportsProgressAndFacts) {
   EXPECT_EQ(seen.back(), 1.0F);
   EXPECT_GT(std::count_if(seen.begin(), seen.end(), [](float f) { return f > 0 && f < 1; }), 0);
   EXPECT_EQ(bench.gateway().load("nosuch", nullptr).error().code, Code::kNotFound);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, HashIsComputedThenRemembered) {
@@ -211,10 +200,10 @@ TEST_F(SupervisorTest, HashIsComputedThenRemembered) {
       std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
   bench.start();
   EXPECT_TRUE(bench.ask("m", "a").done);
-  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bench.kill_workers();
   ASSERT_TRUE(bench.wait_for_state("m", "cold"));
   EXPECT_TRUE(bench.ask("m", "a").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   std::vector<std::uint64_t> sources;
   std::vector<Bytes> hashes;
   for (const ledger::Record& record : bench.records()) {
@@ -238,7 +227,7 @@ TEST_F(SupervisorTest, WorkerIsConfined) {
   const auto wait = [&] { return bench.gateway().health().confinement; };
   for (int i = 0; i < 300 && wait().empty(); ++i) std::this_thread::sleep_for(milliseconds(10));
   EXPECT_EQ(wait().size(), 1U);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 // ---- room ---------------------------------------------------------------------------------------
@@ -257,8 +246,8 @@ TEST_F(SupervisorTest, LeastRecentlyUsedIdleWorkerMakesRoom) {
   EXPECT_EQ(entry("b").state, "cold");
   EXPECT_EQ(entry("c").state, "ready");
   EXPECT_LE(bench.worker_pids().size(), 2U);
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"replaced", "shutdown", "shutdown"}));
 }
 
@@ -274,7 +263,7 @@ TEST_F(SupervisorTest, BusyWorkersAreNotReplaced) {
   running->cancel();
   EXPECT_EQ(read_all(*running).code(), "cancelled");
   EXPECT_TRUE(bench.ask("b", "q").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, TwoModelsTakeTurnsInOneRoom) {
@@ -299,7 +288,7 @@ TEST_F(SupervisorTest, TwoModelsTakeTurnsInOneRoom) {
   EXPECT_EQ(done + busy, 20);
   EXPECT_GT(done.load(), 0);
   EXPECT_TRUE(ok) << "an answer came from the other model";
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, RemovedModelIsUnloadedAndUnknown) {
@@ -315,8 +304,8 @@ TEST_F(SupervisorTest, RemovedModelIsUnloadedAndUnknown) {
     std::this_thread::sleep_for(milliseconds(10));
   }
   EXPECT_EQ(bench.worker_pids().size(), 1U);
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason).front(), "removed");
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason).front(), "removed");
 }
 
 TEST_F(SupervisorTest, VanishedFileIsAClearError) {
@@ -327,7 +316,7 @@ TEST_F(SupervisorTest, VanishedFileIsAClearError) {
   EXPECT_EQ(answered.code(), "not_found");
   EXPECT_EQ(answered.failed->error.message.find(bench.directory()), std::string::npos)
       << "a path of the server reaches the client";
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 // ---- files that change --------------------------------------------------------------------------
@@ -345,8 +334,8 @@ TEST_F(SupervisorTest, FileWrittenToUnderItsWorkerEndsTheWorker) {
   EXPECT_NE(rest.failed->error.message.find("was changed while it was loaded"), std::string::npos)
       << rest.failed->error.message;
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "other");
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"changed", "shutdown"}));
   std::vector<Bytes> hashes;
   for (const ledger::Record& record : bench.records()) {
@@ -363,8 +352,8 @@ TEST_F(SupervisorTest, NoRequestIsGivenToAWorkerWhoseFileWasWrittenTo) {
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
   bench.add_model("m", "reply two\n");  // as many bytes
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "two") << "the check came too late";
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"changed", "shutdown"}));
 }
 
@@ -374,8 +363,8 @@ TEST_F(SupervisorTest, IdleWorkerWhoseFileWasWrittenToIsEnded) {
   EXPECT_TRUE(bench.ask("m", "q").done);
   bench.add_model("m", "reply two\n");
   EXPECT_TRUE(bench.wait_for_state("m", "cold"));
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"changed"}));
 }
 
@@ -387,7 +376,7 @@ TEST_F(SupervisorTest, FileWrittenToWhileItLoadsIsNotLoaded) {
   std::filesystem::last_write_time(path, now - std::chrono::hours(1));
   bench.start();
   EXPECT_TRUE(bench.ask("m", "q").done);
-  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bench.kill_workers();
   ASSERT_TRUE(bench.wait_for_state("m", "cold"));
   const auto waiting = bench.submit("m", "q");
   ASSERT_TRUE(bench.wait_for_state("m", "loading"));
@@ -395,7 +384,7 @@ TEST_F(SupervisorTest, FileWrittenToWhileItLoadsIsNotLoaded) {
   EXPECT_EQ(read_all(*waiting).code(), "model_corrupt");
   std::this_thread::sleep_for(milliseconds(1100));
   EXPECT_TRUE(bench.ask("m", "q").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, ExchangedFileIsServedAfterARescan) {
@@ -411,8 +400,8 @@ TEST_F(SupervisorTest, ExchangedFileIsServedAfterARescan) {
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
   ASSERT_TRUE(bench.gateway().rescan(Principal()));
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"removed", "shutdown"}))
       << "a rescan that finds the same file leaves its worker alone";
 }
@@ -434,8 +423,8 @@ TEST_F(SupervisorTest, BusyWorkerOfAnExchangedFileMayEndItsWork) {
   std::string text;
   for (int i = 0; i < 100 && text != "two"; ++i) text = bench.ask("m", "q").text.at(0);
   EXPECT_EQ(text, "two");
-  expect_good_ledger();
-  EXPECT_EQ(texts(RecordType::kModelUnload, key::model_unload::kReason),
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"removed", "shutdown"}));
 }
 
@@ -463,7 +452,7 @@ TEST_P(BadWorkerTest, IsKilledWithAReason) {
   }
   EXPECT_TRUE(bench.worker_pids().empty()) << "it was not killed";
   EXPECT_TRUE(bench.ask("good", "q").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 INSTANTIATE_TEST_SUITE_P(Rules, BadWorkerTest,
@@ -484,14 +473,14 @@ TEST_F(SupervisorTest, ReaderThatIsTooSlowIsCutOff) {
   const Answered answered = read_all(*stream);
   EXPECT_EQ(answered.code(), "timeout");
   EXPECT_NE(answered.failed->error.message.find("slowly"), std::string::npos);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, StubbornWorkerIsKilledAtShutDown) {
   bench.add_bad_model("m", "stubborn");
   bench.start();
   EXPECT_TRUE(bench.ask("m", "q").done);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   EXPECT_TRUE(bench.worker_pids().empty());
 }
 
@@ -509,7 +498,7 @@ TEST_F(SupervisorTest, HashOfAFailedLoadIsGivenUp) {
   // The thread that hashes comes to the next model only once it is done with this one.
   EXPECT_TRUE(bench.ask("good", "b").done);
   EXPECT_LE(bench.files().reads(path), 1) << "it was read on to its end";
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 TEST_F(SupervisorTest, CancelThatIsIgnoredIsFoundByTheHealthCheck) {
@@ -520,9 +509,9 @@ TEST_F(SupervisorTest, CancelThatIsIgnoredIsFoundByTheHealthCheck) {
   ASSERT_TRUE(read_some_text(*stream, answered));
   stream->cancel();
   EXPECT_FALSE(stream->next_for(milliseconds(200))) << "it ended without the worker's word";
-  for (const int pid : bench.worker_pids()) ::kill(pid, SIGKILL);
+  bench.kill_workers();
   EXPECT_EQ(read_all(*stream).code(), "cancelled") << "the client's leaving is the cause";
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
 }
 
 }  // namespace

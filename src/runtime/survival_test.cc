@@ -19,18 +19,6 @@ namespace key = ledger::key;
 
 class SurvivalTest : public ::testing::Test {
  protected:
-  void expect_good_ledger() {
-    bench.expect_good_ledger();
-    EXPECT_EQ(bench.count(RecordType::kModelLoad), bench.count(RecordType::kModelUnload));
-  }
-  std::vector<std::string> texts(RecordType type, std::uint64_t which) {
-    std::vector<std::string> all;
-    for (const ledger::Record& record : bench.records()) {
-      if (record.type == type) all.push_back(*record.body.get_text(which, "text"));
-    }
-    return all;
-  }
-
   testing::TestBench bench;
 };
 
@@ -53,12 +41,12 @@ TEST_F(SurvivalTest, StreamsGoOnWhenTheirWorkerIsKilled) {
     EXPECT_EQ(rest.done->completion_tokens, whole.size());
   }
   EXPECT_NE(bench.metrics().render().find("aioss_worker_restarts_total 1"), std::string::npos);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
   EXPECT_EQ(bench.count(RecordType::kInferResult), 3U);
-  EXPECT_EQ(texts(RecordType::kDecision, key::decision::kReason),
+  EXPECT_EQ(bench.texts(RecordType::kDecision, key::decision::kReason),
             std::vector<std::string>{"worker_died"});
-  const auto unloads = texts(RecordType::kModelUnload, key::model_unload::kReason);
+  const auto unloads = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
   ASSERT_EQ(unloads.size(), 2U);
   EXPECT_EQ(unloads[0], "worker_died: signal 9 (Killed)");
   EXPECT_EQ(unloads[1], "shutdown");
@@ -77,9 +65,7 @@ TEST_F(SurvivalTest, ManyKillsLoseAndDoubleNothing) {
   std::thread killer([&] {
     while (!stop && kills < 20) {
       std::this_thread::sleep_for(milliseconds(100));
-      for (const int pid : bench.worker_pids()) {
-        if (::kill(pid, SIGKILL) == 0) ++kills;
-      }
+      kills += bench.kill_workers();
     }
   });
   for (const auto& stream : streams) {
@@ -90,7 +76,7 @@ TEST_F(SurvivalTest, ManyKillsLoseAndDoubleNothing) {
   stop = true;
   killer.join();
   EXPECT_GT(kills, 1);
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
 }
 
@@ -112,7 +98,7 @@ TEST_F(SurvivalTest, OneThatCrashesItsWorkersTakesNobodyWithIt) {
     ASSERT_TRUE(answered.done) << answered.code();
     EXPECT_EQ(answered.text.at(0), whole);
   }
-  expect_good_ledger();
+  bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
 }
 

@@ -39,6 +39,12 @@ Sequence& FairQueue::next() const {
       [&](const Sequence* a, const Sequence* b) { return served(a) < served(b); });
 }
 
+Sequence& FairQueue::take() {
+  Sequence& sequence = next();
+  remove(sequence);
+  return sequence;
+}
+
 void FairQueue::request_waits(Tenant tenant) {
   ++accounts_.at(tenant).requests_waiting;
   ++requests_;

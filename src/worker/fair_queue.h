@@ -32,6 +32,7 @@ class FairQueue final {
   bool empty() const { return waiting_.empty(); }
   std::size_t size() const { return waiting_.size(); }
   Sequence& next() const;  // not empty
+  Sequence& take();        // and waits no more
 
   // Requests with a sequence that waits.
   void request_waits(Tenant tenant);

@@ -105,6 +105,7 @@ class Scheduler final {
 
   // scheduler_credit.cc
   void charge(Request& request, std::uint64_t cost);
+  Sequence* next_to_spill() const;
   Status spill_parked();
   Status spill(Sequence& sequence);
   Sequence* next_to_resume() const;

@@ -22,13 +22,13 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
   }
   for (const ipc::ResumedChoice& choice : submit.resume) {
     for (const Token token : choice.tokens) {
-      if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
+      if (!vocabulary_.has(token)) {
         return Error{Code::kInvalidArgument, "a token is resumed that the model does not have"};
       }
     }
   }
   for (const Token token : prepared.prompt) {
-    if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_.size()) {
+    if (!vocabulary_.has(token)) {
       return Error{Code::kInvalidArgument,
                    "the prompt holds token " + std::to_string(token) + "; this model has " +
                        std::to_string(vocabulary_.size()) + " tokens",
@@ -36,7 +36,7 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
     }
   }
   for (const ipc::LogitBias& bias : submit.sampling.logit_bias) {
-    if (bias.token < 0 || static_cast<std::uint32_t>(bias.token) >= vocabulary_.size()) {
+    if (!vocabulary_.has(bias.token)) {
       return Error{Code::kInvalidArgument,
                    "logit_bias names token " + std::to_string(bias.token) + "; this model has " +
                        std::to_string(vocabulary_.size()) + " tokens",
@@ -107,15 +107,12 @@ bool Scheduler::starts_at_once() const {
   return queue_.empty() && resuming_.empty() && lowest_free_stream() != kNoStream;
 }
 
-// Those that have begun and come back are before it.
+// Only while nobody comes back: those are placed by the next step, which may call the engine.
 void Scheduler::admit() {
-  // Those that come back are placed by the next step, which may call the engine.
   while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
-    Sequence& sequence = queue_.next();
-    queue_.remove(sequence);
-    start(sequence, stream);
+    start(queue_.take(), stream);
   }
 }
 

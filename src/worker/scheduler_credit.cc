@@ -37,32 +37,29 @@ void Scheduler::credit(const ipc::Credit& more) {
   }
 }
 
-// When the next parked sequence should give its stream away.
-std::int64_t Scheduler::spill_due_ns() const {
-  if (options_.spill_bytes_max == 0) return kNever;
-  const bool wanted = (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
-  const std::int64_t after = wanted ? options_.spill_after_wanted_ns : options_.spill_after_ns;
-  std::int64_t due = kNever;
-  for (const Sequence* const sequence : streams_) {
+// Parked for the longest time of those that may give their streams away; null: none.
+Sequence* Scheduler::next_to_spill() const {
+  Sequence* longest = nullptr;
+  if (options_.spill_bytes_max == 0) return longest;
+  for (Sequence* const sequence : streams_) {
     if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
     const Request& request = sequence->request;
-    if (request.parked() && !request.keeps_streams) due = std::min(due, request.parked_ns + after);
+    if (!request.parked() || request.keeps_streams) continue;
+    if (longest == nullptr || request.parked_ns < longest->request.parked_ns) longest = sequence;
   }
-  return due;
+  return longest;
+}
+
+std::int64_t Scheduler::spill_due_ns() const {
+  const Sequence* const next = next_to_spill();
+  if (next == nullptr) return kNever;
+  const bool wanted = (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
+  return next->request.parked_ns +
+         (wanted ? options_.spill_after_wanted_ns : options_.spill_after_ns);
 }
 
 Status Scheduler::spill_parked() {
-  while (spill_due_ns() <= clock_.monotonic_ns()) {
-    Sequence* longest = nullptr;
-    for (Sequence* const sequence : streams_) {
-      if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
-      const Request& request = sequence->request;
-      if (!request.parked() || request.keeps_streams) continue;
-      if (longest == nullptr || request.parked_ns < longest->request.parked_ns) longest = sequence;
-    }
-    ASSERT(longest != nullptr);
-    AIOSS_CHECK(spill(*longest));
-  }
+  while (spill_due_ns() <= clock_.monotonic_ns()) AIOSS_CHECK(spill(*next_to_spill()));
   return ok();
 }
 
@@ -115,8 +112,7 @@ Status Scheduler::place_waiting() {
       std::erase(resuming_, back);
       AIOSS_CHECK(resume(*back, stream));
     } else {
-      queue_.remove(*fresh);
-      start(*fresh, stream);
+      start(queue_.take(), stream);
     }
   }
 }

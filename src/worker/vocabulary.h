@@ -24,6 +24,7 @@ class Vocabulary final {
                                                           std::uint32_t logits_per_row);
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(ends_of_generation_.size()); }
+  bool has(Token token) const { return token >= 0 && static_cast<std::uint32_t>(token) < size(); }
   // As output text: "" for control tokens. May be a part of a character.
   std::string_view piece(Token token) const;
   // As the vocabulary writes it.

@@ -46,22 +46,21 @@ def thread_cpu_seconds(pid, name):
     return total / 1e9
 
 
-def peak_bytes(pid):
+def _memory_bytes(pid, field):
     total = 0
     for process in descendants(pid):
         status = pathlib.Path(f"/proc/{process}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        found = re.search(rf"{field}:\s+(\d+) kB", status)
         total += int(found.group(1)) * 1024 if found else 0
     return total
+
+
+def peak_bytes(pid):
+    return _memory_bytes(pid, "VmHWM")
 
 
 def resident_bytes(pid):
-    total = 0
-    for process in descendants(pid):
-        status = pathlib.Path(f"/proc/{process}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        total += int(found.group(1)) * 1024 if found else 0
-    return total
+    return _memory_bytes(pid, "VmRSS")
 
 
 def metric(port, name):

@@ -4,61 +4,17 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from aioss_server import SMOLLM2, AiossServer, wait_until  # noqa: E402
+from open_stream import OpenStream  # noqa: E402
 
 BODY = {"model": SMOLLM2, "prompt": "A long story about a clerk:", "max_tokens": 400,
         "temperature": 0, "ignore_eos": True, "stream": True}
 # Far more than any machine computes between a client's leaving and the notice of it.
 LONG_TOKENS = 3500
-
-
-def events(data):
-    """The JSON of each event in a chunked stream, as received."""
-    text = data.partition(b"\r\n\r\n")[2].decode()
-    return [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
-
-
-def text_of(data):
-    return "".join(c["text"] for e in events(data) for c in e.get("choices") or [])
-
-
-class OpenStream:
-    """A stream read by hand, so that a test can stop in the middle."""
-
-    def __init__(self, server, body):
-        payload = json.dumps(body).encode()
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        self.socket.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-                            b"Content-Type: application/json\r\nContent-Length: "
-                            + str(len(payload)).encode() + b"\r\n\r\n" + payload)
-        self.data = b""
-
-    def read_events(self, count):
-        while self.data.count(b"data: ") < count:
-            block = self.socket.recv(4096)
-            if not block:
-                raise AssertionError(f"the stream ended early: {self.data[-500:]!r}")
-            self.data += block
-
-    def read_to_end(self):
-        """Up to the last chunk of the body, or the end of the connection."""
-        try:
-            while not self.data.endswith(b"\r\n0\r\n\r\n"):
-                block = self.socket.recv(65536)
-                if not block:
-                    break
-                self.data += block
-        except ConnectionError:
-            pass
-        return self.data
-
-    def close(self):
-        self.socket.close()
 
 
 class Kills(unittest.TestCase):
@@ -77,7 +33,8 @@ class Kills(unittest.TestCase):
 
     def check_survival(self, server, body, exact):
         undisturbed = OpenStream(server, body)
-        whole = text_of(undisturbed.read_to_end())
+        undisturbed.read_to_end()
+        whole = undisturbed.text()
         undisturbed.close()
         streams = [OpenStream(server, body), OpenStream(server, body)]
         for seen in (5, 60):
@@ -88,11 +45,11 @@ class Kills(unittest.TestCase):
             wait_until(lambda dead=worker: set(server.worker_pids()) - {dead},
                        what="another worker")
         for stream in streams:
-            data = stream.read_to_end()
-            self.assertNotIn(b'"error"', data)
-            self.assertIn(b"[DONE]", data)
-            self.assertEqual(len(events(data)[0]["choices"]), 1)
-            text = text_of(data)
+            stream.read_to_end()
+            self.assertNotIn(b'"error"', stream.data)
+            self.assertIn(b"[DONE]", stream.data)
+            self.assertEqual(len(stream.events()[0]["choices"]), 1)
+            text = stream.text()
             if exact:
                 self.assertEqual(text, whole)
             else:

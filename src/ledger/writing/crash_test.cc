@@ -63,7 +63,7 @@ std::vector<std::uint64_t> run_and_kill(const std::string& directory, int delay_
   os::Fd writer(ends[1]);
   os::SpawnOptions spawning;
   spawning.executable = "/proc/self/exe";
-  spawning.arguments = {"test_ledger", "--gtest_filter=Crash.DISABLED_Child",
+  spawning.arguments = {"test_ledger_writing", "--gtest_filter=Crash.DISABLED_Child",
                         "--gtest_also_run_disabled_tests", "--gtest_brief=1"};
   spawning.environment = {std::string(kDirectoryVariable) + '=' + directory};
   spawning.descriptors = {{kAcknowledgements, writer.get()}};

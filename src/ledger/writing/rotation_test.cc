@@ -450,6 +450,27 @@ TEST(Rotation, ALedgerThatWasCutBeforeItIsTruncated) {
   EXPECT_EQ(ledger.made.verified(ledger.made.verifier_key).verdict, Verdict::kTampered);
 }
 
+// Of a ledger that goes on with this KEY_ROTATE, right or wrong, and a checkpoint by the new key.
+Verdict verdict_with(Made& made, const WalkState& state, const Rotation& rotation,
+                     const crypto::SigningKey& new_key) {
+  Appender appender(*made.fs, kClock, kDirectory, {},
+                    {state.segment.header.ledger_id,
+                     state.next_index,
+                     state.chain,
+                     state.tree,
+                     state.segment,
+                     {}});
+  EXPECT_TRUE(appender.reopen().has_value());
+  codec::Map body;
+  add_rotation(rotation, "forged", {}, body);
+  appender.stage(RecordType::kKeyRotate, *encode_own(body));
+  EXPECT_TRUE(appender.commit().has_value());
+  EXPECT_TRUE(
+      write_checkpoint(*made.fs, kDirectory, checkpoint_of(appender, test::kOrigin), new_key)
+          .has_value());
+  return made.verified(made.verifier_key).verdict;
+}
+
 // A KEY_ROTATE as its author wants it, in a ledger that is well formed otherwise.
 Verdict verdict_of_forged(const std::function<void(Rotation&, const LedgerId&)>& forge) {
   Made made;
@@ -463,17 +484,7 @@ Verdict verdict_of_forged(const std::function<void(Rotation&, const LedgerId&)>&
   Rotation rotation =
       *sign_rotation(id, state.next_index, state.tree.root(hasher), *old_key, *new_key);
   forge(rotation, id);
-  Appender appender(*made.fs, kClock, kDirectory, {},
-                    {id, state.next_index, state.chain, state.tree, state.segment, {}});
-  EXPECT_TRUE(appender.reopen().has_value());
-  codec::Map body;
-  add_rotation(rotation, "forged", {}, body);
-  appender.stage(RecordType::kKeyRotate, *encode_own(body));
-  EXPECT_TRUE(appender.commit().has_value());
-  EXPECT_TRUE(
-      write_checkpoint(*made.fs, kDirectory, checkpoint_of(appender, test::kOrigin), *new_key)
-          .has_value());
-  return made.verified(made.verifier_key).verdict;
+  return verdict_with(made, state, rotation, *new_key);
 }
 
 TEST(Rotation, AForgedOneIsTampering) {
@@ -508,17 +519,7 @@ TEST(Rotation, OneFromElsewhereIsTampering) {
     if (other_root) root[0] ^= 1;
     const Rotation rotation =
         *sign_rotation(id, state.next_index + shift, root, *old_key, *new_key);
-    Appender appender(*made.fs, kClock, kDirectory, {},
-                      {id, state.next_index, state.chain, state.tree, state.segment, {}});
-    EXPECT_TRUE(appender.reopen().has_value());
-    codec::Map body;
-    add_rotation(rotation, "moved", {}, body);
-    appender.stage(RecordType::kKeyRotate, *encode_own(body));
-    EXPECT_TRUE(appender.commit().has_value());
-    EXPECT_TRUE(
-        write_checkpoint(*made.fs, kDirectory, checkpoint_of(appender, test::kOrigin), *new_key)
-            .has_value());
-    return made.verified(made.verifier_key).verdict;
+    return verdict_with(made, state, rotation, *new_key);
   };
   EXPECT_EQ(signed_otherwise(0, false), Verdict::kOk);
   EXPECT_EQ(signed_otherwise(1, false), Verdict::kTampered);

@@ -1,6 +1,7 @@
 #include "runtime/testing/test_bench.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -169,6 +170,12 @@ std::vector<int> TestBench::worker_pids() const {
   return pids;
 }
 
+int TestBench::kill_workers() const {
+  int killed = 0;
+  for (const int pid : worker_pids()) killed += ::kill(pid, SIGKILL) == 0 ? 1 : 0;
+  return killed;
+}
+
 void TestBench::finish() {
   gateway_->shut_down(milliseconds(0));
   gateway_.reset();
@@ -204,6 +211,19 @@ std::size_t TestBench::count(ledger::RecordType type) {
   std::size_t count = 0;
   for (const ledger::Record& record : records()) count += record.type == type ? 1 : 0;
   return count;
+}
+
+std::vector<std::string> TestBench::texts(ledger::RecordType type, std::uint64_t key) {
+  std::vector<std::string> all;
+  for (const ledger::Record& record : records()) {
+    if (record.type == type) all.push_back(*record.body.get_text(key, "text"));
+  }
+  return all;
+}
+
+void TestBench::expect_good_ledger_and_loads() {
+  expect_good_ledger();
+  EXPECT_EQ(count(ledger::RecordType::kModelLoad), count(ledger::RecordType::kModelUnload));
 }
 
 }  // namespace aioss::runtime::testing

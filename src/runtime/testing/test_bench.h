@@ -75,14 +75,19 @@ class TestBench final {
   bool wait_for_state(const std::string& model, const std::string& state);
   // The worker processes of this program.
   std::vector<int> worker_pids() const;
+  // SIGKILL to each; how many there were.
+  int kill_workers() const;
 
   // Ends the gateway and closes the ledger.
   void finish();
   // finish(), and then: it verifies, every request and every engine has its end.
   void expect_good_ledger();
+  void expect_good_ledger_and_loads();  // every load has its end, too
   ledger::VerifyReport verify();
   std::vector<ledger::Record> records();
   std::size_t count(ledger::RecordType type);
+  // What the records of a type say under one key, in order.
+  std::vector<std::string> texts(ledger::RecordType type, std::uint64_t key);
   const std::string& directory() const { return directory_; }
 
  private:
