@@ -28,9 +28,9 @@ std::optional<int> parse_descriptor(std::string_view text) {
 }
 
 bool parse(const std::vector<std::string>& arguments, worker::WorkerOptions& options) {
-  if (arguments.size() != 4 || arguments[0] != "--socket" || arguments[2] != "--models") {
-    return false;
-  }
+  const bool prefixes = arguments.size() == 6 && arguments[4] == "--prefixes";
+  if (arguments.size() != 4 && !prefixes) return false;
+  if (arguments[0] != "--socket" || arguments[2] != "--models") return false;
   const auto socket = parse_descriptor(arguments[1]);
   if (!socket) return false;
   options.socket_fd = *socket;
@@ -39,7 +39,10 @@ bool parse(const std::vector<std::string>& arguments, worker::WorkerOptions& opt
     if (!model || options.model_fds.size() == kModelFilesMax) return false;
     options.model_fds.push_back(*model);
   }
-  return true;
+  if (!prefixes) return true;
+  const auto memory = parse_descriptor(arguments[5]);
+  if (memory) options.prefix_fd = *memory;
+  return memory.has_value();
 }
 
 }  // namespace

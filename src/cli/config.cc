@@ -53,6 +53,9 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kSpillMib, "spill_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
      "Memory of a worker, in MiB, for answers under way whose clients do not read, so that others "
      "go on in their place; 0: they keep their places."},
+    {Key::kPrefixMib, "prefix_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
+     "Memory of a model, in MiB, for what was computed of prompts, so that one that begins like an "
+     "earlier one of the same tenant is answered sooner; 0: none."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

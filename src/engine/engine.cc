@@ -215,16 +215,22 @@ Result<std::size_t> Session::state_size(std::int32_t sequence) {
 }
 
 Result<Bytes> Session::save(std::int32_t sequence) {
-  const aioss_engine& engine = model_.engine();
   AIOSS_TRY(const std::size_t size, state_size(sequence));
-  aioss_error error = {};
   Bytes state(size);
-  std::size_t written = size;
-  AIOSS_CHECK(check(engine.sequence_save(handle_, sequence, state.data(), &written, &error), error,
-                    "cannot save the sequence"));
-  if (written > size) return Error{Code::kEngineFailed, "the engine wrote past its own state size"};
+  AIOSS_TRY(const std::size_t written, save(sequence, state));
   state.resize(written);
   return state;
+}
+
+Result<std::size_t> Session::save(std::int32_t sequence, std::span<std::uint8_t> room) {
+  aioss_error error = {};
+  std::size_t written = room.size();
+  AIOSS_CHECK(check(model_.engine().sequence_save(handle_, sequence, room.data(), &written, &error),
+                    error, "cannot save the sequence"));
+  if (written > room.size()) {
+    return Error{Code::kEngineFailed, "the engine wrote past its own state size"};
+  }
+  return written;
 }
 
 Status Session::load(std::int32_t sequence, ByteView state) {

@@ -71,6 +71,8 @@ class Session final {
   Status copy(std::int32_t source, std::int32_t target);
   Result<std::size_t> state_size(std::int32_t sequence);
   Result<Bytes> save(std::int32_t sequence);
+  // The same into `room`, as large as state_size() says; how much of it was used.
+  Result<std::size_t> save(std::int32_t sequence, std::span<std::uint8_t> room);
   Status load(std::int32_t sequence, ByteView state);
   aioss_counters counters() const;
 

@@ -240,6 +240,7 @@ Map to_map(const Finished& m) {
   map.set(7, Value::uint(m.timings.prefill_ns));
   map.set(8, Value::uint(m.timings.decode_ns));
   if (m.error) map.set(9, error_value(*m.error));
+  map.set(30, Value::uint(m.cached_tokens));
   return map;
 }
 
@@ -254,6 +255,7 @@ Result<FromWorker> read_finished(FieldReader& reader) {
   m.timings.prefill_ns = reader.uint(7, 0, INT64_MAX);
   m.timings.decode_ns = reader.uint(8, 0, INT64_MAX);
   if (reader.has(9)) m.error = reader.error(9);
+  m.cached_tokens = reader.u32(30, m.prompt_tokens);
   if (m.error.has_value() != (m.reason == FinishReason::kError)) {
     reader.fail(9, "an error is there exactly if the reason is \"error\"");
   }
@@ -271,6 +273,9 @@ Map to_map(const Stats& m) {
   map.set(6, Value::uint(m.parked));
   map.set(7, Value::uint(m.spilled));
   map.set(8, Value::uint(m.spilled_bytes));
+  map.set(30, Value::uint(m.prefixes));
+  map.set(31, Value::uint(m.prefix_bytes));
+  map.set(32, Value::uint(m.cached_tokens));
   return map;
 }
 
@@ -284,6 +289,9 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   m.parked = reader.u32(6, kStreamsMax);
   m.spilled = reader.u32(7, kQueueRequestsMax * kChoicesMax);
   m.spilled_bytes = reader.u64(8);
+  m.prefixes = reader.u32(30, kPrefixesMax);
+  m.prefix_bytes = reader.u64(31);
+  m.cached_tokens = reader.u64(32);
   AIOSS_CHECK(reader.finish());
   return FromWorker{m};
 }

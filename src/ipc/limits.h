@@ -54,6 +54,7 @@ inline constexpr std::uint32_t kCellsMax = 1U << 24;  // of one stream
 inline constexpr std::uint32_t kThreadsMax = 512;
 inline constexpr std::uint32_t kPrefillChunkMax = 1U << 16;
 inline constexpr std::uint32_t kQueueRequestsMax = 65536;
+inline constexpr std::uint32_t kPrefixesMax = 512;  // of a worker's cache
 inline constexpr std::uint32_t kVocabularyMax = 1U << 24;
 
 // The largest frame that a worker can have a reason to send: a Delta with all of the above, each

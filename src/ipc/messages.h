@@ -112,13 +112,14 @@ struct Credit {  // the consumer has read so much more
   RequestId id = 0;
   std::uint64_t bytes = 0;  // 1 … kCreditBytesMax
 };
+struct Forget {};  // nothing of what was asked so far stays in the prefix cache
 struct Ping {
   std::uint64_t nonce = 0;
 };
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
-using ToWorker = std::variant<Configure, Submit, Cancel, Credit, Ping, Probe, Shutdown>;
+using ToWorker = std::variant<Configure, Submit, Cancel, Credit, Forget, Ping, Probe, Shutdown>;
 
 // ---- worker → gateway ---------------------------------------------------------------------------
 
@@ -206,7 +207,8 @@ struct Finished {
   FinishReason reason = FinishReason::kStop;
   std::uint32_t prompt_tokens = 0, completion_tokens = 0;
   Timings timings;
-  std::optional<Error> error;  // with kError
+  std::optional<Error> error;       // with kError
+  std::uint32_t cached_tokens = 0;  // of the prompt, that were not computed for it
 };
 
 struct Stats {  // about once a second while busy, and when it changes to idle
@@ -215,6 +217,9 @@ struct Stats {  // about once a second while busy, and when it changes to idle
   // Sequences that wait for credit: with their KV in the session (of `running`), and spilled.
   std::uint32_t parked = 0, spilled = 0;
   std::uint64_t spilled_bytes = 0;
+  std::uint32_t prefixes = 0;  // that are kept, and the memory that they take
+  std::uint64_t prefix_bytes = 0;
+  std::uint64_t cached_tokens = 0;  // of prompts, that were not computed
 };
 
 struct Pong {

@@ -56,6 +56,7 @@ std::vector<ToWorker> all_to_worker() {
           Submit{},
           Cancel{9},
           Credit{9, 8192},
+          Forget{},
           Ping{~0ULL},
           Probe{},
           Shutdown{}};
@@ -89,9 +90,9 @@ std::vector<FromWorker> all_from_worker() {
           Rejected{4, {Code::kContextExceeded, "too long", "max_tokens"}},
           delta,
           Delta{},
-          Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}},
+          Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}, 64},
           failed,
-          Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20},
+          Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900},
           Pong{12},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
 }
@@ -213,6 +214,7 @@ TEST(Messages, BoundsOfAnswersAreChecked) {
   EXPECT_TRUE(refused(Delta{1, 0, "", {1}, {{1, "a", std::nanf(""), {}}}}));
   EXPECT_TRUE(refused(LoadProgress{1.5F}));
   EXPECT_TRUE(refused(Finished{1, 0, FinishReason::kError, 1, 1, {}, {}})) << "no error";
+  EXPECT_TRUE(refused(Finished{1, 0, FinishReason::kStop, 5, 1, {}, {}, 6})) << "more than all";
   EXPECT_TRUE(refused(Finished{1, 0, FinishReason::kStop, 1, 1, {}, Error{Code::kIo, "", ""}}));
   EXPECT_TRUE(refused(Stats{kStreamsMax + 1, 0, 0, 0, 0}));
 }

@@ -1,4 +1,4 @@
-// Frames from the gateway to a worker: kinds 1 to 7.
+// Frames from the gateway to a worker: kinds 1 to 8.
 #include "ipc/fields.h"
 #include "ipc/limits.h"
 #include "ipc/messages.h"
@@ -21,6 +21,7 @@ enum Kind : std::uint64_t {
   kProbe = 5,
   kShutdown = 6,
   kCredit = 7,
+  kForget = 8,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -241,6 +242,9 @@ Map to_map(const Credit& m) {
   map.set(2, Value::uint(m.bytes));
   return map;
 }
+Map to_map(const Forget&) {
+  return message(kForget);
+}
 Map to_map(const Ping& m) {
   Map map = message(kPing);
   map.set(1, Value::uint(m.nonce));
@@ -262,7 +266,7 @@ Bytes encode(const ToWorker& message) {
 Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
-  switch (reader.uint(0, kConfigure, kCredit)) {
+  switch (reader.uint(0, kConfigure, kForget)) {
     case kConfigure:
       return read_configure(reader);
     case kSubmit:
@@ -277,6 +281,9 @@ Result<ToWorker> decode_to_worker(ByteView frame) {
       AIOSS_CHECK(reader.finish());
       return ToWorker{m};
     }
+    case kForget:
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{Forget{}};
     case kPing: {
       const Ping m{reader.u64(1)};
       AIOSS_CHECK(reader.finish());

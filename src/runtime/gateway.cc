@@ -116,6 +116,7 @@ class GatewayImpl final : public Gateway {
   void note_refusal(Code code) override { note_refused(code, ""); }
   void shut_down(std::chrono::milliseconds drain) override;
   Status left_behind() const override;
+  Status forget_prefixes() override;
   ledger::Custody* custody() override { return &custody_; }
 
  private:
@@ -362,6 +363,16 @@ Status GatewayImpl::rescan(const Principal& by) {
   }
   remember_hashes(catalogue);
   return ok();
+}
+
+Status GatewayImpl::forget_prefixes() {
+  auto answer = std::make_shared<Answer<bool>>();
+  AIOSS_CHECK(post([answer](Supervisor& supervisor) {
+    supervisor.forget_prefixes();
+    answer->give(true);
+  }));
+  if (answer->wait_for(kAnswerWait)) return ok();
+  return Error{Code::kTimeout, "the workers were not told in time to forget what was asked"};
 }
 
 Result<ModelEntry> GatewayImpl::load(const std::string& model,

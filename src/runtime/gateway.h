@@ -43,6 +43,8 @@ struct GatewayOptions {
   std::uint32_t queue_requests_max = 256;
   // Of a worker, for the KV of sequences whose consumers do not read. 0: they keep their streams.
   std::uint64_t spill_bytes = std::uint64_t{1} << 30;
+  // Of a model, for states of prompts, so that what begins alike is computed once. 0: none.
+  std::uint64_t prefix_bytes = std::uint64_t{1} << 30;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
   std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";
@@ -140,6 +142,9 @@ class Gateway {
   virtual void note_refusal(Code code) = 0;
   // Asks the model's worker to try what must be refused (tests, and `--prove` later). Blocks.
   virtual Result<ipc::ProbeReport> probe(const std::string& model) = 0;
+  // Nothing that was asked so far stays in the workers' memory for prefixes: somebody was
+  // erased. Blocks until the workers are told, who do it within a graph step.
+  virtual Status forget_prefixes() { return ok(); }
   // For orders of operators and for receipts; null in gateways of tests that have none.
   virtual ledger::Custody* custody() { return nullptr; }
   // Ends streams with kShuttingDown, stops workers, writes MODEL_UNLOAD and ENGINE_STOP. The ledger

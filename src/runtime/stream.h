@@ -46,6 +46,7 @@ struct StreamDone {  // last, if all went well: every choice has ended and the r
   std::uint64_t result_record = 0;  // index of INFER_RESULT
   std::uint32_t prompt_tokens = 0;
   std::uint32_t completion_tokens = 0;  // of all choices
+  std::uint32_t cached_tokens = 0;      // of the prompt, that were not computed for it
 };
 
 struct StreamFailed {  // last, otherwise; may come first (refused, prompt too long)

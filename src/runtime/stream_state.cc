@@ -302,7 +302,8 @@ void StreamState::finish_done(std::uint64_t record, Effects& effects) {
   std::uint32_t completion_tokens = 0;
   for (const Choice& choice : choices_) completion_tokens += choice.end.completion_tokens;
   push(choices_[*last_choice_].end);
-  push(StreamDone{record, prompt_tokens_, completion_tokens});
+  push(StreamDone{record, prompt_tokens_, completion_tokens,
+                  std::min(cached_tokens_, prompt_tokens_)});
   over_ = true;
   effects.changed = true;
   effects.outcome = StreamOutcome::kDone;

@@ -232,6 +232,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::uint32_t stuck_ = 0;  // kills one after another, and no token between
   std::uint64_t tokens_at_kill_ = 0;
   std::uint32_t prompt_tokens_ = 0;
+  std::uint32_t cached_tokens_ = UINT32_MAX;  // of the prompt; the least that a choice had
   std::vector<Choice> choices_;
   std::size_t choices_ended_ = 0;
   std::size_t output_bytes_ = 0;

@@ -183,6 +183,8 @@ Result<bool> StreamState::finished(ipc::Finished message) {
       count_wait(begun_ns_ + static_cast<std::int64_t>(queue_ns), effects);
     }
     choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
+    // The choice that computed the prompt tells; the others have it from there.
+    cached_tokens_ = std::min(cached_tokens_, message.cached_tokens);
     last = ++choices_ended_ == choices_.size();
     if (message.reason == ipc::FinishReason::kError && !failure_) {
       failure_ = std::move(message.error)

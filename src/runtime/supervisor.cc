@@ -28,18 +28,22 @@ constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message t
 // To the end of patience: a process that SIGKILL has not ended by then sleeps in the kernel, and
 // nobody knows for how long.
 constexpr std::int64_t kGoneGraceNs = kTerminateGraceNs + 5 * kSecondNs;
+// Models that are unloaded keep what was computed for them as long as this many times the loaded
+// ones have not come after them.
+constexpr std::size_t kPrefixGenerations = 2;
 
 }  // namespace
 
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
   return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
-         2 * kCallerTasksMax;
+         2 * kCallerTasksMax + 1;
 }
 
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
     : parts_(parts),
       desk_(*parts_.desk),
       catalogue_(std::move(catalogue)),
+      prefixes_(parts_.options.prefix_bytes, kPrefixGenerations * parts_.options.workers_max),
       workers_gauge_(parts_.metrics.gauge("aioss_workers", "Worker processes that run.")),
       queue_gauge_(parts_.metrics.gauge(
           "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
@@ -52,6 +56,13 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
           parts_.metrics.gauge("aioss_spilled_bytes", "What those take of the memory.")),
       tokens_gauge_(parts_.metrics.gauge("aioss_worker_tokens_generated",
                                          "Tokens that the workers there are have computed.")),
+      prefixes_gauge_(parts_.metrics.gauge(
+          "aioss_prefixes", "States of prompts that workers keep for those that begin alike.")),
+      prefix_bytes_gauge_(
+          parts_.metrics.gauge("aioss_prefix_bytes", "What those take of the memory.")),
+      cached_tokens_gauge_(
+          parts_.metrics.gauge("aioss_worker_tokens_cached",
+                               "Tokens of prompts that the workers there are did not compute.")),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -403,6 +414,9 @@ void Supervisor::publish_totals() {
     sum.spilled += stats.spilled;
     sum.spilled_bytes += stats.spilled_bytes;
     sum.completion_tokens += stats.completion_tokens;
+    sum.prefixes += stats.prefixes;
+    sum.prefix_bytes += stats.prefix_bytes;
+    sum.cached_tokens += stats.cached_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
@@ -412,6 +426,9 @@ void Supervisor::publish_totals() {
   spilled_gauge_.set(sum.spilled);
   spilled_bytes_gauge_.set(static_cast<double>(sum.spilled_bytes));
   tokens_gauge_.set(static_cast<double>(sum.completion_tokens));
+  prefixes_gauge_.set(sum.prefixes);
+  prefix_bytes_gauge_.set(static_cast<double>(sum.prefix_bytes));
+  cached_tokens_gauge_.set(static_cast<double>(sum.cached_tokens));
   parts_.view.set_totals(std::move(totals));
 }
 

@@ -29,6 +29,7 @@
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
 #include "runtime/model_view.h"
+#include "runtime/prefix_store.h"
 #include "runtime/stream_desk.h"
 #include "runtime/tally.h"
 #include "runtime/worker_link.h"
@@ -69,6 +70,7 @@ class Supervisor final {
   void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
   void replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer);
   void binary_hashed(Result<Digest> digest);
+  void forget_prefixes();
   // Refuses everything new and ends every stream.
   void abort_all(const Error& why);
   // Stops all workers; then the answer.
@@ -177,6 +179,7 @@ class Supervisor final {
   const SupervisorParts parts_;
   StreamDesk& desk_;
   Catalogue catalogue_;
+  PrefixStore prefixes_;
   std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
   std::map<std::string, Engine> engines_;  // by identity
@@ -202,6 +205,9 @@ class Supervisor final {
   Gauge& spilled_gauge_;
   Gauge& spilled_bytes_gauge_;
   Gauge& tokens_gauge_;
+  Gauge& prefixes_gauge_;
+  Gauge& prefix_bytes_gauge_;
+  Gauge& cached_tokens_gauge_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;
@@ -210,7 +216,7 @@ class Supervisor final {
 // How many tasks can be in the queue at once, so that none that matters is ever refused.
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max);
 // So many callers may wait for the load of one model, and as many for its probe; the next are told
-// "busy". There is room in the queue for both; rescans come one at a time.
+// "busy". There is room in the queue for both; rescans and erasures come one at a time.
 inline constexpr std::size_t kCallerTasksMax = 64;
 
 }  // namespace aioss::runtime

@@ -106,6 +106,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.queue_requests_max = options.queue_requests_max;
   link.configure.spill_bytes_max = options.spill_bytes;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
+  link.prefix_fd = prefixes_.memory_for(slot.name, files->parts);
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
 
@@ -126,6 +127,14 @@ Status Supervisor::start_worker(Slot& slot) {
         });
       });
   return ok();
+}
+
+// The ones that run clear theirs; the next ones begin with new memory, whatever those managed.
+void Supervisor::forget_prefixes() {
+  prefixes_.clear();
+  for (auto& [name, slot] : slots_) {
+    if (slot->link) slot->link->forget_prefixes();
+  }
 }
 
 void Supervisor::on_link(const std::string& model, std::uint64_t load, LinkEvent event) {
@@ -436,6 +445,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
   slot.suspect.reset();
+  if (ended.from_inside || ended.unreaped) prefixes_.drop(slot.name);
   find_the_cause(slot, ended);
   slot.survivors.clear();
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);

@@ -27,23 +27,31 @@ constexpr unsigned kCancelChecksMax = 60;
 constexpr auto kReapStep = std::chrono::milliseconds(5);
 constexpr int kSocketInChild = 3;
 
-std::vector<std::string> arguments(std::size_t model_count) {
+// What a worker finds at which number: its socket, the model's files, the memory for prefixes.
+std::vector<std::string> arguments(std::size_t model_count, bool prefixes) {
   std::string models;
   for (std::size_t i = 0; i < model_count; ++i) {
     models += (i > 0 ? "," : "") + std::to_string(kSocketInChild + 1 + static_cast<int>(i));
   }
-  return {"aioss", "worker", "--socket", std::to_string(kSocketInChild), "--models", models};
+  std::vector<std::string> out{"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
+                               "--models", models};
+  if (prefixes) {
+    out.emplace_back("--prefixes");
+    out.push_back(std::to_string(kSocketInChild + 1 + static_cast<int>(model_count)));
+  }
+  return out;
 }
 
 os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   os::SpawnOptions spawn;
   spawn.executable = options.executable;
-  spawn.arguments = arguments(options.model_fds.size());
+  spawn.arguments = arguments(options.model_fds.size(), options.prefix_fd >= 0);
   spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
   spawn.inherit_output = false;  // what the gateway prints there, or a pipe after it, is not theirs
   spawn.descriptors.emplace_back(kSocketInChild, socket);
   int number = kSocketInChild;
   for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
+  if (options.prefix_fd >= 0) spawn.descriptors.emplace_back(++number, options.prefix_fd);
   return spawn;
 }
 
@@ -131,6 +139,10 @@ void WorkerLink::give_credit(const ipc::Credit& credit) {
     if (!requests_.contains(credit.id)) return;
   }
   send(credit);
+}
+
+void WorkerLink::forget_prefixes() {
+  send(ipc::Forget{});
 }
 
 void WorkerLink::probe() {

@@ -35,6 +35,7 @@ struct LinkOptions {
   std::string executable;
   std::uint64_t number = 0;    // of the worker, for thread names
   std::vector<int> model_fds;  // borrowed until start() returns
+  int prefix_fd = -1;          // likewise: memory for states of prefixes; -1: none
   ipc::Configure configure;
   std::size_t streams_max = 0;                 // that the gateway has at once
   std::chrono::milliseconds exit_grace{2000};  // from the end of its socket to SIGKILL
@@ -84,6 +85,7 @@ class WorkerLink final {
   void submit(StreamState& stream);
   void cancel(ipc::RequestId id);               // nothing if the worker does not have it
   void give_credit(const ipc::Credit& credit);  // likewise
+  void forget_prefixes();
   void probe();
 
   // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and

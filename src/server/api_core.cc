@@ -112,6 +112,16 @@ void drop_body(http::Request& request) {
   std::string().swap(request.body);
 }
 
+// An erasure is not done while what was computed of somebody's prompts is kept.
+void forget_too(std::optional<Result<std::string>>& erased, runtime::Gateway& gateway) {
+  if (!erased->has_value()) return;
+  if (Status forgotten = gateway.forget_prefixes(); !forgotten) {
+    erased = std::move(forgotten).error().with_context(
+        "the texts and keys are erased, but the models' workers still run with what they computed "
+        "of them; restart the server");
+  }
+}
+
 // What answers a request for an anchor, also if the answer is that it cannot be done. `text`: the
 // query of an export, the body of an import.
 http::Response answer_anchor(Action action, const std::string& text,
@@ -314,8 +324,9 @@ awaitable<int> ApiCore::ledger_order(Action action, http::Request request,
   const auto event = http::AsyncEvent::create(parts_.io);
   const auto result = std::make_shared<std::optional<Result<std::string>>>();
   SideThread::Job job = [custody, action, event, result, body = std::move(request.body),
-                         by = std::move(principal)] {
+                         by = std::move(principal), &gateway = parts_.gateway] {
     *result = carry_out(action, body, by, *custody);
+    if (action == Action::kLedgerErase) forget_too(*result, gateway);
     event->notify();
   };
   const bool accepted = custody != nullptr && orders_ != nullptr && orders_->run(std::move(job));

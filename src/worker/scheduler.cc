@@ -43,7 +43,7 @@ std::vector<std::uint32_t> runs_of(const std::vector<bool>& decoding) {
 
 Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
                      const SchedulerOptions& options, const Clock& clock, AbortBoard& board,
-                     EventSink& sink)
+                     EventSink& sink, std::unique_ptr<PrefixCache> prefixes)
     : session_(session),
       vocabulary_(vocabulary),
       options_(options),
@@ -51,6 +51,7 @@ Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
       board_(board),
       sink_(sink),
       costs_(chunk_limits(options), options.streams),
+      prefixes_(std::move(prefixes)),
       streams_(options.streams, nullptr) {
   ASSERT(options.streams > 0 && options.batch_tokens_max >= options.streams);
   ASSERT(options.prefill_grid_tokens > 0);
@@ -82,6 +83,7 @@ Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
   AIOSS_CHECK(spill_parked());
   AIOSS_CHECK(place_waiting());
+  AIOSS_CHECK(find_prefixes());
   AIOSS_CHECK(close_hole());
   const Call call = choose_call();
   if (call != Call::kNone) {
@@ -149,16 +151,27 @@ Status Scheduler::decode_step() {
 
 Sequence& Scheduler::next_to_prefill() {
   ASSERT(!prefilling_.empty());
-  if (++prefill_calls_ % kTurnOfTheOldest == 0) return *prefilling_.front();
-  const auto remaining = [](const Sequence* s) { return s->request.prompt.size() - s->computed; };
+  // Who waits for another one's prefix waits for that one's chunks.
+  const auto worker = [](Sequence* s) {
+    while (s->source != nullptr) s = s->source;
+    return s;
+  };
+  if (++prefill_calls_ % kTurnOfTheOldest == 0) return *worker(prefilling_.front());
+  const auto remaining = [&](Sequence* s) {
+    return s->request.prompt.size() - worker(s)->computed;
+  };
   // The first of equals: the one that came first.
-  return **std::min_element(
-      prefilling_.begin(), prefilling_.end(),
-      [&](const Sequence* a, const Sequence* b) { return remaining(a) < remaining(b); });
+  return *worker(
+      *std::min_element(prefilling_.begin(), prefilling_.end(),
+                        [&](Sequence* a, Sequence* b) { return remaining(a) < remaining(b); }));
 }
 
-// Where the next chunk of the prompt ends.
+// Where the next chunk of the prompt ends: at the latest where its state is wanted.
 std::uint32_t Scheduler::chunk_end(const Sequence& sequence) const {
+  return std::min(chunk_end_alone(sequence), next_stop(sequence));
+}
+
+std::uint32_t Scheduler::chunk_end_alone(const Sequence& sequence) const {
   const std::uint32_t prompt = sequence.request.prompt_tokens();
   const std::uint32_t from = sequence.computed;
   const bool fast = options_.profile == ipc::Profile::kFast;
@@ -168,7 +181,7 @@ std::uint32_t Scheduler::chunk_end(const Sequence& sequence) const {
   std::uint32_t decoders = 0;
   for (const std::uint32_t run : decode_runs()) decoders += run;
   const std::uint32_t rest = on_grid - from;
-  const std::uint32_t budget = costs_.chunk_tokens(decoders, rest, from > 0);
+  const std::uint32_t budget = costs_.chunk_tokens(decoders, rest, from > sequence.cached);
   if (budget >= rest) return on_grid;
   // Up to a whole tile is cheap; up to a whole grid step may not be.
   const std::uint32_t tokens = fast ? (budget + kTileTokens - 1) / kTileTokens * kTileTokens
@@ -200,7 +213,14 @@ Status Scheduler::prefill_step() {
   sequence.computed = end;
   stats_.prompt_tokens += count;
   queue_.charge(request.submit.tenant, count);
-  return end == request.prompt_tokens() ? finish_prefill(sequence) : ok();
+  AIOSS_CHECK(fork_from(sequence));
+  const bool keeps = is_worth_keeping(sequence);
+  const std::int32_t stream = sequence.stream;
+  if (end == request.prompt_tokens()) AIOSS_CHECK(finish_prefill(sequence));
+  // After the first token, so that nobody waits for it. The stream holds the state even if that
+  // was the end: it is cleared before the next call.
+  if (keeps) keep_prefix(request, end, stream);
+  return ok();
 }
 
 // The engine holds an unspecified part of the chunk: back to where the last one ended. The cancel
@@ -208,7 +228,7 @@ Status Scheduler::prefill_step() {
 Status Scheduler::after_abort(Sequence& sequence) {
   const auto kept = static_cast<std::int32_t>(sequence.computed);
   if (session_.remove(sequence.stream, kept, -1)) return ok();
-  sequence.computed = 0;  // an engine that cannot cut: from the beginning
+  sequence.computed = sequence.cached = 0;  // an engine that cannot cut: from the beginning
   const Status cleared = session_.remove(sequence.stream, 0, -1);
   if (cleared) return ok();
   Sequence* const affected[] = {&sequence};
@@ -228,6 +248,7 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
   for (Sequence* const member : group) {
     member->started_ns = sequence.started_ns;
     member->computed = sequence.computed;
+    member->cached = sequence.cached;
     member->phase = Phase::kDecode;
     take_token(*member, logits);
   }

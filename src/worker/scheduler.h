@@ -21,6 +21,11 @@
 // profile fast those are computed with the prompt; in the others they are decoded again one by one,
 // so that all that follows has the bits that it would have had.
 //
+// Prefixes: what the tenant's earlier requests have computed of a prompt is not computed again, nor
+// what a request that is under way is about to compute (scheduler_prefix.cc). Outside profile fast
+// both are cut at the engine's grid and hold nothing that was decoded, so no result depends on
+// them.
+//
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
 // the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
 #pragma once
@@ -37,6 +42,7 @@
 #include "ipc/messages.h"
 #include "worker/abort_board.h"
 #include "worker/fair_queue.h"
+#include "worker/prefix_cache.h"
 #include "worker/sequence.h"
 #include "worker/step_costs.h"
 #include "worker/vocabulary.h"
@@ -71,13 +77,16 @@ class EventSink {
 
 class Scheduler final {
  public:
-  // The references outlive the scheduler.
+  // The references outlive the scheduler. `prefixes` may be null: nothing is kept.
   Scheduler(engine::Session& session, const Vocabulary& vocabulary, const SchedulerOptions& options,
-            const Clock& clock, AbortBoard& board, EventSink& sink);
+            const Clock& clock, AbortBoard& board, EventSink& sink,
+            std::unique_ptr<PrefixCache> prefixes = nullptr);
 
   void submit(PreparedRequest prepared);  // → Accepted or Rejected
   void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
   void credit(const ipc::Credit& more);   // likewise
+  // Nothing that was asked so far is kept, nor what is being computed now.
+  void forget_prefixes();
   // One engine call. An error means that the engine is broken: every request has been finished with
   // the reason, and the scheduler must not be used again.
   Status step();
@@ -115,12 +124,25 @@ class Scheduler final {
   void drop_saved(Sequence& sequence);
   std::int32_t lowest_free_stream() const;
 
+  // scheduler_prefix.cc
+  Status find_prefixes();
+  Status find_prefix(Sequence& sequence);
+  bool waits_for_another(Sequence& sequence, std::uint32_t cached);
+  Result<bool> load_prefix(Sequence& sequence, PrefixCache::Number number, std::uint32_t tokens);
+  std::uint32_t usable(const Request& request, std::size_t tokens) const;
+  std::uint32_t next_stop(const Sequence& sequence) const;
+  Status fork_from(Sequence& source);
+  void forget_source(const Sequence& source);
+  bool is_worth_keeping(const Sequence& sequence) const;
+  void keep_prefix(const Request& request, std::uint32_t tokens, std::int32_t stream);
+
   // scheduler.cc
   Call choose_call() const;
   Status decode_step();
   Status prefill_step();
   Sequence& next_to_prefill();
   std::uint32_t chunk_end(const Sequence& sequence) const;
+  std::uint32_t chunk_end_alone(const Sequence& sequence) const;
   Status run_batch(std::span<Sequence* const> affected);
   Status after_abort(Sequence& sequence);
   Status finish_prefill(Sequence& sequence);
@@ -148,6 +170,9 @@ class Scheduler final {
   SamplerScratch scratch_;
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
+  const std::unique_ptr<PrefixCache> prefixes_;  // null: none
+  // Whether the engine has cut the end off a state, and whether it has refused to, so far.
+  bool cuts_ = false, cuts_refused_ = false;
   FairQueue queue_;                          // of requests_
   std::deque<Sequence*> resuming_;           // spilled, with credit again; in order of that
   std::deque<Sequence*> prefilling_;         // in order of admission

@@ -127,6 +127,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
     drop_saved(sequence);
   } else {
     std::erase(prefilling_, &sequence);
+    forget_source(sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
     ended_streams_.push_back(sequence.stream);
     sequence.stream = kNoStream;
@@ -143,6 +144,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   finished.reason = reason;
   finished.prompt_tokens = request.asked_tokens;
   finished.completion_tokens = sequence.generated;
+  finished.cached_tokens = std::min(sequence.cached, request.asked_tokens);
   finished.timings.queue_ns = elapsed(request.received_ns, started);
   finished.timings.prefill_ns = elapsed(started, first);
   finished.timings.decode_ns = sequence.generated > 0 ? elapsed(first, sequence.last_token_ns) : 0;
@@ -173,6 +175,10 @@ void Scheduler::emit_stats_if_due() {
       }));
   stats_.spilled = spilled_;
   stats_.spilled_bytes = spilled_bytes_;
+  if (prefixes_) {
+    stats_.prefixes = prefixes_->size();
+    stats_.prefix_bytes = prefixes_->bytes();
+  }
   sink_.emit(stats_);
 }
 

@@ -17,6 +17,7 @@
 #include "engines/fake/fake_engine.h"
 #include "ipc/messages.h"
 #include "os/file.h"
+#include "os/shared_memory.h"
 #include "worker/scheduler.h"
 
 namespace aioss::worker {
@@ -158,7 +159,9 @@ inline constexpr std::string_view kScript =
 
 class Rig final {
  public:
-  explicit Rig(SchedulerOptions options = {}, std::string_view script = kScript)
+  // `prefixes`: shared memory for them; null: none are kept.
+  explicit Rig(SchedulerOptions options = {}, std::string_view script = kScript,
+               const os::Fd* prefixes = nullptr)
       : file_(memory_file(script)) {
     if (options.cells_per_stream == 0) options.cells_per_stream = 2048;
     const int fd = file_.get();
@@ -181,7 +184,11 @@ class Rig final {
     text = std::move(*engines::fake::open_text(*text_model_));
     vocabulary_ = std::move(*Vocabulary::create(*text, model_->facts().vocabulary_size));
     clock.session = session.get();
-    scheduler = std::make_unique<Scheduler>(*session, *vocabulary_, options, clock, board, sink);
+    auto cache = prefixes == nullptr
+                     ? nullptr
+                     : std::make_unique<PrefixCache>(*os::SharedMapping::map(prefixes->get()));
+    scheduler = std::make_unique<Scheduler>(*session, *vocabulary_, options, clock, board, sink,
+                                            std::move(cache));
     g_seen_calls = &calls;
   }
   ~Rig() { g_seen_calls = nullptr; }

@@ -43,8 +43,14 @@ struct Sequence {
   Token next = 0;                   // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
-  Bytes saved;                  // in phase spilled: the state that its stream had
-  std::int64_t started_ns = 0;  // its first graph
+  Bytes saved;  // in phase spilled: the state that its stream had
+  // In phase prefill: see scheduler_prefix.cc.
+  bool looked_up = false;         // whether something of its prompt is computed already
+  Sequence* source = nullptr;     // that computes what both begin with, up to fork_at
+  std::uint32_t fork_at = 0;      // tokens
+  std::uint32_t snapshot_at = 0;  // its state is kept there, too; 0: nowhere
+  std::uint32_t cached = 0;       // tokens that it did not have to compute
+  std::int64_t started_ns = 0;    // its first graph
   std::int64_t first_token_ns = 0;
   std::int64_t last_token_ns = 0;
 };
@@ -74,6 +80,7 @@ struct Request {
   std::int64_t credit = 0;     // bytes of Deltas; below 0 if a step has overdrawn it
   std::int64_t parked_ns = 0;  // since when it is parked
   bool keeps_streams = false;  // it could not be spilled since then
+  bool leaves_prefix = true;   // what it computes may be kept for others
 };
 
 }  // namespace aioss::worker

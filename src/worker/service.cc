@@ -20,7 +20,8 @@ constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of t
 // A prompt of more bytes may have made the text thread's stack large: its memory is given back.
 constexpr std::size_t kStackWorthItBytes = std::size_t{64} << 10;
 // Between two looks of the engine thread: each request that the worker has, its cancel and its
-// credit, and the cancels and credits of as many that have ended meanwhile.
+// credit, and the cancels and credits of as many that have ended meanwhile. One more says that
+// prefixes are to be forgotten.
 constexpr std::size_t kCommandsPerRequest = 5;
 constexpr std::chrono::milliseconds kIdleWait{500};
 
@@ -52,16 +53,16 @@ std::size_t bytes_of(const ipc::Prompt& prompt) {
 
 Service::Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
                  const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
-                 AbortBoard& board)
+                 AbortBoard& board, std::unique_ptr<PrefixCache> prefixes)
     : channel_(channel),
       text_(text),
       clock_(clock),
       board_(board),
-      scheduler_(session, vocabulary, options, clock, board, *this),
+      scheduler_(session, vocabulary, options, clock, board, *this, std::move(prefixes)),
       bounds_(options.cells_per_stream, vocabulary.token_bytes_max()),
       requests_max_(requests_max_of(options)),
       text_jobs_(requests_max_),
-      commands_(kCommandsPerRequest * requests_max_) {}
+      commands_(kCommandsPerRequest * requests_max_ + 1) {}
 
 WorkerExit Service::run() {
   os::Thread text, engine;
@@ -137,6 +138,8 @@ WorkerExit Service::read_commands() {
       handle(*cancel);
     } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
       handle(*credit);
+    } else if (std::holds_alternative<ipc::Forget>(*command)) {
+      if (!forgets_.exchange(true)) commands_.put(ipc::Forget{});
     } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
       send(ipc::Pong{ping->nonce});
     } else if (std::holds_alternative<ipc::Probe>(*command)) {
@@ -299,6 +302,9 @@ void Service::run_engine() {
       } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
         const std::uint64_t bytes = take_credit(credit->id);
         if (bytes > 0) scheduler_.credit({credit->id, bytes});
+      } else if (std::holds_alternative<ipc::Forget>(command)) {
+        forgets_.store(false);
+        scheduler_.forget_prefixes();
       } else {
         scheduler_.cancel(std::get<ipc::Cancel>(command).id);
       }

@@ -40,7 +40,7 @@ class Service final : private EventSink {
   // Everything passed in outlives the service; the session's abort callback asks `board`.
   Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
           const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
-          AbortBoard& board);
+          AbortBoard& board, std::unique_ptr<PrefixCache> prefixes);
 
   // Until the socket closes, a Shutdown comes or the engine breaks; at once if the system gives it
   // no threads. Call once.
@@ -52,7 +52,7 @@ class Service final : private EventSink {
     std::int64_t received_ns = 0;
     std::size_t bytes = 0;
   };
-  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit>;
+  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::Forget>;
 
   // How far a request is, from its Submit until its last event is made.
   enum class Stage : std::uint8_t {
@@ -112,6 +112,7 @@ class Service final : private EventSink {
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
   std::mutex requests_mutex_;
   std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_
+  std::atomic<bool> forgets_{false};  // the prefixes, once the engine thread looks
 };
 
 }  // namespace aioss::worker

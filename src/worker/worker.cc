@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "ipc/channel.h"
@@ -15,7 +16,9 @@
 #include "os/cpu.h"
 #include "os/file.h"
 #include "os/sandbox.h"
+#include "os/shared_memory.h"
 #include "worker/gguf.h"
+#include "worker/prefix_cache.h"
 #include "worker/service.h"
 #include "worker/vocabulary.h"
 
@@ -68,6 +71,16 @@ void prefer_to_be_killed() {
   if (!file) return;  // not vital, and not everywhere allowed
   const std::string score = std::to_string(kOomScore);
   (void)(*file)->write_at(0, as_bytes(score));
+}
+
+// Without them prompts are computed anew: no reason not to serve.
+std::optional<os::SharedMapping> map_prefixes(int fd) {
+  if (fd < 0) return std::nullopt;
+  const os::Fd memory(fd);
+  Result<os::SharedMapping> mapped = os::SharedMapping::map(memory.get());
+  if (mapped) return std::move(*mapped);
+  std::fprintf(stderr, "aioss worker: %s\n", mapped.error().message.c_str());
+  return std::nullopt;
 }
 
 Result<const EngineChoice*> find_engine(const WorkerOptions& options, const std::string& name) {
@@ -188,6 +201,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   ipc::Channel channel{os::Fd(options.socket_fd)};
   const std::uint32_t threads = os::cpu_budget().usable_cores();  // /proc is out of reach later
   prefer_to_be_killed();
+  // Mapped now, while that is allowed; what is in it is read behind both stages.
+  std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
   const Result<os::Confinement> stage_one = os::enter_stage_one();
   ipc::Hello hello;
   hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
@@ -209,7 +224,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   if (!channel.send(ipc::encode(ipc::FromWorker{loaded->ready}))) return WorkerExit::kOk;
   Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary, loaded->scheduler,
-                  clock, board);
+                  clock, board,
+                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes)) : nullptr);
   return service.run();
 }
 

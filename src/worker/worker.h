@@ -40,6 +40,7 @@ struct EngineChoice {
 struct WorkerOptions {
   int socket_fd = 3;
   std::vector<int> model_fds;  // inherited, read-only
+  int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
   std::vector<EngineChoice> engines;
 };
 

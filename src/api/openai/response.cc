@@ -41,7 +41,9 @@ void append_usage(const runtime::StreamDone& done, std::string& out) {
   append_unsigned(out, done.completion_tokens);
   out += ",\"total_tokens\":";
   append_unsigned(out, std::uint64_t{done.prompt_tokens} + done.completion_tokens);
-  out += ",\"prompt_tokens_details\":{\"cached_tokens\":0}}";
+  out += ",\"prompt_tokens_details\":{\"cached_tokens\":";
+  append_unsigned(out, done.cached_tokens);
+  out += "}}";
 }
 
 // `end_name`: of the record that ended it, if there is one.

@@ -48,6 +48,7 @@ runtime::StreamDone done() {
   out.result_record = 13;
   out.prompt_tokens = 5;
   out.completion_tokens = 2;
+  out.cached_tokens = 4;
   return out;
 }
 
@@ -68,7 +69,7 @@ const std::string kAioss =
     R"(,"aioss":{"request_id":"req_7","request_record":12,"result_record":13,)"
     R"("profile":"reproducible","seed":18446744073709551615})";
 const std::string kUsage = R"("usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,)"
-                           R"("prompt_tokens_details":{"cached_tokens":0}})";
+                           R"("prompt_tokens_details":{"cached_tokens":4}})";
 
 // Every event is valid JSON, or [DONE].
 void expect_events_parse(const std::string& sse) {

@@ -366,6 +366,9 @@ aioss_status sequence_remove(aioss_session* handle, int32_t sequence, int32_t fr
     if (to >= 0 && to < length && from < to) {
       return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
     }
+    if (session.model->script.sabotages("no_cut") && from > 0 && from < length) {
+      return fail(error, AIOSS_E_UNSUPPORTED, "what is left of this window cannot be cut");
+    }
     if (session.model->script.sabotages("remove")) return AIOSS_OK;
     if (session.model->script.sabotages("leave") && from == 0 && length > 0) {
       for (Sequence& other : session.sequences) other.taint(1);  // who stays notices
@@ -394,14 +397,19 @@ aioss_status sequence_copy(aioss_session* handle, int32_t source, int32_t target
   });
 }
 
-// State: a magic number, the hash of the tokens, their count, the tokens. Native byte order: it
-// never leaves the machine.
+// State: a magic number, the session's geometry, the hash of the tokens, their count, the tokens.
+// Native byte order: it never leaves the machine.
 struct StateHeader {
   std::uint64_t magic;
+  std::uint64_t geometry;
   std::uint64_t check;
   std::uint64_t count;
 };
 constexpr std::uint64_t kStateMagic = 0x3176'454b'4146'0001u;
+
+std::uint64_t geometry_of(const FakeSession& session) {
+  return (std::uint64_t{session.options.sequences_max} << 32) | session.options.cells_per_sequence;
+}
 
 std::uint64_t check_of(const std::int32_t* tokens, std::size_t count) {
   std::uint64_t hash = 0xCBF29CE484222325u;
@@ -433,7 +441,8 @@ aioss_status sequence_save(aioss_session* handle, int32_t sequence, uint8_t* dat
     if (*size < sizeof(StateHeader) + bytes) {
       return fail(error, AIOSS_E_INVALID, "not enough room for the state");
     }
-    const StateHeader header = {kStateMagic, check_of(tokens.data(), tokens.size()), tokens.size()};
+    const StateHeader header = {kStateMagic, geometry_of(*session_of(handle)),
+                                check_of(tokens.data(), tokens.size()), tokens.size()};
     std::memcpy(data, &header, sizeof header);
     if (bytes != 0) std::memcpy(data + sizeof header, tokens.data(), bytes);
     *size = sizeof header + bytes;
@@ -452,8 +461,8 @@ aioss_status sequence_load(aioss_session* handle, int32_t sequence, const uint8_
     }
     std::memcpy(&header, data, sizeof header);
     const std::size_t bytes = size - sizeof header;
-    if (header.magic != kStateMagic || bytes % sizeof(std::int32_t) != 0 ||
-        header.count != bytes / sizeof(std::int32_t) ||
+    if (header.magic != kStateMagic || header.geometry != geometry_of(session) ||
+        bytes % sizeof(std::int32_t) != 0 || header.count != bytes / sizeof(std::int32_t) ||
         header.count > session.options.cells_per_sequence) {
       return fail(error, AIOSS_E_INVALID, "these bytes are not a state for this session");
     }

@@ -25,12 +25,13 @@ std::string first_line(int fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) return 2;
+  if (argc != 6 && argc != 8) return 2;
   aioss::worker::WorkerOptions options;
   options.socket_fd = std::atoi(argv[3]);
   for (const std::string_view part : aioss::split(argv[5], ',')) {
     options.model_fds.push_back(std::atoi(std::string(part).c_str()));
   }
+  if (argc == 8) options.prefix_fd = std::atoi(argv[7]);
   const std::string line = first_line(options.model_fds.front());
   constexpr std::string_view kMisbehave = "misbehave ";
   if (line.starts_with(kMisbehave)) {

@@ -1,0 +1,45 @@
+// Memory for the prefix caches of workers, held here so that it outlives them: a worker that is
+// killed or unloaded leaves what it has computed of prompts to the next one of the same model. The
+// gateway never looks inside. It is never on a disk. Runtime thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "os/file.h"
+
+namespace aioss::runtime {
+
+class PrefixStore final {
+ public:
+  // Of each model so many bytes, used as they are needed; 0: none. Of as many models at once; the
+  // one whose worker started longest ago loses it.
+  PrefixStore(std::uint64_t bytes_each, std::size_t models_max)
+      : bytes_each_(bytes_each), models_max_(models_max) {}
+
+  // For a new worker of this model, with these files: what the last one left, if they are the same.
+  // -1: none is to be had, and it does without. Valid until the next call.
+  int memory_for(const std::string& model, const std::vector<os::FileInfo>& files);
+  // Its worker ended from inside: nothing of it is trusted.
+  void drop(std::string_view model);
+  // Whoever has some mapped keeps that; the next workers begin anew.
+  void clear() { held_.clear(); }
+
+ private:
+  struct Held {
+    os::Fd memory;
+    std::vector<os::FileInfo> files;
+    std::uint64_t started = 0;  // counts workers
+  };
+  void make_room();
+
+  const std::uint64_t bytes_each_;
+  const std::size_t models_max_;
+  std::uint64_t started_ = 0;
+  std::map<std::string, Held, std::less<>> held_;
+};
+
+}  // namespace aioss::runtime

@@ -1,0 +1,67 @@
+#include "runtime/prefix_store.h"
+
+#include <gtest/gtest.h>
+
+#include "os/shared_memory.h"
+
+namespace aioss::runtime {
+namespace {
+
+constexpr std::uint64_t kBytes = 1 << 20;
+
+std::vector<os::FileInfo> file(std::uint64_t inode) {
+  os::FileInfo info;
+  info.inode = inode;
+  info.size = 100;
+  return {info};
+}
+
+std::uint8_t first_byte(int memory) {
+  return os::SharedMapping::map(memory)->bytes()[0];
+}
+void mark(int memory) {
+  os::SharedMapping::map(memory)->bytes()[0] = 1;
+}
+
+TEST(PrefixStore, TheNextWorkerOfAModelGetsWhatTheLastOneLeft) {
+  PrefixStore store(kBytes, 4);
+  mark(store.memory_for("a", file(1)));
+  EXPECT_EQ(first_byte(store.memory_for("b", file(2))), 0);
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
+}
+
+TEST(PrefixStore, ButNotIfItsFilesAreOthers) {
+  PrefixStore store(kBytes, 4);
+  mark(store.memory_for("a", file(1)));
+  EXPECT_EQ(first_byte(store.memory_for("a", file(2))), 0);
+  mark(store.memory_for("a", file(2)));
+  std::vector<os::FileInfo> two = file(2);
+  two.push_back(two.front());
+  EXPECT_EQ(first_byte(store.memory_for("a", two)), 0);
+}
+
+TEST(PrefixStore, NorAfterACrashOrAnErasure) {
+  PrefixStore store(kBytes, 4);
+  mark(store.memory_for("a", file(1)));
+  mark(store.memory_for("b", file(2)));
+  store.drop("a");
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 0);
+  EXPECT_EQ(first_byte(store.memory_for("b", file(2))), 1);
+  store.clear();
+  EXPECT_EQ(first_byte(store.memory_for("b", file(2))), 0);
+}
+
+TEST(PrefixStore, HoldsNoMoreThanItMay) {
+  PrefixStore store(kBytes, 2);
+  for (const char* model : {"a", "b", "a", "c"}) mark(store.memory_for(model, file(1)));
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
+  EXPECT_EQ(first_byte(store.memory_for("b", file(1))), 0) << "started longest ago";
+}
+
+TEST(PrefixStore, CanBeOff) {
+  PrefixStore store(0, 4);
+  EXPECT_EQ(store.memory_for("a", file(1)), -1);
+}
+
+}  // namespace
+}  // namespace aioss::runtime

@@ -1,0 +1,192 @@
+// Prompts that begin as an earlier one did: see scheduler.h.
+//
+// A prompt's state is kept in the cache after its prefill, if a good part of it had to be computed.
+// The next prompt of the same tenant that begins so is given a copy, cut back to what both have in
+// common. Where the engine cannot cut (a sliding window has forgotten what the cut would need), the
+// prefill stops once where the two part, and that state is kept, too.
+//
+// A prompt that begins as one whose prefill is under way waits for it and forks from it there: four
+// clients that ask at once about one document have it computed once.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "worker/scheduler.h"
+
+namespace aioss::worker {
+namespace {
+
+// Copying fewer costs about what computing them does.
+constexpr std::uint32_t kReusedTokensMin = 32;
+// A prefix that is kept saves so much, and at least this part of its own prefill: a question about
+// a document that is kept already is no prefix of its own.
+constexpr std::uint32_t kKeptTokensMin = 64;
+constexpr std::uint32_t kKeptPart = 8;
+// Waiting for another prompt's prefill must save at least this part of the own one.
+constexpr std::uint32_t kForkPart = 2;
+
+std::size_t common(std::span<const Token> a, std::span<const Token> b) {
+  return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                                  a.begin());
+}
+
+}  // namespace
+
+// Of tokens that a prompt has in common with another: on the grid where bits count, and never all
+// of it, because the logits behind its last token are needed.
+std::uint32_t Scheduler::usable(const Request& request, std::size_t tokens) const {
+  const auto most =
+      static_cast<std::uint32_t>(std::min<std::size_t>(tokens, request.prompt_tokens() - 1));
+  const std::uint32_t grid = options_.prefill_grid_tokens;
+  return options_.profile == ipc::Profile::kFast ? most : most / grid * grid;
+}
+
+Status Scheduler::find_prefixes() {
+  if (!prefixes_) return ok();
+  for (Sequence* const sequence : prefilling_) {
+    if (!std::exchange(sequence->looked_up, true)) AIOSS_CHECK(find_prefix(*sequence));
+  }
+  return ok();
+}
+
+Status Scheduler::find_prefix(Sequence& sequence) {
+  if (sequence.computed > 0) return ok();
+  const Request& request = sequence.request;
+  const TokenTree::Found found = prefixes_->find(request.submit.tenant, request.prompt);
+  const std::uint32_t part = usable(request, std::max(found.part_tokens, found.whole_tokens));
+  if (waits_for_another(sequence, part)) return ok();
+  if (part < kReusedTokensMin) return ok();
+  const PrefixCache::Number longest = found.part ? *found.part : *found.whole;
+  AIOSS_TRY(const bool loaded, load_prefix(sequence, longest, part));
+  if (loaded || !found.part) return ok();
+  // It could not be cut. Shared a second time, this beginning is worth a state of its own.
+  sequence.snapshot_at = part;
+  if (!found.whole) return ok();
+  const std::uint32_t whole = usable(request, found.whole_tokens);
+  if (whole < kReusedTokensMin || whole != found.whole_tokens) return ok();
+  AIOSS_TRY(const bool fell_back, load_prefix(sequence, *found.whole, whole));
+  (void)fell_back;
+  return ok();
+}
+
+// The first `tokens` of what is kept. False: it cannot be had, and nothing has changed.
+Result<bool> Scheduler::load_prefix(Sequence& sequence, PrefixCache::Number number,
+                                    std::uint32_t tokens) {
+  const std::int64_t start = clock_.monotonic_ns();
+  const bool cut = tokens < prefixes_->tokens(number);
+  if (!session_.load(sequence.stream, prefixes_->state(number))) {
+    prefixes_->drop(number);  // of another build or geometry, or damaged
+  } else if (cut && !session_.remove(sequence.stream, static_cast<std::int32_t>(tokens), -1)) {
+    cuts_refused_ = true;
+  } else {
+    if (cut) cuts_ = true;
+    prefixes_->was_of_use(number);
+    sequence.computed = sequence.cached = tokens;
+    sequence.started_ns = start;
+    stats_.cached_tokens += tokens;
+    return true;
+  }
+  Sequence* const affected[] = {&sequence};
+  if (const Status cleared = session_.remove(sequence.stream, 0, -1); !cleared) {
+    return broken(affected, cleared.error()).error();
+  }
+  return false;
+}
+
+// Of those that prefill, one that will have more of this prompt than the cache has. Earlier ones
+// only, so that nobody waits in a circle.
+bool Scheduler::waits_for_another(Sequence& sequence, std::uint32_t cached) {
+  const Request& request = sequence.request;
+  for (Sequence* const other : prefilling_) {
+    if (other == &sequence) break;
+    const Request& ahead = other->request;
+    if (ahead.submit.tenant != request.submit.tenant) continue;
+    const std::uint32_t at = std::min(usable(request, common(request.prompt, ahead.prompt)),
+                                      usable(ahead, ahead.prompt.size()));
+    const bool worth = at >= cached + kKeptTokensMin && at >= request.prompt_tokens() / kForkPart;
+    if (!worth || at <= other->computed || at <= sequence.fork_at) continue;
+    sequence.source = other;
+    sequence.fork_at = at;
+  }
+  return sequence.source != nullptr;
+}
+
+// Where this prefill must stop for a copy of its state.
+std::uint32_t Scheduler::next_stop(const Sequence& sequence) const {
+  std::uint32_t stop = std::numeric_limits<std::uint32_t>::max();
+  const auto consider = [&](std::uint32_t at) {
+    if (at > sequence.computed) stop = std::min(stop, at);
+  };
+  consider(sequence.snapshot_at);
+  for (const Sequence* const other : prefilling_) {
+    if (other->source == &sequence) consider(other->fork_at);
+  }
+  return stop;
+}
+
+// For those that have waited for what `source` has now.
+Status Scheduler::fork_from(Sequence& source) {
+  for (Sequence* const other : prefilling_) {
+    if (other->source != &source || other->fork_at != source.computed) continue;
+    other->source = nullptr;
+    Sequence* const affected[] = {other, &source};
+    const Status copied = session_.copy(source.stream, other->stream);
+    if (!copied) return broken(affected, copied.error());
+    other->computed = other->cached = source.computed;
+    other->started_ns = source.started_ns;
+    stats_.cached_tokens += other->cached;
+    // So that the next one does not have to come at the same time. Where states can be cut, the
+    // whole prompt's serves as well.
+    if (!cuts_ || cuts_refused_) source.snapshot_at = source.computed;
+  }
+  return ok();
+}
+
+// It has ended: those that waited for it look again.
+void Scheduler::forget_source(const Sequence& source) {
+  for (Sequence* const other : prefilling_) {
+    if (other->source != &source) continue;
+    other->source = nullptr;
+    other->fork_at = 0;
+    other->looked_up = false;
+  }
+}
+
+// The state that it has now.
+bool Scheduler::is_worth_keeping(const Sequence& sequence) const {
+  const Request& request = sequence.request;
+  if (!prefixes_ || !request.leaves_prefix) return false;
+  const std::uint32_t computed = sequence.computed;
+  if (computed == sequence.snapshot_at) return true;
+  const std::uint32_t grid = options_.prefill_grid_tokens;
+  const std::uint32_t prompt = request.prompt_tokens();
+  const std::uint32_t whole =
+      options_.profile == ipc::Profile::kFast ? prompt : prompt / grid * grid;
+  const std::uint32_t own = computed - sequence.cached;
+  return computed == whole && own >= kKeptTokensMin && own >= computed / kKeptPart;
+}
+
+// Whatever goes wrong here costs a later request some time, and this one nothing.
+void Scheduler::keep_prefix(const Request& request, std::uint32_t tokens, std::int32_t stream) {
+  const std::span<const Token> prefix = std::span(request.prompt).first(tokens);
+  const TokenTree::Found found = prefixes_->find(request.submit.tenant, prefix);
+  if (found.whole_tokens == tokens) return;  // somebody was faster
+  const Result<std::size_t> bytes = session_.state_size(stream);
+  if (!bytes) return;
+  const auto number = prefixes_->make_room(request.submit.tenant, prefix, *bytes);
+  if (!number) return;
+  const Result<std::size_t> written = session_.save(stream, prefixes_->room(*number));
+  if (!written) return prefixes_->drop(*number);
+  prefixes_->keep(*number, *written);
+  // A longer state serves whoever the shorter one did, where it can be cut.
+  const TokenTree::Found shorter = prefixes_->find(request.submit.tenant, prefix.first(tokens - 1));
+  if (cuts_ && !cuts_refused_ && shorter.whole) prefixes_->drop(*shorter.whole);
+}
+
+void Scheduler::forget_prefixes() {
+  if (prefixes_) prefixes_->clear();
+  for (const auto& [id, request] : requests_) request->leaves_prefix = false;
+}
+
+}  // namespace aioss::worker

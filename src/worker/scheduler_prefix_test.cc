@@ -1,0 +1,310 @@
+// Prompts that begin as earlier ones did: what is not computed again, and that no answer changes.
+#include <gtest/gtest.h>
+
+#include "worker/scheduler.h"
+#include "worker/scheduler_fixture.h"
+
+namespace aioss::worker {
+namespace {
+
+constexpr std::uint64_t kMemory = 8 << 20;
+constexpr std::string_view kNoCuts =
+    "aioss-fake 1\n"
+    "context 2048\n"
+    "reply The quick brown fox jumps over the lazy dog, twice.\n"
+    "margin 3\n"
+    "sabotage no_cut\n";
+
+os::Fd memory() {
+  return *os::create_shared_memory("prefixes", kMemory);
+}
+
+// A document, and a question about it.
+std::string about(int document, const std::string& question, std::size_t bytes = 600) {
+  return prompt_of(bytes, document) + question;
+}
+
+ipc::Submit of_tenant(ipc::RequestId id, std::uint64_t tenant, float temperature = 0.7F) {
+  ipc::Submit submit = request(id, temperature);
+  submit.tenant = tenant;
+  submit.tokens_max = 12;
+  return submit;
+}
+
+std::uint32_t cached(Rig& rig, ipc::RequestId id) {
+  const auto& finished = rig.sink.answer(id).finished;
+  EXPECT_TRUE(finished);
+  return finished ? finished->cached_tokens : 0;
+}
+
+// What was prefilled since `from`.
+std::int32_t computed(const Rig& rig, std::size_t from = 0) {
+  std::int32_t tokens = 0;
+  for (std::size_t i = from; i < rig.calls.size(); ++i) {
+    for (const SeenCall::Part& part : rig.calls[i].parts) {
+      if (part.count > 1) tokens += part.count;
+    }
+  }
+  return tokens;
+}
+
+class Prefixes : public ::testing::TestWithParam<ipc::Profile> {
+ protected:
+  SchedulerOptions with(std::uint32_t streams) const { return options(streams, GetParam()); }
+  bool fast() const { return GetParam() == ipc::Profile::kFast; }
+  void expect_as_alone(Rig& rig, const ipc::Submit& submit, const std::string& prompt) const {
+    expect_same(rig.sink.answer(submit.id), alone(submit, prompt, GetParam()), prompt.substr(500));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Profiles, Prefixes, ::testing::ValuesIn(kProfiles));
+
+TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.run();
+  EXPECT_EQ(cached(rig, 1), 0U);
+  const std::size_t before = rig.calls.size();
+  rig.submit(of_tenant(2, 7), about(1, "and where was that, please?"));
+  rig.run();
+  EXPECT_GE(cached(rig, 2), fast() ? 600U : 576U);
+  EXPECT_LT(computed(rig, before), 100);
+  expect_as_alone(rig, of_tenant(1, 7), about(1, "who?"));
+  expect_as_alone(rig, of_tenant(2, 7), about(1, "and where was that, please?"));
+}
+
+TEST_P(Prefixes, TheSamePromptAgainComputesTheEnd) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  for (const ipc::RequestId id : {1, 2, 3}) {
+    rig.submit(of_tenant(id, 7), about(1, "who?"));
+    rig.run();
+    expect_as_alone(rig, of_tenant(id, 7), about(1, "who?"));
+  }
+  EXPECT_GE(cached(rig, 3), 512U);
+  EXPECT_LT(cached(rig, 3), rig.sink.accepted.at(3).prompt_tokens);
+}
+
+TEST_P(Prefixes, OnTheGridWhereBitsCount) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.run();
+  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.run();
+  EXPECT_EQ(cached(rig, 2) % (fast() ? 1 : 64), 0U);
+  EXPECT_GT(cached(rig, 2), 0U);
+}
+
+TEST_P(Prefixes, NoTenantLearnsWhatAnotherHasAsked) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.run();
+  rig.submit(of_tenant(2, 8), about(1, "who?"));
+  rig.run();
+  EXPECT_EQ(cached(rig, 2), 0U);
+  rig.submit(of_tenant(3, 7), about(2, "who?"));  // at once: no fork either
+  rig.submit(of_tenant(4, 8), about(2, "who?"));
+  rig.run();
+  EXPECT_EQ(cached(rig, 3) + cached(rig, 4), 0U);
+}
+
+TEST_P(Prefixes, FourAtOnceComputeTheirDocumentOnce) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(4), kScript, &prefixes);
+  for (ipc::RequestId id = 1; id <= 4; ++id) {
+    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+  }
+  rig.run();
+  for (ipc::RequestId id = 1; id <= 4; ++id) {
+    EXPECT_EQ(cached(rig, id) >= 512, id != 1) << id;
+    expect_as_alone(rig, of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+  }
+  EXPECT_LT(computed(rig), 1'000) << "600, and four ends";
+}
+
+TEST_P(Prefixes, WhoWaitsForOneThatLeavesGoesOnAlone) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(3);
+  o.batch_tokens_max = 64;
+  Rig rig(o, kScript, &prefixes);
+  for (ipc::RequestId id = 1; id <= 3; ++id) {
+    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.scheduler->step());
+  rig.scheduler->cancel(1);
+  rig.run();
+  for (ipc::RequestId id = 2; id <= 3; ++id) {
+    expect_as_alone(rig, of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+  }
+  EXPECT_EQ(cached(rig, 2), 0U);
+  EXPECT_GE(cached(rig, 3), 512U);
+}
+
+TEST_P(Prefixes, WhoWaitsMayLeaveToo) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(3);
+  o.batch_tokens_max = 64;
+  Rig rig(o, kScript, &prefixes);
+  for (ipc::RequestId id = 1; id <= 3; ++id) rig.submit(of_tenant(id, 7), about(1, "who?"));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.scheduler->step());
+  rig.scheduler->cancel(2);
+  rig.run();
+  expect_as_alone(rig, of_tenant(1, 7), about(1, "who?"));
+  expect_as_alone(rig, of_tenant(3, 7), about(1, "who?"));
+}
+
+TEST_P(Prefixes, ShortOnesAreNotHeldUpForALittleInCommon) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(2);
+  o.batch_tokens_max = 64;
+  Rig rig(o, kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "long", 1'500));
+  rig.submit(of_tenant(2, 7), about(1, "short but of its own", 70) + prompt_of(200, 9));
+  rig.run();
+  EXPECT_EQ(cached(rig, 2), 0U);
+}
+
+TEST_P(Prefixes, TheNextWorkerGoesOnWithThem) {
+  const os::Fd prefixes = memory();
+  {
+    Rig rig(with(2), kScript, &prefixes);
+    rig.submit(of_tenant(1, 7), about(1, "who?"));
+    rig.run();
+  }
+  Rig rig(with(2), kScript, &prefixes);
+  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.run();
+  EXPECT_GE(cached(rig, 2), 512U);
+  expect_as_alone(rig, of_tenant(2, 7), about(1, "where?"));
+}
+
+TEST_P(Prefixes, AWorkerOfAnotherGeometryDoesNotBelieveThem) {
+  const os::Fd prefixes = memory();
+  {
+    Rig rig(with(2), kScript, &prefixes);
+    rig.submit(of_tenant(1, 7), about(1, "who?"));
+    rig.run();
+  }
+  Rig rig(with(3), kScript, &prefixes);
+  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.run();
+  EXPECT_EQ(cached(rig, 2), 0U);
+  expect_as_alone(rig, of_tenant(2, 7), about(1, "where?"));
+}
+
+TEST_P(Prefixes, WhereStatesCannotBeCutTheSecondTimeTeachesWhere) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kNoCuts, &prefixes);
+  for (ipc::RequestId id = 1; id <= 3; ++id) {
+    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    rig.run();
+  }
+  // On the grid the end of what is kept is often the end of what is shared.
+  EXPECT_TRUE(!fast() || cached(rig, 2) == 0);
+  EXPECT_GE(cached(rig, 3), 512U);
+}
+
+TEST_P(Prefixes, WhereStatesCannotBeCutForksLeaveOne) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kNoCuts, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "question number 1"));
+  rig.submit(of_tenant(2, 7), about(1, "question number 2"));
+  rig.run();
+  rig.submit(of_tenant(3, 7), about(1, "question number 3"));
+  rig.run();
+  EXPECT_GE(cached(rig, 3), 512U);
+}
+
+TEST_P(Prefixes, WhatIsForgottenStartsAnew) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(2);
+  o.batch_tokens_max = 64;
+  Rig rig(o, kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.run();
+  rig.submit(of_tenant(2, 7), about(2, "who?"));  // under way meanwhile
+  ASSERT_TRUE(rig.scheduler->step());
+  rig.scheduler->forget_prefixes();
+  rig.run();
+  for (const ipc::RequestId id : {3, 4}) {
+    rig.submit(of_tenant(id, 7), about(static_cast<int>(id) - 2, "who?"));
+    rig.run();
+    EXPECT_EQ(cached(rig, id), 0U);
+  }
+}
+
+TEST_P(Prefixes, SeveralChoicesShareWhatWasKept) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(4), kScript, &prefixes);
+  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.run();
+  ipc::Submit three = of_tenant(2, 7);
+  three.choices = 3;
+  rig.submit(three, about(1, "where?"));
+  rig.run();
+  for (std::uint32_t choice = 0; choice < 3; ++choice) {
+    EXPECT_GE(rig.sink.answer(2, choice).finished->cached_tokens, 512U);
+  }
+}
+
+// A conversation that grows, whose turns all begin with the ones before.
+TEST_P(Prefixes, EachTurnKeepsWhatTheLastOneAsked) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(1), kScript, &prefixes);
+  std::string talk = prompt_of(300, 1);
+  for (ipc::RequestId id = 1; id <= 5; ++id) {
+    rig.submit(of_tenant(id, 7), talk);
+    rig.run();
+    const std::size_t known = id > 1 ? (talk.size() - 200) / 64 * 64 - 64 : 0;
+    EXPECT_GE(cached(rig, id), known) << id;
+    talk += prompt_of(200, static_cast<int>(id));
+  }
+}
+
+// Whatever comes, whenever it leaves: the answers are those that each would have had alone, and
+// nothing is left behind.
+TEST_P(Prefixes, RandomCompanyNeverChangesAnAnswer) {
+  for (std::uint32_t seed = 0; seed < 40; ++seed) {
+    Dice dice(seed);
+    const os::Fd prefixes = *os::create_shared_memory("prefixes", 200'000 + dice() % 1'000'000);
+    SchedulerOptions o = with(1 + dice() % 4);
+    o.batch_tokens_max = 64 + 64 * (dice() % 3);
+    const std::string_view script = dice() % 2 == 0 ? kScript : kNoCuts;
+    Rig rig(o, script, &prefixes);
+    struct Asked {
+      ipc::Submit submit;
+      std::string prompt;
+      bool cancelled = false;
+    };
+    std::vector<Asked> asked;
+    for (ipc::RequestId id = 1; id <= 14; ++id) {
+      std::string prompt = about(static_cast<int>(dice() % 2), "", 150 + dice() % 600);
+      prompt += prompt_of(dice() % 80, static_cast<int>(dice() % 3));
+      asked.push_back({of_tenant(id, 1 + dice() % 2), prompt});
+      asked.back().submit.tokens_max = 1 + dice() % 10;
+      rig.submit(asked.back().submit, prompt);
+      for (std::uint32_t steps = dice() % 6; steps > 0; --steps) ASSERT_TRUE(rig.scheduler->step());
+      if (dice() % 6 == 0) {
+        Asked& gone = asked[dice() % asked.size()];
+        if (!rig.sink.answer(gone.submit.id).finished) gone.cancelled = true;
+        rig.scheduler->cancel(gone.submit.id);
+      }
+      if (dice() % 10 == 0) rig.scheduler->forget_prefixes();
+    }
+    rig.run();
+    for (const Asked& one : asked) {
+      if (one.cancelled) continue;
+      Rig lone(options(1, GetParam()), script);
+      lone.submit(one.submit, one.prompt);
+      lone.run();
+      expect_same(rig.sink.answer(one.submit.id), lone.sink.answer(one.submit.id),
+                  "seed " + std::to_string(seed));
+    }
+    EXPECT_EQ(rig.scheduler->running(), 0U);
+  }
+}
+
+}  // namespace
+}  // namespace aioss::worker
