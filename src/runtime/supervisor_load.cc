@@ -445,7 +445,8 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
   slot.link.reset();
   slot.suspect.reset();
-  if (ended.from_inside || ended.unreaped) prefixes_.drop(slot.name);
+  const bool asked_to = phase == Phase::kStopping && !slot.ended_by_itself;
+  if ((ended.from_inside && !asked_to) || ended.unreaped) prefixes_.drop(slot.name);
   find_the_cause(slot, ended);
   slot.survivors.clear();
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);
