@@ -8,26 +8,20 @@ import argparse
 import contextlib
 import csv
 import pathlib
+import signal
 import statistics
 import subprocess
+import sys
 
 import client
+import serve
 import servers
 import stats
+from common import CONTEXT, PROMPT_WORDS, TOKENS_OUT, bodies, paired, warm_up
 
-# So many words make about 110 tokens.
-PROMPT_WORDS = {"SmolLM2-135M-Instruct.Q4_1": 100, "gemma-3-270m-q4_k_m": 99}
-TOKENS_OUT = 64
-CONTEXT = 1024
 # Between requests that come one after another: the first is being answered when the rest arrive.
 ARRIVAL_SECONDS = 0.1
 STOPPED_CLIENTS = 60
-
-
-def bodies(model, count, seed):
-    return [{"model": model, "prompt": client.prompt(seed * 1000 + i, PROMPT_WORDS[model]),
-             "max_tokens": TOKENS_OUT, "temperature": 0, "ignore_eos": True, "seed": 1}
-            for i in range(count)]
 
 
 def measure(server, requests, apart=0.0):
@@ -46,19 +40,6 @@ def measure(server, requests, apart=0.0):
             (a.completion_tokens - 1) / (a.events[-1] - a.events[0]) for a in answers),
         "prompt": answers[0].prompt_tokens,
     }
-
-
-def paired(pairs, ours, theirs):
-    """[(ours, theirs)] of two functions of the pair's number, called in ABBA order."""
-    results = []
-    for pair in range(pairs):
-        if pair % 2 == 0:
-            first = ours(pair)
-            results.append((first, theirs(pair)))
-        else:
-            first = theirs(pair)
-            results.append((ours(pair), first))
-    return results
 
 
 def compare(args, ours, theirs, name, clients, apart=0.0):
@@ -113,15 +94,6 @@ def bench_arrivals(args, peer, model):
     with both(args, peer, model, 4) as (ours, theirs):
         results = compare(args, ours, theirs, name, 4, ARRIVAL_SECONDS)
         report(f"{name}, 4 clients, {ARRIVAL_SECONDS * 1000:.0f} ms apart", results)
-
-
-def warm_up(server, name):
-    for attempt in range(200):
-        answer = client.complete(server.port, bodies(name, 1, 900 + attempt)[0])
-        if not answer.error:
-            return
-        servers.time.sleep(0.1)
-    raise RuntimeError(f"{server.name} does not answer: {answer.error}")
 
 
 def first_token_seconds(start, name, seed):
@@ -228,13 +200,32 @@ def bench_profiles(args, peer, model):
 
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,
            "bare": bench_bare, "profiles": bench_profiles, "stalled": bench_stalled}
+PAIRS = 20  # of those; the cases of serve.py have their own defaults
+
+
+def run_all(args, peer, files):
+    names = [case for name in args.names or BENCHES
+             for case in (serve.CASES if name == "serve" else [name])]
+    for model in files:
+        for name in names:
+            if name not in serve.CASES:
+                BENCHES[name](argparse.Namespace(**{**vars(args), "pairs": args.pairs or PAIRS}),
+                              peer, model)
+            elif name not in serve.WITHOUT_MODEL or model == files[0]:
+                serve.CASES[name](args, peer, model)
 
 
 def main():
+    # Through the `with` of every server, so that none is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME",
-                        help=f"which: {', '.join(BENCHES)}; default all")
-    parser.add_argument("--pairs", type=int, default=20, help="pairs, in ABBA order (default 20)")
+                        help=f"which: {', '.join(BENCHES)} (default: all these), serve, which is "
+                             f"{', '.join(serve.CASES)}")
+    parser.add_argument("--pairs", type=int, default=0,
+                        help="pairs, in ABBA order, or repetitions (default 20; serve: by case)")
+    parser.add_argument("--kills", type=int, default=1000, help="of serve-kills (default 1000)")
+    parser.add_argument("--json", metavar="FILE", help="append serve's figures, one line each")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--parallel", type=int, default=1, help="at least so many streams")
     parser.add_argument("--threads", type=int, default=2)
@@ -243,12 +234,12 @@ def main():
     for name in ("aioss", "bare", "models", "llama-source", "cache", "jobs"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if unknown := set(args.names) - {*BENCHES, "serve", *serve.CASES}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     peer = servers.build_peer(args.llama_source, args.cache, args.jobs)
     files = [pathlib.Path(args.models) / f for f in args.model] if args.model else [
         pathlib.Path(args.models) / f"{stem}.gguf" for stem in PROMPT_WORDS]
-    for model in files:
-        for name in args.names or BENCHES:
-            BENCHES[name](args, peer, model)
+    run_all(args, peer, files)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """A streaming client that measures: raw sockets, a thread for each stream, no HTTP library."""
+import contextlib
 import json
 import random
 import socket
@@ -20,13 +21,16 @@ class Answer:
     def __init__(self):
         self.sent = self.ended = 0.0
         self.events = []  # arrival time of each event that brought text
-        self.prompt_tokens = self.completion_tokens = 0
+        self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self.text = []
         self.error = None
 
     @property
     def ttft(self):
         return self.events[0] - self.sent
+
+    def text_whole(self):
+        return "".join(self.text)
 
     @property
     def gaps(self):
@@ -67,35 +71,87 @@ def _note(answer, now, payload):
     if event.get("usage"):
         answer.prompt_tokens = event["usage"]["prompt_tokens"]
         answer.completion_tokens = event["usage"]["completion_tokens"]
+        details = event["usage"].get("prompt_tokens_details") or {}
+        answer.cached_tokens = details.get("cached_tokens") or 0
 
 
-def complete(port, body, path="/v1/completions", timeout=300):
-    """One streamed request. Errors are kept in the answer."""
-    answer = Answer()
+def request_bytes(port, body, path="/v1/completions", key=None):
+    """A streamed request as it goes over the wire; `key`: an API key."""
     payload = json.dumps({**body, "stream": True,
                           "stream_options": {"include_usage": True}}).encode()
-    request = (f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\n"
-               f"Content-Type: application/json\r\nConnection: close\r\n"
-               f"Content-Length: {len(payload)}\r\n\r\n").encode() + payload
+    identity = f"Authorization: Bearer {key}\r\n" if key else ""
+    return (f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{identity}"
+            f"Content-Type: application/json\r\nConnection: close\r\n"
+            f"Content-Length: {len(payload)}\r\n\r\n").encode() + payload
+
+
+def _read(answer, blocks):
+    """Fills the answer from what came. True: to its end."""
+    answer.ended = blocks[-1][0] if blocks else 0.0
+    done = False
+    for now, line in _lines(blocks):
+        if line.startswith(b"HTTP/1.1 ") and b" 200" not in line:
+            raise RuntimeError(line.decode())
+        if line == b"data: [DONE]":
+            done = True
+        elif line.startswith(b"data: "):
+            _note(answer, now, line[6:])
+    return done
+
+
+def complete(port, body, path="/v1/completions", timeout=300, key=None):
+    """One streamed request. Errors are kept in the answer."""
+    answer = Answer()
+    request = request_bytes(port, body, path, key)
     answer.sent = time.perf_counter()
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
             sock.sendall(request)
-            blocks = _blocks(sock)
-            answer.ended = blocks[-1][0] if blocks else 0.0
-            done = False
-            for now, line in _lines(blocks):
-                if line.startswith(b"HTTP/1.1 ") and b" 200" not in line:
-                    raise RuntimeError(line.decode())
-                if line == b"data: [DONE]":
-                    done = True
-                elif line.startswith(b"data: "):
-                    _note(answer, now, line[6:])
-            if not done:
+            if not _read(answer, _blocks(sock)):
                 raise RuntimeError("the stream ended without [DONE]")
     except (OSError, RuntimeError, ValueError) as error:
         answer.error = str(error)
     return answer
+
+
+class Stream:
+    """A request that is read by a thread of its own, and that may be left before its end."""
+
+    def __init__(self, port, body, path="/v1/completions"):
+        self._answer = Answer()
+        self._blocks = []
+        self._left = False
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
+        self._answer.sent = time.perf_counter()
+        self._socket.sendall(request_bytes(port, body, path))
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self._thread.start()
+
+    def _receive(self):
+        try:
+            while block := self._socket.recv(65536):
+                self._blocks.append((time.perf_counter(), block))
+        except OSError:
+            pass  # it was left, or its server ended: answer() sees what is missing
+
+    def events(self):
+        """So far."""
+        return sum(block.count(b"data: ") for _, block in self._blocks)
+
+    def leave(self):
+        self._left = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def answer(self):
+        """Waits for the end, unless it was left."""
+        self._thread.join()
+        self._socket.close()
+        if not _read(self._answer, self._blocks) and not self._left:
+            raise RuntimeError("a stream ended without [DONE]")
+        return self._answer
 
 
 def ask_and_never_read(port, body, path="/v1/completions"):

@@ -1,13 +1,16 @@
 """Starts the servers under measurement and reads what the kernel says of them."""
+import ctypes
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,12 +31,14 @@ def descendants(pid):
     return found
 
 
+def own_cpu_seconds(pid):
+    """(user, system) of that process alone."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) / TICKS, int(fields[12]) / TICKS
+
+
 def cpu_seconds(pid):
-    total = 0
-    for process in descendants(pid):
-        fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+    return sum(sum(own_cpu_seconds(process)) for process in descendants(pid))
 
 
 def thread_cpu_seconds(pid, name):
@@ -63,11 +68,19 @@ def resident_bytes(pid):
     return _memory_bytes(pid, "VmRSS")
 
 
-def metric(port, name):
-    """Of an aioss server: the value of a metric without labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+def metric(port, name, key=None):
+    """Of an aioss server: the value of a metric without labels. `key`: of an operator."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.M)
     return float(found.group(1))
+
+
+def _end_with_parent():
+    """In the child: SIGTERM when the benchmark ends, however it does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Server:
@@ -76,7 +89,8 @@ class Server:
     def __init__(self, name, command, port, log):
         self.name, self.port = name, port
         self.started = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                        preexec_fn=_end_with_parent)
 
     def wait_listening(self, timeout=120):
         deadline = time.monotonic() + timeout
@@ -105,14 +119,15 @@ class Server:
         self.stop()
 
 
-def start_aioss(binary, models, parallel, context, threads, profile="fast"):
+def start_aioss(binary, models, parallel, context, threads, profile="fast", extra=()):
     port = free_port()
     state = tempfile.mkdtemp(prefix="aioss-bench-")
     log = open(f"{state}/log", "wb")
     return Server("aioss", [
         str(binary), "serve", "--port", str(port), "--models-dir", str(models), "--ledger",
         f"{state}/ledger", "--parallel", str(parallel), "--ctx", str(context), "--threads",
-        str(threads), "--profile", profile, "--record-rate", "0"], port, log)
+        str(threads), "--profile", profile, "--record-rate", "0", *map(str, extra)], port,
+        log)
 
 
 def start_llama_server(binary, model, parallel, context, threads):
