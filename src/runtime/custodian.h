@@ -27,6 +27,7 @@ class Custodian final {
   bool post(Job job);
   // Driven by hand: carries out one job. False: there is none.
   bool run_pending();
+  std::size_t queued() const { return jobs_.size(); }
 
  private:
   void run();

@@ -34,6 +34,11 @@ Hasher::~Hasher() {
   while (run_pending()) continue;  // what nobody has driven by hand
 }
 
+std::size_t Hasher::queued() {
+  std::lock_guard lock(mutex_);
+  return jobs_.size();
+}
+
 bool Hasher::run_pending() {
   JobPointer job;
   {

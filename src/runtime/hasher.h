@@ -51,6 +51,7 @@ class Hasher final {
   void hash_executable(std::string path, FileDone done);
   // Driven by hand: carries out one job. False: there is none.
   bool run_pending();
+  std::size_t queued();  // those under way included
 
  private:
   struct Job {
