@@ -186,11 +186,12 @@ bool Client::may_fail_with(const Error& error) const {
       return left_;
     case Code::kBusy:  // the worker's queue, or no room for its model; nothing was made of it
       return !any_text_;
-    case Code::kEngineFailed:
-      return plan_.fails;
+    case Code::kEngineFailed:  // also for whoever shares the call
+      return std::any_of(scenario.clients.begin(), scenario.clients.end(),
+                         [](const ClientPlan& plan) { return plan.fails; });
     case Code::kWorkerDied:
       return plan_.is_poison || lost >= kLossesOfACulprit || scenario.has(Trouble::kFileChanged) ||
-             (lost == 0 && !started_);  // a load that failed under it
+             lost == 0 || parts_.watch.has_load_died();  // a load that failed under it
     case Code::kNoMemory:
       return scenario.has(Trouble::kBadLoad);
     case Code::kModelCorrupt:

@@ -47,7 +47,7 @@ std::optional<Arguments> parse(int count, char** words) {
     (word == "--seed" ? arguments.seed : arguments.runs) = *value;
   }
   if (arguments.runs == 0) {
-    const bool is_long = os::environment_value("AIOSS_LONG") == "1";
+    const bool is_long = os::environment("AIOSS_LONG") == "1";
     arguments.runs = one ? 1 : is_long ? kLongRuns : kQuickRuns;
   }
   return arguments;

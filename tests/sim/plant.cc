@@ -370,6 +370,7 @@ void Plant::close() {
   }
   tally_->flush(*ledger_);
   const Status closed = ledger_->close();
+  while (desk_->tasks().size() > 0) supervisor_->run_pending();
   if (!closed && !disk_dead_)
     world_.violated("the ledger cannot be closed: " + closed.error().message);
 }

@@ -24,7 +24,9 @@ class Watch final {
   void given(std::uint64_t worker, const ipc::ToWorker& message);
   void said(std::uint64_t worker, const ipc::FromWorker& message);
   void arrived(const ipc::FromWorker& message);
-  void lost(std::uint64_t worker);  // with all it had not delivered
+  void lost(std::uint64_t worker);     // with all it had not delivered
+  void load_died() { ++loads_died_; }  // a worker ended by itself before it was ready
+  bool has_load_died() const { return loads_died_ > 0; }
   // A client took this much of an answer.
   void taken(ipc::RequestId id, std::uint64_t cost) { fates_.at(id).unread -= cost; }
 
@@ -64,6 +66,7 @@ class Watch final {
   const Scenario& scenario_;
   std::map<ipc::RequestId, Fate> fates_;
   std::map<std::uint64_t, Worker> workers_;
+  std::uint32_t loads_died_ = 0;
 };
 
 }  // namespace aioss::sim

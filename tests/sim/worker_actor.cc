@@ -366,6 +366,7 @@ void WorkerActor::die(os::ExitStatus status, std::int64_t when) {
   note("ends: " + status.describe());
   exit_ = status;
   exit_at_ = when;
+  if (model_state_ == nullptr && status.value != SIGKILL) parts_.watch.load_died();
   // Of what it has sent, the kernel may have all or only the first.
   while (!to_gateway_.empty() && to_gateway_.back().due > when && dice_.percent(60)) {
     to_gateway_.pop_back();
