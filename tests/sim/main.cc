@@ -76,8 +76,11 @@ int run(const Arguments& arguments) {
                   static_cast<unsigned long long>(seed));
     const Outcome outcome = simulate(seed, arguments.trace);
     if (outcome.violation) return report(seed, outcome, *outcome.violation);
-    if (arguments.twice && simulate(seed, false).digest != outcome.digest) {
-      return report(seed, outcome, "the same seed gives another trace");
+    if (arguments.twice) {
+      const Outcome again = simulate(seed, false);
+      if (again.digest != outcome.digest || again.ledger_root != outcome.ledger_root) {
+        return report(seed, outcome, "the same seed gives another trace, or another ledger");
+      }
     }
     if (arguments.runs == 1) {
       std::printf("digest %016llx\n", static_cast<unsigned long long>(outcome.digest));

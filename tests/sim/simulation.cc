@@ -137,7 +137,7 @@ Outcome Simulation::run() {
     outcome.done += client->done() ? 1 : 0;
     outcome.failed += client->failed() ? 1 : 0;
   }
-  world_.note("root " + root_);
+  outcome.ledger_root = root_;
   outcome.digest = world_.digest();
   return outcome;
 }

@@ -42,6 +42,7 @@ Error gone() {
 // In the order in which it may be destroyed, last first.
 struct WorkerActor::Model {
   worker::AbortBoard board;
+  std::unique_ptr<engine::Model> text_model;  // opened by the engine itself, as its text side asks
   std::unique_ptr<engine::Model> model;
   std::unique_ptr<engine::Session> session;
   std::unique_ptr<engine::TextModel> text;
@@ -246,7 +247,8 @@ void WorkerActor::load(const ipc::Configure& configure) {
     options.fds = &fd;
     options.fd_count = 1;
     model->model = std::move(*engine::Model::open(timed_engine(), options));
-    model->text = std::move(*engines::fake::open_text(*model->model));
+    model->text_model = std::move(*engine::Model::open(*engines::fake::entry(), options));
+    model->text = std::move(*engines::fake::open_text(*model->text_model));
     self->model_state_ = std::move(model);
     self->configure_ = configure;
     self->ready();
