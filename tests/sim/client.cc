@@ -182,8 +182,9 @@ bool Client::may_fail_with(const Error& error) const {
   const std::uint32_t lost = parts_.watch.workers_lost(id_);
   switch (error.code) {
     case Code::kCancelled:
-    case Code::kTimeout:
       return left_;
+    case Code::kTimeout:  // of the client, or of a load
+      return left_ || parts_.watch.has_load_died();
     case Code::kBusy:  // the worker's queue, or no room for its model; nothing was made of it
       return !any_text_;
     case Code::kEngineFailed:  // also for whoever shares the call

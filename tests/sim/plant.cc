@@ -84,6 +84,7 @@ Plant::Plant(World& world, Watch& watch, const Scenario& scenario)
   options_.spill_bytes = scenario.spill_bytes;
   options_.prefill_chunk_tokens_max = scenario.chunk_tokens;
   options_.workers_max = scenario.workers_max;
+  options_.load_timeout = std::chrono::seconds(60);
   make_models();
   open_ledger();
   make_runtime();
@@ -168,6 +169,9 @@ Result<std::unique_ptr<runtime::WorkerLink>> Plant::start_link(
         const auto* ended = std::get_if<runtime::LinkEnded>(&event);
         if (ended != nullptr && ended->error.message.find("protocol") != std::string::npos) {
           world_.violated("protocol: " + ended->error.message);
+        }
+        if (const auto* lost = std::get_if<runtime::LinkLost>(&event)) {
+          for (const auto& stream : lost->survivors) watch_.survived(stream->id());
         }
         tell(std::move(event));
       });

@@ -50,7 +50,8 @@ ipc::Submit request_of(Dice& dice, const ClientPlan& plan) {
   request.sampling.seed = dice.next() >> 1;
   if (dice.percent(15)) request.sampling.top_k = dice.size(2, 40);
   if (dice.percent(15)) request.sampling.repetition_penalty = 1.1F;
-  request.choices = dice.percent(12) ? dice.size(2, 4) : 1;
+  // Of one that fails, what its choices have by then depends on how they share calls.
+  request.choices = dice.percent(12) && !plan.fails ? dice.size(2, 4) : 1;
   request.tokens_max = kLongAnswer;
   if (dice.percent(20)) request.tokens_max = dice.size(1, 50);
   if (dice.percent(12)) request.stop = {"e", "said"};

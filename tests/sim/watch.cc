@@ -11,6 +11,7 @@ namespace {
 // A token of one byte with its log probabilities, as the vocabulary of the fake engine writes them,
 // and text that was held back for a stop string.
 constexpr std::uint64_t kDeltaCostMax = 4 * 1024;
+constexpr std::uint32_t kShortPrompt = 64;  // tokens: one or two chunks
 
 }  // namespace
 
@@ -59,29 +60,30 @@ void Watch::accepted(Worker& worker, const ipc::Accepted& message) {
   if (found == worker.stays.end())
     return world_.violated("a worker accepted what it was not given");
   Stay& stay = found->second;
-  stay.accepted = ++worker.accepted;
   const std::uint64_t tenant = fates_.at(message.id).tenant;
   const bool alone = std::none_of(worker.stays.begin(), worker.stays.end(), [&](const auto& other) {
     return other.first != message.id && fates_.at(other.first).tenant == tenant;
   });
+  stay.is_short = message.prompt_tokens <= kShortPrompt;
   stay.waits_as_newcomer = message.queue_position > 0 && alone && !stay.resumed;
 }
 
 // The first token of a request says that it was its turn. Who comes to a worker in which nothing of
-// its tenant was begins level with the least served, and ties go to who came first: those behind it
-// may overtake it only while they are prefilled together, shortest first.
+// its tenant was begins level with the least served. So those go before it that have their streams
+// already, and as many that take one before the tenants are charged for those; then, of prompts
+// that are prefilled together, shorter ones.
 void Watch::started(Worker& worker, ipc::RequestId id) {
   const auto found = worker.stays.find(id);
   if (found == worker.stays.end()) return world_.violated("a worker answered what it had ended");
   if (found->second.started) return;
   found->second.started = true;
-  const std::uint32_t bound = 2 * scenario_.streams + 4;
+  if (found->second.resumed) return;
+  const std::uint32_t bound = 3 * scenario_.streams + 12;
   for (auto& [other, stay] : worker.stays) {
-    if (stay.started || !stay.waits_as_newcomer || fates_.at(other).cancelled) continue;
-    if (stay.accepted < found->second.accepted && ++stay.overtaken > bound) {
-      return world_.violated("starvation: request " + std::to_string(other) + " was overtaken by " +
-                             std::to_string(stay.overtaken) + " that came after it");
-    }
+    const bool waits = stay.waits_as_newcomer && stay.is_short && !stay.started;
+    if (!waits || fates_.at(other).cancelled || ++stay.starts_seen <= bound) continue;
+    return world_.violated("starvation: request " + std::to_string(other) + " waits while " +
+                           std::to_string(stay.starts_seen) + " of other tenants begin");
   }
 }
 
@@ -107,7 +109,6 @@ void Watch::lost(std::uint64_t number) {
   const auto found = workers_.find(number);
   if (found == workers_.end()) return;
   for (const auto& [id, stay] : found->second.stays) {
-    ++fates_.at(id).workers_lost;
     fates_.at(id).in_flight = 0;
   }
   workers_.erase(found);

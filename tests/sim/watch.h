@@ -24,14 +24,15 @@ class Watch final {
   void given(std::uint64_t worker, const ipc::ToWorker& message);
   void said(std::uint64_t worker, const ipc::FromWorker& message);
   void arrived(const ipc::FromWorker& message);
-  void lost(std::uint64_t worker);     // with all it had not delivered
+  void lost(std::uint64_t worker);  // with all it had not delivered
+  void survived(ipc::RequestId id) { ++fates_.at(id).workers_lost; }
   void load_died() { ++loads_died_; }  // a worker ended by itself before it was ready
   bool has_load_died() const { return loads_died_ > 0; }
   // A client took this much of an answer.
   void taken(ipc::RequestId id, std::uint64_t cost) { fates_.at(id).unread -= cost; }
 
   bool is_poison(ipc::RequestId id) const;
-  // Workers that had it and are gone.
+  // Workers that it was with, and that are gone.
   std::uint32_t workers_lost(ipc::RequestId id) const { return fates_.at(id).workers_lost; }
 
  private:
@@ -47,13 +48,12 @@ class Watch final {
     bool resumed = false;
     bool started = false;
     bool waits_as_newcomer = false;
-    std::uint64_t accepted = 0;  // its number among those that were; 0: not yet
-    std::uint32_t overtaken = 0;
+    bool is_short = false;          // its prompt
+    std::uint32_t starts_seen = 0;  // of others, while it waits
     std::uint32_t open = 1;
   };
   struct Worker {
     std::map<ipc::RequestId, Stay> stays;
-    std::uint64_t accepted = 0;
     std::uint32_t resumed = 0;
   };
 

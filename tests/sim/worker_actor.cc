@@ -103,7 +103,7 @@ Status WorkerActor::deliver(ByteView frame) {
   const std::int64_t delay =
       dice_.percent(5) ? dice_.between(0, 20 * kMilli) : dice_.between(5 * kMicro, 200 * kMicro);
   const std::int64_t due = std::max(soonest, parts_.world.now() + delay);
-  to_worker_.push_back({Bytes(frame.begin(), frame.end()), due});
+  to_worker_.push_back({Bytes(frame.begin(), frame.end()), due, parts_.world.now()});
   parts_.world.at(due, [self = shared_from_this()] { self->read_due(); });
   return ok();
 }
@@ -174,7 +174,7 @@ Status WorkerActor::send(ByteView frame) {
   if (exit_ || shut_ || hangs_) return gone();
   const std::int64_t soonest = to_gateway_.empty() ? 0 : to_gateway_.back().due;
   const std::int64_t due = std::max(soonest, local_now() + dice_.between(5, 300) * kMicro);
-  to_gateway_.push_back({Bytes(frame.begin(), frame.end()), due});
+  to_gateway_.push_back({Bytes(frame.begin(), frame.end()), due, local_now()});
   if (const auto message = ipc::decode_from_worker(frame)) {
     parts_.watch.said(number_, *message);
   } else {
@@ -212,6 +212,7 @@ void WorkerActor::take(const Bytes& frame) {
     const auto* submit = std::get_if<ipc::Submit>(&*message);
     if (submit != nullptr && parts_.watch.is_poison(submit->id)) poison_calls_ = dice_.size(0, 12);
     if (submit != nullptr) {
+      was_given_work_ = true;
       note("gets request " + std::to_string(submit->id) +
            (submit->resume.empty() ? "" : " to go on with"));
       parts_.world.after(elapsed_ + dice_.between(10, 3'000) * kMicro, [self = shared_from_this()] {
@@ -360,6 +361,7 @@ void WorkerActor::crash() {
 void WorkerActor::hang() {
   if (exit_ || hangs_) return;
   note("hangs");
+  if (!was_given_work_) parts_.watch.load_died();
   hangs_ = true;
 }
 
@@ -368,11 +370,9 @@ void WorkerActor::die(os::ExitStatus status, std::int64_t when) {
   note("ends: " + status.describe());
   exit_ = status;
   exit_at_ = when;
-  if (model_state_ == nullptr && status.value != SIGKILL) parts_.watch.load_died();
-  // Of what it has sent, the kernel may have all or only the first.
-  while (!to_gateway_.empty() && to_gateway_.back().due > when && dice_.percent(60)) {
-    to_gateway_.pop_back();
-  }
+  if (!was_given_work_ && status.value != SIGKILL) parts_.watch.load_died();
+  // What it would have sent later, in the step that it was in, was never sent.
+  while (!to_gateway_.empty() && to_gateway_.back().sent > when) to_gateway_.pop_back();
   const std::int64_t last = to_gateway_.empty() ? when : std::max(when, to_gateway_.back().due);
   step_link_at(last + 1);
   if (!computing_) model_state_.reset();

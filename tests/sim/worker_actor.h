@@ -86,7 +86,8 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   };
   struct Frame {
     Bytes bytes;
-    std::int64_t due = 0;
+    std::int64_t due = 0;   // at the other end
+    std::int64_t sent = 0;  // by this process
   };
   struct Model;
 
@@ -129,6 +130,7 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   std::int64_t stall_ns_ = 0;
   std::optional<std::uint32_t> poison_calls_;  // until it dies of the poison that it has
   bool configured_ = false;
+  bool was_given_work_ = false;
   ipc::Configure configure_;
   std::unique_ptr<Model> model_state_;
   Socket socket_{*this};
