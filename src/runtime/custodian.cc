@@ -13,12 +13,21 @@ constexpr auto kWait = std::chrono::seconds(60);  // only to have a deadline; cl
 
 }  // namespace
 
-Custodian::Custodian(ledger::Custody& custody, std::size_t streams_max)
-    : custody_(custody), jobs_(streams_max), thread_([this] { run(); }) {}
+Custodian::Custodian(ledger::Custody& custody, std::size_t streams_max, Drive drive)
+    : custody_(custody), jobs_(streams_max) {
+  if (drive == Drive::kThread) thread_ = std::thread([this] { run(); });
+}
 
 Custodian::~Custodian() {
   jobs_.close();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  while (run_pending()) continue;  // what nobody has driven by hand
+}
+
+bool Custodian::run_pending() {
+  const auto job = jobs_.try_pop();
+  if (job) (*job)(custody_);
+  return job.has_value();
 }
 
 bool Custodian::post(Job job) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/bounded_queue.h"
+#include "base/drive.h"
 #include "ledger/custody/custody.h"
 
 namespace aioss::runtime {
@@ -16,7 +17,7 @@ class Custodian final {
  public:
   // A stream has one job at a time, so `streams_max` is how many there can be. The custody outlives
   // the custodian.
-  Custodian(ledger::Custody& custody, std::size_t streams_max);
+  Custodian(ledger::Custody& custody, std::size_t streams_max, Drive drive = Drive::kThread);
   ~Custodian();  // carries out what is queued, then ends
   Custodian(const Custodian&) = delete;
   Custodian& operator=(const Custodian&) = delete;
@@ -24,6 +25,9 @@ class Custodian final {
   using Job = std::function<void(ledger::Custody&)>;
   // Thread-safe, never blocks. False: the gateway is gone.
   bool post(Job job);
+  // Driven by hand: carries out one job. False: there is none.
+  bool run_pending();
+  std::size_t queued() const { return jobs_.size(); }
 
  private:
   void run();

@@ -19,8 +19,10 @@ constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline
 
 }  // namespace
 
-Hasher::Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock)
-    : fs_(fs), cache_(cache), clock_(clock), thread_([this] { run(); }) {}
+Hasher::Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock, Drive drive)
+    : fs_(fs), cache_(cache), clock_(clock) {
+  if (drive == Drive::kThread) thread_ = std::thread([this] { run(); });
+}
 
 Hasher::~Hasher() {
   {
@@ -28,7 +30,23 @@ Hasher::~Hasher() {
     stopping_.store(true);
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  while (run_pending()) continue;  // what nobody has driven by hand
+}
+
+std::size_t Hasher::queued() {
+  std::lock_guard lock(mutex_);
+  return jobs_.size();
+}
+
+bool Hasher::run_pending() {
+  JobPointer job;
+  {
+    std::lock_guard lock(mutex_);
+    if (!jobs_.empty()) job = jobs_.front();
+  }
+  if (job) finish(job);
+  return job != nullptr;
 }
 
 // ---- callers ------------------------------------------------------------------------------------

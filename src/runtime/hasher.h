@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/drive.h"
 #include "base/result.h"
 #include "os/file.h"
 #include "runtime/catalogue.h"
@@ -35,7 +36,7 @@ struct ModelHash {
 class Hasher final {
  public:
   // The references outlive the hasher.
-  Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock);
+  Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock, Drive drive = Drive::kThread);
   ~Hasher();
   Hasher(const Hasher&) = delete;
   Hasher& operator=(const Hasher&) = delete;
@@ -48,6 +49,9 @@ class Hasher final {
   // Its callback is not called, unless that has begun. Tickets of jobs that ended are ignored.
   void cancel(Ticket ticket);
   void hash_executable(std::string path, FileDone done);
+  // Driven by hand: carries out one job. False: there is none.
+  bool run_pending();
+  std::size_t queued();  // those under way included
 
  private:
   struct Job {

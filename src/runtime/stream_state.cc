@@ -424,6 +424,7 @@ void StreamState::abort(Error error) {
   Effects effects;
   {
     std::lock_guard lock(mutex_);
+    if (failure_) error = *failure_;
     if (cancelled_) error = *cancelled_;
     decide(End::kAbort, std::move(error), effects);
   }

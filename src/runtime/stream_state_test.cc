@@ -198,6 +198,17 @@ TEST_F(StreamStateTest, ExactlyAsMuchTextAsIsKeptIsAnAnswer) {
   bench.expect_good_ledger();
 }
 
+// Its engine failed over one choice, and the worker ended before the others had.
+TEST_F(StreamStateTest, WhatTheEngineSaidIsTheReasonAlsoIfTheWorkerIsLost) {
+  const auto stream = running(2);
+  ASSERT_TRUE(stream->finished(finished(0, 0, ipc::FinishReason::kError)));
+  EXPECT_FALSE(stream->interrupted());
+  stream->abort({Code::kWorkerDied, "it is gone"});
+  EXPECT_EQ(testing::read_all(*stream).code(), "engine_failed");
+  custodian.reset();
+  bench.expect_good_ledger();
+}
+
 // The desk no longer counts it, while a slow client may read on for long.
 TEST(StreamPrompt, IsGoneOnceItsStreamHasEnded) {
   testing::TestBench bench;

@@ -88,6 +88,11 @@ void Supervisor::run() {
   }
 }
 
+void Supervisor::run_pending() {
+  if (auto task = desk_.tasks().try_pop()) (*task)(*this);
+  tick();
+}
+
 Supervisor::Slot& Supervisor::slot_of(const std::string& model) {
   std::unique_ptr<Slot>& slot = slots_[model];
   if (!slot) {

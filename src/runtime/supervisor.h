@@ -47,6 +47,7 @@ struct SupervisorParts {  // all outlive the supervisor
   Tally& tally;
   std::shared_ptr<StreamDesk> desk;
   std::uint32_t streams_max = 0;
+  WorkerLink::Start start_link = &WorkerLink::start;
 };
 
 class Supervisor final {
@@ -58,6 +59,8 @@ class Supervisor final {
 
   // Runs tasks until the queue is closed and empty.
   void run();
+  // What run() does in one turn, without waiting: one task, if there is one.
+  void run_pending();
 
   // Tasks of other threads.
   void submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes);

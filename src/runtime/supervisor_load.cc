@@ -112,7 +112,7 @@ Status Supervisor::start_worker(Slot& slot) {
 
   const auto desk = parts_.desk;
   AIOSS_TRY(slot.link,
-            WorkerLink::start(link, [desk, name = slot.name, load = slot.load](LinkEvent event) {
+            parts_.start_link(link, [desk, name = slot.name, load = slot.load](LinkEvent event) {
               desk->post([name, load, event = std::move(event)](Supervisor& supervisor) {
                 supervisor.on_link(name, load, event);
               });

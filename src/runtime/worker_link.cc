@@ -59,6 +59,39 @@ Error violation(std::string what) {
   return {Code::kCorrupt, std::move(what)};
 }
 
+class ProcessPeer final : public WorkerPeer {
+ public:
+  ProcessPeer(os::Child child, os::Fd socket)
+      : channel_(std::move(socket), ipc::kFrameFromWorkerBytesMax), child_(std::move(child)) {}
+
+  int pid() const override { return child_.pid(); }
+  Status send(ByteView frame) override { return channel_.send(frame); }
+  Result<Bytes> receive() override { return channel_.receive(); }
+  void shut_down() override { channel_.shut_down(); }
+  // The lock is held for a look only, never for a wait: the runtime thread takes it for signals.
+  Status send_signal(int signal) override {
+    std::lock_guard lock(mutex_);
+    return child_.send_signal(signal);
+  }
+  std::optional<os::ExitStatus> ended() override {
+    std::lock_guard lock(mutex_);
+    return child_.wait_for(std::chrono::milliseconds(0));
+  }
+  // Child's destructor waits for the process, if need be for ever. This one's does not: what has
+  // not ended when its last owner goes is leaked on purpose, and init reaps it once we have ended.
+  std::shared_ptr<os::Child> give_up() override {
+    std::lock_guard lock(mutex_);
+    return {new os::Child(std::move(child_)), [](os::Child* child) {
+              if (child->wait_for(std::chrono::milliseconds(0))) delete child;
+            }};
+  }
+
+ private:
+  ipc::Channel channel_;
+  std::mutex mutex_;
+  os::Child child_;  // guarded by mutex_, but for its pid; nothing once it was given up
+};
+
 }  // namespace
 
 Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options,
@@ -67,8 +100,9 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options
   auto child = os::Child::spawn(spawn_options(options, sockets.second.get()));
   if (!child) return std::move(child).error().with_context("cannot start a worker process");
   sockets.second.reset();  // so that the worker's end closes when the worker does
-  std::unique_ptr<WorkerLink> link(
-      new WorkerLink(options, std::move(*child), std::move(sockets.first), std::move(on_event)));
+  std::unique_ptr<WorkerLink> link(new WorkerLink(
+      options, std::make_unique<ProcessPeer>(std::move(*child), std::move(sockets.first)),
+      std::move(on_event)));
   // The reader last: once it runs it tells of the end, which nobody waits for after an error here.
   WorkerLink* const raw = link.get();
   auto writer = os::Thread::start(options.thread_stack_bytes, [raw] { raw->write_loop(); });
@@ -80,17 +114,23 @@ Result<std::unique_ptr<WorkerLink>> WorkerLink::start(const LinkOptions& options
   return link;
 }
 
-WorkerLink::WorkerLink(const LinkOptions& options, os::Child child, os::Fd socket, OnEvent on_event)
+std::unique_ptr<WorkerLink> WorkerLink::by_hand(const LinkOptions& options,
+                                                std::unique_ptr<WorkerPeer> peer,
+                                                OnEvent on_event) {
+  return std::unique_ptr<WorkerLink>(new WorkerLink(options, std::move(peer), std::move(on_event)));
+}
+
+WorkerLink::WorkerLink(const LinkOptions& options, std::unique_ptr<WorkerPeer> peer,
+                       OnEvent on_event)
     : model_(options.model),
       number_(options.number),
       configure_(options.configure),
       exit_grace_(options.exit_grace),
       reap_max_(options.reap_max),
       on_event_(std::move(on_event)),
-      pid_(child.pid()),
-      channel_(std::move(socket), ipc::kFrameFromWorkerBytesMax),
-      outbox_(kFramesPerStream * options.streams_max + kOutboxSpare),
-      child_(std::move(child)) {}
+      peer_(std::move(peer)),
+      pid_(peer_->pid()),
+      outbox_(kFramesPerStream * options.streams_max + kOutboxSpare) {}
 
 WorkerLink::~WorkerLink() {
   kill({Code::kShuttingDown, "the gateway is stopping"});
@@ -171,7 +211,7 @@ void WorkerLink::kill(Error why, Streams streams) {
   send_signal(SIGKILL);
   // Not left to the kernel: a process in uninterruptible sleep dies later, its streams must not
   // wait.
-  channel_.shut_down();
+  peer_->shut_down();
 }
 
 std::optional<Error> WorkerLink::check_health() {
@@ -209,9 +249,8 @@ void WorkerLink::send(const ipc::ToWorker& message) {
 }
 
 void WorkerLink::send_signal(int signal) {
-  std::lock_guard lock(child_mutex_);
   // It may have ended by itself in the meantime.
-  if (const Status sent = child_.send_signal(signal); !sent) {
+  if (const Status sent = peer_->send_signal(signal); !sent) {
     log::debug("a signal did not reach a worker", {{"reason", sent.error().message}});
   }
 }
@@ -228,7 +267,13 @@ void WorkerLink::write_loop() {
   while (!outbox_.closed() || outbox_.size() > 0) {
     const std::optional<Bytes> frame = outbox_.pop_for(kOutboxWait);
     if (!frame) continue;
-    if (!channel_.send(*frame)) break;  // the reader sees the same end and knows why
+    if (!peer_->send(*frame)) break;  // the reader sees the same end and knows why
+  }
+}
+
+void WorkerLink::flush() {
+  while (const std::optional<Bytes> frame = outbox_.try_pop()) {
+    if (!peer_->send(*frame)) return;
   }
 }
 
@@ -236,22 +281,40 @@ void WorkerLink::write_loop() {
 
 void WorkerLink::read_loop() {
   os::set_thread_name("link-" + std::to_string(number_));
-  end(read_frames());
+  const Error found = read_frames();
+  lose(found);
+  tell_end(found, reap());
 }
 
 Error WorkerLink::read_frames() {
   for (;;) {
-    Result<Bytes> frame = channel_.receive();
-    if (!frame) {
-      if (frame.error().code == Code::kWorkerDied) return std::move(frame).error();
-      return std::move(frame).error().with_context("the worker broke the protocol");
-    }
-    Result<ipc::FromWorker> message = ipc::decode_from_worker(*frame);
-    if (!message) return std::move(message).error().with_context("the worker broke the protocol");
-    if (Status handled = handle(std::move(*message)); !handled) {
-      if (handled.error().code != Code::kCorrupt) return std::move(handled).error();
-      return std::move(handled).error().with_context("the worker broke the protocol");
-    }
+    if (std::optional<Error> found = read_frame()) return std::move(*found);
+  }
+}
+
+std::optional<Error> WorkerLink::read_frame() {
+  Result<Bytes> frame = peer_->receive();
+  if (!frame) {
+    if (frame.error().code == Code::kWorkerDied) return std::move(frame).error();
+    return std::move(frame).error().with_context("the worker broke the protocol");
+  }
+  Result<ipc::FromWorker> message = ipc::decode_from_worker(*frame);
+  if (!message) return std::move(message).error().with_context("the worker broke the protocol");
+  if (Status handled = handle(std::move(*message)); !handled) {
+    if (handled.error().code != Code::kCorrupt) return std::move(handled).error();
+    return std::move(handled).error().with_context("the worker broke the protocol");
+  }
+  return std::nullopt;
+}
+
+void WorkerLink::step() {
+  if (end_told_) return;
+  if (!found_) {
+    found_ = read_frame();
+    if (found_) lose(*found_);
+  } else if (const auto exit = peer_->ended()) {
+    end_told_ = true;
+    tell_end(*found_, exit);
   }
 }
 
@@ -372,15 +435,11 @@ Status WorkerLink::on(ipc::ProbeReport& message) {
   return ok();
 }
 
-// The socket is closed: a healthy worker ends by itself, whatever it does. The lock is held for a
-// look only, never for a wait: the runtime thread takes it to send signals.
+// The socket is closed: a healthy worker ends by itself, whatever it does.
 std::optional<os::ExitStatus> WorkerLink::reap() {
   const auto patience = exit_grace_ + reap_max_;
   for (std::chrono::milliseconds waited(0); waited <= patience; waited += kReapStep) {
-    {
-      std::lock_guard lock(child_mutex_);
-      if (const auto status = child_.wait_for(std::chrono::milliseconds(0))) return status;
-    }
+    if (const auto status = peer_->ended()) return status;
     if (waited >= exit_grace_) {
       remember_reason({Code::kWorkerDied, "the worker did not end after its conversation had"});
       send_signal(SIGKILL);
@@ -388,16 +447,6 @@ std::optional<os::ExitStatus> WorkerLink::reap() {
     std::this_thread::sleep_for(kReapStep);
   }
   return std::nullopt;
-}
-
-// Child's destructor waits for the process, if need be for ever. This one's does not: what has not
-// ended when its last owner goes is leaked on purpose, and init reaps it once we have ended.
-std::shared_ptr<os::Child> WorkerLink::give_up_child() {
-  log::error("a worker's process does not end", {{"model", model_}, {"pid", pid_}});
-  std::lock_guard lock(child_mutex_);
-  return {new os::Child(std::move(child_)), [](os::Child* child) {
-            if (child->wait_for(std::chrono::milliseconds(0))) delete child;
-          }};
 }
 
 // From here on admit() refuses, so that no request reaches a worker that is gone.
@@ -421,8 +470,8 @@ Error WorkerLink::reason_of_end(const Error& found, const std::string& status) c
 }
 
 // The requests come first: how long the process takes to be gone is no concern of theirs.
-void WorkerLink::end(const Error& found) {
-  channel_.shut_down();
+void WorkerLink::lose(const Error& found) {
+  peer_->shut_down();
   outbox_.close();
   const Error why = reason_of_end(found, "");
   const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
@@ -439,11 +488,14 @@ void WorkerLink::end(const Error& found) {
   }
   on_event_(std::move(lost));
   if (found.code != Code::kWorkerDied) send_signal(SIGKILL);
-  const std::optional<os::ExitStatus> exit = reap();
+}
+
+void WorkerLink::tell_end(const Error& found, const std::optional<os::ExitStatus>& exit) {
+  if (!exit) log::error("a worker's process does not end", {{"model", model_}, {"pid", pid_}});
   const std::string status = exit ? exit->describe() : "not reaped";
   on_event_(LinkEnded{reason_of_end(found, status), status,
                       exit && exit->signaled ? exit->value : 0, !was_killed_by_others(found, exit),
-                      exit ? nullptr : give_up_child()});
+                      exit ? nullptr : peer_->give_up()});
 }
 
 bool WorkerLink::may_go_on(const Error& why) const {

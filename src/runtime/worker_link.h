@@ -27,6 +27,7 @@
 #include "os/process.h"
 #include "os/thread.h"
 #include "runtime/stream_state.h"
+#include "runtime/worker_peer.h"
 
 namespace aioss::runtime {
 
@@ -68,6 +69,10 @@ class WorkerLink final {
   using OnEvent = std::function<void(LinkEvent)>;
   // After an error there is no process, and no event came.
   static Result<std::unique_ptr<WorkerLink>> start(const LinkOptions& options, OnEvent on_event);
+  using Start = std::function<Result<std::unique_ptr<WorkerLink>>(const LinkOptions&, OnEvent)>;
+  // With a peer of the caller's and without threads: flush() and step() are their work.
+  static std::unique_ptr<WorkerLink> by_hand(const LinkOptions& options,
+                                             std::unique_ptr<WorkerPeer> peer, OnEvent on_event);
   // Kills the worker if it still runs.
   ~WorkerLink();
   WorkerLink(const WorkerLink&) = delete;
@@ -101,8 +106,15 @@ class WorkerLink final {
   std::optional<Error> check_health();
   bool ping_outstanding() const;  // for tests: the sign of life is still to come
 
+  // Driven by hand. flush() sends what waits for the worker. step() handles the peer's next frame,
+  // or the end of its conversation, when there is one or the other to receive; after that end it
+  // looks whether the process has ended, and then tells so, once.
+  bool has_outgoing() const { return outbox_.size() > 0; }
+  void flush();
+  void step();
+
  private:
-  WorkerLink(const LinkOptions& options, os::Child child, os::Fd socket, OnEvent on_event);
+  WorkerLink(const LinkOptions& options, std::unique_ptr<WorkerPeer> peer, OnEvent on_event);
 
   enum class Phase { kHello, kLoading, kServing };
   struct Entry {
@@ -113,6 +125,7 @@ class WorkerLink final {
   // Reader's thread.
   void read_loop();
   Error read_frames();
+  std::optional<Error> read_frame();  // nothing: it was a good one
   Status handle(ipc::FromWorker message);
   Status on(ipc::Hello& message);
   Status on(ipc::LoadProgress& message);
@@ -130,8 +143,8 @@ class WorkerLink final {
   std::vector<std::shared_ptr<StreamState>> take_requests();
   Error reason_of_end(const Error& found, const std::string& status) const;
   std::optional<os::ExitStatus> reap();
-  std::shared_ptr<os::Child> give_up_child();
-  void end(const Error& found);
+  void lose(const Error& found);
+  void tell_end(const Error& found, const std::optional<os::ExitStatus>& exit);
   bool may_go_on(const Error& why) const;
   bool was_killed_by_others(const Error& found, const std::optional<os::ExitStatus>& exit) const;
 
@@ -145,14 +158,14 @@ class WorkerLink final {
   const ipc::Configure configure_;
   const std::chrono::milliseconds exit_grace_, reap_max_;
   const OnEvent on_event_;
+  const std::unique_ptr<WorkerPeer> peer_;
   const int pid_;
-  ipc::Channel channel_;
   BoundedQueue<Bytes> outbox_;
   std::atomic<float> load_fraction_{0};
-  Phase phase_ = Phase::kHello;  // reader's thread only
-
-  std::mutex child_mutex_;
-  os::Child child_;  // guarded by child_mutex_; nothing once it was given up
+  // Reader's thread only.
+  Phase phase_ = Phase::kHello;
+  std::optional<Error> found_;  // driven by hand: how the conversation ended
+  bool end_told_ = false;       // likewise
 
   mutable std::mutex mutex_;  // guards all that follows
   std::unordered_map<ipc::RequestId, Entry> requests_;

@@ -39,6 +39,7 @@ class FairQueue final {
   void request_waits_no_more(Tenant tenant);
   std::uint32_t requests() const { return requests_; }
   std::uint32_t requests_of(Tenant tenant) const;
+  bool has_accounts() const { return !accounts_.empty(); }
 
  private:
   struct Account {

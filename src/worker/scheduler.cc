@@ -79,6 +79,12 @@ std::uint32_t Scheduler::running() const {
       std::count_if(streams_.begin(), streams_.end(), [](const Sequence* s) { return s; }));
 }
 
+bool Scheduler::is_settled() const {
+  return requests_.empty() && queue_.empty() && queue_.requests() == 0 && !queue_.has_accounts() &&
+         resuming_.empty() && prefilling_.empty() && running() == 0 && ended_streams_.empty() &&
+         spilled_ == 0 && spilled_bytes_ == 0;
+}
+
 Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
   AIOSS_CHECK(spill_parked());

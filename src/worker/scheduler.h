@@ -100,6 +100,8 @@ class Scheduler final {
 
   std::uint32_t running() const;
   std::uint32_t queued() const { return static_cast<std::uint32_t>(queue_.size()); }
+  // Nothing is kept of any request: neither a stream, nor saved bytes, nor a tenant's account.
+  bool is_settled() const;
 
  private:
   enum class Call : std::uint8_t { kNone, kDecode, kPrefill };

@@ -143,7 +143,9 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   finished.choice = sequence.choice;
   finished.reason = reason;
   finished.prompt_tokens = request.asked_tokens;
-  finished.completion_tokens = sequence.generated;
+  // Those of an earlier worker count, also if they have not been taken again by now.
+  finished.completion_tokens = std::max(
+      sequence.generated, static_cast<std::uint32_t>(request.resumed(sequence.choice).size()));
   finished.cached_tokens = std::min(sequence.cached, request.asked_tokens);
   finished.timings.queue_ns = elapsed(request.received_ns, started);
   finished.timings.prefill_ns = elapsed(started, first);

@@ -172,5 +172,27 @@ TEST(Resume, WhatTheModelCannotHaveMadeIsRefused) {
   EXPECT_TRUE(rest_of(submit, ipc::Profile::kFast).refused) << "nothing is left to do";
 }
 
+// The gateway has those tokens, and takes another count for a breach of the protocol.
+TEST(Resume, OneThatIsCancelledAtOnceCountsWhatItHad) {
+  for (const ipc::Profile profile : kProfiles) {
+    const ipc::Submit submit = request(1);
+    const std::vector<Answer> whole = whole_of(submit, profile);
+    Rig rig(options(4, profile));
+    Rest sink;
+    SchedulerOptions o = options(4, profile);
+    o.cells_per_stream = 2048;
+    Scheduler scheduler(*rig.session, rig.vocabulary(), o, rig.clock, rig.board, sink);
+    PreparedRequest prepared;
+    prepared.prompt = *rig.text->apply_chat_template({{"user", kPrompt, ""}}, 0);
+    prepared.submit = cut_at(submit, whole, {10});
+    scheduler.submit(std::move(prepared));
+    scheduler.cancel(1);
+    EXPECT_FALSE(scheduler.busy());
+    ASSERT_TRUE(sink.answers[0].finished);
+    EXPECT_EQ(sink.answers[0].finished->reason, ipc::FinishReason::kCancelled);
+    EXPECT_EQ(sink.answers[0].finished->completion_tokens, 10U);
+  }
+}
+
 }  // namespace
 }  // namespace aioss::worker

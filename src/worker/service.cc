@@ -126,30 +126,35 @@ WorkerExit Service::read_commands() {
     if (!frame) {
       return frame.error().code == Code::kCorrupt ? WorkerExit::kProtocol : WorkerExit::kOk;
     }
-    Result<ipc::ToWorker> command = ipc::decode_to_worker(*frame);
-    if (!command) {
-      std::fprintf(stderr, "aioss worker: %s\n", command.error().message.c_str());
-      return WorkerExit::kProtocol;
-    }
-    if (auto* submit = std::get_if<ipc::Submit>(&*command)) {
-      const ipc::RequestId id = submit->id;
-      if (auto error = take(std::move(*submit))) send(ipc::Rejected{id, std::move(*error)});
-    } else if (const auto* cancel = std::get_if<ipc::Cancel>(&*command)) {
-      handle(*cancel);
-    } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
-      handle(*credit);
-    } else if (std::holds_alternative<ipc::Forget>(*command)) {
-      if (!forgets_.exchange(true)) commands_.put(ipc::Forget{});
-    } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
-      send(ipc::Pong{ping->nonce});
-    } else if (std::holds_alternative<ipc::Probe>(*command)) {
-      report_probe();
-    } else if (std::holds_alternative<ipc::Shutdown>(*command)) {
-      return WorkerExit::kOk;
-    } else {
-      return WorkerExit::kProtocol;  // a second Configure
-    }
+    if (const auto exit = take_frame(*frame)) return *exit;
   }
+}
+
+std::optional<WorkerExit> Service::take_frame(ByteView frame) {
+  Result<ipc::ToWorker> command = ipc::decode_to_worker(frame);
+  if (!command) {
+    std::fprintf(stderr, "aioss worker: %s\n", command.error().message.c_str());
+    return WorkerExit::kProtocol;
+  }
+  if (auto* submit = std::get_if<ipc::Submit>(&*command)) {
+    const ipc::RequestId id = submit->id;
+    if (auto error = take(std::move(*submit))) send(ipc::Rejected{id, std::move(*error)});
+  } else if (const auto* cancel = std::get_if<ipc::Cancel>(&*command)) {
+    handle(*cancel);
+  } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
+    handle(*credit);
+  } else if (std::holds_alternative<ipc::Forget>(*command)) {
+    if (!forgets_.exchange(true)) commands_.put(ipc::Forget{});
+  } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
+    send(ipc::Pong{ping->nonce});
+  } else if (std::holds_alternative<ipc::Probe>(*command)) {
+    report_probe();
+  } else if (std::holds_alternative<ipc::Shutdown>(*command)) {
+    return WorkerExit::kOk;
+  } else {
+    return WorkerExit::kProtocol;  // a second Configure
+  }
+  return std::nullopt;
 }
 
 std::optional<Error> Service::take(ipc::Submit submit) {
@@ -215,13 +220,15 @@ void Service::report_probe() {
 // ---- text
 
 void Service::text_loop() {
-  while (!text_jobs_.finished() && !board_.stopping()) {
-    for (TextJob& job : text_jobs_.take_all(kIdleWait)) {
-      if (board_.stopping()) return;
-      const std::size_t bytes = job.bytes;
-      prepare(std::move(job));
-      if (bytes >= kStackWorthItBytes) os::release_unused_stack();
-    }
+  while (!text_jobs_.finished() && !board_.stopping()) text_turn(kIdleWait);
+}
+
+void Service::text_turn(std::chrono::milliseconds patience) {
+  for (TextJob& job : text_jobs_.take_all(patience)) {
+    if (board_.stopping()) return;
+    const std::size_t bytes = job.bytes;
+    prepare(std::move(job));
+    if (bytes >= kStackWorthItBytes) os::release_unused_stack();
   }
 }
 
@@ -296,30 +303,34 @@ std::chrono::milliseconds Service::patience() const {
 
 void Service::run_engine() {
   while (!board_.stopping()) {
-    for (EngineCommand& command : commands_.take_all(patience())) {
-      if (auto* prepared = std::get_if<PreparedRequest>(&command)) {
-        scheduler_.submit(std::move(*prepared));
-      } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
-        const std::uint64_t bytes = take_credit(credit->id);
-        if (bytes > 0) scheduler_.credit({credit->id, bytes});
-      } else if (std::holds_alternative<ipc::Forget>(command)) {
-        forgets_.store(false);
-        scheduler_.forget_prefixes();
-      } else {
-        scheduler_.cancel(std::get<ipc::Cancel>(command).id);
-      }
-    }
-    if (commands_.finished()) return;
-    send_step();  // who was accepted, refused or cancelled does not wait for the engine's next call
-    const Status status = scheduler_.step();
-    send_step();
-    if (status) continue;
-    if (!board_.stopping()) {
-      std::fprintf(stderr, "aioss worker: %s\n", status.error().message.c_str());
-      engine_broken_.store(true);
-    }
-    return;
+    if (!engine_turn(patience())) return;
   }
+}
+
+bool Service::engine_turn(std::chrono::milliseconds patience) {
+  for (EngineCommand& command : commands_.take_all(patience)) {
+    if (auto* prepared = std::get_if<PreparedRequest>(&command)) {
+      scheduler_.submit(std::move(*prepared));
+    } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
+      const std::uint64_t bytes = take_credit(credit->id);
+      if (bytes > 0) scheduler_.credit({credit->id, bytes});
+    } else if (std::holds_alternative<ipc::Forget>(command)) {
+      forgets_.store(false);
+      scheduler_.forget_prefixes();
+    } else {
+      scheduler_.cancel(std::get<ipc::Cancel>(command).id);
+    }
+  }
+  if (commands_.finished()) return false;
+  send_step();  // who was accepted, refused or cancelled does not wait for the engine's next call
+  const Status status = scheduler_.step();
+  send_step();
+  if (status) return true;
+  if (!board_.stopping()) {
+    std::fprintf(stderr, "aioss worker: %s\n", status.error().message.c_str());
+    engine_broken_.store(true);
+  }
+  return false;
 }
 
 // ---- events

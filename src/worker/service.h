@@ -46,6 +46,14 @@ class Service final : private EventSink {
   // no threads. Call once.
   WorkerExit run();
 
+  // Driven by hand, in place of run(): what each thread does in one turn. The next frame; an exit:
+  // the conversation is over. What waits to be tokenized. The commands there are, and a step;
+  // false: the engine is broken.
+  std::optional<WorkerExit> take_frame(ByteView frame);
+  void text_turn(std::chrono::milliseconds patience);
+  bool engine_turn(std::chrono::milliseconds patience);
+  const Scheduler& scheduler() const { return scheduler_; }
+
  private:
   struct TextJob {
     ipc::Submit submit;

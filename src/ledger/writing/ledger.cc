@@ -106,7 +106,7 @@ class Ledger::Impl final {
     health_.writable = true;
     health_.size = appender_->next_index();
     health_.checkpoint_size = signed_size_;
-    thread_ = std::thread([this] { run(); });
+    if (options.drive == Drive::kThread) thread_ = std::thread([this] { run(); });
   }
 
   ~Impl() { stop(); }
@@ -140,6 +140,17 @@ class Ledger::Impl final {
     const auto done = do_between_groups(job);
     return done ? ok() : Status(done.error());
   }
+
+  void drive() {
+    if (options_.drive == Drive::kByHand) run_pending();
+  }
+  void run_pending() {
+    ASSERT(options_.drive == Drive::kByHand);
+    do {
+      turn(std::chrono::seconds(0));
+    } while (queue_.size() > 0);
+  }
+  std::size_t queued() const { return queue_.size(); }
 
   const ControlBook& controls() const { return controls_; }
   const crypto::KeyGuard& key_guard() const { return guard_; }
@@ -193,8 +204,10 @@ class Ledger::Impl final {
 
   // `job` runs on the ledger thread; everything that was appended before is durable then.
   Result<Committed> do_between_groups(std::function<Result<Committed>()> job) {
-    return wait_for(
-        [&](Done done) { push(Entry{{}, {}, std::move(done), false, std::move(job)}); });
+    return wait_for([&](Done done) {
+      push(Entry{{}, {}, std::move(done), false, std::move(job)});
+      drive();
+    });
   }
 
   // On the ledger thread.
@@ -222,6 +235,12 @@ class Ledger::Impl final {
 
   // Ends the thread after what is queued. False if that was done before.
   bool stop() {
+    if (options_.drive == Drive::kByHand) {
+      if (queue_.closed()) return false;
+      queue_.close();
+      run_pending();
+      return true;
+    }
     queue_.close();
     if (!thread_.joinable()) return false;
     ASSERT(std::this_thread::get_id() != thread_.get_id());
@@ -289,17 +308,19 @@ class Ledger::Impl final {
 
   void run() {
     os::set_thread_name("ledger");
+    while (!(queue_.closed() && queue_.size() == 0)) turn(kIdleCheck);
+  }
+
+  void turn(std::chrono::nanoseconds patience) {
     // Outside the try: whoever waits for one of it must hear of a failure.
     std::vector<Entry> batch;
     try {
-      while (!(queue_.closed() && queue_.size() == 0)) {
-        batch = queue_.drain_for(kIdleCheck, kGroupRecordsMax);
-        for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
-        check_space();
-        write(batch);
-        answer_signing(batch);
-        sign_when_due();
-      }
+      batch = queue_.drain_for(patience, kGroupRecordsMax);
+      for (const Entry& entry : batch) queued_bytes_.fetch_sub(entry.body.entries.size());
+      check_space();
+      write(batch);
+      answer_signing(batch);
+      sign_when_due();
     } catch (const std::exception& problem) {  // the edge: only memory can be short here
       fail(problem.what());
       queue_.close();
@@ -452,7 +473,10 @@ void Ledger::append(RecordType type, codec::Map body, Done done) {
 }
 
 Result<Committed> Ledger::append_and_wait(RecordType type, codec::Map body) {
-  return wait_for([&](Done done) { append(type, std::move(body), std::move(done)); });
+  return wait_for([&](Done done) {
+    append(type, std::move(body), std::move(done));
+    impl_->drive();
+  });
 }
 
 Result<Rotated> Ledger::rotate_key(RotateOptions options) {
@@ -469,7 +493,10 @@ const ControlBook& Ledger::controls() const {
 }
 
 Result<std::string> Ledger::checkpoint_now() {
-  const auto asked = wait_for([this](Done done) { impl_->ask_for_checkpoint(std::move(done)); });
+  const auto asked = wait_for([this](Done done) {
+    impl_->ask_for_checkpoint(std::move(done));
+    impl_->drive();
+  });
   if (!asked) return asked.error();
   return impl_->checkpoint();  // at least as new as the one that was asked for
 }
@@ -498,6 +525,12 @@ const std::string& Ledger::directory() const {
 }
 Status Ledger::close() {
   return impl_->close();
+}
+void Ledger::run_pending() {
+  impl_->run_pending();
+}
+std::size_t Ledger::queued() const {
+  return impl_->queued();
 }
 
 }  // namespace aioss::ledger

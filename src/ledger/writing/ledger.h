@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/drive.h"
 #include "base/result.h"
 #include "codec/cbor.h"
 #include "crypto/protected_key.h"
@@ -70,6 +71,7 @@ struct OpenOptions {
   // segment, and by checkpoint_now() and close().
   std::int64_t checkpoint_interval_ns = 60LL * 1'000'000'000;
   crypto::AskPassphrase ask_passphrase = {};  // for a protected key; called in open() alone
+  Drive drive = Drive::kThread;               // by hand: one thread alone may use the ledger
 };
 
 struct RotateOptions {
@@ -152,6 +154,11 @@ class Ledger final {
 
   // Waits for what is queued, signs one checkpoint over it, releases the lock.
   Status close();
+
+  // Driven by hand: one turn of the ledger thread, with everything that is queued. What waits for
+  // an answer takes such turns itself.
+  void run_pending();
+  std::size_t queued() const;  // records that wait for it; thread-safe
 
  private:
   class Impl;
