@@ -36,6 +36,7 @@ enum class Key : std::size_t {
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,
+  kResumeSecondsMax,
   kLogFormat,
   kLogLevel,
 };
