@@ -63,6 +63,10 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "bound."},
     {Key::kRecordBurst, "record_burst", SettingType::kNumber, 2, 1'000'000, "", "500", kForServe,
      "N", "Ledger records that one tenant may cause at once, after a pause."},
+    {Key::kResumeSecondsMax, "resume_seconds_max", SettingType::kNumber, 0, 3600, "", "600",
+     kForServe, "N",
+     "Seconds that a request may ask to be kept for while its client is away (X-Aioss-Resume); 0: "
+     "none is kept."},
     {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
      kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
     {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",

@@ -37,6 +37,7 @@ enum class Key : std::size_t {
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,
+  kResumeSecondsMax,
   kLogFormat,
   kLogLevel,
 };

@@ -134,6 +134,7 @@ server::ApiOptions api_options(const Config& config) {
   out.listen.port = static_cast<std::uint16_t>(config.number(Key::kPort));
   out.listen.unix_path = config.text(Key::kUnix);
   out.key_file = config.text(Key::kKeys);
+  out.resume_seconds_max = static_cast<std::uint32_t>(config.number(Key::kResumeSecondsMax));
   out.operator_uids.push_back(os::user_id());
   return out;
 }

@@ -277,6 +277,7 @@ std::uint64_t StreamState::tokens_so_far() const {
 void StreamState::count_wait(std::int64_t until_ns, Effects& effects) {
   if (std::exchange(wait_counted_, true)) return;
   effects.waited_ns = std::max<std::int64_t>(until_ns - submitted_ns_, 0);
+  if (begun_ns_ != 0) queue_ns_ = std::max<std::int64_t>(until_ns - begun_ns_, 0);
 }
 
 // It ended before the worker said when it began: its first token is the next best, if there is one.

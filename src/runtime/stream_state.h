@@ -153,6 +153,11 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   struct Choice {
     std::string text;
     std::vector<ipc::Token> tokens;
+    // What came without a token, since the last one: text that was held back for a stop string
+    // until the end. If the worker dies before it says that end, the next one says this again.
+    std::string let_go;
+    std::string said_again;           // of the worker that has it now: what is still to be skipped
+    std::int64_t first_token_ns = 0;  // 0: not yet
     bool ended = false;
     ChoiceEnd end;
   };
@@ -192,6 +197,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::uint64_t tokens_so_far() const;
   void count_wait(std::int64_t until_ns, Effects& effects);
   void count_wait_at_end(Effects& effects);
+  static void skip_said_again(Choice& choice, ipc::Delta& message);
+  ipc::Timings whole_times(const Choice& choice, const ipc::Timings& told) const;
 
   // Without the lock.
   void seal_prompt(codec::Map body, Bytes prompt);
@@ -246,6 +253,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool over_ = false;  // the terminal event is in events_
 
   bool wait_counted_ = false;
+  std::int64_t queue_ns_ = 0;  // of the wait, what was behind begun_ns_
   // 0: not yet; the second only while the wait is not counted.
   std::int64_t begun_ns_ = 0, first_token_ns_ = 0;
 };

@@ -171,6 +171,57 @@ TEST_F(StreamStateTest, AloneIsHowTheCauseIsFound) {
   for (const auto& one : {stream, patient}) one->abort({Code::kWorkerDied, "the test ends"});
 }
 
+// What a worker let go at the end of a choice, and died before it said that end.
+TEST_F(StreamStateTest, TextThatTwoWorkersSayIsShownOnce) {
+  for (const bool another_way : {false, true}) {
+    const auto stream = running(1);
+    const auto say = [&](const std::string& text, std::size_t tokens) {
+      ipc::Delta message = delta(0, 0);
+      message.text = text;
+      message.tokens.assign(tokens, 1);
+      ASSERT_TRUE(stream->delta(message));
+    };
+    say("one ", 1);
+    say("", 1);     // held back
+    say("STO", 0);  // let go, for this was the end
+    for (int deaths = 0; deaths < 2; ++deaths) {
+      ASSERT_TRUE(stream->interrupted());
+      EXPECT_EQ(stream->next_request().resume.at(0).tokens.size(), 2U);
+      ASSERT_TRUE(stream->accepted({1, 3, 0}));
+      if (deaths == 0) say("ST", 0);  // not all of it, and dies again
+    }
+    if (another_way)
+      say("STO, no: goes on", 1);
+    else
+      say("STO", 0);
+    ASSERT_TRUE(stream->finished(finished(0, another_way ? 3 : 2, ipc::FinishReason::kStop)));
+    const testing::Answered answered = testing::read_all(*stream);
+    ASSERT_TRUE(answered.done);
+    EXPECT_EQ(answered.text.at(0), another_way ? "one STO, no: goes on" : "one STO");
+  }
+}
+
+TEST_F(StreamStateTest, TimesOfAResumedAnswerAreThoseOfAllItsWorkers) {
+  const auto stream = running(1);
+  bench.clock().advance(std::chrono::seconds(3));
+  ASSERT_TRUE(stream->delta(delta(0, 1)));
+  bench.clock().advance(std::chrono::seconds(5));
+  ASSERT_TRUE(stream->interrupted());
+  ASSERT_TRUE(stream->accepted({1, 3, 0}));
+  ASSERT_TRUE(stream->delta(delta(0, 1)));
+  ASSERT_TRUE(stream->finished(finished(0, 2, ipc::FinishReason::kStop)));
+  const testing::Answered answered = testing::read_all(*stream);
+  ASSERT_TRUE(answered.done);
+  for (const StreamEvent& event : answered.events) {
+    const auto* end = std::get_if<ChoiceEnd>(&event);
+    if (end == nullptr) continue;
+    EXPECT_GE(end->timings.prefill_ns, 3'000'000'000U);
+    EXPECT_GE(end->timings.decode_ns, 5'000'000'000U);
+    EXPECT_LT(end->timings.queue_ns, 3'000'000'000U);
+  }
+  EXPECT_EQ(answered.choice_ends, 1U);
+}
+
 TEST_F(StreamStateTest, WhyAClientIsGivenUpIsWhatIsRecorded) {
   const auto stream = running(1);
   ASSERT_TRUE(stream->delta(delta(0, 10)));

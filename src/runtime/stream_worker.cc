@@ -10,6 +10,9 @@
 namespace aioss::runtime {
 namespace {
 
+// More than any stop string holds back.
+constexpr std::size_t kLetGoBytesMax = 2048;
+
 // A worker may guess the number of a request that it is about to be given.
 constexpr const char* kNotGiven = "it answered a request that it was not given";
 
@@ -88,6 +91,9 @@ bool StreamState::interrupted() {
   accepted_ = false;
   resumed_ = true;
   credit_due_ = 0;  // next_request() counts what is unread
+  for (Choice& choice : choices_) {
+    if (!choice.let_go.empty()) choice.said_again = choice.let_go;
+  }
   return true;
 }
 
@@ -123,6 +129,22 @@ Status StreamState::rejected(ipc::Rejected message) {
   return ok();
 }
 
+// In `fast` the next worker may go another way than the one before: then there is nothing to skip.
+void StreamState::skip_said_again(Choice& choice, ipc::Delta& message) {
+  const std::size_t bytes = std::min(choice.said_again.size(), message.text.size());
+  if (choice.said_again.compare(0, bytes, message.text, 0, bytes) == 0) {
+    choice.said_again.erase(0, bytes);
+    message.text.erase(0, bytes);
+  } else {
+    choice.said_again.clear();
+  }
+  if (!message.tokens.empty()) {
+    choice.let_go.clear();
+  } else if (choice.let_go.size() + message.text.size() <= kLetGoBytesMax) {
+    choice.let_go += message.text;
+  }
+}
+
 Status StreamState::delta(ipc::Delta message) {
   Effects effects;
   {
@@ -139,7 +161,11 @@ Status StreamState::delta(ipc::Delta message) {
       return violation("it sent log probabilities that do not match the tokens");
     }
     if (!wait_counted_ && first_token_ns_ == 0) first_token_ns_ = clock_.monotonic_ns();
+    if (choice.first_token_ns == 0) choice.first_token_ns = clock_.monotonic_ns();
     choice.tokens.insert(choice.tokens.end(), message.tokens.begin(), message.tokens.end());
+    const bool said_something = !message.text.empty();
+    skip_said_again(choice, message);
+    if (said_something && message.text.empty() && message.tokens.empty()) return ok();
     if (cancelled_ || end_ != End::kOpen || over_) return ok();  // nobody will read it
     if (message.text.size() > kOutputBytesMax - output_bytes_) {
       give_up({Code::kTooLarge,
@@ -156,6 +182,20 @@ Status StreamState::delta(ipc::Delta message) {
   }
   perform(std::move(effects));
   return ok();
+}
+
+// The last worker knows its own part only. Here is seen when tokens came and not when they were
+// made; against a worker's death that is nothing.
+ipc::Timings StreamState::whole_times(const Choice& choice, const ipc::Timings& told) const {
+  if (choice.first_token_ns == 0) return told;
+  const std::int64_t before = std::max<std::int64_t>(choice.first_token_ns - begun_ns_, 0);
+  const std::int64_t queue = std::min(queue_ns_, before);
+  const std::int64_t after = clock_.monotonic_ns() - choice.first_token_ns;
+  ipc::Timings whole;
+  whole.queue_ns = static_cast<std::uint64_t>(queue);
+  whole.prefill_ns = static_cast<std::uint64_t>(before - queue);
+  whole.decode_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(after, 0));
+  return whole;
 }
 
 Result<bool> StreamState::finished(ipc::Finished message) {
@@ -182,7 +222,8 @@ Result<bool> StreamState::finished(ipc::Finished message) {
       const auto queue_ns = std::min(message.timings.queue_ns, static_cast<std::uint64_t>(most_ns));
       count_wait(begun_ns_ + static_cast<std::int64_t>(queue_ns), effects);
     }
-    choice.end = {message.choice, message.reason, message.completion_tokens, message.timings};
+    const ipc::Timings times = resumed_ ? whole_times(choice, message.timings) : message.timings;
+    choice.end = {message.choice, message.reason, message.completion_tokens, times};
     // The choice that computed the prompt tells; the others have it from there.
     cached_tokens_ = std::min(cached_tokens_, message.cached_tokens);
     last = ++choices_ended_ == choices_.size();

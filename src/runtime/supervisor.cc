@@ -115,6 +115,8 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   } else if (slot.phase == Phase::kReady) {
     slot.waiting.push_back(stream);
     hand_over_waiting(slot);
+  } else if (refuse_quarantined(slot, *stream)) {
+    return;  // no load for it
   } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
     refuse(slot, *stream, *slot.last_error);
   } else {
@@ -143,12 +145,34 @@ void Supervisor::refuse(Slot& slot, StreamState& stream, const Error& error) {
   stream.abort(error);
 }
 
+// A model that is not loaded is known by its files, which are looked at only for a request that is
+// known. What is at fault may be the engine, too: that one is mended by a restart.
+bool Supervisor::refuse_quarantined(Slot& slot, StreamState& stream) {
+  if (quarantine_.empty()) return false;
+  const Digest content = content_of(stream.request());
+  if (slot.phase == Phase::kReady) {
+    if (!quarantine_.holds(content, slot.hash->sha256)) return false;
+  } else {
+    const auto entry = catalogue_.models.find(slot.name);
+    if (entry == catalogue_.models.end() || !quarantine_.knows(content)) return false;
+    const auto files = open_model(parts_.fs, entry->second);
+    if (!files || !quarantine_.holds(content, (*files)->parts)) return false;
+  }
+  decide(ledger::decision_kind::kAdmission, ledger::decision_outcome::kRefused, kQuarantinedReason,
+         slot);
+  stream.abort({Code::kForbidden,
+                "this request is quarantined: it ended every worker that computed it with this "
+                "model; change it, or have the server restarted or the model's file replaced"});
+  return true;
+}
+
 void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream) {
   ASSERT(slot.phase == Phase::kReady && slot.load_record && slot.ready);
   if (!stream->wants_to_run()) {
     stream->abort({Code::kCancelled, "the client left before its request started"});
     return;
   }
+  if (refuse_quarantined(slot, *stream)) return;
   // An answer that was begun by one model is not gone on with by another of the same name.
   if (stream->has_begun() && !stream->is_of(slot.hash->sha256)) {
     stream->abort({Code::kWorkerDied,

@@ -30,6 +30,7 @@
 #include "runtime/hasher.h"
 #include "runtime/model_view.h"
 #include "runtime/prefix_store.h"
+#include "runtime/quarantine.h"
 #include "runtime/stream_desk.h"
 #include "runtime/tally.h"
 #include "runtime/worker_link.h"
@@ -129,6 +130,7 @@ class Supervisor final {
   void decide(std::string_view kind, std::string_view outcome, std::string_view reason,
               const Slot& slot);
   void refuse(Slot& slot, StreamState& stream, const Error& error);
+  bool refuse_quarantined(Slot& slot, StreamState& stream);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
   void hand_over_waiting(Slot& slot);
   bool must_wait(const Slot& slot, const StreamState& stream) const;
@@ -157,6 +159,7 @@ class Supervisor final {
   void on_ended(Slot& slot, const LinkEnded& ended);
   void on_lost(Slot& slot, LinkLost lost);
   void find_the_cause(Slot& slot, const LinkEnded& ended);
+  void quarantine(const Slot& slot, const StreamState& stream);
   static bool has_begun_waiting(const Slot& slot);
   bool loads_again(Slot& slot, const LinkEnded& ended);
   void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
@@ -185,6 +188,7 @@ class Supervisor final {
   PrefixStore prefixes_;
   std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
+  Quarantine quarantine_;
   std::map<std::string, Engine> engines_;  // by identity
   std::optional<Digest> binary_sha3_;
   // Another executable than the ledger's last one: UPDATE comes before anything it does.

@@ -429,10 +429,18 @@ void Supervisor::find_the_cause(Slot& slot, const LinkEnded& ended) {
   for (const auto& stream : slot.survivors) {
     if (!stream->worker_ended(ended.from_inside, slot.survivors.size() == 1)) continue;
     std::erase(slot.waiting, stream);
+    quarantine(slot, *stream);
     stream->abort({Code::kWorkerDied,
                    "this request ends every worker that computes it, and is not tried again: " +
                        ended.error.message});
   }
+}
+
+// Proven while it was computed, so the model was ready: its hash is known, its files are open. One
+// that has ended in the meantime has no prompt any more.
+void Supervisor::quarantine(const Slot& slot, const StreamState& stream) {
+  if (!slot.hash || !slot.files || !running_.contains(stream.id())) return;
+  quarantine_.add(content_of(stream.request()), slot.hash->sha256, slot.files->parts);
 }
 
 // For streams that wait to go on, a load that somebody else has killed is begun again; not for

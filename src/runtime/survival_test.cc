@@ -1,6 +1,7 @@
 // Streams outlive their workers: real processes, really killed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <thread>
@@ -100,6 +101,58 @@ TEST_F(SurvivalTest, OneThatCrashesItsWorkersTakesNobodyWithIt) {
   }
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
+}
+
+// What ended every worker once costs none when it is sent again: neither a load, if none is loaded,
+// nor the worker that serves others.
+TEST_F(SurvivalTest, APoisonRequestIsQuarantined) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "worker_died");
+  const Answered again = bench.ask("m", "[[crash 3]]");
+  EXPECT_EQ(again.code(), "forbidden");
+  EXPECT_FALSE(again.failed->request_record) << "it never reached a worker";
+  EXPECT_TRUE(again.failed->abort_record);
+  EXPECT_NE(again.failed->error.message.find("quarantined"), std::string::npos);
+  EXPECT_TRUE(bench.worker_pids().empty()) << "no load for it";
+  EXPECT_TRUE(bench.ask("m", "[[long 10]]").done);
+  const std::vector<int> pids = bench.worker_pids();
+  ASSERT_EQ(pids.size(), 1U);
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "forbidden");
+  EXPECT_TRUE(bench.ask("m", "[[long 10]]").done);
+  EXPECT_EQ(bench.worker_pids(), pids);
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.count(RecordType::kModelLoad), 4U);
+  EXPECT_EQ(bench.texts(RecordType::kInferAbort, key::infer_abort::kCause),
+            (std::vector<std::string>{"worker_died", "forbidden", "forbidden"}));
+  const auto reasons = bench.texts(RecordType::kDecision, key::decision::kReason);
+  EXPECT_NE(std::find(reasons.begin(), reasons.end(), "quarantined"), reasons.end());
+}
+
+// Of two that are the same, the second is not tried alone when the first was proven.
+TEST_F(SurvivalTest, TheSameRequestBesideItIsQuarantinedToo) {
+  bench.options.parallel = 4;
+  bench.add_model("m", "reply hello\ndelay_us_per_call 1000\n");
+  bench.start();
+  ASSERT_TRUE(bench.ask("m", "[[long 10]]").done);
+  const auto first = bench.submit("m", "[[crash 3]]");
+  const auto second = bench.submit("m", "[[crash 3]]");
+  std::vector<std::string> codes{read_all(*first).code(), read_all(*second).code()};
+  std::sort(codes.begin(), codes.end());
+  EXPECT_EQ(codes, (std::vector<std::string>{"forbidden", "worker_died"}));
+  bench.expect_good_ledger_and_loads();
+}
+
+// Another model file is another chance.
+TEST_F(SurvivalTest, AQuarantineEndsWithTheModelsFile) {
+  bench.add_model("m", "reply hello\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "worker_died");
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "forbidden");
+  bench.add_model("m", "reply hello, mended\n");
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "worker_died");
+  bench.expect_good_ledger_and_loads();
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
 #include "server/replies.h"
+#include "server/resume_route.h"
 #include "server/review_body.h"
 
 namespace aioss::server {
@@ -63,6 +64,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
   switch (action) {
     case Action::kChat:
     case Action::kCompletion:
+    case Action::kStream:  // and whose it is decides
       return require_role(principal, {Role::kUser, Role::kOperator});
     case Action::kMetrics:
     case Action::kReview:
@@ -161,7 +163,8 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       keys_(std::move(keys)),
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
-      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval},
+      shelf_(StreamShelf::create(parts.io, options.resume_seconds_max)),
+      generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval, *shelf_},
       anchors_(options.anchors),
       receipts_(options.receipts) {
   if (keys_ != nullptr) {
@@ -242,6 +245,11 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   if (action == Action::kAnchorExport) {
     co_return co_await anchor(action, std::move(request.query), std::move(caller), writer);
   }
+  if (action == Action::kStream) {
+    const ResumeContext context{parts_.io, *shelf_, generation_.ping_interval};
+    co_return co_await answer_resume(context, std::move(request), match.parameter,
+                                     std::move(caller), writer);
+  }
   if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
   if (action == Action::kReceipt) {
     co_return co_await receipt(match.parameter, std::move(caller), writer);
@@ -254,7 +262,9 @@ awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::
                                  http::ResponseWriter& writer) {
   const Endpoint endpoint = action == Action::kChat ? Endpoint::kChat : Endpoint::kCompletion;
   Generation generation(generation_, writer, endpoint, std::move(principal));
-  co_return co_await generation.run(std::move(request.body));
+  std::optional<std::string> resume;
+  if (const auto wish = request.header(kResumeHeader)) resume = *wish;
+  co_return co_await generation.run(std::move(request.body), std::move(resume));
 }
 
 void ApiCore::note_stranger(const Error& error, const http::Request& request) {

@@ -16,6 +16,7 @@
 #include "server/one_per_tenant.h"
 #include "server/routes.h"
 #include "server/side_thread.h"
+#include "server/stream_shelf.h"
 
 namespace aioss::server {
 
@@ -33,6 +34,9 @@ class ApiCore final {
   http::net::awaitable<void> handle(http::Request request, http::ResponseWriter& writer);
   // Where the counters of the pages come from; cleared before the server goes.
   void set_server(const http::Server* server) { server_ = server; }
+  // What nobody reads ends: nobody can come back. Then: all ends.
+  void stop_keeping() { shelf_->stop(); }
+  void close_shelf() { shelf_->close(); }
   void stop_side_threads() {
     key_watch_.reset();
     orders_.reset();
@@ -72,6 +76,7 @@ class ApiCore final {
   const std::unique_ptr<KeyRing> keys_;
   const DoorOptions door_;
   HttpMetrics metrics_;
+  const std::shared_ptr<StreamShelf> shelf_;
   const GenerationContext generation_;
   ledger::Anchors* const anchors_;        // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer

@@ -48,12 +48,17 @@ class ApiServer::Impl final {
   }
   ~Impl() {
     core_->set_server(nullptr);
+    core_->close_shelf();
     core_->stop_side_threads();  // they call into the gateway, which may go next
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   http::Server& server() { return *server_; }
+  void stop() {
+    server_->stop();
+    core_->stop_keeping();
+  }
 
  private:
   const std::shared_ptr<ApiCore> core_;  // also held by the handler, thus by every connection
@@ -89,7 +94,7 @@ void ApiServer::start() {
   impl_->server().start();
 }
 void ApiServer::stop() {
-  impl_->server().stop();
+  impl_->stop();
 }
 std::uint16_t ApiServer::port() const {
   return impl_->server().port();

@@ -29,6 +29,8 @@ struct ApiOptions {
   std::vector<std::uint32_t> operator_uids{0};
   // A stream with nothing to say says so, before any proxy or client loses patience.
   std::chrono::milliseconds ping_interval{15'000};
+  // Seconds that a streamed answer may be kept without its client (X-Aioss-Resume); 0: none is.
+  std::uint32_t resume_seconds_max = 600;
   // The JSON of a request's receipt for that caller. Called on a thread of the server's own, one at
   // a time; what it refers to outlives the server. Empty: there are none.
   std::function<Result<std::string>(const runtime::Principal& caller, const std::string& request)>

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "server/replies.h"
+#include "server/resume_route.h"
 
 namespace aioss::server {
 namespace {
@@ -15,27 +16,12 @@ using http::net::awaitable;
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-// Written at once to a client that is behind; also what one turn of the io thread may cost. Part of
-// what can be on its way to a client that does not read: see kCreditBytes.
-constexpr std::size_t kWriteBytesMax = 16 * 1024;
 // A wake-up is never lost; this only bounds the damage if one ever were.
 constexpr auto kWaitMax = 60s;
-
-double seconds(std::int64_t nanoseconds) {
-  return static_cast<double>(std::max<std::int64_t>(nanoseconds, 0)) /
-         static_cast<double>(kSecondNs);
-}
 
 void give_up(runtime::Stream& stream, const http::ResponseWriter& writer) {
   if (!writer.client_stalled()) return stream.cancel();
   stream.give_up(Error(Code::kTimeout, "the client did not read its answer"));
-}
-
-// Of an event that belongs to a choice.
-std::optional<std::uint32_t> choice_of(const runtime::StreamEvent& event) {
-  if (const auto* delta = std::get_if<runtime::StreamDelta>(&event)) return delta->choice;
-  if (const auto* end = std::get_if<runtime::ChoiceEnd>(&event)) return end->choice;
-  return std::nullopt;
 }
 
 }  // namespace
@@ -45,7 +31,7 @@ Generation::Generation(const GenerationContext& context, http::ResponseWriter& w
     : context_(context),
       writer_(writer),
       principal_(std::move(principal)),
-      arrived_ns_(context.clock.monotonic_ns()) {
+      meter_(context.metrics, context.clock) {
   request_.endpoint = endpoint;
 }
 
@@ -53,17 +39,21 @@ Generation::~Generation() {
   if (stream_ == nullptr) return;
   // Left early, by an error or an exception: nobody will read the rest. The gateway keeps the
   // stream until its records are written.
-  if (outcome_.empty()) {
+  if (meter_.outcome().empty()) {
     stream_->cancel();
-    outcome_ = info(Code::kCancelled).name;
+    meter_.set_outcome(info(Code::kCancelled).name);
   }
-  context_.metrics.generation_ended(outcome_);
-  context_.metrics.tokens(request_.model, started_.prompt_tokens, completion_tokens_);
-  context_.metrics.request_time.observe(seconds(context_.clock.monotonic_ns() - arrived_ns_));
+  meter_.report();
 }
 
-awaitable<int> Generation::run(std::string body) {
-  auto submitted = submit(std::move(body));
+awaitable<int> Generation::run(std::string body, std::optional<std::string> resume) {
+  Status fit = read_body(std::move(body), resume);
+  if (!fit.has_value()) {
+    context_.gateway.note_refusal(fit.error().code);
+    Error error = std::move(fit).error();
+    co_return co_await answer_error(std::move(error));
+  }
+  auto submitted = submit();
   if (!submitted.has_value()) {
     Error error = std::move(submitted).error();
     co_return co_await answer_error(std::move(error));
@@ -83,31 +73,46 @@ awaitable<int> Generation::run(std::string body) {
   }
   started_ = *started;
   request_record_ = started->request_record;
+  meter_.observe(*first);
+  if (place_ != nullptr) co_return co_await kept_answer();
   if (request_.stream) co_return co_await stream_answer();
   co_return co_await whole_answer();
 }
 
 // Neither the body nor the prompt, up to 4 MiB each, stays here while the answer is made: they are
 // moved into what ends with this call. (A string that is assigned an empty one keeps its memory.)
-Result<std::shared_ptr<runtime::Stream>> Generation::submit(std::string body) {
+Status Generation::read_body(std::string body, const std::optional<std::string>& resume) {
   const bool chat = request_.endpoint == Endpoint::kChat;
   auto parsed = chat ? api::openai::parse_chat(body) : api::openai::parse_completion(body);
-  if (!parsed.has_value()) {
-    context_.gateway.note_refusal(parsed.error().code);
-    return std::move(parsed).error();
-  }
+  if (!parsed.has_value()) return std::move(parsed).error();
   request_ = std::move(*parsed);
+  meter_.asks_for(request_.model, request_.submit.choices);
+  return resume.has_value() ? take_place(*resume) : ok();
+}
+
+Status Generation::take_place(const std::string& resume) {
+  AIOSS_TRY(patience_, context_.shelf.parse_wish(resume));
+  if (!request_.stream) {
+    return Error{Code::kInvalidArgument,
+                 "the header '" + std::string(kResumeHeader) + "' needs \"stream\": true",
+                 std::string(kResumeHeader)};
+  }
+  AIOSS_TRY(place_, context_.shelf.take_place(principal_.tenant));
+  return ok();
+}
+
+Result<std::shared_ptr<runtime::Stream>> Generation::submit() {
   runtime::GenerateCall call;
   call.principal = principal_;
   call.model = request_.model;
   call.seed_given = request_.seed_given;
   call.streaming = request_.stream;
+  const bool chat = request_.endpoint == Endpoint::kChat;
   call.endpoint = chat ? "/v1/chat/completions" : "/v1/completions";
   ipc::Prompt prompt = std::move(request_.submit.prompt);
   call.request = request_.submit;
   call.request.prompt = std::move(prompt);
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
-  last_token_ns_.assign(request_.submit.choices, 0);
   return context_.gateway.submit(std::move(call));
 }
 
@@ -137,8 +142,8 @@ awaitable<std::optional<Generation::Event>> Generation::next_event() {
 
 awaitable<int> Generation::answer_error(Error error) {
   if (stream_ != nullptr) {
-    if (outcome_.empty()) stream_->cancel();
-    outcome_ = info(error.code).name;
+    if (meter_.outcome().empty()) stream_->cancel();
+    meter_.set_outcome(info(error.code).name);
   }
   http::Response response = error_response(error);
   if (stream_ != nullptr) {
@@ -153,16 +158,13 @@ awaitable<int> Generation::answer_error(Error error) {
 
 int Generation::client_left() {
   give_up(*stream_, writer_);
-  if (outcome_.empty() && writer_.client_stalled()) outcome_ = info(Code::kTimeout).name;
-  if (outcome_.empty()) outcome_ = info(Code::kCancelled).name;
+  const Code why = writer_.client_stalled() ? Code::kTimeout : Code::kCancelled;
+  if (meter_.outcome().empty()) meter_.set_outcome(info(why).name);
   return info(Code::kCancelled).http_status;
 }
 
 awaitable<int> Generation::stream_answer() {
-  http::Headers head = headers();
-  head.emplace_back("Content-Type", "text/event-stream; charset=utf-8");
-  head.emplace_back("Cache-Control", "no-store");
-  head.emplace_back("X-Accel-Buffering", "no");
+  http::Headers head = stream_headers();
   const Status begun = co_await writer_.begin(200, std::move(head));
   if (!begun.has_value()) co_return client_left();
   api::openai::ChunkWriter chunks(facts());
@@ -188,24 +190,28 @@ bool Generation::drain(api::openai::ChunkWriter& chunks, std::string& out) {
   while (out.size() < kWriteBytesMax) {
     std::optional<Event> event = stream_->try_next();
     if (!event.has_value()) return false;
-    if (auto wrong = check_choice(*event)) {
+    if (auto wrong = check_choice(*event, request_.submit.choices)) {
       stream_->cancel();
       event = runtime::StreamFailed{std::move(*wrong), std::nullopt, request_record_};
     }
     observe(*event);
-    if (const auto* delta = std::get_if<runtime::StreamDelta>(&*event)) {
-      chunks.add(*delta, out);
-    } else if (const auto* end = std::get_if<runtime::ChoiceEnd>(&*event)) {
-      chunks.add(*end, out);
-    } else if (const auto* done = std::get_if<runtime::StreamDone>(&*event)) {
-      chunks.done(*done, out);
-      return true;
-    } else if (const auto* failed = std::get_if<runtime::StreamFailed>(&*event)) {
-      chunks.fail(*failed, out);
-      return true;
-    }
+    if (render(*event, chunks, out)) return true;
   }
   return false;
+}
+
+// From here on the stream belongs to the answer, and this request is only its first reader.
+awaitable<int> Generation::kept_answer() {
+  http::Headers head = stream_headers();
+  head.emplace_back(kResumeHeader, std::to_string(patience_.count()));
+  api::openai::AnswerFacts facts = this->facts();
+  KeptAnswer::Setup setup{context_.io,      context_.clock, std::exchange(stream_, nullptr),
+                          std::move(facts), meter_,         std::move(head),
+                          principal_,       patience_,      std::move(place_)};
+  const std::shared_ptr<KeptAnswer> answer = KeptAnswer::create(std::move(setup));
+  context_.shelf.keep(answer);
+  const ResumeContext context{context_.io, context_.shelf, context_.ping_interval};
+  co_return co_await read_kept(context, answer, 0, writer_);
 }
 
 awaitable<int> Generation::whole_answer() {
@@ -213,7 +219,7 @@ awaitable<int> Generation::whole_answer() {
   while (true) {
     std::optional<Event> event = co_await next_event();
     if (!event.has_value()) co_return client_left();
-    std::optional<Error> wrong = check_choice(*event);
+    std::optional<Error> wrong = check_choice(*event, request_.submit.choices);
     if (!wrong.has_value()) {
       observe(*event);
       if (const auto* delta = std::get_if<runtime::StreamDelta>(&*event)) {
@@ -238,40 +244,12 @@ awaitable<int> Generation::whole_answer() {
   }
 }
 
-// A worker is not trusted: an index it made up ends the answer, not the server.
-std::optional<Error> Generation::check_choice(const Event& event) const {
-  const auto choice = choice_of(event);
-  if (!choice.has_value() || *choice < request_.submit.choices) return std::nullopt;
-  return Error(Code::kInternal, "the worker answered with a choice that was not asked for");
-}
-
 void Generation::observe(const Event& event) {
-  if (const auto* delta = std::get_if<runtime::StreamDelta>(&event)) {
-    observe_delta(*delta);
-  } else if (const auto* done = std::get_if<runtime::StreamDone>(&event)) {
-    outcome_ = "ok";
-    completion_tokens_ = done->completion_tokens;
-  } else if (const auto* failed = std::get_if<runtime::StreamFailed>(&event)) {
-    outcome_ = info(failed->error.code).name;
-    abort_record_ = failed->abort_record;
-    if (failed->request_record.has_value()) request_record_ = failed->request_record;
-  }
-}
-
-void Generation::observe_delta(const runtime::StreamDelta& delta) {
-  if (delta.tokens.empty()) return;
-  const std::int64_t now = context_.clock.monotonic_ns();
-  if (!std::exchange(first_token_seen_, true))
-    context_.metrics.time_to_first_token.observe(seconds(now - arrived_ns_));
-  std::int64_t& last = last_token_ns_[delta.choice];
-  if (last != 0) {
-    // Tokens that leave together share the time since the ones before.
-    const auto count = static_cast<std::int64_t>(delta.tokens.size());
-    const double each = seconds((now - last) / count);
-    for (std::int64_t i = 0; i < count; ++i) context_.metrics.inter_token.observe(each);
-  }
-  last = now;
-  completion_tokens_ += delta.tokens.size();
+  meter_.observe(event);
+  const auto* failed = std::get_if<runtime::StreamFailed>(&event);
+  if (failed == nullptr) return;
+  abort_record_ = failed->abort_record;
+  if (failed->request_record.has_value()) request_record_ = failed->request_record;
 }
 
 api::openai::AnswerFacts Generation::facts() const {
@@ -300,6 +278,14 @@ http::Headers Generation::headers() const {
   if (request_record_.has_value())
     headers.emplace_back("X-Aioss-Request-Record", std::to_string(*request_record_));
   return headers;
+}
+
+http::Headers Generation::stream_headers() const {
+  http::Headers head = headers();
+  head.emplace_back("Content-Type", "text/event-stream; charset=utf-8");
+  head.emplace_back("Cache-Control", "no-store");
+  head.emplace_back("X-Accel-Buffering", "no");
+  return head;
 }
 
 }  // namespace aioss::server

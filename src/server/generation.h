@@ -14,7 +14,9 @@
 #include "base/clock.h"
 #include "http/server.h"
 #include "runtime/gateway.h"
+#include "server/answer_meter.h"
 #include "server/http_metrics.h"
+#include "server/stream_shelf.h"
 
 namespace aioss::server {
 
@@ -25,6 +27,7 @@ struct GenerationContext {
   HttpMetrics& metrics;
   const Clock& clock;
   std::chrono::milliseconds ping_interval;
+  StreamShelf& shelf;
 };
 
 class Generation final {
@@ -36,41 +39,43 @@ class Generation final {
   Generation& operator=(const Generation&) = delete;
 
   // Answers the request. The status that was sent, or that of kCancelled if the client left.
-  http::net::awaitable<int> run(std::string body);
+  // `resume`: what X-Aioss-Resume says, if it is there.
+  http::net::awaitable<int> run(std::string body, std::optional<std::string> resume);
 
  private:
   using Event = runtime::StreamEvent;
 
-  Result<std::shared_ptr<runtime::Stream>> submit(std::string body);
+  Status read_body(std::string body, const std::optional<std::string>& resume);
+  Status take_place(const std::string& resume);
+  Result<std::shared_ptr<runtime::Stream>> submit();
   void attach(std::shared_ptr<runtime::Stream> stream);
   http::net::awaitable<std::optional<Event>> next_event();
   http::net::awaitable<int> answer_error(Error error);
   http::net::awaitable<int> stream_answer();
   http::net::awaitable<int> whole_answer();
+  http::net::awaitable<int> kept_answer();
   int client_left();
 
   // Appends what is visible now to `out`. True once the stream has ended.
   bool drain(api::openai::ChunkWriter& chunks, std::string& out);
-  std::optional<Error> check_choice(const Event& event) const;
   void observe(const Event& event);
-  void observe_delta(const runtime::StreamDelta& delta);
   api::openai::AnswerFacts facts() const;
   http::Headers headers() const;  // of every answer to a request that was submitted
+  http::Headers stream_headers() const;
 
   const GenerationContext& context_;
   http::ResponseWriter& writer_;
   const runtime::Principal principal_;
-  const std::int64_t arrived_ns_;
   api::openai::ParsedRequest request_;  // its prompt has gone to the gateway
   std::shared_ptr<runtime::Stream> stream_;
   std::shared_ptr<http::AsyncEvent> event_;
   runtime::StreamStarted started_;
   // As its headers name them; absent if there is none, or none yet.
   std::optional<std::uint64_t> request_record_, abort_record_;
-  std::vector<std::int64_t> last_token_ns_;  // by choice; 0 before its first token
-  bool first_token_seen_ = false;
-  std::uint64_t completion_tokens_ = 0;
-  std::string outcome_;  // for the metrics
+  AnswerMeter meter_;
+  // Of an answer that may outlive its client; they go with it.
+  std::unique_ptr<ShelfPlace> place_;
+  std::chrono::seconds patience_{0};
 };
 
 }  // namespace aioss::server

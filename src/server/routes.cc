@@ -11,6 +11,7 @@ constexpr std::array kRoutes{
     Route{"/v1/models", "/v1/models", "GET", Action::kModels},
     Route{"/v1/models/", "/v1/models/{id}", "GET", Action::kModel},
     Route{"/v1/receipts/", "/v1/receipts/{request}", "GET", Action::kReceipt},
+    Route{"/v1/streams/", "/v1/streams/{id}", "GET", Action::kStream},
     Route{"/v1/reviews", "/v1/reviews", "POST", Action::kReview},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
     Route{"/admin/ledger/open", "/admin/ledger/open", "POST", Action::kLedgerOpen},

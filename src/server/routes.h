@@ -14,6 +14,7 @@ enum class Action {
   kModels,
   kModel,
   kReceipt,
+  kStream,
   kRescan,
   kLedgerOpen,
   kLedgerErase,

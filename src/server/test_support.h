@@ -46,6 +46,7 @@ class StillClock final : public Clock {
 
 class ScriptedStream final : public runtime::Stream {
  public:
+  explicit ScriptedStream(std::string id = "req_0001") : id_(std::move(id)) {}
   const std::string& request_id() const override { return id_; }
   ipc::Profile profile() const override { return ipc::Profile::kReproducible; }
   std::uint64_t seed() const override { return 42; }
@@ -93,10 +94,19 @@ class ScriptedStream final : public runtime::Stream {
     std::lock_guard lock(mutex_);
     return cancelled_;
   }
+  // How many events are left when its consumer takes no more for a moment.
+  std::size_t wait_until_still() {
+    for (std::size_t before = SIZE_MAX;;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      std::lock_guard lock(mutex_);
+      if (events_.size() == before) return before;
+      before = events_.size();
+    }
+  }
   std::atomic<Code> given_up{Code::kCancelled};  // why
 
  private:
-  const std::string id_ = "req_0001";
+  const std::string id_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<runtime::StreamEvent> events_;
@@ -134,7 +144,9 @@ class ScriptedGateway final : public runtime::Gateway {
     calls_.push_back(std::move(call));
     changed_.notify_all();
     if (refusal_.has_value()) return *refusal_;
-    auto stream = std::make_shared<ScriptedStream>();
+    std::string id = std::to_string(numbered_ ? streams_.size() + 1 : 1);
+    id.insert(0, 4 - std::min<std::size_t>(id.size(), 4), '0');
+    auto stream = std::make_shared<ScriptedStream>("req_" + id);
     for (const auto& event : script_) stream->push(event);
     streams_.push_back(stream);
     return std::shared_ptr<runtime::Stream>(stream);
@@ -198,6 +210,11 @@ class ScriptedGateway final : public runtime::Gateway {
     std::lock_guard lock(mutex_);
     script_ = std::move(events);
   }
+  // Each later stream has an id of its own.
+  void number_streams() {
+    std::lock_guard lock(mutex_);
+    numbered_ = true;
+  }
   void refuse(Error error) {
     std::lock_guard lock(mutex_);
     refusal_ = std::move(error);
@@ -222,9 +239,10 @@ class ScriptedGateway final : public runtime::Gateway {
     health_ = std::move(health);
   }
   // The stream of the n-th request, once it has come.
-  std::shared_ptr<ScriptedStream> stream(std::size_t n = 0) {
+  std::shared_ptr<ScriptedStream> stream(std::size_t n = 0,
+                                         std::chrono::milliseconds patience = kPatience) {
     std::unique_lock lock(mutex_);
-    const bool there = changed_.wait_for(lock, kPatience, [&] { return streams_.size() > n; });
+    const bool there = changed_.wait_for(lock, patience, [&] { return streams_.size() > n; });
     return there ? streams_[n] : nullptr;
   }
   runtime::GenerateCall call(std::size_t n = 0) {
@@ -268,7 +286,7 @@ class ScriptedGateway final : public runtime::Gateway {
   std::vector<runtime::ReviewCall> reviews_;
   Counts strangers_, refusals_;
   runtime::Principal rescanned_by_;
-  bool rescans_held_ = false, over_budget_ = false;
+  bool rescans_held_ = false, over_budget_ = false, numbered_ = false;
   std::vector<std::string> spent_by_;
   std::atomic<ledger::Custody*> custody_{nullptr};
   std::vector<runtime::GenerateCall> calls_;
@@ -424,6 +442,9 @@ class RunningServer final {
   RunningServer& operator=(const RunningServer&) = delete;
 
   std::uint16_t port() const { return server_->port(); }
+  void stop() {
+    http::net::post(io_, [this] { server_->stop(); });
+  }
   Reply post(const std::string& path, const std::string& body, const std::string& headers = "") {
     Client client(port());
     client.post(path, body, headers);

@@ -3,6 +3,7 @@ ledger says, and that the next request is served."""
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import unittest
@@ -98,6 +99,21 @@ class Kills(unittest.TestCase):
             tokens = aborts[0]["body"]["tokens_so_far"]
             self.assertGreaterEqual(tokens, 2)
             self.assertLess(tokens, LONG_TOKENS // 10)
+
+    def test_client_gone_without_a_stream(self):
+        with AiossServer("--parallel", 1, "--ctx", 4096) as server:
+            waiting = OpenStream(server, {**BODY, "max_tokens": LONG_TOKENS, "stream": False})
+            wait_until(lambda: re.search(r"^aioss_worker_tokens_generated [1-9]",
+                                         server.get("/metrics")[2], re.MULTILINE), seconds=60,
+                       what="its tokens")
+            waiting.close()
+            status, _, answer = server.post("/v1/completions",
+                                            {**BODY, "stream": False, "max_tokens": 3})
+            self.assertEqual(status, 200, answer)
+            server.stop()
+            (abort,) = [r for r in server.records() if r["type"] == "INFER_ABORT"]
+            self.assertEqual(abort["body"]["cause"], "cancelled")
+            self.assertLess(abort["body"]["tokens_so_far"], LONG_TOKENS // 2)
 
     def test_confinement_is_reported(self):
         with AiossServer() as server:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 import aioss_server  # noqa: E402: found by the line above
 import run  # noqa: E402
 
-FAKE_SUITES = ["pages", "chat", "completions", "errors", "framing"]
+FAKE_SUITES = ["pages", "chat", "completions", "errors", "framing", "resume"]
 
 
 def main():

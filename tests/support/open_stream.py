@@ -4,18 +4,20 @@ import socket
 
 
 class OpenStream:
-    """data: what was received, HTTP's head and chunk framing included."""
+    """data: what was received, HTTP's head and chunk framing included. body None: a GET."""
 
-    def __init__(self, server, body, receive_buffer=None):
-        payload = json.dumps(body).encode()
+    def __init__(self, server, body, receive_buffer=None, headers=None, path="/v1/completions"):
+        payload = b"" if body is None else json.dumps(body).encode()
+        method = "GET" if body is None else "POST"
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json",
+                 f"Content-Length: {len(payload)}",
+                 *(f"{name}: {value}" for name, value in (headers or {}).items())]
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(120)
         self.socket.connect(("127.0.0.1", server.port))
-        self.socket.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-                            b"Content-Type: application/json\r\nContent-Length: "
-                            + str(len(payload)).encode() + b"\r\n\r\n" + payload)
+        self.socket.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
         self.data = b""
 
     def read_some(self):

@@ -55,6 +55,26 @@ class OpenAiClient(unittest.TestCase):
         self.assertEqual(chunks[-1].usage, whole.usage)
         self.assertEqual(len({c.id for c in chunks}), 1)
 
+    def test_a_stream_that_was_lost_goes_on(self):
+        """Events are numbered from 1 without a gap: who has n chunks asks for those behind n."""
+        whole = self.chat(max_tokens=40).choices[0].message.content
+        raw = self.client.chat.completions.with_raw_response.create(
+            model=SMOLLM2, messages=QUESTION, max_tokens=40, temperature=0, stream=True,
+            extra_headers={"X-Aioss-Resume": "30"})
+        first, stream = [], raw.parse()
+        for chunk in stream:
+            first.append(chunk)
+            if len(first) == 4:
+                break
+        stream.close()
+        chunk_type = type(first[0])
+        rest = list(self.client.get(
+            f"/streams/{raw.headers['x-aioss-request-id']}?from={len(first)}",
+            cast_to=chunk_type, stream=True, stream_cls=openai.Stream[chunk_type]))
+        text = "".join(c.choices[0].delta.content or "" for c in first + rest if c.choices)
+        self.assertEqual(text, whole)
+        self.assertIn(rest[-1].choices[0].finish_reason, ("stop", "length"))
+
     def test_stream_without_usage_has_none(self):
         self.assertTrue(all(c.usage is None for c in self.chat(stream=True)))
 
