@@ -53,6 +53,10 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kSpillMib, "spill_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
      "Memory of a worker, in MiB, for answers under way whose clients do not read, so that others "
      "go on in their place; 0: they keep their places."},
+    {Key::kSpeculation, "speculation", SettingType::kChoice, 0, 0, "auto|off", "auto",
+     kForServe | kForRun, "MODE",
+     "Whether a model may draft tokens that repeat prompt or answer and check several in one step; "
+     "only where it measures that this is faster, and never in 'reproducible'."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

@@ -33,6 +33,7 @@ enum class Key : std::size_t {
   kThreads,
   kQueue,
   kSpillMib,
+  kSpeculation,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,

@@ -271,6 +271,8 @@ Map to_map(const Stats& m) {
   map.set(6, Value::uint(m.parked));
   map.set(7, Value::uint(m.spilled));
   map.set(8, Value::uint(m.spilled_bytes));
+  map.set(60, Value::uint(m.drafted_tokens));
+  map.set(61, Value::uint(m.accepted_tokens));
   return map;
 }
 
@@ -284,6 +286,9 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   m.parked = reader.u32(6, kStreamsMax);
   m.spilled = reader.u32(7, kQueueRequestsMax * kChoicesMax);
   m.spilled_bytes = reader.u64(8);
+  m.drafted_tokens = reader.u64(60);
+  m.accepted_tokens = reader.u64(61);
+  if (m.accepted_tokens > m.drafted_tokens) reader.fail(61, "is more than was drafted");
   AIOSS_CHECK(reader.finish());
   return FromWorker{m};
 }

@@ -52,6 +52,10 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
           parts_.metrics.gauge("aioss_spilled_bytes", "What those take of the memory.")),
       tokens_gauge_(parts_.metrics.gauge("aioss_worker_tokens_generated",
                                          "Tokens that the workers there are have computed.")),
+      drafted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_drafted",
+                                          "Tokens that they have drafted (speculation).")),
+      accepted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_accepted",
+                                           "Of the drafted ones, those that came true.")),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -403,6 +407,8 @@ void Supervisor::publish_totals() {
     sum.spilled += stats.spilled;
     sum.spilled_bytes += stats.spilled_bytes;
     sum.completion_tokens += stats.completion_tokens;
+    sum.drafted_tokens += stats.drafted_tokens;
+    sum.accepted_tokens += stats.accepted_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
@@ -412,6 +418,8 @@ void Supervisor::publish_totals() {
   spilled_gauge_.set(sum.spilled);
   spilled_bytes_gauge_.set(static_cast<double>(sum.spilled_bytes));
   tokens_gauge_.set(static_cast<double>(sum.completion_tokens));
+  drafted_gauge_.set(static_cast<double>(sum.drafted_tokens));
+  accepted_gauge_.set(static_cast<double>(sum.accepted_tokens));
   parts_.view.set_totals(std::move(totals));
 }
 

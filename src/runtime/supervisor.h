@@ -202,6 +202,8 @@ class Supervisor final {
   Gauge& spilled_gauge_;
   Gauge& spilled_bytes_gauge_;
   Gauge& tokens_gauge_;
+  Gauge& drafted_gauge_;
+  Gauge& accepted_gauge_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;

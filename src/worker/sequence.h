@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "ipc/messages.h"
 #include "worker/sampler.h"
+#include "worker/speculation.h"
 #include "worker/text_stream.h"
 
 namespace aioss::worker {
@@ -43,6 +44,7 @@ struct Sequence {
   Token next = 0;                   // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
+  Speculation speculation;
   Bytes saved;                  // in phase spilled: the state that its stream had
   std::int64_t started_ns = 0;  // its first graph
   std::int64_t first_token_ns = 0;

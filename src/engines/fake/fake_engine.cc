@@ -366,6 +366,9 @@ aioss_status sequence_remove(aioss_session* handle, int32_t sequence, int32_t fr
     if (to >= 0 && to < length && from < to) {
       return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
     }
+    if (session.model->script.sabotages("no_cut") && from > 0 && from < length) {
+      return fail(error, AIOSS_E_UNSUPPORTED, "only a whole sequence can be removed");
+    }
     if (session.model->script.sabotages("remove")) return AIOSS_OK;
     if (session.model->script.sabotages("leave") && from == 0 && length > 0) {
       for (Sequence& other : session.sequences) other.taint(1);  // who stays notices

@@ -14,8 +14,8 @@
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
-//                           for a proof: no_copy, no_company (AIOSS_E_UNSUPPORTED from a copy;
-//                           from a call with several sequences)
+//                           for a proof: no_copy, no_company, no_cut (AIOSS_E_UNSUPPORTED from a
+//                           copy; from a call with several sequences; from a cut of a part)
 //
 // Prompt directives, recognised in the text of the prompt (not in replies); a user turn forgets
 // those of the turns before it:
