@@ -48,7 +48,7 @@ TEST(Drafts, ACopyTakesAFractionOfTheCallsAndIsTheSame) {
       ipc::Submit submit = request(1);
       submit.logprobs = logprobs;
       submit.top_logprobs = logprobs ? 3 : 0;
-      const Both both(submit, kCopy, profile);
+      Both both(submit, kCopy, profile);
       EXPECT_LT(both.with.session->counters().decode_calls * 3,
                 both.without.session->counters().decode_calls);
       EXPECT_GT(both.accepted() * 10, both.drafted() * 8);
@@ -67,7 +67,7 @@ TEST(Drafts, DrawnTokensAreThoseThatTheLogitsGive) {
     submit.sampling.seed = seed;
     submit.sampling.repetition_penalty = seed % 3 == 0 ? 1.1F : 1.0F;
     submit.sampling.top_p = seed % 2 == 0 ? 0.9F : 1.0F;
-    const Both both(submit, "[[margin 4]]" + kCopy);
+    Both both(submit, "[[margin 4]]" + kCopy);
     drafted += both.drafted();
     accepted += both.accepted();
   }
@@ -79,7 +79,7 @@ TEST(Drafts, LimitsCutARunWhereTheyWouldCutWithoutThem) {
   for (std::uint32_t most = 1; most <= 120; ++most) {
     ipc::Submit submit = request(1);
     submit.tokens_max = most;
-    const Both both(submit, kCopy);
+    Both both(submit, kCopy);
     EXPECT_EQ(both.with.sink.answer(1).tokens.size(), most);
   }
 }
@@ -88,7 +88,7 @@ TEST(Drafts, StopStringsInTheMiddleOfARunEndIt) {
   for (std::size_t at = 20; at < kPhrase.size(); at += 3) {
     ipc::Submit submit = request(1);
     submit.stop = {(kPhrase + kPhrase).substr(at + kPhrase.size(), 9), "never said"};
-    const Both both(submit, kCopy);
+    Both both(submit, kCopy);
     EXPECT_EQ(both.with.sink.answer(1).finished->reason, ipc::FinishReason::kStop);
   }
 }
