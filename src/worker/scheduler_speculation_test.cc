@@ -51,7 +51,7 @@ TEST(Drafts, ACopyTakesAFractionOfTheCallsAndIsTheSame) {
       Both both(submit, kCopy, profile);
       EXPECT_LT(both.with.session->counters().decode_calls * 3,
                 both.without.session->counters().decode_calls);
-      EXPECT_GT(both.accepted() * 10, both.drafted() * 8);
+      EXPECT_GT(both.accepted() * 2, both.drafted());
       EXPECT_EQ(both.with.sink.stats.back().completion_tokens,
                 both.without.sink.stats.back().completion_tokens);
     }
@@ -135,7 +135,7 @@ TEST(Drafts, CreditIsOverdrawnByOneTokenAtMost) {
     Rig without(options(1));
     for (Rig* const rig : {&with, &without}) {
       rig->submit(submit, kCopy);
-      for (int round = 0; round < 100 && rig->scheduler->busy(); ++round) {
+      for (int round = 0; round < 1'000 && rig->scheduler->busy(); ++round) {
         while (rig->scheduler->can_step()) ASSERT_TRUE(rig->scheduler->step());
         if (round == 0 && rig == &without) {
           EXPECT_EQ(with.sink.answer(1).parts.size(), with.sink.answer(1).tokens.size());

@@ -6,7 +6,7 @@
 //   reply TEXT              what it answers; several: one is chosen by a hash of the prompt
 //   margin N                logits between the scripted token and the next best (default 12)
 //   delay_us_per_call N     time of a decode call, and for each token in it
-//   delay_us_per_token N
+//   delay_us_per_token N    (times the logits that are wanted of one sequence alone)
 //   load_ms N               time of loading, with progress
 //   stack_bytes_per_byte N  of the thread that tokenizes, for each byte of text
 //   fail_load KIND          corrupt | memory | io | unsupported | crash: loading ends so
