@@ -22,6 +22,8 @@ constexpr double kKept = 0.9;
 constexpr double kHitsFirst = 1.0;
 constexpr double kMissesFirst = 1.5;
 constexpr double kHitRateMost = 0.98;
+// As long as what the table finds at best: what has fit for so long is at least as long a match.
+constexpr std::size_t kFollowedForMin = 4;
 // By what a draft must be better than none.
 constexpr double kClearly = 1.1;
 
@@ -111,12 +113,26 @@ std::uint32_t Speculation::best_draft(std::uint32_t longest, const VerifyCosts& 
   return best;
 }
 
+// Where what comes next is expected to stand; 0: nowhere.
+std::size_t Speculation::place(std::span<const Token> tokens) {
+  while (followed_ > 0 && seen_ < tokens.size()) {
+    const bool fits = tokens[followed_] == tokens[seen_++];
+    followed_ = fits ? followed_ + 1 : 0;
+    followed_for_ = fits ? followed_for_ + 1 : 0;
+  }
+  seen_ = tokens.size();
+  if (followed_ > 0 && followed_for_ >= kFollowedForMin) return followed_;
+  const std::size_t found = index_.find(tokens);
+  if (found != followed_) followed_for_ = 0;
+  return followed_ = found;
+}
+
 std::span<const Token> Speculation::propose(std::span<const Token> tokens, std::uint32_t longest,
                                             const VerifyCosts& costs) {
   foreseen_.reset();
   draft_.clear();
   index_.catch_up(tokens);
-  const std::size_t from = index_.find(tokens);
+  const std::size_t from = place(tokens);
   if (from == 0) return {};
   foreseen_ = tokens[from];
   copy_from(tokens, from, best_draft(longest, costs), draft_);

@@ -63,13 +63,19 @@ class Speculation final {
   double hit_rate() const;  // how often what was foreseen came true, of late: 0 … 1
 
  private:
+  std::size_t place(std::span<const Token> tokens);
   std::uint32_t best_draft(std::uint32_t longest, const VerifyCosts& costs) const;
   void came(bool true_);
 
   NgramIndex index_;
   std::vector<Token> draft_;
   std::optional<Token> foreseen_;
-  double hits_, misses_;  // of late: the older, the less they weigh
+  // What is being repeated: it is followed as long as it fits, because where much is the same the
+  // newest place is seldom the one that is copied.
+  std::size_t followed_ = 0;      // the position behind it, 0: nothing
+  std::size_t followed_for_ = 0;  // tokens
+  std::size_t seen_ = 0;          // tokens of the sequence at the last look
+  double hits_, misses_;          // of late: the older, the less they weigh
   double balance_ns_ = 0;
 };
 

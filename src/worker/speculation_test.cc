@@ -122,6 +122,16 @@ TEST(Speculation, ATextThatBreaksOffEachTimeLosesABoundedShare) {
   }
 }
 
+// Of a form each line of which begins alike, the newest place is the line before.
+TEST(Speculation, ACopyIsFollowedWhereMuchIsTheSame) {
+  std::vector<Token> form;
+  for (Token line = 0; line < 30; ++line) {
+    for (Token i = 0; i < 6; ++i) form.push_back(i);
+    for (Token i = 0; i < 3; ++i) form.push_back(1000 + line * 10 + i);
+  }
+  EXPECT_GT(say(form, form, Machine(30)).ratio, 2.2);
+}
+
 TEST(Speculation, DraftsGetLongerAsTheyComeTrue) {
   VerifyCosts costs;
   costs.decoded(kDecodeNs);

@@ -10,6 +10,7 @@ import servers
 import stats
 
 TOKENS_OUT = 160
+COPY_TOKENS_OUT = 100  # no passage is shorter
 CONTEXT = 2048
 PASSAGES = (
     "The committee met on the third of March to hear the appeal of the harbour authority. Mrs. "
@@ -34,7 +35,7 @@ PASSAGES = (
 
 def copy_body(model, pair):
     head = f"Document {pair}.\n"
-    return {"model": model, "max_tokens": TOKENS_OUT, "temperature": 0, "ignore_eos": True,
+    return {"model": model, "max_tokens": COPY_TOKENS_OUT, "temperature": 0, "ignore_eos": True,
             "prompt": f"Repeat the following text exactly.\n\nText:\n{head}"
                       f"{PASSAGES[pair % len(PASSAGES)]}\n\nCopy of the text:\n{head}"}
 
