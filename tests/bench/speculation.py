@@ -40,14 +40,10 @@ def copy_body(model, pair):
                       f"{PASSAGES[pair % len(PASSAGES)]}\n\nCopy of the text:\n{head}"}
 
 
-def chat_body(model, text, **more):
-    return {"model": model, "max_tokens": TOKENS_OUT,
-            "messages": [{"role": "user", "content": text}], **more}
-
-
 def chat_copy_body(model, pair):
-    return chat_body(model, "Repeat the following text exactly:\n\n"
-                            f"{pair}. {PASSAGES[pair % len(PASSAGES)]}", temperature=0)
+    text = f"Repeat the following text exactly:\n\n{pair}. {PASSAGES[pair % len(PASSAGES)]}"
+    return {"model": model, "max_tokens": TOKENS_OUT, "temperature": 0,
+            "messages": [{"role": "user", "content": text}]}
 
 
 def prose_body(model, pair):
@@ -56,15 +52,15 @@ def prose_body(model, pair):
 
 
 def story_body(model, pair):
-    return chat_body(model, f"Write a story about a lighthouse keeper, number {pair}.",
-                     temperature=0.8, seed=pair)
+    return {"model": model, "max_tokens": TOKENS_OUT, "temperature": 0.8, "seed": pair,
+            "prompt": f"Chapter {pair}. The lighthouse keeper\n\n", "ignore_eos": True}
 
 
 KINDS = {
     "copy": (copy_body, "/v1/completions"),
     "copy, as a chat": (chat_copy_body, "/v1/chat/completions"),
     "random words at temperature 1": (prose_body, "/v1/completions"),
-    "a story": (story_body, "/v1/chat/completions"),
+    "a story at temperature 0.8": (story_body, "/v1/completions"),
 }
 
 
@@ -102,11 +98,13 @@ def bench_speculation(args, peer, model):
         for server in (auto, off):
             server.wait_listening()
             for _ in range(2):
-                decode_speed(server, "a story", name, 1000)
+                decode_speed(server, "copy", name, 1000)
         print(f"\n### {name}: `speculation` auto against off, {args.pairs} pairs, one client\n\n"
               "| request | auto, tok/s | off, tok/s | ratio, 95 % interval | worst pair |"
               " drafted | accepted |\n|---|---|---|---|---|---|---|")
-        for kind in KINDS:
+        for kind, (_, path) in KINDS.items():
+            if "chat" in path and "Instruct" not in name:
+                continue  # it has no chat template
             before = counts(auto)
             results = compare(auto, off, kind, name, args.pairs)
             servers.time.sleep(1.2)  # the worker tells its counts once a second
