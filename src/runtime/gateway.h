@@ -43,7 +43,7 @@ struct GatewayOptions {
   std::uint32_t queue_requests_max = 256;
   // Of a worker, for the KV of sequences whose consumers do not read. 0: they keep their streams.
   std::uint64_t spill_bytes = std::uint64_t{1} << 30;
-  bool speculation = true;  // drafts, where they pay and the profile allows them
+  bool speculation = true;                     // drafts, where they pay and the profile allows them
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
   std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";
