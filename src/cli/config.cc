@@ -56,6 +56,10 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kPrefixMib, "prefix_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
      "Memory of a model, in MiB, for what was computed of prompts, so that one that begins like an "
      "earlier one of the same tenant is answered sooner; 0: none."},
+    {Key::kSpeculation, "speculation", SettingType::kChoice, 0, 0, "auto|off", "auto",
+     kForServe | kForRun, "MODE",
+     "Whether a model may draft tokens that repeat prompt or answer and check several in one step; "
+     "only where it measures that this is faster, and never in 'reproducible'."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

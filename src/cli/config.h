@@ -34,6 +34,7 @@ enum class Key : std::size_t {
   kQueue,
   kSpillMib,
   kPrefixMib,
+  kSpeculation,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,

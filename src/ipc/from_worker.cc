@@ -276,6 +276,8 @@ Map to_map(const Stats& m) {
   map.set(30, Value::uint(m.prefixes));
   map.set(31, Value::uint(m.prefix_bytes));
   map.set(32, Value::uint(m.cached_tokens));
+  map.set(60, Value::uint(m.drafted_tokens));
+  map.set(61, Value::uint(m.accepted_tokens));
   return map;
 }
 
@@ -292,6 +294,9 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   m.prefixes = reader.u32(30, kPrefixesMax);
   m.prefix_bytes = reader.u64(31);
   m.cached_tokens = reader.u64(32);
+  m.drafted_tokens = reader.u64(60);
+  m.accepted_tokens = reader.u64(61);
+  if (m.accepted_tokens > m.drafted_tokens) reader.fail(61, "is more than was drafted");
   AIOSS_CHECK(reader.finish());
   return FromWorker{m};
 }

@@ -32,7 +32,7 @@ inline constexpr std::uint32_t kPenaltyWindowMax = 1U << 20;
 // One step's text: a token's piece and what a partial stop string (1 KiB) held back. Longer texts,
 // of vocabularies with absurd tokens, are sent in several Deltas.
 inline constexpr std::size_t kDeltaTextBytesMax = std::size_t{512} << 10;
-// One, as the scheduler samples today; a step of speculative decoding may accept some.
+// One, as the scheduler sends them, also of a step that accepts a run of drafts.
 inline constexpr std::size_t kDeltaTokensMax = 32;
 // Of one token as the vocabulary writes it. Longer ones are cut: this is for display.
 inline constexpr std::size_t kTokenTextBytesMax = 1024;

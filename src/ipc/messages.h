@@ -44,6 +44,8 @@ struct Configure {
   std::uint32_t prefill_chunk_tokens_max = 0;  // 0: the worker's choice
   // Host memory for the KV of sequences that wait for credit. 0: they keep their streams.
   std::uint64_t spill_bytes_max = 0;
+  // Drafts, where they pay and the profile allows them: never in `reproducible`.
+  bool speculation = true;
 };
 
 struct ChatMessage {
@@ -220,6 +222,8 @@ struct Stats {  // about once a second while busy, and when it changes to idle
   std::uint32_t prefixes = 0;  // that are kept, and the memory that they take
   std::uint64_t prefix_bytes = 0;
   std::uint64_t cached_tokens = 0;  // of prompts, that were not computed
+  // Of speculation: tokens that were drafted, and those of them that were sampled indeed.
+  std::uint64_t drafted_tokens = 0, accepted_tokens = 0;
 };
 
 struct Pong {

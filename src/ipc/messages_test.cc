@@ -48,7 +48,7 @@ std::vector<ToWorker> all_to_worker() {
   tokens.prompt = std::vector<Token>{0, 1, 151935, std::numeric_limits<Token>::max()};
   Submit resumed = full_submit();
   resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
-  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30},
+  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false},
           full_submit(),
           text,
           tokens,
@@ -92,7 +92,7 @@ std::vector<FromWorker> all_from_worker() {
           Delta{},
           Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}, 64},
           failed,
-          Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900},
+          Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900, 30, 20},
           Pong{12},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
 }
@@ -217,6 +217,7 @@ TEST(Messages, BoundsOfAnswersAreChecked) {
   EXPECT_TRUE(refused(Finished{1, 0, FinishReason::kStop, 5, 1, {}, {}, 6})) << "more than all";
   EXPECT_TRUE(refused(Finished{1, 0, FinishReason::kStop, 1, 1, {}, Error{Code::kIo, "", ""}}));
   EXPECT_TRUE(refused(Stats{kStreamsMax + 1, 0, 0, 0, 0}));
+  EXPECT_TRUE(refused(Stats{.drafted_tokens = 1, .accepted_tokens = 2}));
 }
 
 TokenLogprob largest_logprob() {

@@ -42,6 +42,7 @@ Map to_map(const Configure& m) {
   map.set(7, Value::uint(m.queue_requests_max));
   map.set(8, Value::uint(m.prefill_chunk_tokens_max));
   map.set(9, Value::uint(m.spill_bytes_max));
+  map.set(60, Value::boolean(m.speculation));
   return map;
 }
 
@@ -56,6 +57,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.queue_requests_max = reader.u32(7, kQueueRequestsMax);
   m.prefill_chunk_tokens_max = reader.u32(8, kPrefillChunkMax);
   m.spill_bytes_max = reader.u64(9);
+  m.speculation = reader.boolean(60);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }

@@ -45,6 +45,7 @@ struct GatewayOptions {
   std::uint64_t spill_bytes = std::uint64_t{1} << 30;
   // Of a model, for states of prompts, so that what begins alike is computed once. 0: none.
   std::uint64_t prefix_bytes = std::uint64_t{1} << 30;
+  bool speculation = true;                     // drafts, where they pay and the profile allows them
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
   std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";

@@ -118,6 +118,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"queue_requests_max", std::to_string(options.queue_requests_max)},
       {"spill_bytes", std::to_string(options.spill_bytes)},
       {"prefix_bytes", std::to_string(options.prefix_bytes)},
+      {"speculation", options.speculation ? "auto" : "off"},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
       {"record_rate", std::to_string(options.record_rate)},

@@ -63,6 +63,10 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       cached_tokens_gauge_(
           parts_.metrics.gauge("aioss_worker_tokens_cached",
                                "Tokens of prompts that the workers there are did not compute.")),
+      drafted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_drafted",
+                                          "Tokens that they have drafted (speculation).")),
+      accepted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_accepted",
+                                           "Of the drafted ones, those that came true.")),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -446,6 +450,8 @@ void Supervisor::publish_totals() {
     sum.prefixes += stats.prefixes;
     sum.prefix_bytes += stats.prefix_bytes;
     sum.cached_tokens += stats.cached_tokens;
+    sum.drafted_tokens += stats.drafted_tokens;
+    sum.accepted_tokens += stats.accepted_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
@@ -458,6 +464,8 @@ void Supervisor::publish_totals() {
   prefixes_gauge_.set(sum.prefixes);
   prefix_bytes_gauge_.set(static_cast<double>(sum.prefix_bytes));
   cached_tokens_gauge_.set(static_cast<double>(sum.cached_tokens));
+  drafted_gauge_.set(static_cast<double>(sum.drafted_tokens));
+  accepted_gauge_.set(static_cast<double>(sum.accepted_tokens));
   parts_.view.set_totals(std::move(totals));
 }
 

@@ -215,6 +215,8 @@ class Supervisor final {
   Gauge& prefixes_gauge_;
   Gauge& prefix_bytes_gauge_;
   Gauge& cached_tokens_gauge_;
+  Gauge& drafted_gauge_;
+  Gauge& accepted_gauge_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;

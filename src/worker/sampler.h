@@ -57,6 +57,8 @@ class Sampler final {
                               SamplerScratch& scratch) const;
   // `token` is what the sequence goes on with.
   void accept(Token token);
+  // Prompt and generated. Valid until the next accept.
+  std::span<const Token> tokens() const { return tokens_; }
 
  private:
   bool adjusts() const;

@@ -52,9 +52,12 @@ Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
       sink_(sink),
       costs_(chunk_limits(options), options.streams),
       prefixes_(std::move(prefixes)),
-      streams_(options.streams, nullptr) {
+      streams_(options.streams, nullptr),
+      drafts_max_(options.draft_tokens_max) {
   ASSERT(options.streams > 0 && options.batch_tokens_max >= options.streams);
   ASSERT(options.prefill_grid_tokens > 0);
+  ASSERT(options.draft_tokens_max == 0 || options.profile != ipc::Profile::kReproducible);
+  ASSERT(options.draft_tokens_max < options.batch_tokens_max);
   ASSERT(options.profile == ipc::Profile::kFast ||
          options.batch_tokens_max >= options.prefill_grid_tokens);
 }
@@ -142,15 +145,20 @@ Status Scheduler::decode_step() {
     batch_.add(sequence->next, sequence->computed, sequence->stream, true);
     decoding.push_back(sequence);
   }
+  const std::span<const Token> drafts = foresee(decoding);
+  if (!drafts.empty()) return verify_step(*decoding.front(), drafts);
   const std::vector<std::uint32_t> runs = decode_runs();
   const std::int64_t start = clock_.monotonic_ns();
   // A decode step is aborted only when the process ends: nothing is undone then.
   AIOSS_CHECK(run_batch(decoding));
-  costs_.decoded(runs, clock_.monotonic_ns() - start);
+  const std::int64_t elapsed = clock_.monotonic_ns() - start;
+  costs_.decoded(runs, elapsed);
+  if (decoding.size() == 1) verify_costs_.decoded(elapsed);
   for (std::size_t i = 0; i < decoding.size(); ++i) {
     ++decoding[i]->computed;
     queue_.charge(decoding[i]->request.submit.tenant, 1);
     take_token(*decoding[i], session_.logits(static_cast<std::uint32_t>(i)));
+    decoding[i]->speculation.decoded(decoding[i]->next, verify_costs_);
   }
   return ok();
 }

@@ -26,6 +26,10 @@
 // both are cut at the engine's grid and hold nothing that was decoded, so no result depends on
 // them.
 //
+// Drafts (speculation.h): where one sequence decodes alone and repeats what it has said or was
+// told, a step computes several of its tokens. Each is sampled from the logits of its own position
+// as always, and what was drafted wrongly is cut off again.
+//
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
 // the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
 #pragma once
@@ -44,6 +48,7 @@
 #include "worker/fair_queue.h"
 #include "worker/prefix_cache.h"
 #include "worker/sequence.h"
+#include "worker/speculation.h"
 #include "worker/step_costs.h"
 #include "worker/vocabulary.h"
 
@@ -66,6 +71,8 @@ struct SchedulerOptions {
   std::int64_t spill_after_ns = 1'000'000'000;
   std::int64_t spill_after_wanted_ns = 100'000'000;
   std::uint64_t spill_bytes_max = 0;  // host memory for that; what does not fit keeps its stream
+  // Tokens of a draft at most; the session has a row more. 0: no drafts, as `reproducible` needs.
+  std::uint32_t draft_tokens_max = 0;
 };
 
 // Where the scheduler says what happened. May block, when the reader of the events is slow.
@@ -153,6 +160,12 @@ class Scheduler final {
   Status broken(std::span<Sequence* const> affected, Error error);
   std::vector<std::uint32_t> decode_runs() const;
 
+  // scheduler_speculation.cc
+  std::span<const Token> foresee(std::span<Sequence* const> decoding);
+  Status verify_step(Sequence& sequence, std::span<const Token> drafts);
+  Status cut(Sequence& sequence);
+  Status recompute(Sequence& sequence);
+
   // scheduler_events.cc
   void take_token(Sequence& sequence, std::span<const float> logits);
   void replay(Sequence& sequence, Token token);
@@ -169,6 +182,7 @@ class Scheduler final {
   AbortBoard& board_;
   EventSink& sink_;
   StepCosts costs_;
+  VerifyCosts verify_costs_;
   SamplerScratch scratch_;
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
@@ -182,6 +196,7 @@ class Scheduler final {
   std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
   Call last_call_ = Call::kNone;
   std::uint32_t prefill_calls_ = 0;
+  std::uint32_t drafts_max_;   // 0 also once the engine could not cut
   std::uint32_t spilled_ = 0;  // sequences
   std::uint64_t spilled_bytes_ = 0;
 

@@ -177,6 +177,7 @@ class Rig final {
     session_options.sequences_max = options.streams;
     session_options.cells_per_sequence = options.cells_per_stream;
     session_options.batch_tokens_max = options.batch_tokens_max;
+    session_options.outputs_max = std::max(options.streams, options.draft_tokens_max + 1);
     session_options.flags = AIOSS_SESSION_COUNT_GRAPHS;
     session_options.abort = &AbortBoard::should_abort;
     session_options.abort_user = &board;

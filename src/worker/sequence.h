@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "ipc/messages.h"
 #include "worker/sampler.h"
+#include "worker/speculation.h"
 #include "worker/text_stream.h"
 
 namespace aioss::worker {
@@ -43,6 +44,7 @@ struct Sequence {
   Token next = 0;                   // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
+  Speculation speculation;
   Bytes saved;  // in phase spilled: the state that its stream had
   // In phase prefill: see scheduler_prefix.cc.
   bool looked_up = false;         // whether something of its prompt is computed already

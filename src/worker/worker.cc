@@ -108,7 +108,8 @@ aioss_session_options session_options(const SchedulerOptions& scheduler, std::ui
   options.sequences_max = scheduler.streams;
   options.cells_per_sequence = scheduler.cells_per_stream;
   options.batch_tokens_max = scheduler.batch_tokens_max;
-  options.outputs_max = scheduler.streams;
+  // A row for each stream, or for each token of a call that verifies drafts.
+  options.outputs_max = std::max(scheduler.streams, scheduler.draft_tokens_max + 1);
   options.threads = threads;
   options.threads_batch = threads;
   options.abort = &AbortBoard::should_abort;
@@ -133,6 +134,11 @@ SchedulerOptions resolve(const ipc::Configure& configure, const aioss_model_fact
   const std::uint32_t chunk = configure.prefill_chunk_tokens_max;
   options.batch_tokens_max = std::max(
       {chunk > 0 ? chunk : kBatchTokensDefault, options.streams, options.prefill_grid_tokens});
+  // Several tokens of a sequence in one call have other bits than one by one, unless the profile
+  // says that they have not.
+  if (configure.speculation && configure.profile != ipc::Profile::kReproducible) {
+    options.draft_tokens_max = std::min(kDraftTokensMax, options.batch_tokens_max - 1);
+  }
   return options;
 }
 

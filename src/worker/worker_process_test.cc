@@ -250,6 +250,37 @@ TEST(WorkerProcess, OurReaderRefusesTheFileBeforeAnEngineSeesIt) {
   EXPECT_NE(failed.error.message.find("not a GGUF file"), std::string::npos);
 }
 
+// Of a whole answer that repeats itself.
+std::uint64_t drafted_tokens(ipc::Profile profile, bool speculation) {
+  RunningWorker worker("aioss-fake 1\ncontext 2048\ndelay_us_per_call 2000\n");
+  ipc::Configure configure;
+  configure.profile = profile;
+  configure.speculation = speculation;
+  configure.streams = 1;
+  (void)worker.start(configure);
+  worker.send_text(1, "[[long 300]]");
+  std::uint64_t drafted = 0;
+  for (bool ended = false;;) {
+    const Result<Bytes> frame = worker.channel->receive(kPatience);
+    if (!frame) break;
+    const Result<ipc::FromWorker> message = ipc::decode_from_worker(*frame);
+    if (!message) break;
+    ended = ended || std::holds_alternative<ipc::Finished>(*message);
+    const auto* stats = std::get_if<ipc::Stats>(&*message);
+    if (stats == nullptr) continue;
+    drafted = stats->drafted_tokens;
+    if (ended && stats->running == 0) return drafted;
+  }
+  ADD_FAILURE() << "the worker did not say how it went";
+  return drafted;
+}
+
+TEST(WorkerProcess, DraftsOnlyWhereProfileAndSettingAllowIt) {
+  EXPECT_GT(drafted_tokens(ipc::Profile::kFast, true), 0U);
+  EXPECT_EQ(drafted_tokens(ipc::Profile::kFast, false), 0U);
+  EXPECT_EQ(drafted_tokens(ipc::Profile::kReproducible, true), 0U);
+}
+
 TEST(WorkerProcess, AnUnknownEngineOrProtocolIsRefused) {
   RunningWorker unknown(kSmallScript);
   (void)unknown.expect<ipc::Hello>();

@@ -6,7 +6,7 @@
 //   reply TEXT              what it answers; several: one is chosen by a hash of the prompt
 //   margin N                logits between the scripted token and the next best (default 12)
 //   delay_us_per_call N     time of a decode call, and for each token in it
-//   delay_us_per_token N
+//   delay_us_per_token N    (times the logits that are wanted of one sequence alone)
 //   load_ms N               time of loading, with progress
 //   stack_bytes_per_byte N  of the thread that tokenizes, for each byte of text
 //   fail_load KIND          corrupt | memory | io | unsupported | crash: loading ends so
@@ -15,7 +15,7 @@
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
 //                           for a proof: no_copy, no_company, no_cut (AIOSS_E_UNSUPPORTED from a
-//                           copy; from a call with several sequences; from a cut)
+//                           copy; from a call with several sequences; from a cut of a part)
 //
 // Prompt directives, recognised in the text of the prompt (not in replies); a user turn forgets
 // those of the turns before it:

@@ -1,0 +1,120 @@
+"""Speculation against none, interleaved: the same aioss twice, `--speculation auto` and `off`,
+asked in turn. Copies of what stands in the prompt can be foreseen; free prose has little to draft
+from. `./dev bench speculation` calls it."""
+import os
+import pathlib
+import statistics
+
+import client
+import servers
+import stats
+
+TOKENS_OUT = 160
+COPY_TOKENS_OUT = 100  # no passage is shorter
+CONTEXT = 2048
+PASSAGES = (
+    "The committee met on the third of March to hear the appeal of the harbour authority. Mrs. "
+    "Okafor read the minutes of the last session, which were approved without a change. The clerk "
+    "then presented the invoices of the dredging company, 41,250 for the northern basin and "
+    "18,900 for the slipway, and asked whether the second had been ordered at all. Nobody could "
+    "say. It was decided to write to the company before the end of the week, to pay the first "
+    "invoice, and to hear the harbour master in April.",
+    """def settle(accounts, payments):
+    for payment in payments:
+        debtor = accounts[payment.debtor]
+        creditor = accounts[payment.creditor]
+        if debtor.balance < payment.amount:
+            raise InsufficientFunds(payment.debtor, payment.amount)
+        debtor.balance -= payment.amount
+        creditor.balance += payment.amount
+        debtor.history.append(payment)
+        creditor.history.append(payment)
+    return accounts
+""")
+
+
+def copy_body(model, pair):
+    head = f"Document {pair}.\n"
+    return {"model": model, "max_tokens": COPY_TOKENS_OUT, "temperature": 0, "ignore_eos": True,
+            "prompt": f"Repeat the following text exactly.\n\nText:\n{head}"
+                      f"{PASSAGES[pair % len(PASSAGES)]}\n\nCopy of the text:\n{head}"}
+
+
+def chat_copy_body(model, pair):
+    text = f"Repeat the following text exactly:\n\n{pair}. {PASSAGES[pair % len(PASSAGES)]}"
+    return {"model": model, "max_tokens": TOKENS_OUT, "temperature": 0,
+            "messages": [{"role": "user", "content": text}]}
+
+
+def prose_body(model, pair):
+    return {"model": model, "prompt": client.prompt(pair, 100), "max_tokens": TOKENS_OUT,
+            "temperature": 1, "seed": pair, "ignore_eos": True}
+
+
+def story_body(model, pair):
+    return {"model": model, "max_tokens": TOKENS_OUT, "temperature": 0.8, "seed": pair,
+            "prompt": f"Chapter {pair}. The lighthouse keeper\n\n", "ignore_eos": True}
+
+
+KINDS = {
+    "copy": (copy_body, "/v1/completions"),
+    "copy, as a chat": (chat_copy_body, "/v1/chat/completions"),
+    "random words at temperature 1": (prose_body, "/v1/completions"),
+    "a story at temperature 0.8": (story_body, "/v1/completions"),
+}
+
+
+def start(args, speculation):
+    os.environ["AIOSS_SPECULATION"] = speculation
+    try:
+        return servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads, "fast")
+    finally:
+        del os.environ["AIOSS_SPECULATION"]
+
+
+def decode_speed(server, kind, model, pair):
+    make, path = KINDS[kind]
+    answer = client.complete(server.port, make(model, pair), path)
+    if answer.error:
+        raise RuntimeError(f"a benchmark request failed: {answer.error}")
+    return (answer.completion_tokens - 1) / (answer.events[-1] - answer.events[0])
+
+
+def compare(auto, off, kind, model, pairs):
+    """[(with speculation, without)] in tokens a second, in ABBA order."""
+    results = []
+    for pair in range(pairs):
+        order = (auto, off) if pair % 2 == 0 else (off, auto)
+        speeds = {server: decode_speed(server, kind, model, pair) for server in order}
+        results.append((speeds[auto], speeds[off]))
+    return results
+
+
+def bench_speculation(args, peer, model):
+    """One client: decode speed with speculation against without."""
+    del peer
+    name = pathlib.Path(model).stem
+    with start(args, "auto") as auto, start(args, "off") as off:
+        for server in (auto, off):
+            server.wait_listening()
+            for _ in range(2):
+                decode_speed(server, "copy", name, 1000)
+        print(f"\n### {name}: `speculation` auto against off, {args.pairs} pairs, one client\n\n"
+              "| request | auto, tok/s | off, tok/s | ratio, 95 % interval | worst pair |"
+              " drafted | accepted |\n|---|---|---|---|---|---|---|")
+        for kind, (_, path) in KINDS.items():
+            if "chat" in path and "Instruct" not in name:
+                continue  # it has no chat template
+            before = counts(auto)
+            results = compare(auto, off, kind, name, args.pairs)
+            servers.time.sleep(1.2)  # the worker tells its counts once a second
+            drafted, accepted = (b - a for a, b in zip(before, counts(auto)))
+            print(f"| {kind} | {statistics.median(r[0] for r in results):.1f} | "
+                  f"{statistics.median(r[1] for r in results):.1f} | {stats.show_ratio(results)} | "
+                  f"{min(r[0] / r[1] for r in results):.3f} | {drafted:.0f} | {accepted:.0f} |",
+                  flush=True)
+
+
+def counts(server):
+    return [servers.metric(server.port, f"aioss_worker_tokens_{what}")
+            for what in ("drafted", "accepted")]
