@@ -81,6 +81,7 @@ std::uint32_t Scheduler::running() const {
 Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
   AIOSS_CHECK(spill_parked());
+  AIOSS_CHECK(preempt());
   AIOSS_CHECK(place_waiting());
   AIOSS_CHECK(close_hole());
   const Call call = choose_call();
