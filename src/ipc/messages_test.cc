@@ -97,9 +97,6 @@ std::vector<FromWorker> all_from_worker() {
   loaded.wait_seconds = 12;
   loaded.tenants.assign(kStatsTenantsMax, {~0ULL, 5, 1, 1ULL << 40});
   return {Hello{1, 0, "0.1.0", "seccomp"},
-          Rejected{5, busy},
-          Rejected{6, unmeasured},
-          loaded,
           LoadProgress{0.5F},
           ready,
           LoadFailed{{Code::kModelCorrupt, "truncated", ""}},
@@ -111,7 +108,10 @@ std::vector<FromWorker> all_from_worker() {
           failed,
           Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20},
           Pong{12},
-          ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
+          ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}},
+          Rejected{5, busy},
+          Rejected{6, unmeasured},
+          loaded};
 }
 
 TEST(Messages, EveryMessageToAWorkerComesBackTheSame) {

@@ -117,6 +117,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"threads", std::to_string(options.threads)},
       {"queue_requests_max", std::to_string(options.queue_requests_max)},
       {"spill_bytes", std::to_string(options.spill_bytes)},
+      {"overcommit", options.overcommit ? "on" : "off"},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
       {"record_rate", std::to_string(options.record_rate)},

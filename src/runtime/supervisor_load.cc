@@ -105,6 +105,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.threads = options.threads;
   link.configure.queue_requests_max = options.queue_requests_max;
   link.configure.spill_bytes_max = options.spill_bytes;
+  link.configure.overcommit = options.overcommit;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;

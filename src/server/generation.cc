@@ -41,10 +41,11 @@ std::optional<std::uint32_t> choice_of(const runtime::StreamEvent& event) {
 }  // namespace
 
 Generation::Generation(const GenerationContext& context, http::ResponseWriter& writer,
-                       Endpoint endpoint, runtime::Principal principal)
+                       Endpoint endpoint, runtime::Principal principal, const Wishes& wishes)
     : context_(context),
       writer_(writer),
       principal_(std::move(principal)),
+      wishes_(wishes),
       arrived_ns_(context.clock.monotonic_ns()) {
   request_.endpoint = endpoint;
 }
@@ -106,6 +107,8 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit(std::string body) {
   ipc::Prompt prompt = std::move(request_.submit.prompt);
   call.request = request_.submit;
   call.request.prompt = std::move(prompt);
+  if (wishes_.priority.has_value()) call.request.priority = *wishes_.priority;
+  call.request.deadline_ms = wishes_.deadline_ms;
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
   last_token_ns_.assign(request_.submit.choices, 0);
   return context_.gateway.submit(std::move(call));

@@ -15,6 +15,7 @@
 #include "http/server.h"
 #include "runtime/gateway.h"
 #include "server/http_metrics.h"
+#include "server/wishes.h"
 
 namespace aioss::server {
 
@@ -30,7 +31,7 @@ struct GenerationContext {
 class Generation final {
  public:
   Generation(const GenerationContext& context, http::ResponseWriter& writer,
-             api::openai::Endpoint endpoint, runtime::Principal principal);
+             api::openai::Endpoint endpoint, runtime::Principal principal, const Wishes& wishes);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -60,6 +61,7 @@ class Generation final {
   const GenerationContext& context_;
   http::ResponseWriter& writer_;
   const runtime::Principal principal_;
+  const Wishes wishes_;
   const std::int64_t arrived_ns_;
   api::openai::ParsedRequest request_;  // its prompt has gone to the gateway
   std::shared_ptr<runtime::Stream> stream_;

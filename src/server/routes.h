@@ -15,6 +15,7 @@ enum class Action {
   kModel,
   kReceipt,
   kRescan,
+  kQueue,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,

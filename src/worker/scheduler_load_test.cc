@@ -50,6 +50,7 @@ TEST(SchedulerLoad, WhatCannotBeginInTimeIsRefused) {
   ipc::Submit resumed = request(42);
   resumed.deadline_ms = 2'000;
   resumed.resume = {{{1}, false}};
+  rig.sink.answers[{42, 0}].tokens = {1};
   rig.submit(resumed, "q");
   EXPECT_TRUE(rig.sink.accepted.contains(42)) << "its answer has begun";
   rig.run();
