@@ -33,6 +33,7 @@ enum class Key : std::size_t {
   kThreads,
   kQueue,
   kSpillMib,
+  kOvercommit,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,
@@ -46,7 +47,7 @@ enum class SettingType { kText, kPath, kNumber, kChoice };
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
-                          kForOperator = 16, kForDrop = 32;
+                          kForOperator = 16, kForDrop = 32, kForTop = 64;
 
 struct Setting {
   Key key;

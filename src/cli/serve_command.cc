@@ -115,6 +115,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.threads = static_cast<std::uint32_t>(config.number(Key::kThreads));
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.spill_bytes = config.number(Key::kSpillMib) << 20;
+  out.overcommit = config.text(Key::kOvercommit) == "on";
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
