@@ -121,6 +121,7 @@ class Scheduler final {
 
   // scheduler_load.cc
   std::optional<std::uint32_t> wait_seconds(ipc::Priority priority) const;
+  bool takes_a_stream(ipc::Priority priority) const;
   std::uint32_t waiting_before(ipc::Priority priority) const;
   Error busy_error(const ipc::Submit& submit, std::string message) const;
   std::optional<Error> no_room(const ipc::Submit& submit) const;

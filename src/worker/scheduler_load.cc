@@ -9,11 +9,13 @@ namespace {
 
 constexpr std::uint32_t kChunkShown = 64;  // tokens: the floor of chunked prefill
 constexpr double kNsPerSecond = 1e9;
+constexpr double kSpeedMax = 1e9;  // tokens a second: of a clock that hardly moved
 
 }  // namespace
 
 // Of one that came now.
 std::optional<std::uint32_t> Scheduler::wait_seconds(ipc::Priority priority) const {
+  if (takes_a_stream(priority)) return 0;
   LoadEstimate::Work waiting, running;
   const auto add = [this](LoadEstimate::Work& work, const Sequence& sequence) {
     const Request& request = sequence.request;
@@ -38,6 +40,12 @@ std::optional<std::uint32_t> Scheduler::wait_seconds(ipc::Priority priority) con
     if (sequence != nullptr) add(running, *sequence);
   }
   return LoadEstimate::seconds(waiting, running, options_.streams, costs_);
+}
+
+// It would not wait: a batch sequence gives way to it.
+bool Scheduler::takes_a_stream(ipc::Priority priority) const {
+  return options_.overcommit && priority == ipc::Priority::kInteractive &&
+         !queue_.waits(priority) && next_to_preempt() != nullptr;
 }
 
 // Requests that one of this class would wait for.
@@ -75,8 +83,8 @@ void Scheduler::describe_load(std::int64_t now_ns) {
   const double seconds = static_cast<double>(now_ns - stats_sent_ns_) / kNsPerSecond;
   const std::uint64_t made = stats_.completion_tokens - tokens_told_;
   tokens_told_ = stats_.completion_tokens;
-  stats_.tokens_per_second =
-      seconds > 0 ? static_cast<float>(static_cast<double>(made) / seconds) : 0.0F;
+  const double speed = seconds > 0 ? static_cast<double>(made) / seconds : 0;
+  stats_.tokens_per_second = static_cast<float>(std::min(speed, kSpeedMax));
   stats_.waiting_batch = queue_.requests(ipc::Priority::kBatch);
   stats_.decode_step_ns = static_cast<std::uint64_t>(costs_.decode_step_ns());
   stats_.chunk_ns = static_cast<std::uint64_t>(costs_.prefill_ns_per_token() * kChunkShown);

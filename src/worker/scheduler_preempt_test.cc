@@ -101,6 +101,21 @@ TEST(Preempt, BatchDoesNotStarve) {
               "batch");
 }
 
+TEST(Preempt, ADeadlineIsNotHopelessIfSomebodyGivesWay) {
+  SchedulerOptions o = overcommitted(1, ipc::Profile::kFast);
+  for (const bool on : {true, false}) {
+    o.overcommit = on;
+    Rig rig(o);
+    rig.submit(batch(1), "[[long 1500]]");
+    run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
+    ipc::Submit hurried = request(2);
+    hurried.deadline_ms = 100;
+    rig.submit(hurried, "q");
+    EXPECT_EQ(rig.sink.accepted.contains(2), on);
+    rig.run();
+  }
+}
+
 TEST(Preempt, ACancelOfOneInMemoryFreesIt) {
   Rig rig(overcommitted(1, ipc::Profile::kFast));
   rig.submit(batch(1), "[[long 300]]");
