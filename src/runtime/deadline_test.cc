@@ -74,7 +74,7 @@ TEST_F(DeadlineTest, TenantsHaveLimitsOfTheirOwn) {
   const auto call_of = [&](const std::string& tenant, const std::string& prompt) {
     GenerateCall call = bench.call("m", prompt);
     call.principal.tenant = tenant;
-    call.principal.limits = {200, 2, 12, 64};
+    call.principal.limits = {200, 2, 40, 64};
     return call;
   };
   const auto first = bench.gateway().submit(call_of("ward-3", "[[long 50]]"));
@@ -95,7 +95,7 @@ TEST_F(DeadlineTest, TenantsHaveLimitsOfTheirOwn) {
   ASSERT_TRUE(tokens);
   const Answered refused = read_all(**tokens);
   EXPECT_EQ(refused.code(), "too_large");
-  EXPECT_NE(refused.failed->error.message.find("your tenant may send 12"), std::string::npos);
+  EXPECT_NE(refused.failed->error.message.find("your tenant may send 40"), std::string::npos);
   for (const auto& stream : {*first, *second, *other}) EXPECT_TRUE(read_all(*stream).done);
   EXPECT_TRUE(read_all(**bench.gateway().submit(call_of("ward-3", "q"))).done) << "room again";
   bench.expect_good_ledger();
@@ -113,7 +113,7 @@ TEST_F(DeadlineTest, TheQueueIsShownWithItsTenants) {
     streams.push_back(*bench.gateway().submit(std::move(call)));
   }
   ModelLoad load;
-  for (int i = 0; i < 600 && load.tokens_per_second == 0; ++i) {
+  for (int i = 0; i < 600 && load.decode_step_ns == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     const auto loads = bench.gateway().queue();
     if (!loads.empty()) load = loads.front();

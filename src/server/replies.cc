@@ -59,7 +59,8 @@ http::Response health_response(const runtime::GatewayHealth& health, const std::
     body["workers"] = health.workers;
     body["running"] = health.running;
     body["queued"] = health.queued;
-    body["latency_floor"] = latency_floors(health.loads);
+    codec::OrderedJson floors = latency_floors(health.loads);
+    if (!floors.empty()) body["latency_floor"] = std::move(floors);
     body["confinement"] = health.confinement;
     if (!health.notices.empty()) body["notices"] = health.notices;
     if (!key_problem.empty()) body["keys"] = key_problem;
