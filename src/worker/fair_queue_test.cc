@@ -128,6 +128,20 @@ TEST(FairQueue, InteractiveGoesFirstAndBatchGetsOneTurnOfEight) {
   for (std::size_t i = 46; i < 50; ++i) EXPECT_LE(order[i], 10U) << "who is left";
 }
 
+TEST(FairQueue, PromptsOfBatchWaitForInteractiveOnes) {
+  SchedulerOptions o = options(2);
+  o.batch_tokens_max = 64;
+  Rig rig(o);
+  rig.submit(batch(1), "[[long 5]]" + std::string(300, ' '));
+  ASSERT_TRUE(rig.scheduler->step());
+  rig.submit(request(2), "[[long 5]]" + std::string(600, ' '));
+  while (rig.sink.answer(1).tokens.empty() && rig.sink.answer(2).tokens.empty()) {
+    ASSERT_TRUE(rig.scheduler->step());
+  }
+  EXPECT_FALSE(rig.sink.answer(2).tokens.empty()) << "though it is longer";
+  rig.run();
+}
+
 TEST(FairQueue, PositionsCountWhoGoesBefore) {
   Rig rig(with_queue(1, 100));
   rig.submit(request(1), "[[long 50]]");

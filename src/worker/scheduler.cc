@@ -151,11 +151,13 @@ Status Scheduler::decode_step() {
 Sequence& Scheduler::next_to_prefill() {
   ASSERT(!prefilling_.empty());
   if (++prefill_calls_ % kTurnOfTheOldest == 0) return *prefilling_.front();
-  const auto remaining = [](const Sequence* s) { return s->request.prompt.size() - s->computed; };
+  const auto rank = [](const Sequence* s) {  // interactive before batch, then the shortest rest
+    return std::pair(s->request.submit.priority, s->request.prompt.size() - s->computed);
+  };
   // The first of equals: the one that came first.
   return **std::min_element(
       prefilling_.begin(), prefilling_.end(),
-      [&](const Sequence* a, const Sequence* b) { return remaining(a) < remaining(b); });
+      [&](const Sequence* a, const Sequence* b) { return rank(a) < rank(b); });
 }
 
 // Where the next chunk of the prompt ends.
