@@ -34,9 +34,10 @@ class Queues(Case):
 
     def post(self, prompt, stream=False, **headers):
         """(status, headers, JSON), or the open answer of a stream."""
-        body = {"model": "slow", "prompt": prompt, "temperature": 0, "stream": stream}
+        body = {"model": "slow", "messages": [{"role": "user", "content": prompt}],
+                "temperature": 0, "stream": stream}
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/completions", data=json.dumps(body).encode(),
+            f"http://127.0.0.1:{self.port}/v1/chat/completions", data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **headers})
         try:
             answer = urllib.request.urlopen(request, timeout=SECONDS)
@@ -49,11 +50,18 @@ class Queues(Case):
         with answer:
             return answer.status, answer.headers, json.load(answer)
 
+    @staticmethod
+    def text(answer):
+        return answer[2]["choices"][0]["message"]["content"]
+
     def queue(self):
         url = f"http://127.0.0.1:{self.port}/admin/queue"
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:
             models = json.load(answer)["models"]
         return models[0] if models else {}
+
+    def waiting(self):
+        return self.queue().get("waiting", {}).get("interactive")
 
     def wait_until(self, condition, what):
         deadline = time.monotonic() + SECONDS
@@ -74,7 +82,7 @@ class Requests(Queues):
         self.assertIn(status, (408, 429), waited)  # measured speed may tell at once
         self.assertIn("deadline", waited["error"]["message"].lower())
         running.close()
-        self.wait_until(lambda: self.queue()["running"] == 0, "the first to be cancelled")
+        self.wait_until(lambda: self.queue().get("running") == 0, "the first to be cancelled")
         status, _, late = self.post("[[long 1500]]", **{"X-Aioss-Deadline": "1"})
         self.assertEqual(status, 408, late)
         self.assertEqual(late["error"]["code"], "timeout")
@@ -87,7 +95,7 @@ class Requests(Queues):
         streams = [threading.Thread(target=self.post, args=(LONG,)) for _ in range(3)]
         for thread in streams:
             thread.start()
-        self.wait_until(lambda: self.queue()["waiting"]["interactive"] == 2, "the queue to fill")
+        self.wait_until(lambda: self.waiting() == 2, "the queue to fill")
         status, headers, full = self.post("hi")
         self.assertEqual(status, 429, full)
         self.assertEqual(full["error"]["position"], 2)
@@ -99,17 +107,17 @@ class Requests(Queues):
 
     def test_batch_gives_way_and_comes_back_as_it_was(self):
         self.serve("--overcommit", "on", "--profile", "reproducible")
-        undisturbed = self.post(LONG)[2]["choices"][0]["text"]
+        undisturbed = self.text(self.post(LONG))
         texts = []
         batch = threading.Thread(target=lambda: texts.append(
-            self.post(LONG, **{"X-Aioss-Priority": "batch"})[2]["choices"][0]["text"]))
+            self.text(self.post(LONG, **{"X-Aioss-Priority": "batch"}))))
         batch.start()
-        self.wait_until(lambda: self.queue()["running"] == 1, "batch to run")
+        self.wait_until(lambda: self.queue().get("running") == 1, "batch to run")
         self.assertEqual(self.post("[[long 20]]")[0], 200)
         self.assertTrue(batch.is_alive(), "it did not wait for the batch answer")
         batch.join(SECONDS)
         self.assertEqual(texts, [undisturbed])
-        self.wait_until(lambda: self.queue()["preempted"] == 1, "it to be counted")
+        self.wait_until(lambda: self.queue().get("preempted") == 1, "it to be counted")
 
     def test_tenants_have_limits(self):
         keys = self.home / "keys.txt"
@@ -146,7 +154,7 @@ class Top(Queues):
         self.assertIn("No model is loaded", self.top().stdout)
         stream = self.post(LONG, stream=True)
         stream.readline()
-        self.wait_until(lambda: self.queue()["running"] == 1, "it to be shown")
+        self.wait_until(lambda: self.queue().get("running") == 1, "it to be shown")
         shown = self.top("--once")
         self.assertEqual(shown.returncode, 0, shown)
         self.assertRegex(shown.stdout, r"slow +ready +1 +1 ")

@@ -29,7 +29,7 @@ TEST(TopView, ShowsModelsAndTenants) {
   EXPECT_NE(shown.find("2 models, 4 running, 14 waiting, 41.2 tokens/s"), std::string::npos)
       << shown;
   for (const std::string_view part :
-       {"smol", "2 (1.0 MiB)", "30 s", "loading 58 %", "ward-3", "1.2 M"}) {
+       {"smol", "2 (1.05 MB)", "30 s", "loading 58 %", "ward-3", "1.2 M"}) {
     EXPECT_NE(shown.find(part), std::string::npos) << part << "\n" << shown;
   }
 }

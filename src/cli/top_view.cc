@@ -67,7 +67,7 @@ std::string state_of(const Json& model) {
   const std::string state = text(model, "state");
   if (state != "loading") return state;
   const double percent = std::clamp(decimal(model, "load_fraction"), 0.0, 1.0) * 100;
-  return state + " " + std::to_string(static_cast<int>(percent)) + " %";
+  return state + " " + std::to_string(std::lround(percent)) + " %";
 }
 
 const std::vector<Json>& list(const Json& object, const char* name) {

@@ -103,11 +103,11 @@ TEST_F(DeadlineTest, TenantsHaveLimitsOfTheirOwn) {
 
 TEST_F(DeadlineTest, TheQueueIsShownWithItsTenants) {
   bench.options.parallel = 1;
-  bench.add_model("m", "reply hello\ndelay_us_per_call 2000\n");
+  bench.add_model("m", "reply hello\ndelay_us_per_call 40000\n");
   bench.start();
   std::vector<std::shared_ptr<Stream>> streams;
-  for (int i = 0; i < 4; ++i) {
-    GenerateCall call = bench.call("m", "[[long 1900]]");
+  for (int i = 0; i < 4; ++i) {  // of answers that fit their credit: nobody reads
+    GenerateCall call = bench.call("m", "[[long 100]]");
     call.principal.tenant = i == 0 ? "it" : "ward-3";
     if (i == 3) call.request.priority = ipc::Priority::kBatch;
     streams.push_back(*bench.gateway().submit(std::move(call)));
