@@ -60,6 +60,11 @@ Error Error::with_context(std::string_view context) && {
   return std::move(*this);
 }
 
+Error Error::with_backlog(const Backlog& before_it) && {
+  backlog = before_it;
+  return std::move(*this);
+}
+
 Error error_from_errno(int error_number, std::string_view what) {
   Code code = Code::kIo;
   if (error_number == ENOENT) code = Code::kNotFound;

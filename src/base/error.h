@@ -57,17 +57,25 @@ struct CodeInfo {
 const CodeInfo& info(Code code);
 std::optional<Code> code_from_name(std::string_view name);
 
+// Of a request that a queue had no place for: how many wait before it, and how long that may take.
+struct Backlog {
+  std::uint32_t position = 0;
+  std::optional<std::uint32_t> seconds = {};  // nothing while no speed is measured
+};
+
 // A value: copy and move freely. `message` is one line for a person, says what to do, and never
 // holds prompt text, keys or absolute paths of the server (paths belong to CLI messages only).
 struct [[nodiscard]] Error {
   Code code = Code::kInternal;
   std::string message;
-  std::string field;  // the request field or config key at fault, "" if none
+  std::string field;               // the request field or config key at fault, "" if none
+  std::optional<Backlog> backlog;  // with kBusy, if a queue was the reason
 
   Error() = default;
   Error(Code c, std::string m, std::string f = {})
       : code(c), message(std::move(m)), field(std::move(f)) {}
 
+  Error with_backlog(const Backlog& before_it) &&;
   // The same error with "context: " before its message.
   Error with_context(std::string_view context) &&;
 };

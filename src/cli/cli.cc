@@ -19,6 +19,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"serve", serve_command},
     {"run", run_command},
     {"models", models_command},
+    {"top", top_command},
     {"inspect", inspect_command},
     {"verify", verify_command},
     {"ledger init", ledger_init_command},

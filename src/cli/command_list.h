@@ -36,6 +36,7 @@ int witness_trust_command(const Services& services, const Invocation& invocation
 int witness_sign_command(const Services& services, const Invocation& invocation);
 int witness_status_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
+int top_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 
 }  // namespace aioss::cli

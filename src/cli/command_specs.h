@@ -11,6 +11,7 @@ std::vector<CommandSpec> proof_specs();    // `aioss ledger status|prove|export`
 std::vector<CommandSpec> custody_specs();  // `aioss ledger protect`, …: keys, copies, two operators
 std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, texts, retention
 std::vector<CommandSpec> review_specs();   // `aioss review`
+std::vector<CommandSpec> top_specs();      // `aioss top`
 std::vector<CommandSpec> anchor_specs();   // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

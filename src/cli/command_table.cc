@@ -195,11 +195,12 @@ CommandSpec version() {
 
 // In the order of `aioss --help`.
 std::vector<CommandSpec> all_commands() {
-  std::vector<CommandSpec> all{serve(),  run(),         models(),      inspect(),
-                               verify(), ledger_init(), ledger_tail(), ledger_show()};
+  std::vector<CommandSpec> all{serve(), run()};
   const auto add = [&all](std::vector<CommandSpec> some) {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
+  add(top_specs());
+  add({models(), inspect(), verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());
   add(custody_specs());
   add(privacy_specs());

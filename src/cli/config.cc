@@ -16,11 +16,11 @@ namespace {
 // 8484: none of the ports that other local model servers take (1234, 8000, 8080, 11434), so that
 // aioss can stand beside one.
 constexpr std::array<Setting, kKeyCount> kSettings{{
-    {Key::kHost, "host", SettingType::kText, 0, 0, "", "127.0.0.1", kForServe, "ADDRESS",
+    {Key::kHost, "host", SettingType::kText, 0, 0, "", "127.0.0.1", kForServe | kForTop, "ADDRESS",
      "Address to listen on. Anything but loopback needs a key file."},
-    {Key::kPort, "port", SettingType::kNumber, 0, 65535, "", "8484", kForServe, "PORT",
+    {Key::kPort, "port", SettingType::kNumber, 0, 65535, "", "8484", kForServe | kForTop, "PORT",
      "TCP port to listen on; 0 picks a free one."},
-    {Key::kUnix, "unix", SettingType::kPath, 0, 0, "", "", kForServe, "PATH",
+    {Key::kUnix, "unix", SettingType::kPath, 0, 0, "", "", kForServe | kForTop, "PATH",
      "Also listen on this Unix socket; callers are known by their user id."},
     {Key::kKeys, "keys", SettingType::kPath, 0, 0, "", "", kForServe | kForOperator, "FILE",
      "API keys, made by 'aioss key new'. With one, every TCP request needs a key."},
@@ -60,6 +60,9 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      kForServe | kForRun, "MODE",
      "Whether a model may draft tokens that repeat prompt or answer and check several in one step; "
      "only where it measures that this is faster, and never in 'reproducible'."},
+    {Key::kOvercommit, "overcommit", SettingType::kChoice, 0, 0, "off|on", "off", kForServe, "MODE",
+     "With 'on', an interactive request that finds no place takes that of a batch one, which waits "
+     "in the memory of --spill-mib and then goes on exactly as it was."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

@@ -35,6 +35,7 @@ enum class Key : std::size_t {
   kSpillMib,
   kPrefixMib,
   kSpeculation,
+  kOvercommit,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,
@@ -49,7 +50,7 @@ enum class SettingType { kText, kPath, kNumber, kChoice };
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
-                          kForOperator = 16, kForDrop = 32;
+                          kForOperator = 16, kForDrop = 32, kForTop = 64;
 
 struct Setting {
   Key key;

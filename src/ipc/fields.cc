@@ -1,5 +1,6 @@
 #include "ipc/fields.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "codec/utf8.h"
@@ -148,6 +149,11 @@ Error FieldReader::error(std::uint64_t key) {
   error.code = static_cast<Code>(reader.uint(0, 0, kCodeCount - 1));
   error.message = reader.text(1, kErrorBytesMax);
   error.field = reader.text(2, kNameBytesMax);
+  if (reader.has(40)) {
+    error.backlog.emplace();
+    error.backlog->position = reader.u32(40, kBacklogMax);
+    if (reader.has(41)) error.backlog->seconds = reader.u32(41, kWaitSecondsMax);
+  }
   (void)reader.finish();
   adopt(reader);
   return error;
@@ -187,6 +193,11 @@ Value error_value(const Error& error) {
   map.set(0, Value::uint(static_cast<std::uint64_t>(error.code)));
   map.set(1, text_value(error.message, kErrorBytesMax));
   map.set(2, text_value(error.field, kNameBytesMax));
+  if (error.backlog) {
+    map.set(40, Value::uint(std::min(error.backlog->position, kBacklogMax)));
+    const auto seconds = error.backlog->seconds;
+    if (seconds) map.set(41, Value::uint(std::min(*seconds, kWaitSecondsMax)));
+  }
   return Value::map(std::move(map));
 }
 

@@ -1,5 +1,7 @@
 // Frames from a worker to the gateway: kinds 101 to 111, so that a frame that went the wrong way is
 // refused by its kind.
+#include <algorithm>
+
 #include "ipc/fields.h"
 #include "ipc/limits.h"
 #include "ipc/messages.h"
@@ -15,6 +17,9 @@ using detail::Map;
 using detail::text_value;
 using detail::tokens_value;
 using detail::Value;
+
+constexpr std::uint32_t kRequestsMax = kQueueRequestsMax * kChoicesMax;
+constexpr float kTokensPerSecondMax = 1e12F;
 
 enum Kind : std::uint64_t {
   kHello = 101,
@@ -276,9 +281,36 @@ Map to_map(const Stats& m) {
   map.set(30, Value::uint(m.prefixes));
   map.set(31, Value::uint(m.prefix_bytes));
   map.set(32, Value::uint(m.cached_tokens));
+  map.set(40, Value::uint(m.waiting_batch));
+  map.set(41, Value::uint(m.preempted));
+  map.set(42, Value::float_bits(m.tokens_per_second));
+  map.set(43, Value::uint(m.decode_step_ns));
+  map.set(44, Value::uint(m.chunk_ns));
+  if (m.wait_seconds) map.set(45, Value::uint(std::min(*m.wait_seconds, kWaitSecondsMax)));
+  Array tenants;
+  for (const TenantLoad& load : m.tenants) {
+    if (tenants.size() == kStatsTenantsMax) break;
+    Map entry;
+    entry.set(0, Value::uint(load.tenant)).set(1, Value::uint(load.waiting));
+    entry.set(2, Value::uint(load.running)).set(3, Value::uint(load.tokens));
+    tenants.push_back(Value::map(std::move(entry)));
+  }
+  map.set(46, Value::array(std::move(tenants)));
   map.set(60, Value::uint(m.drafted_tokens));
   map.set(61, Value::uint(m.accepted_tokens));
   return map;
+}
+
+std::vector<TenantLoad> read_tenants(FieldReader& outer) {
+  std::vector<TenantLoad> tenants;
+  for (const Value& value : outer.array(46, kStatsTenantsMax)) {
+    FieldReader entry(outer.as_map(value), "Stats.tenants");
+    tenants.push_back(
+        {entry.u64(0), entry.u32(1, kRequestsMax), entry.u32(2, kRequestsMax), entry.u64(3)});
+    (void)entry.finish();
+    outer.adopt(entry);
+  }
+  return tenants;
 }
 
 Result<FromWorker> read_stats(FieldReader& reader) {
@@ -292,13 +324,20 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   m.spilled = reader.u32(7, kQueueRequestsMax * kChoicesMax);
   m.spilled_bytes = reader.u64(8);
   m.prefixes = reader.u32(30, kPrefixesMax);
+  m.waiting_batch = reader.u32(40, kRequestsMax);
+  m.preempted = reader.u64(41);
+  m.tokens_per_second = reader.real(42, 0, kTokensPerSecondMax);
+  m.decode_step_ns = reader.uint(43, 0, INT64_MAX);
+  m.chunk_ns = reader.uint(44, 0, INT64_MAX);
+  if (reader.has(45)) m.wait_seconds = reader.u32(45, kWaitSecondsMax);
+  m.tenants = read_tenants(reader);
   m.prefix_bytes = reader.u64(31);
   m.cached_tokens = reader.u64(32);
   m.drafted_tokens = reader.u64(60);
   m.accepted_tokens = reader.u64(61);
   if (m.accepted_tokens > m.drafted_tokens) reader.fail(61, "is more than was drafted");
   AIOSS_CHECK(reader.finish());
-  return FromWorker{m};
+  return FromWorker{std::move(m)};
 }
 
 Map to_map(const Pong& m) {

@@ -42,6 +42,14 @@ inline constexpr std::uint64_t kCreditOfToken = 200;
 inline constexpr std::uint64_t kCreditOfLogprob = 64;  // beside its text, for each alternative too
 inline constexpr std::uint64_t kCreditBytesMax = std::uint64_t{1} << 40;
 
+// Of a tenant's turns. The default leaves room on both sides.
+inline constexpr std::uint32_t kWeightDefault = 100;
+inline constexpr std::uint32_t kWeightMax = 1000;
+inline constexpr std::uint64_t kDeadlineMsMax = std::uint64_t{86'400} * 1000;  // a day
+inline constexpr std::uint32_t kWaitSecondsMax = 86'400;                       // an estimate
+inline constexpr std::uint32_t kBacklogMax = 1U << 24;                         // requests
+inline constexpr std::size_t kStatsTenantsMax = 64;
+
 // Of a log probability: what stands for "impossible", because JSON has no infinity (as OpenAI).
 inline constexpr float kLogprobMin = -9999.0F;
 

@@ -11,6 +11,7 @@ namespace aioss::ipc {
 namespace {
 
 constexpr std::array<std::string_view, 3> kProfiles{"fast", "reproducible", "evidence"};
+constexpr std::array<std::string_view, 2> kPriorities{"interactive", "batch"};
 constexpr std::array<std::string_view, 4> kReasons{"stop", "length", "cancelled", "error"};
 
 }  // namespace
@@ -24,6 +25,17 @@ std::string_view name(Profile profile) {
 std::optional<Profile> profile_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kProfiles.size(); ++i) {
     if (kProfiles[i] == name) return static_cast<Profile>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view name(Priority priority) {
+  return kPriorities[static_cast<std::size_t>(priority)];
+}
+
+std::optional<Priority> priority_from_name(std::string_view name) {
+  for (std::size_t i = 0; i < kPriorities.size(); ++i) {
+    if (kPriorities[i] == name) return static_cast<Priority>(i);
   }
   return std::nullopt;
 }

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "ipc/limits.h"
 
 namespace aioss::ipc {
 
@@ -46,7 +47,14 @@ struct Configure {
   std::uint64_t spill_bytes_max = 0;
   // Drafts, where they pay and the profile allows them: never in `reproducible`.
   bool speculation = true;
+  // Interactive requests may send batch sequences there, too, and take their streams.
+  bool overcommit = false;
 };
+
+// Whose turn comes first: see worker/fair_queue.h.
+enum class Priority : std::uint8_t { kInteractive = 0, kBatch = 1 };
+std::string_view name(Priority priority);  // "interactive", "batch"
+std::optional<Priority> priority_from_name(std::string_view name);
 
 struct ChatMessage {
   std::string role;
@@ -101,6 +109,12 @@ struct Submit {
   // Empty, or one for each choice: it goes on behind these tokens, which are not sent again. They
   // count in Finished.
   std::vector<ResumedChoice> resume = {};
+  Priority priority = Priority::kInteractive;
+  std::uint32_t weight = kWeightDefault;  // of the tenant, in its turns
+  std::uint32_t prompt_tokens_max = 0;    // that the tenant may send; 0: as the context has it
+  // In which it must have ended. The gateway sees to that; a worker refuses what cannot begin in
+  // time. 0: none.
+  std::uint64_t deadline_ms = 0;
   bool operator==(const Submit&) const = default;
 };
 
@@ -213,6 +227,13 @@ struct Finished {
   std::uint32_t cached_tokens = 0;  // of the prompt, that were not computed for it
 };
 
+struct TenantLoad {  // requests of one tenant in a worker
+  std::uint64_t tenant = 0;
+  std::uint32_t waiting = 0, running = 0;
+  std::uint64_t tokens = 0;  // computed for it, prompts included, since it has had requests here
+  bool operator==(const TenantLoad&) const = default;
+};
+
 struct Stats {  // about once a second while busy, and when it changes to idle
   std::uint32_t running = 0, queued = 0;
   std::uint64_t steps = 0, prompt_tokens = 0, completion_tokens = 0;
@@ -224,6 +245,14 @@ struct Stats {  // about once a second while busy, and when it changes to idle
   std::uint64_t cached_tokens = 0;  // of prompts, that were not computed
   // Of speculation: tokens that were drafted, and those of them that were sampled indeed.
   std::uint64_t drafted_tokens = 0, accepted_tokens = 0;
+  std::uint32_t waiting_batch = 0;  // of `queued`
+  std::uint64_t preempted = 0;      // sequences that gave their streams to others, so far
+  float tokens_per_second = 0;      // generated, since the last Stats
+  // Measured: what a decode step of as many sequences as there are streams takes, and 64 tokens of
+  // a prompt. 0: not measured yet.
+  std::uint64_t decode_step_ns = 0, chunk_ns = 0;
+  std::optional<std::uint32_t> wait_seconds = {};  // of an interactive request that came now
+  std::vector<TenantLoad> tenants = {};            // the most loaded, at most kStatsTenantsMax
 };
 
 struct Pong {

@@ -38,6 +38,10 @@ Submit full_submit() {
   m.top_logprobs = 20;
   m.now_unix_s = -1;
   m.credit_bytes = 32'768;
+  m.priority = Priority::kBatch;
+  m.weight = 1000;
+  m.prompt_tokens_max = 4096;
+  m.deadline_ms = kDeadlineMsMax;
   return m;
 }
 
@@ -48,7 +52,7 @@ std::vector<ToWorker> all_to_worker() {
   tokens.prompt = std::vector<Token>{0, 1, 151935, std::numeric_limits<Token>::max()};
   Submit resumed = full_submit();
   resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
-  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false},
+  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false, true},
           full_submit(),
           text,
           tokens,
@@ -82,6 +86,17 @@ std::vector<FromWorker> all_from_worker() {
                     {18, "\xAF", -1.0F, {}}};
   Finished failed{
       3, 2, FinishReason::kError, 10, 5, {1, 2, 3}, Error{Code::kEngineFailed, "x", "y"}};
+  const Error busy =
+      Error{Code::kBusy, "full"}.with_backlog({.position = 256, .seconds = kWaitSecondsMax});
+  const Error unmeasured = Error{Code::kBusy, "full"}.with_backlog({.position = 1});
+  Stats loaded{2, 1, 100, 1000, 500, 1, 7, 1U << 20};
+  loaded.waiting_batch = 1;
+  loaded.preempted = 3;
+  loaded.tokens_per_second = 12.5F;
+  loaded.decode_step_ns = 20'000'000;
+  loaded.chunk_ns = 90'000'000;
+  loaded.wait_seconds = 12;
+  loaded.tenants.assign(kStatsTenantsMax, {~0ULL, 5, 1, 1ULL << 40});
   return {Hello{1, 0, "0.1.0", "seccomp"},
           LoadProgress{0.5F},
           ready,
@@ -94,7 +109,10 @@ std::vector<FromWorker> all_from_worker() {
           failed,
           Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900, 30, 20},
           Pong{12},
-          ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}}};
+          ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}},
+          Rejected{5, busy},
+          Rejected{6, unmeasured},
+          loaded};
 }
 
 TEST(Messages, EveryMessageToAWorkerComesBackTheSame) {
@@ -115,6 +133,36 @@ TEST(Messages, EveryMessageFromAWorkerComesBackTheSame) {
     EXPECT_EQ(back->index(), message.index());
     EXPECT_EQ(encode(*back), frame);
   }
+}
+
+TEST(Messages, WhatIsToldOfAQueueComesBack) {
+  const auto back = decode_from_worker(
+      encode(FromWorker{Rejected{5, Error{Code::kBusy, "full"}.with_backlog({7, 30})}}));
+  ASSERT_TRUE(back);
+  const Error& error = std::get<Rejected>(*back).error;
+  ASSERT_TRUE(error.backlog && error.backlog->seconds);
+  EXPECT_EQ(error.backlog->position, 7U);
+  EXPECT_EQ(*error.backlog->seconds, 30U);
+  Stats stats;
+  stats.tenants.assign(kStatsTenantsMax + 9, {1, 2, 3, 4});
+  const auto cut = decode_from_worker(encode(FromWorker{stats}));
+  ASSERT_TRUE(cut) << cut.error().message;
+  EXPECT_EQ(std::get<Stats>(*cut).tenants.size(), kStatsTenantsMax);
+  EXPECT_EQ(std::get<Stats>(*cut).tenants[0], (TenantLoad{1, 2, 3, 4}));
+  EXPECT_FALSE(std::get<Stats>(*cut).wait_seconds);
+}
+
+TEST(Messages, PrioritiesWeightsAndDeadlinesHaveBounds) {
+  const auto refused = [](auto change) {
+    Submit submit = full_submit();
+    change(submit);
+    return !decode_to_worker(encode(ToWorker{submit})).has_value();
+  };
+  EXPECT_FALSE(refused([](Submit&) {}));
+  EXPECT_TRUE(refused([](Submit& m) { m.weight = 0; }));
+  EXPECT_TRUE(refused([](Submit& m) { m.weight = kWeightMax + 1; }));
+  EXPECT_TRUE(refused([](Submit& m) { m.deadline_ms = kDeadlineMsMax + 1; }));
+  EXPECT_TRUE(refused([](Submit& m) { m.priority = static_cast<Priority>(2); }));
 }
 
 TEST(Messages, ASubmitKeepsEveryField) {

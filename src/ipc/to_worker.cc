@@ -42,6 +42,7 @@ Map to_map(const Configure& m) {
   map.set(7, Value::uint(m.queue_requests_max));
   map.set(8, Value::uint(m.prefill_chunk_tokens_max));
   map.set(9, Value::uint(m.spill_bytes_max));
+  map.set(40, Value::boolean(m.overcommit));
   map.set(60, Value::boolean(m.speculation));
   return map;
 }
@@ -57,6 +58,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.queue_requests_max = reader.u32(7, kQueueRequestsMax);
   m.prefill_chunk_tokens_max = reader.u32(8, kPrefillChunkMax);
   m.spill_bytes_max = reader.u64(9);
+  m.overcommit = reader.boolean(40);
   m.speculation = reader.boolean(60);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
@@ -202,6 +204,10 @@ Map to_map(const Submit& m) {
   }
   map.set(12, Value::array(std::move(resumed)));
   map.set(13, Value::uint(m.tenant));
+  map.set(40, Value::uint(static_cast<std::uint64_t>(m.priority)));
+  map.set(41, Value::uint(m.weight));
+  map.set(42, Value::uint(m.prompt_tokens_max));
+  map.set(43, Value::uint(m.deadline_ms));
   return map;
 }
 
@@ -227,6 +233,10 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.credit_bytes = reader.uint(11, 0, kCreditBytesMax);
   m.resume = read_resume(reader);
   m.tenant = reader.u64(13);
+  m.priority = static_cast<Priority>(reader.u32(40, 1));
+  m.weight = static_cast<std::uint32_t>(reader.uint(41, 1, kWeightMax));
+  m.prompt_tokens_max = reader.u32(42, UINT32_MAX);
+  m.deadline_ms = reader.uint(43, 0, kDeadlineMsMax);
   const bool fits = m.resume.empty() || m.resume.size() == m.choices;
   if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());

@@ -108,6 +108,7 @@ class GatewayImpl final : public Gateway {
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
   GatewayHealth health() const override;
+  std::vector<ModelLoad> queue() const override;
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Status spend(const Principal& by) override { return spend(by.tenant, 1); }
@@ -130,6 +131,7 @@ class GatewayImpl final : public Gateway {
   void note_refused(Code code, const std::string& model);
   Status spend(const std::string& tenant, std::uint32_t record_count);
   Status record_action(records::AdminAction action, const std::vector<std::string>& details);
+  Status take_place(const GenerateCall& call, std::size_t bytes);
   bool hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes);
   void remember_hashes(const Catalogue& catalogue);
   void stop_workers();
@@ -230,10 +232,25 @@ Status GatewayImpl::check_open() const {
   return ok();
 }
 
-// A number for a tenant's turns. Everybody on a server without keys is one tenant: no turns.
-std::uint64_t turn_of(const Principal& principal) {
-  if (principal.tenant == Principal().tenant) return 0;
-  return std::max<std::uint64_t>(std::hash<std::string>()(principal.tenant), 1);
+// Of its texts, as the client sent them.
+std::uint64_t bytes_of(const ipc::Prompt& prompt) {
+  if (const auto* text = std::get_if<std::string>(&prompt)) return text->size();
+  std::uint64_t bytes = 0;
+  if (const auto* messages = std::get_if<std::vector<ipc::ChatMessage>>(&prompt)) {
+    for (const ipc::ChatMessage& message : *messages) bytes += message.content.size();
+  }
+  return bytes;  // tokens are counted by the worker
+}
+
+Status check_limits(const GenerateCall& call) {
+  const std::uint64_t most = call.principal.limits.prompt_bytes_max;
+  const std::uint64_t bytes = bytes_of(call.request.prompt);
+  if (most == 0 || bytes <= most) return ok();
+  const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(call.request.prompt);
+  return Error{Code::kTooLarge,
+               "the prompt has " + std::to_string(bytes) + " bytes and your tenant may send " +
+                   std::to_string(most) + "; shorten the prompt",
+               chat ? "messages" : "prompt"};
 }
 
 // The frame is decoded again as the worker would do it: one place has the bounds of every field,
@@ -296,13 +313,15 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
 Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.id = ++last_id_;
   call.request.credit_bytes = kCreditBytes;
-  call.request.tenant = turn_of(call.principal);
+  const std::string tenant = call.principal.tenant;
+  AIOSS_CHECK(check_limits(call));
+  call.request.tenant = tenant_number(tenant);
+  call.request.weight = call.principal.limits.weight;
+  call.request.prompt_tokens_max = call.principal.limits.prompt_tokens_max;
   if (!call.seed_given) call.request.sampling.seed = make_seed();
   call.seed_given = true;
   AIOSS_TRY(const std::size_t bytes, check_frame(call.request));
-  if (!desk_->enter(bytes)) {
-    return Error{Code::kBusy, "too many requests are waiting; try again later"};
-  }
+  AIOSS_CHECK(take_place(call, bytes));
   StreamSetup setup{std::move(call),
                     make_request_id(),
                     options_.profile,
@@ -311,10 +330,36 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
                     bytes};
   auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
   if (!hand_on(stream, bytes)) {
+    desk_->tenants().leave(tenant);
     desk_->leave(bytes);
     return Error{Code::kShuttingDown, "the gateway is stopping"};
   }
   return std::static_pointer_cast<Stream>(stream);
+}
+
+// For its stream, until that ends.
+Status GatewayImpl::take_place(const GenerateCall& call, std::size_t bytes) {
+  const Principal& by = call.principal;
+  if (!desk_->tenants().enter(by.tenant, by.limits.requests_max)) {
+    const std::uint32_t requests = desk_->tenants().requests_of(by.tenant);
+    return Error{Code::kBusy, "the tenant '" + by.tenant + "' has " + std::to_string(requests) +
+                                  " requests under way, as many as it may; try again later"}
+        .with_backlog({requests, view_.wait_seconds(call.model)});
+  }
+  if (desk_->enter(bytes)) return ok();
+  desk_->tenants().leave(by.tenant);
+  return Error{Code::kBusy, "too many requests are waiting; try again later"}.with_backlog(
+      {desk_->streams(), view_.wait_seconds(call.model)});
+}
+
+std::vector<ModelLoad> GatewayImpl::queue() const {
+  std::vector<ModelLoad> loads = view_.loads();
+  for (ModelLoad& load : loads) {
+    for (TenantRequests& tenant : load.tenants) {
+      tenant.name = desk_->tenants().name_of(tenant.number);
+    }
+  }
+  return loads;
 }
 
 // To the runtime thread; for a user who has never asked before, by way of the custodian.
@@ -406,6 +451,7 @@ GatewayHealth GatewayImpl::health() const {
   health.queued = totals.queued;
   health.confinement = totals.confinement;
   health.notices = view_.notices();
+  health.loads = view_.loads();
   const Status open = check_open();
   health.ok = open.has_value();
   if (!open) health.reason = open.error().message;

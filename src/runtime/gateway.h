@@ -21,6 +21,7 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "runtime/model_load.h"
 #include "runtime/principal.h"
 #include "runtime/review.h"
 #include "runtime/stream.h"
@@ -45,7 +46,9 @@ struct GatewayOptions {
   std::uint64_t spill_bytes = std::uint64_t{1} << 30;
   // Of a model, for states of prompts, so that what begins alike is computed once. 0: none.
   std::uint64_t prefix_bytes = std::uint64_t{1} << 30;
-  bool speculation = true;                     // drafts, where they pay and the profile allows them
+  bool speculation = true;  // drafts, where they pay and the profile allows them
+  // Interactive requests may send running batch sequences there, and take their streams.
+  bool overcommit = false;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
   std::string state_dir;                       // cache of file hashes; "" keeps none
   std::string worker_executable = "/proc/self/exe";
@@ -99,6 +102,7 @@ struct GatewayHealth {
   std::uint32_t workers = 0, running = 0, queued = 0;
   std::vector<std::string> confinement;  // per worker
   std::vector<std::string> notices;      // files in the models directory left out, and why
+  std::vector<ModelLoad> loads;          // see Gateway::queue()
 };
 
 class Gateway {
@@ -113,9 +117,10 @@ class Gateway {
   virtual ~Gateway() = default;
 
   // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests, of
-  // all or of this tenant: kBusy. A field out of the bounds of ipc/limits.h: kInvalidArgument.
-  // Everything later (load failures, refusals of the worker) comes as StreamFailed. Starts the
-  // model's worker if none runs. A refusal is counted for the ledger (DECISION).
+  // all or of this tenant: kBusy. A prompt over its tenant's limit: kTooLarge. A field out of the
+  // bounds of ipc/limits.h: kInvalidArgument. Everything later (load failures, refusals of the
+  // worker) comes as StreamFailed. Starts the model's worker if none runs. A refusal is counted for
+  // the ledger (DECISION).
   virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
 
   virtual std::vector<ModelEntry> models() const = 0;
@@ -127,6 +132,8 @@ class Gateway {
   virtual Result<ModelEntry> load(const std::string& model,
                                   const std::function<void(float)>& progress) = 0;
   virtual GatewayHealth health() const = 0;
+  // What each model has to do, with the tenants' names. Never blocks.
+  virtual std::vector<ModelLoad> queue() const { return {}; }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

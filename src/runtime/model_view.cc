@@ -68,6 +68,38 @@ std::vector<ModelEntry> ModelView::entries() const {
   return list;
 }
 
+void ModelView::set_load(const std::string& model, ModelLoad load) {
+  std::lock_guard lock(mutex_);
+  loads_.insert_or_assign(model, std::move(load));
+}
+
+std::vector<ModelLoad> ModelView::loads() const {
+  std::lock_guard lock(mutex_);
+  std::vector<ModelLoad> list;
+  for (const auto& [name, load] : loads_) {
+    const auto entry = models_.find(name);
+    ModelLoad shown = load;
+    shown.name = name;
+    if (entry != models_.end()) {
+      shown.state = entry->second.state;
+      shown.load_fraction = entry->second.load_fraction;
+      if (entry->second.facts) {
+        shown.streams = entry->second.facts->streams;
+        shown.cells_per_stream = entry->second.facts->cells_per_stream;
+      }
+    }
+    const bool cold = shown.state.empty() || shown.state == "cold";
+    if (!cold || shown.has_work()) list.push_back(std::move(shown));
+  }
+  return list;
+}
+
+std::optional<std::uint32_t> ModelView::wait_seconds(const std::string& model) const {
+  std::lock_guard lock(mutex_);
+  const auto found = loads_.find(model);
+  return found == loads_.end() ? std::nullopt : found->second.wait_seconds;
+}
+
 void ModelView::set_totals(Totals totals) {
   std::lock_guard lock(mutex_);
   totals_ = std::move(totals);

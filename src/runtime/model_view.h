@@ -13,6 +13,7 @@
 #include "ipc/messages.h"
 #include "runtime/catalogue.h"
 #include "runtime/gateway.h"
+#include "runtime/model_load.h"
 
 namespace aioss::runtime {
 
@@ -34,6 +35,12 @@ class ModelView final {
   std::optional<ModelEntry> entry(std::string_view model) const;
   std::vector<ModelEntry> entries() const;
 
+  // Of a model; its name, state and streams are those of the entry.
+  void set_load(const std::string& model, ModelLoad load);
+  // Of the models that have a worker, or requests that wait for one.
+  std::vector<ModelLoad> loads() const;
+  std::optional<std::uint32_t> wait_seconds(const std::string& model) const;
+
   struct Totals {  // over all workers
     std::uint32_t workers = 0, running = 0, queued = 0;
     std::vector<std::string> confinement;
@@ -44,6 +51,7 @@ class ModelView final {
  private:
   mutable std::mutex mutex_;  // guards all that follows
   std::map<std::string, ModelEntry, std::less<>> models_;
+  std::map<std::string, ModelLoad, std::less<>> loads_;
   std::vector<std::string> notices_;
   Totals totals_;
 };

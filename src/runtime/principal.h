@@ -1,11 +1,23 @@
 // Who asks. Resolved once per request, at the door, and passed to every layer and every record.
 #pragma once
 
+#include <cstdint>
 #include <string>
+
+#include "ipc/limits.h"
 
 namespace aioss::runtime {
 
 enum class Role { kUser, kOperator, kAuditor };
+
+// What a tenant's requests may be, as the key file says. 0: no bound of its own.
+struct TenantLimits {
+  std::uint32_t weight = ipc::kWeightDefault;  // of its turns, 1 … ipc::kWeightMax
+  std::uint32_t requests_max = 0;              // in the gateway at once
+  std::uint32_t prompt_tokens_max = 0;
+  std::uint64_t prompt_bytes_max = 0;
+  bool operator==(const TenantLimits&) const = default;
+};
 
 struct Principal {
   std::string tenant = "local";
@@ -15,6 +27,7 @@ struct Principal {
   std::string address;  // of the peer
   // What records say instead of the name (runtime/salts.h); "": not known yet.
   std::string subject = {};
+  TenantLimits limits = {};
 };
 
 }  // namespace aioss::runtime

@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "runtime/stream_state.h"
 #include "runtime/tally.h"
+#include "runtime/tenant_book.h"
 
 namespace aioss::runtime {
 
@@ -33,6 +34,7 @@ class StreamDesk final : public StreamHost {
              std::shared_ptr<Tally> tally);
 
   TaskQueue& tasks() { return tasks_; }
+  TenantBook& tenants() { return tenants_; }  // of the streams
   // For messages that must not be lost; the queue's capacity is derived so that they never are.
   // After the queue was closed they have no meaning and are dropped.
   void post(Task task);
@@ -53,6 +55,7 @@ class StreamDesk final : public StreamHost {
 
  private:
   const std::uint32_t streams_max_;
+  TenantBook tenants_;
   TaskQueue tasks_;
   const std::shared_ptr<Tally> tally_;
   Gauge& active_;

@@ -107,6 +107,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   const std::string& model() const { return setup_.call.model; }
   const Principal& principal() const { return setup_.call.principal; }
   const ipc::Submit& request() const { return setup_.call.request; }
+  std::optional<std::int64_t> deadline_ns() const;      // monotonic
   std::vector<std::vector<ipc::Token>> tokens() const;  // of each choice, so far
 
   // Runtime thread. False: it has ended or its client has left, and must not start.

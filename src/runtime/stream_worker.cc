@@ -16,6 +16,8 @@ constexpr std::size_t kLetGoBytesMax = 2048;
 // A worker may guess the number of a request that it is about to be given.
 constexpr const char* kNotGiven = "it answered a request that it was not given";
 
+constexpr std::int64_t kNsPerMs = 1'000'000;
+
 Error violation(std::string what) {
   return {Code::kCorrupt, std::move(what)};
 }
@@ -51,9 +53,19 @@ bool StreamState::is_suspect() const {
   return crashes_ >= kCrashesOfASuspect || stuck_ >= kKillsOfASuspect;
 }
 
+std::optional<std::int64_t> StreamState::deadline_ns() const {
+  const std::uint64_t ms = setup_.call.request.deadline_ms;
+  if (ms == 0) return std::nullopt;
+  return submitted_ns_ + static_cast<std::int64_t>(ms) * kNsPerMs;
+}
+
 ipc::Submit StreamState::next_request() {
   std::lock_guard lock(mutex_);
   ipc::Submit request = setup_.call.request;
+  if (const auto due = deadline_ns()) {  // what is left of it; at least something: 0 is none
+    const std::int64_t left_ms = (*due - clock_.monotonic_ns()) / kNsPerMs;
+    request.deadline_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(left_ms, 1));
+  }
   if (!resumed_) return request;
   credit_due_ = 0;  // what is unread is all that counts
   std::uint64_t unread = 0;

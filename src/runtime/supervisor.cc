@@ -87,7 +87,7 @@ void Supervisor::run() {
       const Phase phase = entry.second->phase;
       return phase == Phase::kLoading || phase == Phase::kStopping;
     });
-    if (auto task = tasks.pop_for(busy ? kTickBusy : kTickIdle)) (*task)(*this);
+    if (auto task = tasks.pop_for(patience(busy ? kTickBusy : kTickIdle))) (*task)(*this);
     tick();
   }
 }
@@ -111,6 +111,7 @@ Supervisor::Slot& Supervisor::slot_of(const std::string& model) {
 void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes) {
   Slot& slot = slot_of(stream->model());
   running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
+  note_deadline(*stream);
   evict_if_outdated(slot);
   if (refusing_) {
     refuse(slot, *stream, *refusing_);
@@ -273,6 +274,8 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   if (!found->second.handed_over) std::erase(slot.waiting, found->second.stream);
   slot.last_used_ns = parts_.clock.monotonic_ns();
   const std::size_t prompt_bytes = found->second.prompt_bytes;
+  forget_deadline(*found->second.stream);
+  desk_.tenants().leave(found->second.stream->principal().tenant);
   running_.erase(found);
   desk_.leave(prompt_bytes);
   if (slot.suspect == id) slot.suspect.reset();
@@ -362,6 +365,7 @@ void Supervisor::hurry(Slot& slot, std::int64_t stopping_ns) {
 
 void Supervisor::tick() {
   const std::int64_t now = parts_.clock.monotonic_ns();
+  end_overdue(now);
   for (auto& [name, slot] : slots_) {
     if (slot->phase == Phase::kLoading) publish(*slot);
     if (slot->phase == Phase::kStopping && slot->link) hurry(*slot, now - slot->stop_began_ns);
@@ -437,6 +441,7 @@ void Supervisor::publish_totals() {
   ModelView::Totals totals;
   ipc::Stats sum;
   for (const auto& [name, slot] : slots_) {
+    publish_load(*slot);
     totals.queued += static_cast<std::uint32_t>(slot->waiting.size());
     if (!slot->link) continue;
     ++totals.workers;

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -146,6 +147,13 @@ class Supervisor final {
   void publish(Slot& slot);
   void publish_totals();
 
+  // supervisor_queue.cc
+  void note_deadline(const StreamState& stream);
+  void forget_deadline(const StreamState& stream);
+  void end_overdue(std::int64_t now_ns);
+  std::chrono::milliseconds patience(std::chrono::milliseconds most) const;
+  void publish_load(const Slot& slot);
+
   // supervisor_load.cc
   void want(Slot& slot);  // start it, now or when there is room
   bool make_room(const Slot& for_slot);
@@ -189,7 +197,8 @@ class Supervisor final {
   std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
   Quarantine quarantine_;
-  std::map<std::string, Engine> engines_;  // by identity
+  std::set<std::pair<std::int64_t, ipc::RequestId>> deadlines_;  // of running_, by time
+  std::map<std::string, Engine> engines_;                        // by identity
   std::optional<Digest> binary_sha3_;
   // Another executable than the ledger's last one: UPDATE comes before anything it does.
   enum class Update { kNone, kDue, kAppended };

@@ -106,6 +106,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.queue_requests_max = options.queue_requests_max;
   link.configure.spill_bytes_max = options.spill_bytes;
   link.configure.speculation = options.speculation;
+  link.configure.overcommit = options.overcommit;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   link.prefix_fd = prefixes_.memory_for(slot.name, files->parts);
   link.streams_max = parts_.streams_max;

@@ -13,9 +13,11 @@
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
+#include "server/queue_page.h"
 #include "server/replies.h"
 #include "server/resume_route.h"
 #include "server/review_body.h"
+#include "server/wishes.h"
 
 namespace aioss::server {
 namespace {
@@ -67,6 +69,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kStream:  // and whose it is decides
       return require_role(principal, {Role::kUser, Role::kOperator});
     case Action::kMetrics:
+    case Action::kQueue:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -261,9 +264,16 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
 awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::Principal principal,
                                  http::ResponseWriter& writer) {
   const Endpoint endpoint = action == Action::kChat ? Endpoint::kChat : Endpoint::kCompletion;
-  Generation generation(generation_, writer, endpoint, std::move(principal));
+  const Result<Wishes> wishes = parse_wishes(request);
+  if (!wishes.has_value()) {
+    drop_body(request);
+    parts_.gateway.note_refusal(wishes.error().code);
+    http::Response response = error_response(wishes.error());
+    co_return co_await reply(writer, std::move(response));
+  }
   std::optional<std::string> resume;
   if (const auto wish = request.header(kResumeHeader)) resume = *wish;
+  Generation generation(generation_, writer, endpoint, std::move(principal), *wishes);
   co_return co_await generation.run(std::move(request.body), std::move(resume));
 }
 
@@ -428,6 +438,8 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
       return model_page(match.parameter);
     case Action::kMetrics:
       return metrics_page();
+    case Action::kQueue:
+      return json_response(200, queue_page(parts_.gateway.queue()));
     default:
       return health_page(request);
   }

@@ -27,10 +27,11 @@ void give_up(runtime::Stream& stream, const http::ResponseWriter& writer) {
 }  // namespace
 
 Generation::Generation(const GenerationContext& context, http::ResponseWriter& writer,
-                       Endpoint endpoint, runtime::Principal principal)
+                       Endpoint endpoint, runtime::Principal principal, const Wishes& wishes)
     : context_(context),
       writer_(writer),
       principal_(std::move(principal)),
+      wishes_(wishes),
       meter_(context.metrics, context.clock) {
   request_.endpoint = endpoint;
 }
@@ -112,6 +113,8 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit() {
   ipc::Prompt prompt = std::move(request_.submit.prompt);
   call.request = request_.submit;
   call.request.prompt = std::move(prompt);
+  if (wishes_.priority.has_value()) call.request.priority = *wishes_.priority;
+  call.request.deadline_ms = wishes_.deadline_ms;
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
   return context_.gateway.submit(std::move(call));
 }

@@ -17,6 +17,7 @@
 #include "server/answer_meter.h"
 #include "server/http_metrics.h"
 #include "server/stream_shelf.h"
+#include "server/wishes.h"
 
 namespace aioss::server {
 
@@ -33,7 +34,7 @@ struct GenerationContext {
 class Generation final {
  public:
   Generation(const GenerationContext& context, http::ResponseWriter& writer,
-             api::openai::Endpoint endpoint, runtime::Principal principal);
+             api::openai::Endpoint endpoint, runtime::Principal principal, const Wishes& wishes);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -66,6 +67,7 @@ class Generation final {
   const GenerationContext& context_;
   http::ResponseWriter& writer_;
   const runtime::Principal principal_;
+  const Wishes wishes_;
   api::openai::ParsedRequest request_;  // its prompt has gone to the gateway
   std::shared_ptr<runtime::Stream> stream_;
   std::shared_ptr<http::AsyncEvent> event_;

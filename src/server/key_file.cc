@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
+#include "server/tenant_limits.h"
 
 namespace aioss::server {
 namespace {
@@ -81,6 +82,14 @@ Result<Key> parse_line(std::string_view line) {
   return key;
 }
 
+Status read_tenant(std::string_view line, std::map<std::string, runtime::TenantLimits>& tenants) {
+  AIOSS_TRY(TenantLine tenant, parse_tenant_line(line));
+  AIOSS_CHECK(check_name("tenant", tenant.tenant));
+  if (tenants.size() == kKeysMax) return Error{Code::kUsage, "there are too many tenants"};
+  if (tenants.emplace(tenant.tenant, tenant.limits).second) return ok();
+  return Error{Code::kUsage, "the tenant is there twice"};
+}
+
 }  // namespace
 
 std::string_view name(runtime::Role role) {
@@ -99,6 +108,7 @@ std::optional<runtime::Role> role_from_name(std::string_view name) {
 
 ParsedKeys parse_keys(std::string_view text) {
   ParsedKeys out;
+  std::map<std::string, runtime::TenantLimits> tenants;
   std::size_t number = 0;
   for (const std::string_view raw : split(text, '\n')) {
     ++number;
@@ -107,6 +117,10 @@ ParsedKeys parse_keys(std::string_view text) {
     const auto problem = [&](std::string_view what) {
       out.problems.push_back("line " + std::to_string(number) + ": " + std::string(what));
     };
+    if (is_tenant_line(line)) {
+      if (Status read = read_tenant(line, tenants); !read) problem(read.error().message);
+      continue;
+    }
     auto key = parse_line(line);
     if (!key.has_value()) {
       problem(key.error().message);
@@ -118,6 +132,11 @@ ParsedKeys parse_keys(std::string_view text) {
       problem("the id is used twice");
     } else {
       out.keys.push_back(std::move(*key));
+    }
+  }
+  for (Key& key : out.keys) {
+    if (const auto found = tenants.find(key.tenant); found != tenants.end()) {
+      key.limits = found->second;
     }
   }
   return out;
@@ -280,6 +299,7 @@ std::optional<runtime::Principal> KeyRing::find(std::string_view key) const {
   principal.user = found->user;
   principal.role = found->role;
   principal.source = "key:" + found->id;
+  principal.limits = found->limits;
   return principal;
 }
 

@@ -1,6 +1,6 @@
-// Who may come in by key. One key a line: `id tenant user role salt_hex sha3_hex`, '#' begins a
-// comment. The file holds no key, only SHA3-256(salt ‖ key); the key itself is shown once, when it
-// is made.
+// Who may come in by key, and what their tenants may do. One key a line: `id tenant user role
+// salt_hex sha3_hex`; one tenant a line, see tenant_limits.h; '#' begins a comment. The file holds
+// no key, only SHA3-256(salt ‖ key); the key itself is shown once, when it is made.
 //
 // A broken line grants nothing: at start it stops the server, in a running one it is reported and
 // the other lines hold. A file that was removed, or that could not be read kUnreadableMax times in
@@ -43,6 +43,7 @@ struct Key {
   runtime::Role role = runtime::Role::kUser;
   Bytes salt;
   Digest digest{};
+  runtime::TenantLimits limits = {};  // of its tenant
   bool operator==(const Key&) const = default;
 };
 
@@ -67,7 +68,8 @@ Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string
 struct KeyChange {
   Digest file_sha3{};  // of no bytes, if there is no file to read
   std::string reason;
-  // "added ID", "removed ID", "changed ID": another tenant, user, role or secret.
+  // "added ID", "removed ID", "changed ID": another tenant, user, role or secret, or its tenant's
+  // limits.
   std::vector<std::string> details;
 };
 std::vector<std::string> differences(const std::vector<Key>& before, const std::vector<Key>& after);

@@ -1,17 +1,28 @@
 #include "server/replies.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "api/openai/response.h"
 #include "codec/json.h"
+#include "server/queue_page.h"
 
 namespace aioss::server {
 namespace {
+
+constexpr std::uint32_t kRetryAfterMin = 1, kRetryAfterMax = 600;  // seconds
 
 // Trying again at once cannot help: OpenAI's clients read this before they do.
 bool is_lasting(Code code) {
   return code == Code::kModelCorrupt || code == Code::kNoMemory || code == Code::kCorrupt ||
          code == Code::kLedgerUnavailable || code == Code::kConflict;
+}
+
+// Of a full queue: when it will have room, as far as one can tell.
+std::uint32_t retry_after(const Error& error) {
+  if (!error.backlog.has_value()) return kRetryAfterMin;
+  return std::clamp(error.backlog->seconds.value_or(kRetryAfterMin), kRetryAfterMin,
+                    kRetryAfterMax);
 }
 
 }  // namespace
@@ -26,7 +37,9 @@ http::Response json_response(int status, std::string body) {
 http::Response error_response(const Error& error) {
   http::Response response =
       json_response(info(error.code).http_status, api::openai::error_body(error));
-  if (error.code == Code::kBusy) response.headers.emplace_back("Retry-After", "1");
+  if (error.code == Code::kBusy) {
+    response.headers.emplace_back("Retry-After", std::to_string(retry_after(error)));
+  }
   if (error.code == Code::kShuttingDown) response.headers.emplace_back("Retry-After", "5");
   if (error.code == Code::kUnauthenticated)
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"aioss\"");
@@ -46,6 +59,8 @@ http::Response health_response(const runtime::GatewayHealth& health, const std::
     body["workers"] = health.workers;
     body["running"] = health.running;
     body["queued"] = health.queued;
+    codec::OrderedJson floors = latency_floors(health.loads);
+    if (!floors.empty()) body["latency_floor"] = std::move(floors);
     body["confinement"] = health.confinement;
     if (!health.notices.empty()) body["notices"] = health.notices;
     if (!key_problem.empty()) body["keys"] = key_problem;

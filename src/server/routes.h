@@ -16,6 +16,7 @@ enum class Action {
   kReceipt,
   kStream,
   kRescan,
+  kQueue,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,

@@ -196,6 +196,14 @@ class ScriptedGateway final : public runtime::Gateway {
     std::lock_guard lock(mutex_);
     return health_;
   }
+  std::vector<runtime::ModelLoad> queue() const override {
+    std::lock_guard lock(mutex_);
+    return loads_;
+  }
+  void set_loads(std::vector<runtime::ModelLoad> loads) {
+    std::lock_guard lock(mutex_);
+    loads_ = std::move(loads);
+  }
   Result<ipc::ProbeReport> probe(const std::string&) override { return ipc::ProbeReport(); }
   Status change_configuration(const runtime::ConfigurationChange& change) override {
     std::lock_guard lock(mutex_);
@@ -282,6 +290,7 @@ class ScriptedGateway final : public runtime::Gateway {
   std::vector<runtime::StreamEvent> script_;
   std::optional<Error> refusal_;
   runtime::GatewayHealth health_;
+  std::vector<runtime::ModelLoad> loads_;
   std::vector<runtime::ConfigurationChange> changes_;
   std::vector<runtime::ReviewCall> reviews_;
   Counts strangers_, refusals_;

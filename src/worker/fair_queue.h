@@ -1,55 +1,88 @@
-// Sequences that wait for a stream, and whose turn it is: of the tenants that wait, the one that
-// was given the fewest tokens (prompt and answer) since it came; within a tenant, first come, first
-// served. So a tenant with a thousand requests delays another one's first by a turn, not by a
-// thousand. A tenant that comes, or comes back, begins level with the least served: it can save
-// nothing up. Start-time fair queueing with equal weights (Goyal, Vin, Cheng, SIGCOMM 1996).
+// Sequences that wait for a stream, and whose turn it is.
+//
+// Within a class tenants take turns: next is the one that was given the fewest tokens (prompt and
+// answer) for its weight since it came; within a tenant, first come, first served. So a tenant with
+// a thousand requests delays another one's first by a turn, not by a thousand. A tenant that comes,
+// or comes back, begins level with the least served: it can save nothing up. Start-time fair
+// queueing (Goyal, Vin, Cheng, SIGCOMM 1996).
+//
+// Of the classes interactive goes first, but of every kTurnsOfClasses turns one is batch's, if it
+// waits: weighted round robin with 7 : 1 (Katevenis et al., IEEE JSAC 1991), so that batch waits
+// for at most seven turns, however many interactive requests there are.
 //
 // Values; used by the engine thread alone. As many accounts as there are tenants with requests
 // here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "worker/sequence.h"
 
 namespace aioss::worker {
 
 using Tenant = std::uint64_t;  // 0: nobody in particular
+using ipc::Priority;
+
+inline constexpr std::uint32_t kTurnsOfClasses = 8;
 
 class FairQueue final {
  public:
-  // A request of the tenant is here, until it leaves.
-  void enter(Tenant tenant);
+  // A request of the tenant is here, until it leaves. Its newest weight holds.
+  void enter(Tenant tenant, std::uint32_t weight = ipc::kWeightDefault);
   void leave(Tenant tenant);
   // Tokens that were computed for it.
   void charge(Tenant tenant, std::uint64_t tokens);
+  // Tokens for the weight, as turns are counted.
   std::uint64_t served(Tenant tenant) const { return accounts_.at(tenant).served; }
 
-  void push(Sequence& sequence) { waiting_.push_back(&sequence); }
-  void remove(Sequence& sequence) { std::erase(waiting_, &sequence); }
-  bool empty() const { return waiting_.empty(); }
-  std::size_t size() const { return waiting_.size(); }
-  Sequence& next() const;  // not empty
-  Sequence& take();        // and waits no more
+  void push(Sequence& sequence) { of(sequence).push_back(&sequence); }
+  void remove(Sequence& sequence) { std::erase(of(sequence), &sequence); }
+  bool empty() const { return waiting_[0].empty() && waiting_[1].empty(); }
+  bool waits(Priority priority) const { return !waiting_[index(priority)].empty(); }
+  std::size_t size() const { return waiting_[0].size() + waiting_[1].size(); }
+  const std::deque<Sequence*>& waiting(Priority priority) const {
+    return waiting_[index(priority)];
+  }
+
+  // Whose turn it is of the classes that wait, here or elsewhere; nothing: none waits.
+  std::optional<Priority> turn(bool interactive_waits, bool batch_waits) const;
+  // One of that class got a stream; `batch_waits`: then, itself included.
+  void had_turn(Priority priority, bool batch_waits);
+  Sequence& next(Priority priority) const;  // which waits
 
   // Requests with a sequence that waits.
-  void request_waits(Tenant tenant);
-  void request_waits_no_more(Tenant tenant);
-  std::uint32_t requests() const { return requests_; }
+  void request_waits(Tenant tenant, Priority priority);
+  void request_waits_no_more(Tenant tenant, Priority priority);
+  std::uint32_t requests() const { return requests_[0] + requests_[1]; }
+  std::uint32_t requests(Priority priority) const { return requests_[index(priority)]; }
   std::uint32_t requests_of(Tenant tenant) const;
   bool has_accounts() const { return !accounts_.empty(); }
 
+  // Of the tenants with the most requests, at most `most`.
+  std::vector<ipc::TenantLoad> loads(std::size_t most) const;
+
  private:
   struct Account {
-    std::uint64_t served = 0;  // tokens, on a clock that all share
+    std::uint64_t served = 0;  // tokens × kWeightMax / weight, on a clock that all share
+    std::uint64_t tokens = 0;
+    std::uint32_t weight = ipc::kWeightDefault;
     std::uint32_t requests = 0;
     std::uint32_t requests_waiting = 0;
   };
+  static std::size_t index(Priority priority) { return static_cast<std::size_t>(priority); }
+  std::deque<Sequence*>& of(const Sequence& sequence) {
+    return waiting_[index(sequence.request.submit.priority)];
+  }
+
   std::unordered_map<Tenant, Account> accounts_;
-  std::deque<Sequence*> waiting_;  // in order of arrival
-  std::uint32_t requests_ = 0;
+  std::array<std::deque<Sequence*>, 2> waiting_;  // by class, in order of arrival
+  std::array<std::uint32_t, 2> requests_{};
+  std::uint32_t turns_ = 0;  // of interactive, while batch waited
 };
 
 }  // namespace aioss::worker

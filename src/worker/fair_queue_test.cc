@@ -86,5 +86,73 @@ TEST(FairQueue, NobodyTakesTheWholeQueue) {
   rig.run();
 }
 
+TEST(FairQueue, TokensCountForTheWeight) {
+  Rig rig(with_queue(2, 4'000));
+  for (ipc::RequestId id = 1; id <= 400; ++id) {
+    ipc::Submit light = of_tenant(1, id), heavy = of_tenant(2, 1'000 + id);
+    heavy.weight = 300;  // three times the default
+    rig.submit(std::move(light), "[[long 20]]");
+    rig.submit(std::move(heavy), "[[long 20]]");
+  }
+  for (int i = 0; i < 3'000; ++i) ASSERT_TRUE(rig.scheduler->step());
+  const std::size_t light = ended(rig, 1, 401), heavy = ended(rig, 1'001, 1'401);
+  EXPECT_GT(light, 10U);
+  EXPECT_GE(heavy, light * 27 / 10);
+  EXPECT_LE(heavy, light * 33 / 10 + 1);
+  rig.run();
+}
+
+ipc::Submit batch(ipc::RequestId id) {
+  ipc::Submit submit = request(id);
+  submit.priority = ipc::Priority::kBatch;
+  return submit;
+}
+
+TEST(FairQueue, InteractiveGoesFirstAndBatchGetsOneTurnOfEight) {
+  Rig rig(with_queue(1, 4'000));
+  rig.submit(request(999), "[[long 5]]");
+  for (ipc::RequestId id = 1; id <= 10; ++id) rig.submit(batch(id), "[[long 5]]");
+  for (ipc::RequestId id = 101; id <= 140; ++id) rig.submit(request(id), "[[long 5]]");
+  rig.run();
+  // In order of their ends: there is one stream.
+  std::vector<ipc::RequestId> order;
+  for (const Bytes& frame : rig.sink.frames) {
+    const auto message = ipc::decode_from_worker(frame);
+    if (const auto* end = std::get_if<ipc::Finished>(&*message)) order.push_back(end->id);
+  }
+  ASSERT_EQ(order.size(), 51U);
+  order.erase(order.begin());
+  for (std::size_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(order[i] <= 10, i % 8 == 7) << i << ": " << order[i];
+  }
+  for (std::size_t i = 46; i < 50; ++i) EXPECT_LE(order[i], 10U) << "who is left";
+}
+
+TEST(FairQueue, PromptsOfBatchWaitForInteractiveOnes) {
+  SchedulerOptions o = options(2);
+  o.batch_tokens_max = 64;
+  Rig rig(o);
+  rig.submit(batch(1), "[[long 5]]" + std::string(300, ' '));
+  ASSERT_TRUE(rig.scheduler->step());
+  rig.submit(request(2), "[[long 5]]" + std::string(600, ' '));
+  while (rig.sink.answer(1).tokens.empty() && rig.sink.answer(2).tokens.empty()) {
+    ASSERT_TRUE(rig.scheduler->step());
+  }
+  EXPECT_FALSE(rig.sink.answer(2).tokens.empty()) << "though it is longer";
+  rig.run();
+}
+
+TEST(FairQueue, PositionsCountWhoGoesBefore) {
+  Rig rig(with_queue(1, 100));
+  rig.submit(request(1), "[[long 50]]");
+  rig.submit(batch(2), "q");
+  rig.submit(batch(3), "q");
+  rig.submit(request(4), "q");
+  EXPECT_EQ(rig.sink.accepted.at(2).queue_position, 1U);
+  EXPECT_EQ(rig.sink.accepted.at(3).queue_position, 2U);
+  EXPECT_EQ(rig.sink.accepted.at(4).queue_position, 1U) << "batch does not go before it";
+  rig.run();
+}
+
 }  // namespace
 }  // namespace aioss::worker

@@ -91,6 +91,7 @@ bool Scheduler::is_settled() const {
 Status Scheduler::step() {
   AIOSS_CHECK(clear_ended_streams());
   AIOSS_CHECK(spill_parked());
+  AIOSS_CHECK(preempt());
   AIOSS_CHECK(place_waiting());
   AIOSS_CHECK(find_prefixes());
   AIOSS_CHECK(close_hole());
@@ -171,13 +172,12 @@ Sequence& Scheduler::next_to_prefill() {
     return s;
   };
   if (++prefill_calls_ % kTurnOfTheOldest == 0) return *worker(prefilling_.front());
-  const auto remaining = [&](Sequence* s) {
-    return s->request.prompt.size() - worker(s)->computed;
+  const auto rank = [&](Sequence* s) {  // interactive before batch, then the shortest rest
+    return std::pair(s->request.submit.priority, s->request.prompt.size() - worker(s)->computed);
   };
   // The first of equals: the one that came first.
-  return *worker(
-      *std::min_element(prefilling_.begin(), prefilling_.end(),
-                        [&](Sequence* a, Sequence* b) { return remaining(a) < remaining(b); }));
+  return *worker(*std::min_element(prefilling_.begin(), prefilling_.end(),
+                                   [&](Sequence* a, Sequence* b) { return rank(a) < rank(b); }));
 }
 
 // Where the next chunk of the prompt ends: at the latest where its state is wanted.

@@ -17,6 +17,8 @@
 // kept. After spill_after_ns its sequences are saved to host memory and their streams are given to
 // others; with new credit they come back before any queued request, exactly as they were.
 //
+// Overcommit: see scheduler_preempt.cc.
+//
 // Resumed requests, of a worker that died, go on behind the tokens that their answers have: in
 // profile fast those are computed with the prompt; in the others they are decoded again one by one,
 // so that all that follows has the bits that it would have had.
@@ -46,6 +48,7 @@
 #include "ipc/messages.h"
 #include "worker/abort_board.h"
 #include "worker/fair_queue.h"
+#include "worker/load_estimate.h"
 #include "worker/prefix_cache.h"
 #include "worker/sequence.h"
 #include "worker/speculation.h"
@@ -73,6 +76,7 @@ struct SchedulerOptions {
   std::uint64_t spill_bytes_max = 0;  // host memory for that; what does not fit keeps its stream
   // Tokens of a draft at most; the session has a row more. 0: no drafts, as `reproducible` needs.
   std::uint32_t draft_tokens_max = 0;
+  bool overcommit = false;  // interactive requests take the streams of batch sequences
 };
 
 // Where the scheduler says what happened. May block, when the reader of the events is slow.
@@ -126,13 +130,26 @@ class Scheduler final {
   Sequence* next_to_spill() const;
   Status spill_parked();
   Status spill(Sequence& sequence);
-  Sequence* next_to_resume() const;
+  Sequence* next_to_resume(ipc::Priority priority) const;
   Status place_waiting();
   Status resume(Sequence& sequence, std::int32_t stream);
   std::int64_t spill_due_ns() const;
   void drop_saved(Sequence& sequence);
   std::int32_t lowest_free_stream() const;
 
+  // scheduler_load.cc
+  std::optional<std::uint32_t> wait_seconds(ipc::Priority priority) const;
+  bool takes_a_stream(ipc::Priority priority) const;
+  std::uint32_t waiting_before(ipc::Priority priority) const;
+  Error busy_error(const ipc::Submit& submit, std::string message) const;
+  std::optional<Error> no_room(const ipc::Submit& submit) const;
+  void describe_load(std::int64_t now_ns);
+
+  // scheduler_preempt.cc
+  std::optional<ipc::Priority> class_in_turn() const;
+  void had_turn(Sequence& sequence);
+  Sequence* next_to_preempt() const;
+  Status preempt();
   // scheduler_prefix.cc
   Status find_prefixes();
   Status find_prefix(Sequence& sequence);
@@ -183,6 +200,7 @@ class Scheduler final {
   EventSink& sink_;
   StepCosts costs_;
   VerifyCosts verify_costs_;
+  LoadEstimate estimate_;
   SamplerScratch scratch_;
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
@@ -207,6 +225,7 @@ class Scheduler final {
     void add(Token token, std::uint32_t position, std::int32_t sequence, bool output);
   } batch_;
   ipc::Stats stats_;
+  std::uint64_t tokens_told_ = 0;  // completion tokens of the last Stats
   std::int64_t stats_sent_ns_ = 0;
   bool stats_idle_sent_ = true;
 };

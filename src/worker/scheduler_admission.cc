@@ -43,6 +43,12 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
                    "logit_bias"};
     }
   }
+  if (submit.prompt_tokens_max > 0 && prompt > submit.prompt_tokens_max) {
+    return Error{Code::kTooLarge,
+                 "the prompt has " + std::to_string(prompt) + " tokens and your tenant may send " +
+                     std::to_string(submit.prompt_tokens_max) + "; shorten the prompt",
+                 prepared.chat ? "messages" : "prompt"};
+  }
   if (prompt >= cells) {
     return Error{Code::kContextExceeded,
                  "the prompt has " + std::to_string(prompt) + " tokens and the context holds " +
@@ -59,14 +65,8 @@ std::optional<Error> Scheduler::refusal(const PreparedRequest& prepared,
   }
   // What another worker had taken is not refused now: its answer has begun.
   const bool must_queue = !starts_at_once() && submit.resume.empty();
-  if (must_queue && queue_.requests() >= options_.queue_requests_max) {
-    return Error{Code::kBusy, std::to_string(queue_.requests()) +
-                                  " requests are waiting for this model; try again later"};
-  }
-  if (must_queue && submit.tenant != 0 && queue_.requests_of(submit.tenant) >= queue_share()) {
-    return Error{Code::kBusy, std::to_string(queue_.requests_of(submit.tenant)) +
-                                  " of your requests are waiting for this model, and others must "
-                                  "have room, too; try again later"};
+  if (must_queue) {
+    if (std::optional<Error> full = no_room(submit)) return full;
   }
   tokens_max =
       submit.tokens_max > 0 ? submit.tokens_max : static_cast<std::uint32_t>(cells - prompt);
@@ -85,15 +85,16 @@ void Scheduler::submit(PreparedRequest prepared) {
     sink_.emit(ipc::Rejected{id, std::move(*error)});
     return;
   }
-  const std::uint32_t position = starts_at_once() ? 0 : queue_.requests() + 1;
+  const std::uint32_t position =
+      starts_at_once() ? 0 : waiting_before(prepared.submit.priority) + 1;
   const bool prefill_resumed = options_.profile == ipc::Profile::kFast;
   auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed);
   sink_.emit(ipc::Accepted{id, request->asked_tokens, position});
   for (Sequence& sequence : request->choices) {
     if (sequence.phase == Phase::kQueued) queue_.push(sequence);
   }
-  queue_.enter(request->submit.tenant);
-  queue_.request_waits(request->submit.tenant);
+  queue_.enter(request->submit.tenant, request->submit.weight);
+  queue_.request_waits(request->submit.tenant, request->submit.priority);
   requests_.emplace(id, std::move(request));
   admit();
 }
@@ -112,7 +113,10 @@ void Scheduler::admit() {
   while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
-    start(queue_.take(), stream);
+    Sequence& next = queue_.next(*class_in_turn());
+    had_turn(next);
+    queue_.remove(next);
+    start(next, stream);
   }
 }
 
@@ -123,7 +127,8 @@ std::uint32_t Scheduler::queue_share() const {
 
 // One of its choices.
 void Scheduler::waits_no_more(Request& request) {
-  if (--request.choices_queued == 0) queue_.request_waits_no_more(request.submit.tenant);
+  if (--request.choices_queued > 0) return;
+  queue_.request_waits_no_more(request.submit.tenant, request.submit.priority);
 }
 
 void Scheduler::start(Sequence& sequence, std::int32_t stream) {

@@ -88,31 +88,37 @@ Status Scheduler::spill(Sequence& sequence) {
   return ok();
 }
 
-// Of those that come back, by the turns of their tenants; null: none.
-Sequence* Scheduler::next_to_resume() const {
+// Of those of a class that come back, by the turns of their tenants; null: none.
+Sequence* Scheduler::next_to_resume(ipc::Priority priority) const {
   const auto served = [this](const Sequence* s) { return queue_.served(s->request.submit.tenant); };
-  const auto next =
-      std::min_element(resuming_.begin(), resuming_.end(),
-                       [&](const Sequence* a, const Sequence* b) { return served(a) < served(b); });
-  return next == resuming_.end() ? nullptr : *next;
+  Sequence* next = nullptr;
+  for (Sequence* const sequence : resuming_) {
+    if (sequence->request.submit.priority != priority) continue;
+    if (next == nullptr || served(sequence) < served(next)) next = sequence;
+  }
+  return next;
 }
 
-// Free streams go to who has the turn; of one tenant, to those that come back before new ones.
+// Free streams go to who has the turn, of the classes, then of the tenants; of one tenant, to those
+// that come back before new ones.
 Status Scheduler::place_waiting() {
   for (;;) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return ok();
-    Sequence* const back = next_to_resume();
-    Sequence* const fresh = queue_.empty() ? nullptr : &queue_.next();
-    if (back == nullptr && fresh == nullptr) return ok();
+    const std::optional<ipc::Priority> priority = class_in_turn();
+    if (!priority) return ok();
+    Sequence* const back = next_to_resume(*priority);
+    Sequence* const fresh = queue_.waits(*priority) ? &queue_.next(*priority) : nullptr;
     const bool resumes =
         fresh == nullptr || (back != nullptr && queue_.served(back->request.submit.tenant) <=
                                                     queue_.served(fresh->request.submit.tenant));
+    had_turn(resumes ? *back : *fresh);
     if (resumes) {
       std::erase(resuming_, back);
       AIOSS_CHECK(resume(*back, stream));
     } else {
-      start(queue_.take(), stream);
+      queue_.remove(*fresh);
+      start(*fresh, stream);
     }
   }
 }

@@ -134,6 +134,8 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   }
   sequence.phase = Phase::kDone;
   --request.choices_open;
+  const bool whole = reason == ipc::FinishReason::kStop || reason == ipc::FinishReason::kLength;
+  if (whole) estimate_.answered(sequence.generated);
 
   const std::int64_t now = clock_.monotonic_ns();
   const std::int64_t started = sequence.started_ns != 0 ? sequence.started_ns : now;
@@ -168,6 +170,7 @@ void Scheduler::emit_stats_if_due() {
   if (busy()) stats_idle_sent_ = false;
   if (!due) return;
   stats_idle_sent_ = !busy();
+  describe_load(now);
   stats_sent_ns_ = now;
   stats_.running = running();
   stats_.queued = queue_.requests();

@@ -38,10 +38,11 @@ struct Sequence {
   Request& request;
   std::uint32_t choice;
   Phase phase = Phase::kQueued;
-  std::int32_t stream = kNoStream;  // the engine's sequence id
-  std::uint32_t computed = 0;       // tokens whose KV cells are filled
-  std::uint32_t generated = 0;      // those that an earlier worker made included
-  Token next = 0;                   // sampled, not yet computed; in phase decode
+  std::int32_t stream = kNoStream;       // the engine's sequence id
+  std::uint32_t computed = 0;            // tokens whose KV cells are filled
+  std::uint32_t generated = 0;           // those that an earlier worker made included
+  std::uint32_t keeps_stream_until = 0;  // so many are generated, even if others want it
+  Token next = 0;                        // sampled, not yet computed; in phase decode
   Sampler sampler;
   TextStream text;
   Speculation speculation;

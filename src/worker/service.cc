@@ -157,6 +157,13 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
   return std::nullopt;
 }
 
+// Of a request that came now, as the engine thread saw it about a second ago.
+std::optional<std::uint32_t> Service::wait() const {
+  const std::uint32_t seconds = wait_seconds_.load(std::memory_order_relaxed);
+  if (seconds == kWaitUnknown) return std::nullopt;
+  return seconds;
+}
+
 std::optional<Error> Service::take(ipc::Submit submit) {
   const ipc::RequestId id = submit.id;
   const Error busy{Code::kBusy, "too many requests are waiting for this model; try again later"};
@@ -165,7 +172,9 @@ std::optional<Error> Service::take(ipc::Submit submit) {
     if (requests_.contains(id)) {
       return Error{Code::kInvalidArgument, "a request with this id is running"};
     }
-    if (requests_.size() >= requests_max_) return busy;
+    if (requests_.size() >= requests_max_) {
+      return Error(busy).with_backlog({static_cast<std::uint32_t>(requests_.size()), wait()});
+    }
     requests_.emplace(id, Known{Stage::kPreparing, ipc::open_choices(submit)});
   }
   const std::size_t bytes = bytes_of(submit.prompt);
@@ -338,6 +347,9 @@ bool Service::engine_turn(std::chrono::milliseconds patience) {
 void Service::emit(ipc::FromWorker event) {
   if (const auto* rejected = std::get_if<ipc::Rejected>(&event)) forget(rejected->id);
   if (const auto* finished = std::get_if<ipc::Finished>(&event)) choice_ended(finished->id);
+  if (const auto* stats = std::get_if<ipc::Stats>(&event)) {
+    wait_seconds_.store(stats->wait_seconds.value_or(kWaitUnknown), std::memory_order_relaxed);
+  }
   step_.push_back(ipc::encode(event));
 }
 

@@ -88,6 +88,7 @@ class Service final : private EventSink {
   Result<os::Thread> start_text();
   WorkerExit read_commands();
   std::optional<Error> take(ipc::Submit submit);  // why it cannot
+  std::optional<std::uint32_t> wait() const;
   void handle(const ipc::Cancel& cancel);
   void handle(const ipc::Credit& credit);
   void report_probe();
@@ -117,6 +118,8 @@ class Service final : private EventSink {
   std::mutex sending_mutex_;
   bool sending_ = true;  // guarded by sending_mutex_; the gateway still listens
   std::atomic<bool> engine_broken_{false};
+  static constexpr std::uint32_t kWaitUnknown = UINT32_MAX;
+  std::atomic<std::uint32_t> wait_seconds_{kWaitUnknown};
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
   std::mutex requests_mutex_;
   std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_

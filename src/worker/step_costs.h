@@ -24,6 +24,12 @@ class StepCosts final {
   void copied(std::int64_t ns);
   void prefilled(std::uint32_t tokens, std::int64_t ns);
 
+  // Of as many sequences as there are streams, as far as that is measured; 0: not at all.
+  double decode_step_ns() const {
+    return graph_ns(static_cast<std::uint32_t>(decode_ns_.size()) - 1);
+  }
+  double prefill_ns_per_token() const { return prefill_ns_per_token_; }  // 0: not measured
+
   // Of a prompt's `rest`, the tokens for the next call, with `decoders` streams waiting for their
   // next token. `begun`: some of it is computed already.
   std::uint32_t chunk_tokens(std::uint32_t decoders, std::uint32_t rest, bool begun) const;

@@ -130,6 +130,7 @@ SchedulerOptions resolve(const ipc::Configure& configure, const aioss_model_fact
                                  : std::min(trained, kCellsDefaultMax);
   options.queue_requests_max = configure.queue_requests_max;
   options.spill_bytes_max = configure.spill_bytes_max;
+  options.overcommit = configure.overcommit;
   options.prefill_grid_tokens = std::max(engine.prefill_grid_tokens(), 1U);
   const std::uint32_t chunk = configure.prefill_chunk_tokens_max;
   options.batch_tokens_max = std::max(

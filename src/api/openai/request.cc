@@ -1,5 +1,6 @@
 #include "api/openai/request.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -19,6 +20,8 @@ using namespace std::string_view_literals;
 
 constexpr double kTemperatureMax = 2;  // OpenAI's range; the engine would take more
 constexpr std::array kStreamOptions{"include_usage"sv, "include_obfuscation"sv};
+
+constexpr std::array kTiers{"auto"sv, "default"sv, "flex"sv, "priority"sv, "scale"sv};
 
 constexpr NumberRange kTemperature{0, kTemperatureMax};
 constexpr NumberRange kTopP{0, 1, true};
@@ -159,6 +162,16 @@ void read_tokens_max(Fields& fields, ParsedRequest& out) {
   if (tokens != 0) out.submit.tokens_max = static_cast<std::uint32_t>(tokens);
 }
 
+// OpenAI's slower and cheaper tier is our batch; between the others there is no difference here.
+void read_service_tier(Fields& fields, ipc::Submit& out) {
+  constexpr std::size_t kTierBytesMax = 32;
+  const auto tier = fields.text("service_tier", kTierBytesMax);
+  if (!tier.has_value() || fields.failed()) return;
+  if (std::find(kTiers.begin(), kTiers.end(), *tier) == kTiers.end())
+    return fields.fail("service_tier", "must be auto, default, flex, priority or scale");
+  if (*tier == "flex") out.priority = ipc::Priority::kBatch;
+}
+
 void read_chat_logprobs(Fields& fields, ipc::Submit& out) {
   out.logprobs = fields.boolean("logprobs", false);
   const bool given = fields.find("top_logprobs") != nullptr;
@@ -197,6 +210,7 @@ Result<ParsedRequest> parse_chat(std::string_view body) {
   Fields fields(json, "");
   read_common(fields, out);
   read_chat_logprobs(fields, out.submit);
+  read_service_tier(fields, out.submit);
   AIOSS_CHECK(fields.finish());
   AIOSS_TRY(out.submit.prompt, parse_messages(json));
   return out;

@@ -245,6 +245,16 @@ std::string error_body(const Error& error) {
   }
   out += ",\"code\":";
   append_string(out, code.name);
+  if (error.backlog.has_value()) {
+    out += ",\"position\":";
+    append_unsigned(out, error.backlog->position);
+    out += ",\"estimate_seconds\":";
+    if (error.backlog->seconds.has_value()) {
+      append_unsigned(out, *error.backlog->seconds);
+    } else {
+      out += "null";
+    }
+  }
   out += "}}";
   return out;
 }

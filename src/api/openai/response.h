@@ -88,7 +88,8 @@ class AnswerWriter final {
   std::size_t bytes_ = 0;
 };
 
-// {"error":{"message","type","param","code"}}
+// {"error":{"message","type","param","code"}}; of a full queue also "position" (how many wait
+// before it) and "estimate_seconds" (null while no speed is measured).
 std::string error_body(const Error& error);
 
 std::string model_object(const runtime::ModelEntry& entry);

@@ -81,6 +81,7 @@ constexpr std::array kRules{
     FieldRule{"min_p", kYes, kYes, kUsed, nullptr, ""},
     FieldRule{"repetition_penalty", kYes, kYes, kUsed, nullptr, ""},
     FieldRule{"ignore_eos", kYes, kYes, kUsed, nullptr, ""},
+    FieldRule{"service_tier", kYes, kNo, kUsed, nullptr, ""},
     FieldRule{"best_of", kNo, kYes, kUsed, nullptr, ""},
 
     FieldRule{"user", kYes, kYes, kIgnored, is_text, kText},
@@ -89,7 +90,6 @@ constexpr std::array kRules{
     FieldRule{"prompt_cache_retention", kYes, kNo, kIgnored, is_text, kText},
     FieldRule{"prompt_cache_options", kYes, kNo, kIgnored, is_object, kObject},
     FieldRule{"metadata", kYes, kNo, kIgnored, is_object, kObject},
-    FieldRule{"service_tier", kYes, kNo, kIgnored, is_text, kText},
     FieldRule{"parallel_tool_calls", kYes, kNo, kIgnored, is_boolean, kBoolean},
 
     FieldRule{"store", kYes, kNo, kRefused, is_false,

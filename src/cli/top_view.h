@@ -1,0 +1,25 @@
+// The frame that `aioss top` shows, from the JSON of GET /admin/queue. Pure. What a server says is
+// untrusted: what is missing or of another type shows as nothing, names are made safe.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "cli/console.h"
+
+namespace aioss::cli {
+
+struct TopFrame {
+  std::string place;            // of the server
+  std::string time;             // now, for people
+  std::string note;             // a line below; "" for none
+  std::size_t columns_max = 0;  // 0: nothing is clipped
+  bool color = false;
+};
+
+// kCorrupt if it is no such page.
+Result<std::string> top_frame(std::string_view page, const TopFrame& frame);
+
+}  // namespace aioss::cli

@@ -1,0 +1,123 @@
+#include "http/client.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
+namespace aioss::http {
+namespace {
+
+namespace beast = boost::beast;
+using boost::system::error_code;
+using Get = beast::http::request<beast::http::empty_body>;
+
+constexpr unsigned kHttp11 = 11;
+
+Get request_for(const std::string& path, const Headers& headers) {
+  Get request(beast::http::verb::get, path, kHttp11);
+  request.set(beast::http::field::host, "localhost");
+  request.set(beast::http::field::connection, "close");
+  for (const auto& [name, value] : headers) request.set(name, value);
+  return request;
+}
+
+Error error_of(const error_code& error, bool connected, const ServerPlace& place) {
+  if (error == beast::error::timeout) {
+    return {Code::kTimeout, "the server at " + place.shown() + " does not answer in time"};
+  }
+  if (!connected) {
+    return {Code::kNotFound, "no server answers at " + place.shown() + ": " + error.message()};
+  }
+  return {Code::kIo, "the server at " + place.shown() + " gave no answer: " + error.message()};
+}
+
+// Connects, asks and reads: each step begins the next.
+template <typename Protocol>
+class Exchange {
+ public:
+  Exchange(Get request, std::chrono::milliseconds timeout)
+      : request_(std::move(request)), stream_(io_) {
+    parser_.body_limit(kReplyBytesMax);
+    stream_.expires_after(timeout);
+  }
+
+  Result<ServerReply> run(const typename Protocol::endpoint& endpoint, const ServerPlace& place) {
+    stream_.async_connect(endpoint, [this](const error_code& error) {
+      error_ = error;
+      connected_ = !error;
+      if (connected_) write();
+    });
+    io_.run();
+    if (error_) return error_of(error_, connected_, place);
+    return ServerReply{static_cast<int>(parser_.get().result_int()),
+                       std::move(parser_.get().body())};
+  }
+
+ private:
+  void write() {
+    beast::http::async_write(stream_, request_, [this](const error_code& error, std::size_t) {
+      error_ = error;
+      if (!error) read();
+    });
+  }
+  void read() {
+    beast::http::async_read(stream_, buffer_, parser_,
+                            [this](const error_code& error, std::size_t) { error_ = error; });
+  }
+
+  net::io_context io_{1};
+  Get request_;
+  beast::basic_stream<Protocol> stream_;
+  beast::flat_buffer buffer_;
+  beast::http::response_parser<beast::http::string_body> parser_;
+  error_code error_;
+  bool connected_ = false;
+};
+
+Result<net::ip::address> address_of(std::string host) {
+  if (host == "localhost") host = "127.0.0.1";
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  error_code error;
+  const net::ip::address address = net::ip::make_address(host, error);
+  if (error) {
+    return Error{Code::kUsage, "'" + host + "' is no numeric address; give one with --host"};
+  }
+  if (!address.is_unspecified()) return address;
+  if (address.is_v6()) return net::ip::address(net::ip::address_v6::loopback());
+  return net::ip::address(net::ip::address_v4::loopback());
+}
+
+}  // namespace
+
+std::string ServerPlace::shown() const {
+  if (!unix_path.empty()) return unix_path;
+  const bool v6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  return "http://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
+                        std::chrono::milliseconds timeout) {
+  Get request = request_for(path, headers);
+  if (!place.unix_path.empty()) {
+    constexpr std::size_t kPathBytesMax = 107;  // sun_path, and its end
+    if (place.unix_path.size() > kPathBytesMax) {
+      return Error{Code::kUsage, "the path of a Unix socket has at most 107 bytes"};
+    }
+    Exchange<net::local::stream_protocol> exchange(std::move(request), timeout);
+    return exchange.run(net::local::stream_protocol::endpoint(place.unix_path), place);
+  }
+  AIOSS_TRY(const net::ip::address address, address_of(place.host));
+  Exchange<net::ip::tcp> exchange(std::move(request), timeout);
+  return exchange.run(net::ip::tcp::endpoint(address, place.port), place);
+}
+
+}  // namespace aioss::http

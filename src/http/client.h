@@ -1,0 +1,32 @@
+// One GET to a server of ours, for commands that look at one: over its Unix socket or over TCP to a
+// numeric address. Blocks, with a bound on time and size. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "http/server.h"
+
+namespace aioss::http {
+
+struct ServerPlace {
+  std::string unix_path;  // "": over TCP
+  std::string host;       // a numeric address, or "localhost"; one that means all is the loopback's
+  std::uint16_t port = 0;
+  std::string shown() const;  // "http://127.0.0.1:8484" or the path
+};
+
+struct ServerReply {
+  int status = 0;
+  std::string body;
+};
+
+inline constexpr std::size_t kReplyBytesMax = std::size_t{4} << 20;
+
+// kNotFound: nobody answers there. kTimeout: not in time. kUsage: no address. kIo: what came is no
+// answer.
+Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
+                        std::chrono::milliseconds timeout);
+
+}  // namespace aioss::http

@@ -1,0 +1,47 @@
+#include "runtime/tenant_book.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "base/assert.h"
+#include "runtime/principal.h"
+
+namespace aioss::runtime {
+
+std::uint64_t tenant_number(const std::string& tenant) {
+  if (tenant == Principal().tenant) return 0;
+  return std::max<std::uint64_t>(std::hash<std::string>()(tenant), 1);
+}
+
+bool TenantBook::enter(const std::string& tenant, std::uint32_t most) {
+  std::lock_guard lock(mutex_);
+  const auto found = requests_.find(tenant);
+  const std::uint32_t requests = found == requests_.end() ? 0 : found->second;
+  if (most > 0 && requests >= most) return false;
+  ++requests_[tenant];
+  return true;
+}
+
+void TenantBook::leave(const std::string& tenant) {
+  std::lock_guard lock(mutex_);
+  const auto found = requests_.find(tenant);
+  ASSERT(found != requests_.end() && found->second > 0);
+  if (--found->second == 0) requests_.erase(found);
+}
+
+std::uint32_t TenantBook::requests_of(const std::string& tenant) const {
+  std::lock_guard lock(mutex_);
+  const auto found = requests_.find(tenant);
+  return found == requests_.end() ? 0 : found->second;
+}
+
+std::string TenantBook::name_of(std::uint64_t number) const {
+  if (number == 0) return Principal().tenant;
+  std::lock_guard lock(mutex_);
+  for (const auto& [name, requests] : requests_) {
+    if (tenant_number(name) == number) return name;
+  }
+  return "";
+}
+
+}  // namespace aioss::runtime

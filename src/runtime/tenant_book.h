@@ -1,0 +1,29 @@
+// How many requests each tenant has in the gateway, until they end, and the tenants' numbers, which
+// is how workers know them. As many entries as tenants with requests. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+
+namespace aioss::runtime {
+
+// The same for the same name, in this process. 0: everybody on a server without keys, who has no
+// turns.
+std::uint64_t tenant_number(const std::string& tenant);
+
+class TenantBook final {
+ public:
+  // False if it has `most` already; 0: there is no bound.
+  bool enter(const std::string& tenant, std::uint32_t most);
+  void leave(const std::string& tenant);
+  std::uint32_t requests_of(const std::string& tenant) const;
+  std::string name_of(std::uint64_t number) const;  // "" if it has no requests
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::uint32_t> requests_;  // guarded by mutex_
+};
+
+}  // namespace aioss::runtime
