@@ -82,6 +82,9 @@ Plant::Plant(World& world, Watch& watch, const Scenario& scenario)
   options_.threads = 1;
   options_.queue_requests_max = scenario.queue_max;
   options_.spill_bytes = scenario.spill_bytes;
+  options_.prefix_bytes = scenario.prefix_bytes;
+  options_.overcommit = scenario.overcommit;
+  options_.speculation = scenario.speculation;
   options_.prefill_chunk_tokens_max = scenario.chunk_tokens;
   options_.workers_max = scenario.workers_max;
   options_.load_timeout = std::chrono::seconds(60);

@@ -20,8 +20,16 @@ std::string words(Dice& dice, std::uint32_t bytes) {
   return text;
 }
 
+// The same whoever asks, and longer than a step of the grid.
+std::string document(std::uint32_t number) {
+  Dice dice(number, 9);
+  return words(dice, 150 + 40 * number);
+}
+
 std::string prompt_of(Dice& dice, const ClientPlan& plan) {
-  std::string prompt = words(dice, dice.percent(25) ? dice.size(60, 400) : dice.size(4, 40));
+  std::string prompt;
+  if (dice.percent(40)) prompt = document(dice.size(0, 2));  // that others ask about, too
+  prompt += words(dice, dice.percent(25) ? dice.size(60, 400) : dice.size(4, 40));
   if (plan.fails) return prompt + "[[fail " + std::to_string(dice.below(12)) + "]]";
   const bool reads_late = plan.reader == Reader::kSlow || plan.reader == Reader::kNever;
   if (reads_late && dice.percent(70)) {
@@ -46,6 +54,7 @@ std::string prompt_of(Dice& dice, const ClientPlan& plan) {
 ipc::Submit request_of(Dice& dice, const ClientPlan& plan) {
   ipc::Submit request;
   request.prompt = std::vector<ipc::ChatMessage>{{"user", prompt_of(dice, plan), ""}};
+  if (dice.percent(30)) request.priority = ipc::Priority::kBatch;
   request.sampling.temperature = dice.percent(50) ? 0.0F : 1.2F;
   request.sampling.seed = dice.next() >> 1;
   if (dice.percent(15)) request.sampling.top_k = dice.size(2, 40);
@@ -148,6 +157,10 @@ Scenario Scenario::draw(std::uint64_t seed) {
   scenario.chunk_tokens = dice.percent(50) ? 0 : dice.size(1, 128);
   const std::uint64_t spill[] = {0, 3'000, 20'000, 1U << 20};
   scenario.spill_bytes = spill[dice.below(std::size(spill))];
+  const std::uint64_t prefix[] = {0, 64U << 10, 1U << 20};
+  scenario.prefix_bytes = prefix[dice.below(std::size(prefix))];
+  scenario.overcommit = dice.percent(40);
+  scenario.speculation = dice.percent(60);
   scenario.models = dice.percent(25) ? dice.size(2, 3) : 1;
   scenario.workers_max = dice.size(1, scenario.models);
   scenario.call_ns = dice.between(200, 8'000) * kMicro;

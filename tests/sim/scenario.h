@@ -60,7 +60,8 @@ struct Scenario {
   ipc::Profile profile = ipc::Profile::kFast;
   bool sealed = false;
   std::uint32_t streams = 2, cells = 1024, queue_max = 16, chunk_tokens = 0;
-  std::uint64_t spill_bytes = 0;
+  std::uint64_t spill_bytes = 0, prefix_bytes = 0;
+  bool overcommit = false, speculation = false;
   std::uint32_t models = 1, workers_max = 1;
   std::int64_t call_ns = 0, token_ns = 0;  // of the engine
   std::vector<ClientPlan> clients;

@@ -267,16 +267,20 @@ void WorkerActor::ready() {
   options.cells_per_stream = configure_.cells_per_stream;
   options.queue_requests_max = configure_.queue_requests_max;
   options.spill_bytes_max = configure_.spill_bytes_max;
+  options.overcommit = configure_.overcommit;
   options.prefill_grid_tokens = timed_engine().prefill_grid_tokens();
   const std::uint32_t chunk = configure_.prefill_chunk_tokens_max;
   options.batch_tokens_max =
       std::max({chunk > 0 ? chunk : 512U, options.streams, options.prefill_grid_tokens});
+  if (configure_.speculation && options.profile == ipc::Profile::kFast) {
+    options.draft_tokens_max = std::min(worker::kDraftTokensMax, options.batch_tokens_max - 1);
+  }
   aioss_session_options session = {};
   session.struct_size = sizeof session;
   session.sequences_max = options.streams;
   session.cells_per_sequence = options.cells_per_stream;
   session.batch_tokens_max = options.batch_tokens_max;
-  session.outputs_max = options.streams;
+  session.outputs_max = std::max(options.streams, options.draft_tokens_max + 1);
   session.abort = &worker::AbortBoard::should_abort;
   session.abort_user = &model.board;
   model.session = std::move(*engine::Session::create(*model.model, session));

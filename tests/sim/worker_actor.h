@@ -110,7 +110,7 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   const Parts parts_;
   const std::uint64_t number_;
   const std::string model_;
-  const int model_fd_;  // borrowed: of the run
+  const int model_fd_;                         // borrowed: of the run
   std::optional<os::SharedMapping> prefixes_;  // until it is ready
   const Load load_;
   Dice dice_;
