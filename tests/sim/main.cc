@@ -16,8 +16,8 @@
 namespace aioss::sim {
 namespace {
 
-constexpr std::uint64_t kQuickRuns = 300;
-constexpr std::uint64_t kLongRuns = 5'000;
+constexpr std::uint64_t kQuickRuns = 1'000;
+constexpr std::uint64_t kLongRuns = 20'000;
 
 struct Arguments {
   std::uint64_t seed = 1, runs = 0;

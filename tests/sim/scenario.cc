@@ -91,10 +91,10 @@ Reader reader_of(Dice& dice, unsigned trouble) {
 
 // Some come one by one, some as a flood of one tenant.
 void draw_clients(Dice& dice, Scenario& scenario) {
-  const std::uint32_t count = dice.percent(15) ? dice.size(20, 45) : dice.size(1, 16);
-  const std::uint32_t tenants = dice.size(1, 4);
+  const bool flood = dice.percent(20);
+  const std::uint32_t count = flood || dice.percent(10) ? dice.size(20, 45) : dice.size(1, 16);
+  const std::uint32_t tenants = dice.size(flood ? 2 : 1, 4);
   const unsigned trouble = dice.percent(25) ? 0 : dice.size(10, 70);
-  const bool flood = dice.percent(35);
   const bool poison = dice.percent(12);
   const bool failing = dice.percent(15);
   const std::int64_t span = dice.between(1, 4'000) * kMilli;

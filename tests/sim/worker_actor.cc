@@ -136,9 +136,9 @@ void WorkerActor::shut_down() {
 }
 
 Status WorkerActor::send_signal(int signal) {
-  if (exit_) return Error{Code::kNotFound, "the process has ended"};
+  if (ended()) return Error{Code::kNotFound, "the process has ended"};
   parts_.world.after(dice_.between(1, 20'000) * kMicro, [self = shared_from_this(), signal] {
-    if (!self->exit_) self->die({true, signal}, self->parts_.world.now());
+    if (!self->ended()) self->die({true, signal}, self->parts_.world.now());
   });
   return ok();
 }
@@ -373,7 +373,8 @@ void WorkerActor::hang() {
 }
 
 void WorkerActor::die(os::ExitStatus status, std::int64_t when) {
-  ASSERT(!exit_);
+  ASSERT(!exit_ ||
+         when <= exit_at_);  // one that would die in the middle of a call is killed before
   note("ends: " + status.describe());
   exit_ = status;
   exit_at_ = when;
