@@ -11,6 +11,7 @@ import serve_cost
 import serve_kills
 import serve_prefix
 import serve_slow
+import serve_speculation
 import serve_tenants
 import servers
 import stats
@@ -27,8 +28,6 @@ GAP_PROMPT_TOKENS = 2000
 # The streams must outlast the prompt.
 GAP_STREAM_TOKENS = 1500
 GAP_SETTLE_SECONDS = 1.5  # llama-server looks once a second whether a client has left
-
-SPECULATION_TOKENS = 128
 
 
 def start_pair(args, peer, model, streams, context):
@@ -138,66 +137,6 @@ def bench_gap(args, peer, model):
                          Goal(limit), len(results))
 
 
-# ---- speculation --------------------------------------------------------------------------------
-
-def copy_prompt(seed):
-    """Text that was copied once and is now copied again: what follows is in the prompt."""
-    text = client.prompt(seed, 60)
-    return f"Text: {text}\nCopy: {text}\nText: {text}\nCopy: {text[:40]}"
-
-
-def decode_speed(server, body):
-    """Tokens a second behind the first. Several may come as one event."""
-    answer = ask(server, body)
-    return (answer.completion_tokens - 1) / (answer.events[-1] - answer.events[0])
-
-
-def speculation_bodies(name, seed):
-    """What it is made for, and its worst case: text that never repeats what was there."""
-    common = {"model": name, "max_tokens": SPECULATION_TOKENS, "ignore_eos": True, "seed": seed}
-    return {
-        "copies": {**common, "prompt": copy_prompt(seed), "temperature": 0},
-        "text without repetition": {**common, "prompt": client.prompt(seed + 500, 100),
-                                    "temperature": 1.5},
-    }
-
-
-def knows_setting(binary, flag):
-    return flag in servers.subprocess.run([str(binary), "serve", "--help"], capture_output=True,
-                                          text=True, check=True).stdout
-
-
-def bench_speculation(args, peer, model):
-    """n-gram speculation: aioss with `auto` against aioss with `off`, one stream."""
-    del peer
-    name = pathlib.Path(model).stem
-    figures.title(f"{name}: speculation, auto against off")
-    if not knows_setting(args.aioss, "--speculation"):
-        print("this aioss has no setting --speculation: not measured", flush=True)
-        return
-
-    def start(mode):
-        return servers.start_aioss(args.aioss, args.models, 4, 1024, args.threads, "fast",
-                                   ("--speculation", mode))
-
-    with start("auto") as auto, start("off") as off:
-        for server in (auto, off):
-            server.wait_listening()
-            warm_up(server, name)
-        goals = {"copies": Goal(1.5, at_least=True),
-                 "text without repetition": Goal(0.98, at_least=True)}
-        for kind, goal in goals.items():
-            def run(mode, server, kind=kind):
-                def once(pair):
-                    speed = decode_speed(server, speculation_bodies(name, pair)[kind])
-                    figures.progress(f"{kind}, pair {pair + 1}: {mode} {speed:.1f} tokens/s")
-                    return speed
-                return once
-            results = paired(args.pairs or 20, run("auto", auto), run("off", off))
-            figures.show(args, name, f"decode speed with speculation against without, {kind}",
-                         stats.median_ratio(results), goal, len(results))
-
-
 CASES = {
     "serve-slow": serve_slow.bench_slow,
     "serve-leave": bench_leave,
@@ -206,7 +145,7 @@ CASES = {
     "serve-tenants": serve_tenants.bench_tenants,
     "serve-kills": serve_kills.bench_kills,
     "serve-cost": serve_cost.bench_cost,
-    "serve-speculation": bench_speculation,
+    "serve-speculation": serve_speculation.bench_speculation,
 }
 # Measured with the fake engine: once, whatever the models.
 WITHOUT_MODEL = {"serve-cost"}

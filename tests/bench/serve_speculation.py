@@ -1,13 +1,15 @@
 """Speculation against none, interleaved: the same aioss twice, `--speculation auto` and `off`,
 asked in turn. Copies of what stands in the prompt can be foreseen; free prose has little to draft
-from. `./dev bench speculation` calls it."""
-import os
+from, and is the worst case."""
 import pathlib
-import statistics
+import time
 
 import client
+import figures
 import servers
 import stats
+from common import paired
+from figures import Goal
 
 TOKENS_OUT = 160
 COPY_TOKENS_OUT = 100  # no passage is shorter
@@ -57,64 +59,56 @@ def story_body(model, pair):
 
 
 KINDS = {
-    "copy": (copy_body, "/v1/completions"),
-    "copy, as a chat": (chat_copy_body, "/v1/chat/completions"),
-    "random words at temperature 1": (prose_body, "/v1/completions"),
-    "a story at temperature 0.8": (story_body, "/v1/completions"),
+    "copy": (copy_body, "/v1/completions", Goal(1.5, at_least=True)),
+    "copy, as a chat": (chat_copy_body, "/v1/chat/completions", Goal(1.5, at_least=True)),
+    "random words at temperature 1": (prose_body, "/v1/completions", Goal(0.98, at_least=True)),
+    "a story at temperature 0.8": (story_body, "/v1/completions", Goal(0.98, at_least=True)),
 }
 
 
-def start(args, speculation):
-    os.environ["AIOSS_SPECULATION"] = speculation
-    try:
-        return servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads, "fast")
-    finally:
-        del os.environ["AIOSS_SPECULATION"]
+def start(args, mode):
+    return servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads, "fast",
+                               ("--speculation", mode))
 
 
 def decode_speed(server, kind, model, pair):
-    make, path = KINDS[kind]
+    """Tokens a second behind the first. Several may come as one event."""
+    make, path, _ = KINDS[kind]
     answer = client.complete(server.port, make(model, pair), path)
     if answer.error:
         raise RuntimeError(f"a benchmark request failed: {answer.error}")
     return (answer.completion_tokens - 1) / (answer.events[-1] - answer.events[0])
 
 
-def compare(auto, off, kind, model, pairs):
-    """[(with speculation, without)] in tokens a second, in ABBA order."""
-    results = []
-    for pair in range(pairs):
-        order = (auto, off) if pair % 2 == 0 else (off, auto)
-        speeds = {server: decode_speed(server, kind, model, pair) for server in order}
-        results.append((speeds[auto], speeds[off]))
-    return results
+def counts(server):
+    time.sleep(1.2)  # the worker tells them once a second
+    return [servers.metric(server.port, f"aioss_worker_tokens_{what}")
+            for what in ("drafted", "accepted")]
 
 
 def bench_speculation(args, peer, model):
-    """One client: decode speed with speculation against without."""
+    """n-gram speculation: aioss with `auto` against aioss with `off`, one stream."""
     del peer
     name = pathlib.Path(model).stem
+    figures.title(f"{name}: speculation, auto against off")
     with start(args, "auto") as auto, start(args, "off") as off:
         for server in (auto, off):
             server.wait_listening()
             for _ in range(2):
                 decode_speed(server, "copy", name, 1000)
-        print(f"\n### {name}: `speculation` auto against off, {args.pairs} pairs, one client\n\n"
-              "| request | auto, tok/s | off, tok/s | ratio, 95 % interval | worst pair |"
-              " drafted | accepted |\n|---|---|---|---|---|---|---|")
-        for kind, (_, path) in KINDS.items():
+        for kind, (_, path, goal) in KINDS.items():
             if "chat" in path and "Instruct" not in name:
                 continue  # it has no chat template
+
+            def run(mode, server, kind=kind):
+                def once(pair):
+                    speed = decode_speed(server, kind, name, pair)
+                    figures.progress(f"{kind}, pair {pair + 1}: {mode} {speed:.1f} tokens/s")
+                    return speed
+                return once
             before = counts(auto)
-            results = compare(auto, off, kind, name, args.pairs)
-            servers.time.sleep(1.2)  # the worker tells its counts once a second
+            results = paired(args.pairs or 20, run("auto", auto), run("off", off))
             drafted, accepted = (b - a for a, b in zip(before, counts(auto)))
-            print(f"| {kind} | {statistics.median(r[0] for r in results):.1f} | "
-                  f"{statistics.median(r[1] for r in results):.1f} | {stats.show_ratio(results)} | "
-                  f"{min(r[0] / r[1] for r in results):.3f} | {drafted:.0f} | {accepted:.0f} |",
-                  flush=True)
-
-
-def counts(server):
-    return [servers.metric(server.port, f"aioss_worker_tokens_{what}")
-            for what in ("drafted", "accepted")]
+            figures.show(args, name, f"decode speed with speculation against without, {kind} "
+                         f"({drafted:.0f} drafted, {accepted:.0f} accepted)",
+                         stats.median_ratio(results), goal, len(results))
