@@ -233,7 +233,9 @@ Status Scheduler::prefill_step() {
   if (end == request.prompt_tokens()) AIOSS_CHECK(finish_prefill(sequence));
   // After the first token, so that nobody waits for it. The stream holds the state even if that
   // was the end: it is cleared before the next call.
-  if (keeps) keep_prefix(request, end, stream);
+  if (keeps) {
+    keep_prefix(request.submit.tenant, std::span(request.prompt).first(end), stream);
+  }
   return ok();
 }
 
@@ -318,9 +320,10 @@ Status Scheduler::close_hole() {
 // Of sequences that ended: their cells hold a prompt that nobody may see again.
 Status Scheduler::clear_ended_streams() {
   while (!ended_streams_.empty()) {
-    const std::int32_t stream = ended_streams_.back();
+    const EndedStream ended = std::move(ended_streams_.back());
     ended_streams_.pop_back();
-    if (const Status cleared = session_.remove(stream, 0, -1); !cleared) {
+    if (!ended.tokens.empty()) keep_conversation(ended);
+    if (const Status cleared = session_.remove(ended.stream, 0, -1); !cleared) {
       return broken({}, cleared.error());
     }
   }

@@ -116,6 +116,12 @@ class Scheduler final {
 
  private:
   enum class Call : std::uint8_t { kNone, kDecode, kPrefill };
+  struct EndedStream {
+    std::int32_t stream = kNoStream;
+    // What may be kept of it: of a chat, which goes on with what it has. Empty: nothing.
+    std::uint64_t tenant = 0;
+    std::vector<Token> tokens;
+  };
 
   // scheduler_admission.cc
   std::optional<Error> refusal(const PreparedRequest& prepared, std::uint32_t& tokens_max) const;
@@ -160,7 +166,9 @@ class Scheduler final {
   Status fork_from(Sequence& source);
   void forget_source(const Sequence& source);
   bool is_worth_keeping(const Sequence& sequence) const;
-  void keep_prefix(const Request& request, std::uint32_t tokens, std::int32_t stream);
+  bool is_worth_continuing(const Sequence& sequence, ipc::FinishReason reason) const;
+  void keep_prefix(std::uint64_t tenant, std::span<const Token> prefix, std::int32_t stream);
+  void keep_conversation(const EndedStream& ended);
 
   // scheduler.cc
   Call choose_call() const;
@@ -207,11 +215,11 @@ class Scheduler final {
   const std::unique_ptr<PrefixCache> prefixes_;  // null: none
   // Whether the engine has cut the end off a state, and whether it has refused to, so far.
   bool cuts_ = false, cuts_refused_ = false;
-  FairQueue queue_;                          // of requests_
-  std::deque<Sequence*> resuming_;           // spilled, with credit again; in order of that
-  std::deque<Sequence*> prefilling_;         // in order of admission
-  std::vector<Sequence*> streams_;           // by engine sequence id; null: free
-  std::vector<std::int32_t> ended_streams_;  // to be cleared before the next call
+  FairQueue queue_;                         // of requests_
+  std::deque<Sequence*> resuming_;          // spilled, with credit again; in order of that
+  std::deque<Sequence*> prefilling_;        // in order of admission
+  std::vector<Sequence*> streams_;          // by engine sequence id; null: free
+  std::vector<EndedStream> ended_streams_;  // to be cleared before the next call
   Call last_call_ = Call::kNone;
   std::uint32_t prefill_calls_ = 0;
   std::uint32_t drafts_max_;   // 0 also once the engine could not cut

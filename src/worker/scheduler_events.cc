@@ -129,7 +129,12 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
     std::erase(prefilling_, &sequence);
     forget_source(sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
-    ended_streams_.push_back(sequence.stream);
+    EndedStream ended{sequence.stream, request.submit.tenant, {}};
+    if (is_worth_continuing(sequence, reason)) {
+      const std::span<const Token> tokens = sequence.sampler.tokens().first(sequence.computed);
+      ended.tokens.assign(tokens.begin(), tokens.end());
+    }
+    ended_streams_.push_back(std::move(ended));
     sequence.stream = kNoStream;
   }
   sequence.phase = Phase::kDone;

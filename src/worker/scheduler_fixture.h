@@ -201,6 +201,7 @@ class Rig final {
     prepared.prompt = *text->apply_chat_template({{"user", std::string(prompt), ""}}, 0);
     prepared.submit = std::move(request);
     prepared.received_ns = clock.monotonic_ns();
+    prepared.chat = true;
     scheduler->submit(std::move(prepared));
   }
   void submit_tokens(ipc::Submit request, std::vector<Token> tokens) {

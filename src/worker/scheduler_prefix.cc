@@ -167,26 +167,45 @@ bool Scheduler::is_worth_keeping(const Sequence& sequence) const {
   return computed == whole && own >= kKeptTokensMin && own >= computed / kKeptPart;
 }
 
+// A conversation goes on with its answer as part of the next prompt. What was decoded counts as a
+// prefix in profile fast alone.
+bool Scheduler::is_worth_continuing(const Sequence& sequence, ipc::FinishReason reason) const {
+  const Request& request = sequence.request;
+  if (!prefixes_ || !request.leaves_prefix || !request.chat) return false;
+  if (options_.profile != ipc::Profile::kFast || sequence.phase != Phase::kDecode) return false;
+  if (reason != ipc::FinishReason::kStop && reason != ipc::FinishReason::kLength) return false;
+  const std::uint32_t own = sequence.computed - request.prompt_tokens();
+  return own >= kKeptTokensMin && own >= sequence.computed / kKeptPart;
+}
+
+// Its stream may hold drafts behind the answer.
+void Scheduler::keep_conversation(const EndedStream& ended) {
+  const auto length = static_cast<std::int32_t>(ended.tokens.size());
+  if (session_.remove(ended.stream, length, -1)) {
+    keep_prefix(ended.tenant, ended.tokens, ended.stream);
+  }
+}
+
 // Whatever goes wrong here costs a later request some time, and this one nothing.
-void Scheduler::keep_prefix(const Request& request, std::uint32_t tokens, std::int32_t stream) {
-  const std::span<const Token> prefix = std::span(request.prompt).first(tokens);
-  const TokenTree::Found found = prefixes_->find(request.submit.tenant, prefix);
-  if (found.whole_tokens == tokens) return;  // somebody was faster
+void Scheduler::keep_prefix(std::uint64_t tenant, std::span<const Token> prefix,
+                            std::int32_t stream) {
+  if (prefixes_->find(tenant, prefix).whole_tokens == prefix.size()) return;  // it is there
   const Result<std::size_t> bytes = session_.state_size(stream);
   if (!bytes) return;
-  const auto number = prefixes_->make_room(request.submit.tenant, prefix, *bytes);
+  const auto number = prefixes_->make_room(tenant, prefix, *bytes);
   if (!number) return;
   const Result<std::size_t> written = session_.save(stream, prefixes_->room(*number));
   if (!written) return prefixes_->drop(*number);
   prefixes_->keep(*number, *written);
   // A longer state serves whoever the shorter one did, where it can be cut.
-  const TokenTree::Found shorter = prefixes_->find(request.submit.tenant, prefix.first(tokens - 1));
+  const TokenTree::Found shorter = prefixes_->find(tenant, prefix.first(prefix.size() - 1));
   if (cuts_ && !cuts_refused_ && shorter.whole) prefixes_->drop(*shorter.whole);
 }
 
 void Scheduler::forget_prefixes() {
   if (prefixes_) prefixes_->clear();
   for (const auto& [id, request] : requests_) request->leaves_prefix = false;
+  for (EndedStream& ended : ended_streams_) ended.tokens.clear();
 }
 
 }  // namespace aioss::worker

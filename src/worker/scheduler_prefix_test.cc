@@ -263,6 +263,28 @@ TEST_P(Prefixes, EachTurnKeepsWhatTheLastOneAsked) {
   }
 }
 
+// The next turn of a chat begins with the answer to the last one, too.
+TEST_P(Prefixes, AnAnswerIsPartOfTheNextPrompt) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(1), kScript, &prefixes);
+  ipc::Submit first = of_tenant(1, 7);
+  first.tokens_max = 200;
+  rig.submit(first, "say something long [[long 150]]");
+  rig.run();
+  std::vector<Token> next =
+      *rig.text->apply_chat_template({{"user", "say something long [[long 150]]", ""}}, 0);
+  const std::size_t prompt = next.size();
+  const std::vector<Token>& said = rig.sink.answer(1).tokens;
+  ASSERT_EQ(said.size(), 150U);
+  next.insert(next.end(), said.begin(), said.end());
+  next.insert(next.end(), {'o', 'k', '?'});
+  ipc::Submit second = of_tenant(2, 7);
+  rig.submit_tokens(second, next);
+  rig.run();
+  // What was decoded is nothing that a result may depend on where bits count.
+  EXPECT_EQ(cached(rig, 2), fast() ? prompt + 150 : 0U);
+}
+
 // Whatever comes, whenever it leaves: the answers are those that each would have had alone, and
 // nothing is left behind.
 TEST_P(Prefixes, RandomCompanyNeverChangesAnAnswer) {

@@ -31,6 +31,7 @@ Request::Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool pref
       asked_tokens(static_cast<std::uint32_t>(prepared.prompt.size())),
       prompt(to_prefill(std::move(prepared.prompt), submit, prefill_resumed)),
       received_ns(prepared.received_ns),
+      chat(prepared.chat),
       tokens_max(tokens_limit),
       choices_open(submit.choices),
       credit(static_cast<std::int64_t>(submit.credit_bytes)) {

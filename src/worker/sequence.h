@@ -76,6 +76,7 @@ struct Request {
   const std::uint32_t asked_tokens;  // of the prompt that was asked
   const std::vector<Token> prompt;   // to prefill
   const std::int64_t received_ns;
+  const bool chat;                 // the prompt was messages
   const std::uint32_t tokens_max;  // to generate, resolved: at least 1
   std::vector<Sequence> choices;
   std::uint32_t choices_open;  // not done
