@@ -109,6 +109,8 @@ struct Submit {
   // Empty, or one for each choice: it goes on behind these tokens, which are not sent again. They
   // count in Finished.
   std::vector<ResumedChoice> resume = {};
+  // What is computed of it may stay in the prefix cache. Not of what was asked before an erasure.
+  bool leaves_prefix = true;
   Priority priority = Priority::kInteractive;
   std::uint32_t weight = kWeightDefault;  // of the tenant, in its turns
   std::uint32_t prompt_tokens_max = 0;    // that the tenant may send; 0: as the context has it

@@ -38,6 +38,7 @@ Submit full_submit() {
   m.top_logprobs = 20;
   m.now_unix_s = -1;
   m.credit_bytes = 32'768;
+  m.leaves_prefix = false;
   m.priority = Priority::kBatch;
   m.weight = 1000;
   m.prompt_tokens_max = 4096;

@@ -313,7 +313,7 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
 Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.id = ++last_id_;
   call.request.credit_bytes = kCreditBytes;
-  const std::string tenant = call.principal.tenant;
+  const std::string tenant = turn_name(call.principal);
   AIOSS_CHECK(check_limits(call));
   call.request.tenant = tenant_number(tenant);
   call.request.weight = call.principal.limits.weight;
@@ -327,7 +327,8 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
                     options_.profile,
                     config_record_.load(),
                     options_.privacy == Privacy::kSealed,
-                    bytes};
+                    bytes,
+                    desk_->erasures()};
   auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
   if (!hand_on(stream, bytes)) {
     desk_->tenants().leave(tenant);
@@ -340,14 +341,15 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
 // For its stream, until that ends.
 Status GatewayImpl::take_place(const GenerateCall& call, std::size_t bytes) {
   const Principal& by = call.principal;
-  if (!desk_->tenants().enter(by.tenant, by.limits.requests_max)) {
-    const std::uint32_t requests = desk_->tenants().requests_of(by.tenant);
+  const std::string tenant = turn_name(by);
+  if (!desk_->tenants().enter(tenant, by.limits.requests_max)) {
+    const std::uint32_t requests = desk_->tenants().requests_of(tenant);
     return Error{Code::kBusy, "the tenant '" + by.tenant + "' has " + std::to_string(requests) +
                                   " requests under way, as many as it may; try again later"}
         .with_backlog({requests, view_.wait_seconds(call.model)});
   }
   if (desk_->enter(bytes)) return ok();
-  desk_->tenants().leave(by.tenant);
+  desk_->tenants().leave(tenant);
   return Error{Code::kBusy, "too many requests are waiting; try again later"}.with_backlog(
       {desk_->streams(), view_.wait_seconds(call.model)});
 }
@@ -411,6 +413,7 @@ Status GatewayImpl::rescan(const Principal& by) {
 }
 
 Status GatewayImpl::forget_prefixes() {
+  desk_->count_erasure();  // first: what comes now is somebody's who has not been erased
   auto answer = std::make_shared<Answer<bool>>();
   AIOSS_CHECK(post([answer](Supervisor& supervisor) {
     supervisor.forget_prefixes();

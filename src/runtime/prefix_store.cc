@@ -18,6 +18,7 @@ int PrefixStore::memory_for(const std::string& model, const std::vector<os::File
   }
   Held& held = held_[model];
   held.started = ++started_;
+  held.runs = true;
   held.files = files;
   if (!held.memory.valid()) {
     Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes_each_);
@@ -37,11 +38,28 @@ void PrefixStore::drop(std::string_view model) {
   if (held != held_.end()) held_.erase(held);
 }
 
+void PrefixStore::ended(std::string_view model) {
+  const auto held = held_.find(model);
+  if (held == held_.end()) return;
+  held->second.runs = false;
+  if (!held->second.memory.valid()) held_.erase(held);
+}
+
+void PrefixStore::clear() {
+  std::erase_if(held_, [](const auto& entry) { return !entry.second.runs; });
+  for (auto& [model, held] : held_) held.memory.reset();
+}
+
+// Those that run stay: their workers have them mapped anyhow.
 void PrefixStore::make_room() {
   while (held_.size() > models_max_) {
-    held_.erase(std::min_element(held_.begin(), held_.end(), [](const auto& a, const auto& b) {
-      return a.second.started < b.second.started;
-    }));
+    const auto first =
+        std::min_element(held_.begin(), held_.end(), [](const auto& a, const auto& b) {
+          return std::pair(a.second.runs, a.second.started) <
+                 std::pair(b.second.runs, b.second.started);
+        });
+    if (first->second.runs) return;
+    held_.erase(first);
   }
 }
 

@@ -15,24 +15,27 @@ namespace aioss::runtime {
 
 class PrefixStore final {
  public:
-  // Of each model so many bytes, used as they are needed; 0: none. Of as many models at once; the
-  // one whose worker started longest ago loses it.
+  // Of each model so many bytes, used as they are needed; 0: none. Of as many models at once, those
+  // that run and the ones that did last.
   PrefixStore(std::uint64_t bytes_each, std::size_t models_max)
       : bytes_each_(bytes_each), models_max_(models_max) {}
 
   // For a new worker of this model, with these files: what the last one left, if they are the same.
   // -1: none is to be had, and it does without. Valid until the next call.
   int memory_for(const std::string& model, const std::vector<os::FileInfo>& files);
-  // Its worker ended from inside: nothing of it is trusted.
+  // There is no worker of this model any more.
+  void ended(std::string_view model);
+  // It ended from inside: nothing of it is trusted.
   void drop(std::string_view model);
-  // Whoever has some mapped keeps that; the next workers begin anew.
-  void clear() { held_.clear(); }
+  // Workers that run keep what they have mapped, and clear it; the next ones begin anew.
+  void clear();
 
  private:
   struct Held {
-    os::Fd memory;
+    os::Fd memory;  // none: the worker that runs has it alone
     std::vector<os::FileInfo> files;
     std::uint64_t started = 0;  // counts workers
+    bool runs = false;
   };
   void make_room();
 

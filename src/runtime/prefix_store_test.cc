@@ -53,9 +53,23 @@ TEST(PrefixStore, NorAfterACrashOrAnErasure) {
 
 TEST(PrefixStore, HoldsNoMoreThanItMay) {
   PrefixStore store(kBytes, 2);
-  for (const char* model : {"a", "b", "a", "c"}) mark(store.memory_for(model, file(1)));
+  for (const char* model : {"a", "b", "a", "c"}) {
+    mark(store.memory_for(model, file(1)));
+    store.ended(model);
+  }
   EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
   EXPECT_EQ(first_byte(store.memory_for("b", file(1))), 0) << "started longest ago";
+}
+
+TEST(PrefixStore, DoesNotTakeItFromOneThatRuns) {
+  PrefixStore store(kBytes, 2);
+  mark(store.memory_for("a", file(1)));
+  for (const char* model : {"b", "c", "d"}) {
+    mark(store.memory_for(model, file(1)));
+    store.ended(model);
+  }
+  store.ended("a");
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
 }
 
 TEST(PrefixStore, CanBeOff) {

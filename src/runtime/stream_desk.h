@@ -35,6 +35,9 @@ class StreamDesk final : public StreamHost {
 
   TaskQueue& tasks() { return tasks_; }
   TenantBook& tenants() { return tenants_; }  // of the streams
+  // How many erasures there were: a stream from before the last one leaves no prefix.
+  std::uint64_t erasures() const override { return erasures_.load(); }
+  void count_erasure() { ++erasures_; }
   // For messages that must not be lost; the queue's capacity is derived so that they never are.
   // After the queue was closed they have no meaning and are dropped.
   void post(Task task);
@@ -56,6 +59,7 @@ class StreamDesk final : public StreamHost {
  private:
   const std::uint32_t streams_max_;
   TenantBook tenants_;
+  std::atomic<std::uint64_t> erasures_{0};
   TaskQueue tasks_;
   const std::shared_ptr<Tally> tally_;
   Gauge& active_;

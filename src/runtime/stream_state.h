@@ -55,6 +55,8 @@ enum class StreamOutcome { kDone, kCancelled, kFailed };
 class StreamHost {
  public:
   virtual ~StreamHost() = default;
+  // Erasures so far. What was asked before the last one is not kept as a prefix.
+  virtual std::uint64_t erasures() const { return 0; }
   virtual void stop_worker(ipc::RequestId id) = 0;  // the worker need not go on with it
   // Its consumer has read on: take_credit() says how much. Not again before that was called.
   virtual void drained(const StreamState& stream) = 0;
@@ -72,6 +74,7 @@ struct StreamSetup {
   std::uint64_t config_record = 0;  // the newest CONFIG_CHANGE when it was submitted
   bool sealed = false;              // keep the texts, too
   std::size_t frame_bytes = 0;      // of the request, as a worker gets it
+  std::uint64_t erasures = 0;       // that there had been: see StreamHost
 };
 
 // So many ends from inside make a request a suspect, which runs alone; one more, alone, is proof.

@@ -62,6 +62,7 @@ std::optional<std::int64_t> StreamState::deadline_ns() const {
 ipc::Submit StreamState::next_request() {
   std::lock_guard lock(mutex_);
   ipc::Submit request = setup_.call.request;
+  request.leaves_prefix = setup_.erasures == host_->erasures();
   if (const auto due = deadline_ns()) {  // what is left of it; at least something: 0 is none
     const std::int64_t left_ms = (*due - clock_.monotonic_ns()) / kNsPerMs;
     request.deadline_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(left_ms, 1));

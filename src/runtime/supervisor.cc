@@ -275,7 +275,7 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   slot.last_used_ns = parts_.clock.monotonic_ns();
   const std::size_t prompt_bytes = found->second.prompt_bytes;
   forget_deadline(*found->second.stream);
-  desk_.tenants().leave(found->second.stream->principal().tenant);
+  desk_.tenants().leave(turn_name(found->second.stream->principal()));
   running_.erase(found);
   desk_.leave(prompt_bytes);
   if (slot.suspect == id) slot.suspect.reset();

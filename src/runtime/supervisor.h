@@ -99,6 +99,7 @@ class Supervisor final {
     std::optional<Hasher::Ticket> hashing;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     bool outdated = false;                   // the catalogue has other files by this name, or none
+    bool forgets = false;                    // once it listens: somebody was erased meanwhile
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end

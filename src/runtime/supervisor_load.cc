@@ -73,6 +73,7 @@ void Supervisor::start(Slot& slot) {
   slot.ready.reset();
   slot.hash.reset();
   slot.outdated = false;
+  slot.forgets = false;
   slot.load_appended = false;
   slot.load_record.reset();
   slot.unload_reason.clear();
@@ -135,7 +136,10 @@ Status Supervisor::start_worker(Slot& slot) {
 void Supervisor::forget_prefixes() {
   prefixes_.clear();
   for (auto& [name, slot] : slots_) {
-    if (slot->link) slot->link->forget_prefixes();
+    if (!slot->link) continue;
+    // Before its Hello it would take anything but Configure for a broken conversation.
+    if (slot->hello) slot->link->forget_prefixes();
+    slot->forgets = !slot->hello;
   }
 }
 
@@ -154,6 +158,7 @@ void Supervisor::on_hello(Slot& slot, ipc::Hello hello) {
   log::info("a worker has started",
             {{"model", slot.name}, {"pid", slot.link->pid()}, {"confinement", hello.confinement}});
   slot.hello = std::move(hello);
+  if (std::exchange(slot.forgets, false)) slot.link->forget_prefixes();  // behind Configure
 }
 
 void Supervisor::on_ready(Slot& slot, ipc::Ready ready) {
@@ -456,6 +461,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   slot.link.reset();
   slot.suspect.reset();
   const bool asked_to = phase == Phase::kStopping && !slot.ended_by_itself;
+  prefixes_.ended(slot.name);
   if ((ended.from_inside && !asked_to) || ended.unreaped) prefixes_.drop(slot.name);
   find_the_cause(slot, ended);
   slot.survivors.clear();

@@ -4,13 +4,18 @@
 #include <functional>
 
 #include "base/assert.h"
-#include "runtime/principal.h"
 
 namespace aioss::runtime {
 
-std::uint64_t tenant_number(const std::string& tenant) {
-  if (tenant == Principal().tenant) return 0;
-  return std::max<std::uint64_t>(std::hash<std::string>()(tenant), 1);
+std::string turn_name(const Principal& principal) {
+  const bool of_a_socket = principal.source.starts_with("unix:");
+  if (!of_a_socket || principal.tenant != Principal().tenant) return principal.tenant;
+  return principal.tenant + "/" + principal.user;
+}
+
+std::uint64_t tenant_number(const std::string& turn_name) {
+  if (turn_name == Principal().tenant) return 0;
+  return std::max<std::uint64_t>(std::hash<std::string>()(turn_name), 1);
 }
 
 bool TenantBook::enter(const std::string& tenant, std::uint32_t most) {

@@ -7,11 +7,16 @@
 #include <mutex>
 #include <string>
 
+#include "runtime/principal.h"
+
 namespace aioss::runtime {
 
+// Whose turn it is with whom, and who shares prefixes: the tenant; of callers without one, which
+// come over the Unix socket, each user by themselves.
+std::string turn_name(const Principal& principal);
 // The same for the same name, in this process. 0: everybody on a server without keys, who has no
 // turns.
-std::uint64_t tenant_number(const std::string& tenant);
+std::uint64_t tenant_number(const std::string& turn_name);
 
 class TenantBook final {
  public:

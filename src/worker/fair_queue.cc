@@ -1,39 +1,37 @@
 #include "worker/fair_queue.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/assert.h"
 
 namespace aioss::worker {
 
-void FairQueue::enter(Tenant tenant, std::uint32_t weight) {
-  ASSERT(weight >= 1 && weight <= ipc::kWeightMax);
-  const auto known = accounts_.find(tenant);
-  if (known != accounts_.end()) {
-    ++known->second.requests;
-    known->second.weight = weight;
-    return;
+void FairQueue::enter(const ipc::Submit& request) {
+  ASSERT(request.weight >= 1 && request.weight <= ipc::kWeightMax);
+  const std::size_t c = index(request.priority);
+  Account& account = accounts_[request.tenant];
+  account.weight = request.weight;
+  if (account.requests[c]++ == 0) {
+    account.served[c] = std::max(account.served[c], virtual_time_[c]);
   }
-  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
-  for (const auto& [other, account] : accounts_) least = std::min(least, account.served);
-  Account account;
-  account.served = accounts_.empty() ? 0 : least;
-  account.weight = weight;
-  account.requests = 1;
-  accounts_.emplace(tenant, account);
 }
 
-void FairQueue::leave(Tenant tenant) {
-  const auto known = accounts_.find(tenant);
-  ASSERT(known != accounts_.end() && known->second.requests > 0);
-  if (--known->second.requests == 0) accounts_.erase(known);
+void FairQueue::leave(const ipc::Submit& request) {
+  const auto known = accounts_.find(request.tenant);
+  ASSERT(known != accounts_.end() && known->second.requests[index(request.priority)] > 0);
+  auto& requests = known->second.requests;
+  --requests[index(request.priority)];
+  if (requests[0] + requests[1] == 0) accounts_.erase(known);
 }
 
-void FairQueue::charge(Tenant tenant, std::uint64_t tokens) {
-  Account& account = accounts_.at(tenant);
+void FairQueue::charge(const ipc::Submit& request, std::uint64_t tokens) {
+  Account& account = accounts_.at(request.tenant);
   account.tokens += tokens;
-  account.served += tokens * ipc::kWeightMax / account.weight;
+  account.served[index(request.priority)] += tokens * ipc::kWeightMax / account.weight;
+}
+
+std::uint64_t FairQueue::served(const ipc::Submit& request) const {
+  return accounts_.at(request.tenant).served[index(request.priority)];
 }
 
 std::optional<Priority> FairQueue::turn(bool interactive_waits, bool batch_waits) const {
@@ -42,7 +40,10 @@ std::optional<Priority> FairQueue::turn(bool interactive_waits, bool batch_waits
   return batch ? Priority::kBatch : Priority::kInteractive;
 }
 
-void FairQueue::had_turn(Priority priority, bool batch_waits) {
+void FairQueue::had_turn(const Sequence& sequence, bool batch_waits) {
+  const Priority priority = sequence.request.submit.priority;
+  std::uint64_t& now = virtual_time_[index(priority)];
+  now = std::max(now, served(sequence.request.submit));
   const bool passed_over = priority == Priority::kInteractive && batch_waits;
   turns_ = passed_over ? turns_ + 1 : 0;
 }
@@ -50,13 +51,16 @@ void FairQueue::had_turn(Priority priority, bool batch_waits) {
 Sequence& FairQueue::next(Priority priority) const {
   const std::deque<Sequence*>& waiting = this->waiting(priority);
   ASSERT(!waiting.empty());
-  const auto served = [this](const Sequence* sequence) {
-    return accounts_.at(sequence->request.submit.tenant).served;
-  };
   // The first of equals: the one that came first.
-  return **std::min_element(
-      waiting.begin(), waiting.end(),
-      [&](const Sequence* a, const Sequence* b) { return served(a) < served(b); });
+  Sequence* first = nullptr;
+  std::uint64_t least = 0;
+  for (Sequence* const sequence : waiting) {
+    const std::uint64_t served = this->served(sequence->request.submit);
+    if (first != nullptr && served >= least) continue;
+    first = sequence;
+    least = served;
+  }
+  return *first;
 }
 
 void FairQueue::request_waits(Tenant tenant, Priority priority) {
@@ -78,7 +82,8 @@ std::vector<ipc::TenantLoad> FairQueue::loads(std::size_t most) const {
   std::vector<ipc::TenantLoad> loads;
   for (const auto& [tenant, account] : accounts_) {
     const std::uint32_t waiting = account.requests_waiting;
-    loads.push_back({tenant, waiting, account.requests - waiting, account.tokens});
+    loads.push_back(
+        {tenant, waiting, account.requests[0] + account.requests[1] - waiting, account.tokens});
   }
   const auto rank = [](const ipc::TenantLoad& load) {
     return std::pair(std::uint64_t{load.waiting} + load.running, load.tenant);

@@ -3,8 +3,9 @@
 // Within a class tenants take turns: next is the one that was given the fewest tokens (prompt and
 // answer) for its weight since it came; within a tenant, first come, first served. So a tenant with
 // a thousand requests delays another one's first by a turn, not by a thousand. A tenant that comes,
-// or comes back, begins level with the least served: it can save nothing up. Start-time fair
-// queueing (Goyal, Vin, Cheng, SIGCOMM 1996).
+// or comes back, to a class begins level with who had its last turn, so that it can save nothing up
+// while it asks for nothing. Start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996), whose
+// virtual time each class has for itself.
 //
 // Of the classes interactive goes first, but of every kTurnsOfClasses turns one is batch's, if it
 // waits: weighted round robin with 7 : 1 (Katevenis et al., IEEE JSAC 1991), so that batch waits
@@ -33,12 +34,12 @@ inline constexpr std::uint32_t kTurnsOfClasses = 8;
 class FairQueue final {
  public:
   // A request of the tenant is here, until it leaves. Its newest weight holds.
-  void enter(Tenant tenant, std::uint32_t weight = ipc::kWeightDefault);
-  void leave(Tenant tenant);
+  void enter(const ipc::Submit& request);
+  void leave(const ipc::Submit& request);
   // Tokens that were computed for it.
-  void charge(Tenant tenant, std::uint64_t tokens);
-  // Tokens for the weight, as turns are counted.
-  std::uint64_t served(Tenant tenant) const { return accounts_.at(tenant).served; }
+  void charge(const ipc::Submit& request, std::uint64_t tokens);
+  // Of its tenant in its class: tokens for the weight, as turns are counted.
+  std::uint64_t served(const ipc::Submit& request) const;
 
   void push(Sequence& sequence) { of(sequence).push_back(&sequence); }
   void remove(Sequence& sequence) { std::erase(of(sequence), &sequence); }
@@ -51,8 +52,9 @@ class FairQueue final {
 
   // Whose turn it is of the classes that wait, here or elsewhere; nothing: none waits.
   std::optional<Priority> turn(bool interactive_waits, bool batch_waits) const;
-  // One of that class got a stream; `batch_waits`: then, itself included.
-  void had_turn(Priority priority, bool batch_waits);
+  // This one got a stream; `batch_waits`: then, itself included.
+  void had_turn(const Sequence& sequence, bool batch_waits);
+  void forget_turns() { turns_ = 0; }       // that batch was passed over
   Sequence& next(Priority priority) const;  // which waits
 
   // Requests with a sequence that waits.
@@ -68,10 +70,10 @@ class FairQueue final {
 
  private:
   struct Account {
-    std::uint64_t served = 0;  // tokens × kWeightMax / weight, on a clock that all share
+    std::array<std::uint64_t, 2> served{};    // by class: tokens × kWeightMax / weight
+    std::array<std::uint32_t, 2> requests{};  // by class
     std::uint64_t tokens = 0;
     std::uint32_t weight = ipc::kWeightDefault;
-    std::uint32_t requests = 0;
     std::uint32_t requests_waiting = 0;
   };
   static std::size_t index(Priority priority) { return static_cast<std::size_t>(priority); }
@@ -82,7 +84,8 @@ class FairQueue final {
   std::unordered_map<Tenant, Account> accounts_;
   std::array<std::deque<Sequence*>, 2> waiting_;  // by class, in order of arrival
   std::array<std::uint32_t, 2> requests_{};
-  std::uint32_t turns_ = 0;  // of interactive, while batch waited
+  std::array<std::uint64_t, 2> virtual_time_{};  // by class: what who had the last turn was served
+  std::uint32_t turns_ = 0;                      // of interactive, while batch waited
 };
 
 }  // namespace aioss::worker

@@ -157,7 +157,7 @@ Status Scheduler::decode_step() {
   if (decoding.size() == 1) verify_costs_.decoded(elapsed);
   for (std::size_t i = 0; i < decoding.size(); ++i) {
     ++decoding[i]->computed;
-    queue_.charge(decoding[i]->request.submit.tenant, 1);
+    queue_.charge(decoding[i]->request.submit, 1);
     take_token(*decoding[i], session_.logits(static_cast<std::uint32_t>(i)));
     decoding[i]->speculation.decoded(decoding[i]->next, verify_costs_);
   }
@@ -226,9 +226,9 @@ Status Scheduler::prefill_step() {
   costs_.prefilled(count, clock_.monotonic_ns() - start);
   sequence.computed = end;
   stats_.prompt_tokens += count;
-  queue_.charge(request.submit.tenant, count);
-  AIOSS_CHECK(fork_from(sequence));
-  const bool keeps = is_worth_keeping(sequence);
+  queue_.charge(request.submit, count);
+  AIOSS_TRY(const bool forked, fork_from(sequence));
+  const bool keeps = is_worth_keeping(sequence, forked);
   const std::int32_t stream = sequence.stream;
   if (end == request.prompt_tokens()) AIOSS_CHECK(finish_prefill(sequence));
   // After the first token, so that nobody waits for it. The stream holds the state even if that

@@ -152,6 +152,7 @@ class Scheduler final {
   void describe_load(std::int64_t now_ns);
 
   // scheduler_preempt.cc
+  bool waits(ipc::Priority priority) const;
   std::optional<ipc::Priority> class_in_turn() const;
   void had_turn(Sequence& sequence);
   Sequence* next_to_preempt() const;
@@ -160,12 +161,15 @@ class Scheduler final {
   Status find_prefixes();
   Status find_prefix(Sequence& sequence);
   bool waits_for_another(Sequence& sequence, std::uint32_t cached);
-  Result<bool> load_prefix(Sequence& sequence, PrefixCache::Number number, std::uint32_t tokens);
+  // kGone: it was of no use and is dropped. kUncut: the engine could not cut it.
+  enum class Loaded : std::uint8_t { kYes, kGone, kUncut };
+  Result<Loaded> load_prefix(Sequence& sequence, PrefixCache::Number number, std::uint32_t tokens);
+  Status empty_stream(Sequence& sequence);
   std::uint32_t usable(const Request& request, std::size_t tokens) const;
   std::uint32_t next_stop(const Sequence& sequence) const;
-  Status fork_from(Sequence& source);
+  Result<bool> fork_from(Sequence& source);
   void forget_source(const Sequence& source);
-  bool is_worth_keeping(const Sequence& sequence) const;
+  bool is_worth_keeping(const Sequence& sequence, bool forked) const;
   bool is_worth_continuing(const Sequence& sequence, ipc::FinishReason reason) const;
   void keep_prefix(std::uint64_t tenant, std::span<const Token> prefix, std::int32_t stream);
   void keep_conversation(const EndedStream& ended);

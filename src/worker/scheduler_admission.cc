@@ -93,7 +93,7 @@ void Scheduler::submit(PreparedRequest prepared) {
   for (Sequence& sequence : request->choices) {
     if (sequence.phase == Phase::kQueued) queue_.push(sequence);
   }
-  queue_.enter(request->submit.tenant, request->submit.weight);
+  queue_.enter(request->submit);
   queue_.request_waits(request->submit.tenant, request->submit.priority);
   requests_.emplace(id, std::move(request));
   admit();

@@ -21,7 +21,8 @@ void Scheduler::charge(Request& request, std::uint64_t cost) {
   request.credit -= static_cast<std::int64_t>(cost);
   if (was_parked || !request.parked()) return;
   request.parked_ns = clock_.monotonic_ns();
-  request.keeps_streams = false;
+  // Those that were about to come back have nothing to come back for.
+  std::erase_if(resuming_, [&](const Sequence* s) { return &s->request == &request; });
 }
 
 void Scheduler::credit(const ipc::Credit& more) {
@@ -30,6 +31,7 @@ void Scheduler::credit(const ipc::Credit& more) {
   Request& request = *found->second;
   request.credit = std::min(request.credit + static_cast<std::int64_t>(more.bytes), kCreditMax);
   if (request.parked()) return;
+  request.keeps_streams = false;
   for (Sequence& sequence : request.choices) {
     const bool waits = sequence.phase == Phase::kSpilled &&
                        std::find(resuming_.begin(), resuming_.end(), &sequence) == resuming_.end();
@@ -59,22 +61,20 @@ std::int64_t Scheduler::spill_due_ns() const {
 }
 
 Status Scheduler::spill_parked() {
-  while (spill_due_ns() <= clock_.monotonic_ns()) AIOSS_CHECK(spill(*next_to_spill()));
+  while (spill_due_ns() <= clock_.monotonic_ns()) {
+    Sequence& sequence = *next_to_spill();
+    AIOSS_CHECK(spill(sequence));
+    if (sequence.phase != Phase::kSpilled) sequence.request.keeps_streams = true;
+  }
   return ok();
 }
 
-// What cannot be saved, or has no room, keeps its stream until it is parked again.
+// What cannot be saved, or has no room, keeps its stream.
 Status Scheduler::spill(Sequence& sequence) {
   const Result<std::size_t> bytes = session_.state_size(sequence.stream);
-  if (!bytes || *bytes > options_.spill_bytes_max - spilled_bytes_) {
-    sequence.request.keeps_streams = true;
-    return ok();
-  }
+  if (!bytes || *bytes > options_.spill_bytes_max - spilled_bytes_) return ok();
   Result<Bytes> state = session_.save(sequence.stream);
-  if (!state || state->size() > options_.spill_bytes_max - spilled_bytes_) {
-    sequence.request.keeps_streams = true;
-    return ok();
-  }
+  if (!state || state->size() > options_.spill_bytes_max - spilled_bytes_) return ok();
   Sequence* const affected[] = {&sequence};
   if (const Status removed = session_.remove(sequence.stream, 0, -1); !removed) {
     return broken(affected, removed.error());
@@ -90,7 +90,7 @@ Status Scheduler::spill(Sequence& sequence) {
 
 // Of those of a class that come back, by the turns of their tenants; null: none.
 Sequence* Scheduler::next_to_resume(ipc::Priority priority) const {
-  const auto served = [this](const Sequence* s) { return queue_.served(s->request.submit.tenant); };
+  const auto served = [this](const Sequence* s) { return queue_.served(s->request.submit); };
   Sequence* next = nullptr;
   for (Sequence* const sequence : resuming_) {
     if (sequence->request.submit.priority != priority) continue;
@@ -110,8 +110,8 @@ Status Scheduler::place_waiting() {
     Sequence* const back = next_to_resume(*priority);
     Sequence* const fresh = queue_.waits(*priority) ? &queue_.next(*priority) : nullptr;
     const bool resumes =
-        fresh == nullptr || (back != nullptr && queue_.served(back->request.submit.tenant) <=
-                                                    queue_.served(fresh->request.submit.tenant));
+        fresh == nullptr || (back != nullptr && queue_.served(back->request.submit) <=
+                                                    queue_.served(fresh->request.submit));
     had_turn(resumes ? *back : *fresh);
     if (resumes) {
       std::erase(resuming_, back);
@@ -137,6 +137,9 @@ void Scheduler::drop_saved(Sequence& sequence) {
   ASSERT(sequence.phase == Phase::kSpilled && spilled_ > 0);
   spilled_bytes_ -= sequence.saved.size();
   --spilled_;
+  for (Sequence* const running : streams_) {  // there is room again
+    if (running != nullptr) running->finds_no_room = false;
+  }
   // Text in another form: nobody may find it in memory that is used again.
   std::fill(sequence.saved.begin(), sequence.saved.end(), std::uint8_t{0});
   sequence.saved = Bytes();

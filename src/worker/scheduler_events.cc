@@ -164,7 +164,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
 void Scheduler::forget_finished() {
   std::erase_if(requests_, [this](const auto& entry) {
     if (entry.second->choices_open > 0) return false;
-    queue_.leave(entry.second->submit.tenant);
+    queue_.leave(entry.second->submit);
     return true;
   });
 }

@@ -196,12 +196,12 @@ class Rig final {
   Rig(const Rig&) = delete;
   Rig& operator=(const Rig&) = delete;
 
-  void submit(ipc::Submit request, std::string_view prompt) {
+  void submit(ipc::Submit request, std::string_view prompt, bool chat = false) {
     PreparedRequest prepared;
     prepared.prompt = *text->apply_chat_template({{"user", std::string(prompt), ""}}, 0);
     prepared.submit = std::move(request);
     prepared.received_ns = clock.monotonic_ns();
-    prepared.chat = true;
+    prepared.chat = chat;
     scheduler->submit(std::move(prepared));
   }
   void submit_tokens(ipc::Submit request, std::vector<Token> tokens) {

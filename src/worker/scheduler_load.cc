@@ -69,8 +69,9 @@ std::optional<Error> Scheduler::no_room(const ipc::Submit& submit) const {
                                   " of your requests are waiting for this model, and others must "
                                   "have room, too; try again later");
   }
+  if (submit.deadline_ms == 0) return std::nullopt;
   const auto wait = wait_seconds(submit.priority);
-  if (submit.deadline_ms > 0 && wait && std::uint64_t{*wait} * 1000 > submit.deadline_ms) {
+  if (wait && std::uint64_t{*wait} * 1000 > submit.deadline_ms) {
     return busy_error(submit, "it cannot begin before its deadline: it would wait for about " +
                                   std::to_string(*wait) +
                                   " s; try again later, or give it more "

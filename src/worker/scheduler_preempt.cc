@@ -15,22 +15,21 @@ constexpr std::uint32_t kTokensOfATurn = 32;
 
 }  // namespace
 
-// Whose turn it is of all that wait for a stream, those that come back included.
+// For a stream, as a new one or to come back.
+bool Scheduler::waits(ipc::Priority priority) const {
+  return queue_.waits(priority) || next_to_resume(priority) != nullptr;
+}
+
+// Whose turn it is of all that wait for a stream.
 std::optional<ipc::Priority> Scheduler::class_in_turn() const {
-  const auto waits = [this](ipc::Priority priority) {
-    return queue_.waits(priority) || next_to_resume(priority) != nullptr;
-  };
   return queue_.turn(waits(ipc::Priority::kInteractive), waits(ipc::Priority::kBatch));
 }
 
 // It has been given a stream.
 void Scheduler::had_turn(Sequence& sequence) {
-  const auto waits = [this](ipc::Priority priority) {
-    return queue_.waits(priority) || next_to_resume(priority) != nullptr;
-  };
   const ipc::Priority priority = sequence.request.submit.priority;
   const bool batch = priority == ipc::Priority::kBatch;
-  queue_.had_turn(priority, batch || waits(ipc::Priority::kBatch));
+  queue_.had_turn(sequence, batch || waits(ipc::Priority::kBatch));
   const bool in_its_turn = batch && waits(ipc::Priority::kInteractive);
   sequence.keeps_stream_until = in_its_turn ? sequence.generated + kTokensOfATurn : 0;
 }
@@ -41,7 +40,7 @@ Sequence* Scheduler::next_to_preempt() const {
   for (Sequence* const sequence : streams_) {
     if (sequence == nullptr || sequence->phase != Phase::kDecode) continue;
     const Request& request = sequence->request;
-    if (request.submit.priority != ipc::Priority::kBatch || request.keeps_streams) continue;
+    if (request.submit.priority != ipc::Priority::kBatch || sequence->finds_no_room) continue;
     if (request.parked() || sequence->generated < sequence->keeps_stream_until) continue;
     if (last == nullptr || sequence->started_ns > last->started_ns) last = sequence;
   }
@@ -55,8 +54,10 @@ Status Scheduler::preempt() {
   Sequence* const victim = next_to_preempt();
   if (victim == nullptr) return ok();
   AIOSS_CHECK(spill(*victim));
-  if (victim->phase != Phase::kSpilled) return ok();  // no room: it keeps its stream
+  victim->finds_no_room = victim->phase != Phase::kSpilled;
+  if (victim->finds_no_room) return ok();  // it keeps its stream
   ++stats_.preempted;
+  if (!waits(ipc::Priority::kBatch)) queue_.forget_turns();  // of those that wait no more
   resuming_.push_back(victim);
   return ok();
 }

@@ -26,11 +26,6 @@ constexpr std::uint32_t kKeptPart = 8;
 // Waiting for another prompt's prefill must save at least this part of the own one.
 constexpr std::uint32_t kForkPart = 2;
 
-std::size_t common(std::span<const Token> a, std::span<const Token> b) {
-  return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
-                                  a.begin());
-}
-
 }  // namespace
 
 // Of tokens that a prompt has in common with another: on the grid where bits count, and never all
@@ -42,10 +37,14 @@ std::uint32_t Scheduler::usable(const Request& request, std::size_t tokens) cons
   return options_.profile == ipc::Profile::kFast ? most : most / grid * grid;
 }
 
+// Loading takes time: of many that come at once, the others wait for the next step.
 Status Scheduler::find_prefixes() {
   if (!prefixes_) return ok();
+  const std::int64_t start = clock_.monotonic_ns();
   for (Sequence* const sequence : prefilling_) {
-    if (!std::exchange(sequence->looked_up, true)) AIOSS_CHECK(find_prefix(*sequence));
+    if (std::exchange(sequence->looked_up, true)) continue;
+    AIOSS_CHECK(find_prefix(*sequence));
+    if (clock_.monotonic_ns() - start > options_.gap_target_ns) break;
   }
   return ok();
 }
@@ -53,61 +52,74 @@ Status Scheduler::find_prefixes() {
 Status Scheduler::find_prefix(Sequence& sequence) {
   if (sequence.computed > 0) return ok();
   const Request& request = sequence.request;
-  const TokenTree::Found found = prefixes_->find(request.submit.tenant, request.prompt);
-  const std::uint32_t part = usable(request, std::max(found.part_tokens, found.whole_tokens));
-  if (waits_for_another(sequence, part)) return ok();
-  if (part < kReusedTokensMin) return ok();
-  const PrefixCache::Number longest = found.part ? *found.part : *found.whole;
-  AIOSS_TRY(const bool loaded, load_prefix(sequence, longest, part));
-  if (loaded || !found.part) return ok();
-  // It could not be cut. Shared a second time, this beginning is worth a state of its own.
-  sequence.snapshot_at = part;
-  if (!found.whole) return ok();
-  const std::uint32_t whole = usable(request, found.whole_tokens);
-  if (whole < kReusedTokensMin || whole != found.whole_tokens) return ok();
-  AIOSS_TRY(const bool fell_back, load_prefix(sequence, *found.whole, whole));
-  (void)fell_back;
-  return ok();
+  for (;;) {
+    const TokenTree::Found found = prefixes_->find(request.submit.tenant, request.prompt);
+    const std::uint32_t part = usable(request, std::max(found.part_tokens, found.whole_tokens));
+    if (waits_for_another(sequence, part) || part < kReusedTokensMin) return ok();
+    AIOSS_TRY(const Loaded loaded,
+              load_prefix(sequence, found.part ? *found.part : *found.whole, part));
+    if (loaded == Loaded::kGone) continue;  // and was dropped: what else is there?
+    if (loaded == Loaded::kYes || !found.part) return ok();
+    // It could not be cut. Shared a second time, this beginning is worth a state of its own.
+    sequence.snapshot_at = part;
+    const std::uint32_t whole = usable(request, found.whole_tokens);
+    if (!found.whole || whole < kReusedTokensMin || whole != found.whole_tokens) return ok();
+    const Result<Loaded> fell_back = load_prefix(sequence, *found.whole, whole);
+    return fell_back ? ok() : Status(fell_back.error());
+  }
 }
 
-// The first `tokens` of what is kept. False: it cannot be had, and nothing has changed.
-Result<bool> Scheduler::load_prefix(Sequence& sequence, PrefixCache::Number number,
-                                    std::uint32_t tokens) {
+// The first `tokens` of what is kept. Unless it is there, nothing has changed.
+Result<Scheduler::Loaded> Scheduler::load_prefix(Sequence& sequence, PrefixCache::Number number,
+                                                 std::uint32_t tokens) {
   const std::int64_t start = clock_.monotonic_ns();
   const bool cut = tokens < prefixes_->tokens(number);
+  Loaded loaded = Loaded::kYes;
   if (!session_.load(sequence.stream, prefixes_->state(number))) {
     prefixes_->drop(number);  // of another build or geometry, or damaged
+    loaded = Loaded::kGone;
   } else if (cut && !session_.remove(sequence.stream, static_cast<std::int32_t>(tokens), -1)) {
     cuts_refused_ = true;
-  } else {
-    if (cut) cuts_ = true;
-    prefixes_->was_of_use(number);
-    sequence.computed = sequence.cached = tokens;
-    sequence.started_ns = start;
-    stats_.cached_tokens += tokens;
-    return true;
+    loaded = Loaded::kUncut;
   }
+  if (loaded != Loaded::kYes) {
+    AIOSS_CHECK(empty_stream(sequence));
+    return loaded;
+  }
+  if (cut) cuts_ = true;
+  prefixes_->was_of_use(number);
+  sequence.computed = sequence.cached = tokens;
+  sequence.started_ns = start;
+  stats_.cached_tokens += tokens;
+  return loaded;
+}
+
+Status Scheduler::empty_stream(Sequence& sequence) {
+  const Status emptied = session_.remove(sequence.stream, 0, -1);
+  if (emptied) return ok();
   Sequence* const affected[] = {&sequence};
-  if (const Status cleared = session_.remove(sequence.stream, 0, -1); !cleared) {
-    return broken(affected, cleared.error()).error();
-  }
-  return false;
+  return broken(affected, emptied.error());
 }
 
 // Of those that prefill, one that will have more of this prompt than the cache has. Earlier ones
 // only, so that nobody waits in a circle.
 bool Scheduler::waits_for_another(Sequence& sequence, std::uint32_t cached) {
   const Request& request = sequence.request;
+  const std::uint32_t most = usable(request, request.prompt.size());
   for (Sequence* const other : prefilling_) {
     if (other == &sequence) break;
     const Request& ahead = other->request;
     if (ahead.submit.tenant != request.submit.tenant) continue;
-    const std::uint32_t at = std::min(usable(request, common(request.prompt, ahead.prompt)),
-                                      usable(ahead, ahead.prompt.size()));
+    const std::uint32_t at =
+        std::min(usable(request, tokens_in_common(request.prompt, ahead.prompt)),
+                 usable(ahead, ahead.prompt.size()));
     const bool worth = at >= cached + kKeptTokensMin && at >= request.prompt_tokens() / kForkPart;
-    if (!worth || at <= other->computed || at <= sequence.fork_at) continue;
+    // One that waits itself goes on from where it forks: what lies before, it never computes.
+    const std::uint32_t begins = other->source != nullptr ? other->fork_at : other->computed;
+    if (!worth || at <= begins || at <= sequence.fork_at) continue;
     sequence.source = other;
     sequence.fork_at = at;
+    if (at == most) break;
   }
   return sequence.source != nullptr;
 }
@@ -125,40 +137,49 @@ std::uint32_t Scheduler::next_stop(const Sequence& sequence) const {
   return stop;
 }
 
-// For those that have waited for what `source` has now.
-Status Scheduler::fork_from(Sequence& source) {
+// For those that have waited for what `source` has now. True: there was one.
+Result<bool> Scheduler::fork_from(Sequence& source) {
+  bool forked = false;
   for (Sequence* const other : prefilling_) {
     if (other->source != &source || other->fork_at != source.computed) continue;
     other->source = nullptr;
-    Sequence* const affected[] = {other, &source};
     const Status copied = session_.copy(source.stream, other->stream);
-    if (!copied) return broken(affected, copied.error());
+    if (!copied && copied.error().code == Code::kEngineFailed) {
+      Sequence* const affected[] = {other, &source};
+      return broken(affected, copied.error()).error();
+    }
+    if (!copied) {  // it computes what it cannot have
+      AIOSS_CHECK(empty_stream(*other));
+      continue;
+    }
+    forked = true;
     other->computed = other->cached = source.computed;
     other->started_ns = source.started_ns;
     stats_.cached_tokens += other->cached;
-    // So that the next one does not have to come at the same time. Where states can be cut, the
-    // whole prompt's serves as well.
-    if (!cuts_ || cuts_refused_) source.snapshot_at = source.computed;
   }
-  return ok();
+  return forked;
 }
 
-// It has ended: those that waited for it look again.
+// It has ended: those that waited for it look again, and those that waited for them.
 void Scheduler::forget_source(const Sequence& source) {
   for (Sequence* const other : prefilling_) {
     if (other->source != &source) continue;
     other->source = nullptr;
     other->fork_at = 0;
     other->looked_up = false;
+    forget_source(*other);
   }
 }
 
 // The state that it has now.
-bool Scheduler::is_worth_keeping(const Sequence& sequence) const {
+bool Scheduler::is_worth_keeping(const Sequence& sequence, bool forked) const {
   const Request& request = sequence.request;
   if (!prefixes_ || !request.leaves_prefix) return false;
   const std::uint32_t computed = sequence.computed;
-  if (computed == sequence.snapshot_at) return true;
+  // Where others forked, so that the next one does not have to come at the same time. Where states
+  // can be cut, the whole prompt's serves as well.
+  const bool cut_serves = cuts_ && !cuts_refused_;
+  if (computed == sequence.snapshot_at || (forked && !cut_serves)) return true;
   const std::uint32_t grid = options_.prefill_grid_tokens;
   const std::uint32_t prompt = request.prompt_tokens();
   const std::uint32_t whole =
@@ -199,7 +220,8 @@ void Scheduler::keep_prefix(std::uint64_t tenant, std::span<const Token> prefix,
   prefixes_->keep(*number, *written);
   // A longer state serves whoever the shorter one did, where it can be cut.
   const TokenTree::Found shorter = prefixes_->find(tenant, prefix.first(prefix.size() - 1));
-  if (cuts_ && !cuts_refused_ && shorter.whole) prefixes_->drop(*shorter.whole);
+  const bool cut_serves = cuts_ && !cuts_refused_;
+  if (cut_serves && shorter.whole) prefixes_->drop(*shorter.whole);
 }
 
 void Scheduler::forget_prefixes() {

@@ -142,6 +142,45 @@ TEST_P(Prefixes, WhoWaitsForOneThatLeavesGoesOnAlone) {
   EXPECT_GE(cached(rig, 3), 512U);
 }
 
+// A waits for nobody, B for A, and C begins like B where A is past it already.
+TEST_P(Prefixes, NobodyWaitsForWhatAnotherOneNeverComputes) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(3);
+  o.batch_tokens_max = 512;
+  Rig rig(o, kScript, &prefixes);
+  const std::string document = prompt_of(700, 1);
+  rig.submit(of_tenant(1, 7), document + "first");
+  rig.submit(of_tenant(2, 7), document + "second");
+  ASSERT_TRUE(rig.scheduler->step());  // 512 of the first
+  rig.submit(of_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9));
+  rig.run();
+  expect_as_alone(rig, of_tenant(2, 7), document + "second");
+  expect_same(rig.sink.answer(3),
+              alone(of_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9), GetParam()), "3");
+}
+
+TEST_P(Prefixes, WhoWaitsForOneThatWaitsLooksAgainToo) {
+  const os::Fd prefixes = memory();
+  SchedulerOptions o = with(4);
+  o.batch_tokens_max = 64;
+  Rig rig(o, kScript, &prefixes);
+  rig.submit(of_tenant(9, 7), prompt_of(500, 1) + "what is kept");
+  rig.run();
+  const std::string document = prompt_of(900, 1);
+  rig.submit(of_tenant(1, 7), document + prompt_of(300, 5));
+  rig.submit(of_tenant(2, 7), document + prompt_of(300, 6) + "b");
+  rig.submit(of_tenant(3, 7), document + prompt_of(300, 6) + "c");
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(rig.scheduler->step());
+  rig.scheduler->cancel(1);
+  rig.run();
+  for (const ipc::RequestId id : {2, 3}) {
+    expect_same(
+        rig.sink.answer(id),
+        alone(of_tenant(id, 7), document + prompt_of(300, 6) + (id == 2 ? "b" : "c"), GetParam()),
+        "after a cancel");
+  }
+}
+
 TEST_P(Prefixes, WhoWaitsMayLeaveToo) {
   const os::Fd prefixes = memory();
   SchedulerOptions o = with(3);
@@ -269,7 +308,7 @@ TEST_P(Prefixes, AnAnswerIsPartOfTheNextPrompt) {
   Rig rig(with(1), kScript, &prefixes);
   ipc::Submit first = of_tenant(1, 7);
   first.tokens_max = 200;
-  rig.submit(first, "say something long [[long 150]]");
+  rig.submit(first, "say something long [[long 150]]", /*chat=*/true);
   rig.run();
   std::vector<Token> next =
       *rig.text->apply_chat_template({{"user", "say something long [[long 150]]", ""}}, 0);

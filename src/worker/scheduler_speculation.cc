@@ -43,7 +43,7 @@ Status Scheduler::verify_step(Sequence& sequence, std::span<const Token> drafts)
   bool rejected = false;
   for (;;) {
     ++sequence.computed;
-    queue_.charge(sequence.request.submit.tenant, 1);
+    queue_.charge(sequence.request.submit, 1);
     take_token(sequence, session_.logits(accepted));
     if (sequence.phase == Phase::kDone || accepted == count) break;
     rejected = sequence.next != drafts[accepted];

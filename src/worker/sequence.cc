@@ -34,7 +34,8 @@ Request::Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool pref
       chat(prepared.chat),
       tokens_max(tokens_limit),
       choices_open(submit.choices),
-      credit(static_cast<std::int64_t>(submit.credit_bytes)) {
+      credit(static_cast<std::int64_t>(submit.credit_bytes)),
+      leaves_prefix(submit.leaves_prefix) {
   const std::span<const Token> asked = std::span<const Token>(prompt).first(asked_tokens);
   choices.reserve(submit.choices);  // their addresses are kept by the scheduler
   for (std::uint32_t choice = 0; choice < submit.choices; ++choice) {

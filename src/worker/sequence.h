@@ -46,7 +46,8 @@ struct Sequence {
   Sampler sampler;
   TextStream text;
   Speculation speculation;
-  Bytes saved;  // in phase spilled: the state that its stream had
+  Bytes saved;                 // in phase spilled: the state that its stream had
+  bool finds_no_room = false;  // where it would be spilled to, until somebody makes some
   // In phase prefill: see scheduler_prefix.cc.
   bool looked_up = false;         // whether something of its prompt is computed already
   Sequence* source = nullptr;     // that computes what both begin with, up to fork_at
@@ -83,8 +84,8 @@ struct Request {
   std::uint32_t choices_queued = 0;
   std::int64_t credit = 0;     // bytes of Deltas; below 0 if a step has overdrawn it
   std::int64_t parked_ns = 0;  // since when it is parked
-  bool keeps_streams = false;  // it could not be spilled since then
-  bool leaves_prefix = true;   // what it computes may be kept for others
+  bool keeps_streams = false;  // it is parked and could not be spilled
+  bool leaves_prefix;          // what it computes may be kept for others
 };
 
 }  // namespace aioss::worker

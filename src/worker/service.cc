@@ -144,7 +144,7 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
   } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
     handle(*credit);
   } else if (std::holds_alternative<ipc::Forget>(*command)) {
-    if (!forgets_.exchange(true)) commands_.put(ipc::Forget{});
+    forget_prefixes();
   } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
     send(ipc::Pong{ping->nonce});
   } else if (std::holds_alternative<ipc::Probe>(*command)) {
@@ -198,6 +198,13 @@ void Service::handle(const ipc::Cancel& cancel) {
   stage = Stage::kCancelSent;
   board_.cancel(cancel.id);
   commands_.put(cancel);
+}
+
+// What the text thread has goes to the engine later than this.
+void Service::forget_prefixes() {
+  std::lock_guard lock(requests_mutex_);
+  for (auto& [id, known] : requests_) known.leaves_prefix = false;
+  if (!forgets_.exchange(true)) commands_.put(ipc::Forget{});
 }
 
 // One command for all credit that comes until the engine thread looks.
@@ -289,6 +296,7 @@ std::optional<Error> Service::pass_on(PreparedRequest prepared) {
   }
   known->second.stage = Stage::kEngine;
   const ipc::RequestId id = prepared.submit.id;
+  if (!known->second.leaves_prefix) prepared.submit.leaves_prefix = false;
   commands_.put(std::move(prepared));
   if (known->second.credit_bytes > 0) commands_.put(ipc::Credit{id, known->second.credit_bytes});
   return std::nullopt;

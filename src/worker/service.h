@@ -73,6 +73,7 @@ class Service final : private EventSink {
     Stage stage = Stage::kPreparing;
     std::uint32_t choices_open = 1;
     std::uint64_t credit_bytes = 0;  // that the engine thread has not taken yet
+    bool leaves_prefix = true;       // it came after the last Forget
   };
 
   // Of the engine thread: kept until send_step().
@@ -91,6 +92,7 @@ class Service final : private EventSink {
   std::optional<std::uint32_t> wait() const;
   void handle(const ipc::Cancel& cancel);
   void handle(const ipc::Credit& credit);
+  void forget_prefixes();
   void report_probe();
 
   void text_loop();

@@ -201,6 +201,7 @@ void StateArena::drop(Number number) {
   const Extent extent = std::exchange(extents_.at(number), Extent{});
   ASSERT(extent.size > 0);
   std::atomic_ref<std::uint32_t>(record(number).mark).store(0, std::memory_order_release);
+  record(number) = {};  // its digest would still tell which tokens they were
   memory_.discard(extent.offset, extent.size);
   used_ -= extent.size;
   Extent hole = extent;  // together with its neighbours

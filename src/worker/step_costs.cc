@@ -35,7 +35,7 @@ void StepCosts::decoded(std::span<const std::uint32_t> runs, std::int64_t ns) {
 }
 
 void StepCosts::prefilled(std::uint32_t tokens, std::int64_t ns) {
-  if (tokens < kMeasuredTokensMin && prefill_ns_per_token_ > 0) return;
+  if (tokens < kMeasuredTokensMin) return;
   follow(prefill_ns_per_token_, static_cast<double>(ns) / tokens);
 }
 

@@ -10,19 +10,20 @@ namespace aioss::worker {
 // The edge that leads to a node, and what lies below. Every node but the root holds a sequence's
 // end or branches.
 struct TokenTree::Node {
+  Node() = default;
+  ~Node() { std::fill(edge.begin(), edge.end(), Token{0}); }  // of somebody's prompt
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
   std::vector<Token> edge;
   std::optional<Id> id;
   std::map<Token, std::unique_ptr<Node>> children;  // by the first token of their edges
 };
 
-namespace {
-
-std::size_t common(std::span<const TokenTree::Token> a, std::span<const TokenTree::Token> b) {
+std::size_t tokens_in_common(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
   const auto [end, other] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   return static_cast<std::size_t>(end - a.begin());
 }
-
-}  // namespace
 
 TokenTree::TokenTree() : root_(std::make_unique<Node>()) {}
 TokenTree::~TokenTree() = default;
@@ -40,7 +41,7 @@ void TokenTree::insert(std::span<const Token> tokens, Id id) {
       child->id = id;
       return;
     }
-    const std::size_t shared = common(child->edge, tokens);
+    const std::size_t shared = tokens_in_common(child->edge, tokens);
     if (shared < child->edge.size()) {  // the edge is cut in two
       auto upper = std::make_unique<Node>();
       const auto cut = child->edge.begin() + static_cast<std::ptrdiff_t>(shared);
@@ -111,7 +112,7 @@ TokenTree::Found TokenTree::find(std::span<const Token> prompt) const {
   while (agreed < prompt.size()) {
     const auto child = node->children.find(prompt[agreed]);
     if (child == node->children.end()) break;
-    const std::size_t shared = common(child->second->edge, prompt.subspan(agreed));
+    const std::size_t shared = tokens_in_common(child->second->edge, prompt.subspan(agreed));
     agreed += shared;
     node = child->second.get();
     if (shared < node->edge.size()) break;

@@ -13,6 +13,9 @@
 
 namespace aioss::worker {
 
+// How many tokens both begin with.
+std::size_t tokens_in_common(std::span<const std::int32_t> a, std::span<const std::int32_t> b);
+
 class TokenTree final {
  public:
   using Token = std::int32_t;

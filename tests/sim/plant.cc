@@ -196,12 +196,14 @@ Result<std::shared_ptr<runtime::StreamState>> Plant::submit(const ClientPlan& pl
   call.request = plan.request;
   call.request.id = ++last_id_;
   call.request.credit_bytes = runtime::kCreditBytes;
-  call.request.tenant = plan.tenant == "local" ? 0 : std::hash<std::string>()(plan.tenant);
+  const std::string turn = runtime::turn_name(call.principal);
+  call.request.tenant = runtime::tenant_number(turn);
   call.seed_given = true;
   call.endpoint = "/v1/chat/completions";
   call.streaming = plan.reader != Reader::kCollects;
   const std::size_t bytes = ipc::encode(ipc::ToWorker{call.request}).size();
   if (!desk_->enter(bytes)) return Error{Code::kBusy, "too many requests are waiting"};
+  desk_->tenants().enter(turn, 0);
   watch_.admitted(last_id_, plan);
   runtime::StreamSetup setup;
   setup.call = std::move(call);
@@ -209,6 +211,7 @@ Result<std::shared_ptr<runtime::StreamState>> Plant::submit(const ClientPlan& pl
   setup.profile = scenario_.profile;
   setup.sealed = scenario_.sealed;
   setup.frame_bytes = bytes;
+  setup.erasures = desk_->erasures();
   auto stream = std::make_shared<runtime::StreamState>(std::move(setup), *ledger_, *custodian_,
                                                        world_, desk_);
   ASSERT(hand_on(stream, bytes));

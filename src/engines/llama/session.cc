@@ -247,10 +247,11 @@ std::uint64_t LlamaSession::fingerprint() const {
   const std::string text = build_id() + model_.description;
   std::uint64_t hash = checksum_of(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(),
                                    static_cast<std::uint64_t>(model_.profile));
-  const std::uint64_t numbers[] = {options_.sequences_max,
-                                   options_.cells_per_sequence,
-                                   options_.batch_tokens_max,
-                                   options_.micro_batch_tokens_max,
+  const bool exact = model_.profile != AIOSS_PROFILE_FAST;
+  const std::uint64_t numbers[] = {options_.sequences_max, options_.cells_per_sequence,
+                                   options_.batch_tokens_max, options_.micro_batch_tokens_max,
+                                   // Where bits count they depend on it, and records say so.
+                                   exact ? options_.threads_batch : 0,
                                    llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
   return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);
