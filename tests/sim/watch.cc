@@ -19,6 +19,7 @@ void Watch::admitted(ipc::RequestId id, const ClientPlan& plan) {
   Fate& fate = fates_[id];
   fate.tenant = std::hash<std::string>()(plan.tenant);
   fate.choices = plan.request.choices;
+  fate.priority = plan.request.priority;
   fate.is_poison = plan.is_poison;
 }
 
@@ -71,16 +72,19 @@ void Watch::accepted(Worker& worker, const ipc::Accepted& message) {
 // The first token of a request says that it was its turn. Who comes to a worker in which nothing of
 // its tenant was begins level with the least served. So those go before it that have their streams
 // already, and as many that take one before the tenants are charged for those; then, of prompts
-// that are prefilled together, shorter ones.
+// that are prefilled together, shorter ones. Batch has one turn of eight.
 void Watch::started(Worker& worker, ipc::RequestId id) {
   const auto found = worker.stays.find(id);
   if (found == worker.stays.end()) return world_.violated("a worker answered what it had ended");
   if (found->second.started) return;
   found->second.started = true;
   if (found->second.resumed) return;
-  const std::uint32_t bound = 3 * scenario_.streams + 12;
+  const std::uint32_t of_one_class = 3 * scenario_.streams + 12;
   for (auto& [other, stay] : worker.stays) {
     const bool waits = stay.waits_as_newcomer && stay.is_short && !stay.started;
+    const bool batch = fates_.at(other).priority == ipc::Priority::kBatch;
+    const std::uint32_t bound =
+        batch ? aioss::worker::kTurnsOfClasses * of_one_class : of_one_class;
     if (!waits || fates_.at(other).cancelled || ++stay.starts_seen <= bound) continue;
     return world_.violated("starvation: request " + std::to_string(other) + " waits while " +
                            std::to_string(stay.starts_seen) + " of other tenants begin");

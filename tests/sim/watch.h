@@ -39,6 +39,7 @@ class Watch final {
   struct Fate {
     std::uint64_t tenant = 0;
     std::uint32_t choices = 1;
+    ipc::Priority priority{};
     bool is_poison = false, cancelled = false;
     std::uint32_t workers_lost = 0;
     std::uint64_t unread = 0, in_flight = 0;  // as ipc::cost_of counts
