@@ -16,6 +16,10 @@ Error nobody_came() {
   return {Code::kCancelled, "the client left and did not come back in time"};
 }
 
+Error not_read() {
+  return {Code::kTimeout, "the client did not read its answer"};
+}
+
 }  // namespace
 
 class StreamShelf::Place final : public ShelfPlace {
@@ -146,11 +150,12 @@ void StreamShelf::look_again() {
 }
 
 void StreamShelf::sweep() {
-  std::vector<std::string> overdue;
+  std::vector<std::shared_ptr<KeptAnswer>> overdue;
   for (const auto& [id, answer] : answers_) {
-    if (answer->is_overdue()) overdue.push_back(id);
+    if (answer->is_overdue()) overdue.push_back(answer);
   }
-  for (const std::string& id : overdue) drop(id, nobody_came());
+  for (const auto& answer : overdue)
+    drop(answer->id(), answer->has_reader() ? not_read() : nobody_came());
   look_again();
 }
 
