@@ -165,7 +165,7 @@ void KeptAnswer::give_up(Error why) {
   if (std::exchange(ended_, true)) return;
   meter_.set_outcome(info(why.code).name);
   meter_.report();
-  stream_->give_up(std::move(why));
+  std::exchange(stream_, nullptr)->give_up(std::move(why));
 }
 
 // About kWriteBytesMax in a turn: one stream that has much to say does not hold up the others.
@@ -201,6 +201,7 @@ void KeptAnswer::pump() {
 
 void KeptAnswer::end() {
   ended_ = true;
+  stream_.reset();
   meter_.report();
 }
 

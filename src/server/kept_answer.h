@@ -1,6 +1,7 @@
 // A streamed answer that outlives its client (X-Aioss-Resume): it consumes the stream itself, keeps
 // the client's events in a ring, numbered from 1 without a gap, and gives them to whoever reads.
-// The reader who came last is the one; the others find that they are no longer.
+// The reader who came last is the one; the others find that they are no longer. Once the stream has
+// ended, it is let go: its text may be far more than the ring.
 //
 // What nobody has taken yet is never dropped: when the ring is full of it, the stream is not read
 // on, and its worker stops for want of credit. Of what was taken, kHistoryBytes stay, for a client
@@ -111,7 +112,7 @@ class KeptAnswer final : public std::enable_shared_from_this<KeptAnswer> {
   void end();
 
   const Clock& clock_;
-  const std::shared_ptr<runtime::Stream> stream_;
+  std::shared_ptr<runtime::Stream> stream_;  // null once it has ended
   const api::openai::AnswerFacts facts_;
   const http::Headers head_;
   const runtime::Principal owner_;

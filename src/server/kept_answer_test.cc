@@ -143,5 +143,26 @@ TEST_F(KeptAnswerTest, AReaderWhoReadsIsNotOverdue) {
   }
 }
 
+// Whoever reads an answer that has ended holds no stream.
+TEST_F(KeptAnswerTest, WhatHasEndedLetsItsStreamGo) {
+  EXPECT_EQ(stream.use_count(), 2);
+  push(test::stop());
+  push(test::done());
+  EXPECT_TRUE(answer->ended());
+  EXPECT_EQ(stream.use_count(), 1);
+  attach(0);
+  EXPECT_NE(answer->take().find("[DONE]"), std::string::npos);
+  answer.reset();
+  EXPECT_FALSE(stream->cancelled());
+}
+
+TEST_F(KeptAnswerTest, WhatIsGivenUpLetsItsStreamGo) {
+  answer->give_up(Error(Code::kTimeout, "too slow"));
+  EXPECT_EQ(stream.use_count(), 1);
+  EXPECT_EQ(stream->given_up.load(), Code::kTimeout);
+  answer->give_up(Error(Code::kCancelled, "again"));
+  EXPECT_EQ(stream->given_up.load(), Code::kTimeout);
+}
+
 }  // namespace
 }  // namespace aioss::server
