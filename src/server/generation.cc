@@ -149,6 +149,8 @@ awaitable<int> Generation::answer_error(Error error) {
     meter_.set_outcome(info(error.code).name);
   }
   http::Response response = error_response(error);
+  // The time it was for is over. (Other timeouts, as of a body that came too slowly, may be mended.)
+  if (error.code == Code::kTimeout && wishes_.deadline_ms > 0) forbid_retry(response);
   if (stream_ != nullptr) {
     for (auto& header : headers()) response.headers.push_back(std::move(header));
     if (abort_record_.has_value())
