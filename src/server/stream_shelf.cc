@@ -1,10 +1,11 @@
 #include "server/stream_shelf.h"
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
 #include "base/assert.h"
-#include "base/strings.h"
+#include "server/wishes.h"
 
 namespace aioss::server {
 namespace {
@@ -41,32 +42,12 @@ class StreamShelf::Place final : public ShelfPlace {
   const std::string tenant_;
 };
 
-StreamShelf::StreamShelf(http::net::io_context& io, std::uint32_t seconds_max)
-    : seconds_max_(seconds_max), timer_(io) {}
+StreamShelf::StreamShelf(http::net::io_context& io) : timer_(io) {}
 
 StreamShelf::~StreamShelf() = default;
 
-std::shared_ptr<StreamShelf> StreamShelf::create(http::net::io_context& io,
-                                                 std::uint32_t seconds_max) {
-  return std::shared_ptr<StreamShelf>(new StreamShelf(io, seconds_max));
-}
-
-Result<std::chrono::seconds> StreamShelf::parse_wish(std::string_view text) const {
-  const std::string field(kResumeHeader);
-  if (seconds_max_ == 0) {
-    return Error{Code::kInvalidArgument,
-                 "this server keeps no answers for clients that come back; leave out the header '" +
-                     field + "'",
-                 field};
-  }
-  const auto seconds = parse_u64(text);
-  if (seconds && *seconds >= 1 && *seconds <= seconds_max_) {
-    return std::chrono::seconds(static_cast<std::int64_t>(*seconds));
-  }
-  return Error{Code::kInvalidArgument,
-               "the header '" + field + "' takes a whole number of seconds from 1 to " +
-                   std::to_string(seconds_max_),
-               field};
+std::shared_ptr<StreamShelf> StreamShelf::create(http::net::io_context& io) {
+  return std::shared_ptr<StreamShelf>(new StreamShelf(io));
 }
 
 std::size_t StreamShelf::places_of(const std::string& tenant) const {
