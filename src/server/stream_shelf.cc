@@ -67,21 +67,21 @@ Result<std::unique_ptr<ShelfPlace>> StreamShelf::take_place(const std::string& t
 }
 
 // Answers that their clients got make room, the oldest first: of the tenant, if it is its own
-// bound.
+// bound. One that a connection still holds, as that of somebody who only looks, would keep its
+// place.
 bool StreamShelf::make_room(const std::string& tenant) {
   while (true) {
     const bool own = places_of(tenant) >= kKeptAnswersTenantMax;
     if (!own && places_total_ < kKeptAnswersMax) return true;
     const KeptAnswer* oldest = nullptr;
     for (const auto& [id, answer] : answers_) {
-      const bool may_go = answer->ended() && answer->delivered() && !answer->has_reader();
+      const bool got = answer->ended() && answer->delivered() && !answer->has_reader();
+      const bool may_go = got && answer.use_count() == 1;
       if (!may_go || (own && answer->tenant() != tenant)) continue;
       if (oldest == nullptr || answer->left_ns() < oldest->left_ns()) oldest = answer.get();
     }
     if (oldest == nullptr) return false;
-    const std::size_t before = places_total_;
     drop(std::string(oldest->id()), nobody_came());
-    if (places_total_ == before) return false;  // a reader who was sent away still holds it
   }
 }
 
