@@ -162,18 +162,58 @@ class Top(Queues):
         local = self.aioss("top", "--unix", path, "--json")
         self.assertEqual(json.loads(local.stdout)["models"][0]["model"], "slow")
 
+    def on_terminal(self):
+        top = Terminal(("top", "--port", self.port), self.environment)
+        self.addCleanup(top.close)
+        top.expect("\x1b\\[\\?1049h\x1b\\[\\?25l")
+        return top
+
+    def expect_given_back(self, top):
+        self.assertEqual(top.wait(), 0)
+        self.assertTrue(top.seen.endswith("\x1b[?25h\x1b[?1049l"), top.seen)
+
     def test_a_terminal_is_given_back(self):
         self.serve()
         self.assertEqual(self.post("hi")[0], 200)
-        for leave in (signal.SIGINT, signal.SIGTERM):
-            top = Terminal(("top", "--port", self.port), self.environment)
-            self.addCleanup(top.close)
-            top.expect("\x1b\\[\\?1049h\x1b\\[\\?25l")
+        for leave in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            top = self.on_terminal()
             top.expect("1 model, 0 running")
             top.expect("1 model, 0 running")  # the next second
             os.kill(top.pid, leave)
-            self.assertEqual(top.wait(), 0)
-            self.assertTrue(top.seen.endswith("\x1b[?25h\x1b[?1049l"), top.seen)
+            self.expect_given_back(top)
+
+    # Nobody could make it go on: it is alone in its session, and so it does at once.
+    def test_ctrl_z_puts_the_terminal_right_before_it_stops(self):
+        self.serve()
+        top = self.on_terminal()
+        top.send("\x1a")
+        top.expect("\x1b\\[\\?25h\x1b\\[\\?1049l")
+        top.expect("\x1b\\[\\?1049h\x1b\\[\\?25l")
+        top.send("\x03")
+        self.expect_given_back(top)
+
+    def test_a_request_under_way_does_not_hold_it(self):
+        page = b'{"object":"queue","models":[]}'
+        asked = threading.Event()
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        self.port = server.getsockname()[1]
+
+        def answer_once():
+            with server.accept()[0] as first:
+                first.recv(65536)
+                first.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+            second = server.accept()[0]
+            self.addCleanup(second.close)
+            second.recv(65536)
+            asked.set()
+
+        threading.Thread(target=answer_once, daemon=True).start()
+        top = self.on_terminal()
+        self.assertTrue(asked.wait(SECONDS))
+        os.kill(top.pid, signal.SIGINT)
+        self.expect_given_back(top)
+        self.assertNotIn("does not answer in time", top.seen)  # nothing was drawn any more
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 // `aioss top`: a running server, watched. Takes nothing but GET /admin/queue.
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +12,8 @@
 #include "cli/top_view.h"
 #include "codec/json.h"
 #include "http/client.h"
+#include "os/signals.h"
+#include "os/terminal.h"
 
 namespace aioss::cli {
 namespace {
@@ -54,8 +58,8 @@ Error refusal(const http::ServerReply& reply) {
           "the server refuses: " + why + (identity ? "; give a key with --key" : "")};
 }
 
-Result<std::string> ask(const Asked& asked) {
-  auto reply = http::get(asked.place, "/admin/queue", asked.headers, kPatience);
+Result<std::string> ask(const Asked& asked, const http::Stop& stop = nullptr) {
+  auto reply = http::get(asked.place, "/admin/queue", asked.headers, kPatience, stop);
   if (!reply) {
     Error error = std::move(reply).error();
     if (error.code == Code::kNotFound) {
@@ -81,9 +85,11 @@ int show_once(const Services& services, const Asked& asked, bool json) {
   const auto page = ask(asked);
   if (!page) return console.fail(page.error());
   const auto shown =
-      json ? Result<std::string>(*page + "\n") : top_frame(*page, frame_of(services, asked));
+      json ? top_json(*page, asked.place.shown()) : top_frame(*page, frame_of(services, asked));
   if (!shown) return console.fail(shown.error());
-  return console.out(*shown) ? 0 : static_cast<int>(ExitCode::kFailure);
+  const bool terminal = json && console.facts().output_is_terminal;
+  const bool put = console.out(terminal ? safe_text(*shown, true) : *shown);
+  return put ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
 // The terminal's other screen, without a cursor, until it is destroyed.
@@ -104,21 +110,54 @@ class Screen final {
   Console& console_;
 };
 
-// A server that goes away for a moment is waited for: the last frame stays, with a note.
-Status watch(const Services& services, const Asked& asked, Interrupt& interrupt) {
-  AIOSS_TRY(std::string page, ask(asked));  // before anything is drawn
-  Screen screen(services.console);
-  std::string note;
-  for (;;) {
-    TopFrame frame = frame_of(services, asked);
-    frame.note = note;
-    AIOSS_TRY(const std::string shown, top_frame(page, frame));
-    if (!screen.show(shown) || interrupt.wait_for(kBetween)) return ok();
-    auto next = ask(asked);
-    note = next ? "" : clip(safe_text(next.error().message, false), frame.columns_max);
-    if (next) page = std::move(*next);
-  }
+// As large as the terminal is now, but for the line that the cursor stays on.
+TopFrame screen_frame(const Services& services, const Asked& asked) {
+  constexpr int kOutput = 1;
+  TopFrame frame = frame_of(services, asked);
+  frame.columns_max = os::terminal_width(kOutput, services.console.facts().columns);
+  frame.rows_max = std::max(os::terminal_height(kOutput), 2U) - 1;
+  return frame;
 }
+
+// A server that goes away for a moment is waited for: the last frame stays, with a note.
+class Watch final {
+ public:
+  Watch(const Services& services, const Asked& asked, Interrupt& interrupt)
+      : services_(services), asked_(asked), interrupt_(interrupt) {}
+
+  Status run() {
+    for (;;) {
+      AIOSS_CHECK(look());
+      if (!interrupt_.wait_for(kBetween)) continue;
+      screen_.reset();  // the terminal is as it was, whatever comes now
+      if (!interrupt_.take_suspension()) return ok();
+      os::suspend_process();
+    }
+  }
+
+ private:
+  bool is_interrupted() { return interrupt_.wait_for(std::chrono::milliseconds(0)); }
+
+  // Nothing is drawn before something has come.
+  Status look() {
+    auto next = ask(asked_, [this] { return is_interrupted(); });
+    if (is_interrupted()) return ok();
+    if (!next && page_.empty()) return std::move(next).error();
+    TopFrame frame = screen_frame(services_, asked_);
+    if (!next) frame.note = clip(safe_text(next.error().message, false), frame.columns_max);
+    if (next) page_ = std::move(*next);
+    AIOSS_TRY(const std::string shown, top_frame(page_, frame));
+    if (!screen_.has_value()) screen_.emplace(services_.console);
+    if (screen_->show(shown)) return ok();
+    return Error{Code::kIo, "the terminal takes nothing any more"};
+  }
+
+  const Services& services_;
+  const Asked& asked_;
+  Interrupt& interrupt_;
+  std::string page_;
+  std::optional<Screen> screen_;
+};
 
 }  // namespace
 
@@ -129,9 +168,9 @@ int top_command(const Services& services, const Invocation& invocation) {
   const auto asked = what_to_ask(services, invocation);
   if (!asked) return console.fail(asked.error());
   if (!terminal || json || invocation.has("--once")) return show_once(services, *asked, json);
-  const auto interrupt = Interrupt::create();
+  const auto interrupt = Interrupt::for_screen();
   if (!interrupt) return console.fail(interrupt.error());
-  const Status watched = watch(services, *asked, **interrupt);
+  const Status watched = Watch(services, *asked, **interrupt).run();
   return watched ? 0 : console.fail(watched.error());
 }
 

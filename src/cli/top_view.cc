@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "base/strings.h"
@@ -106,65 +107,152 @@ std::string headline(const Json& page, const TopFrame& frame) {
   return paint(shown, Color::kBold, frame.color) + "\n";
 }
 
-std::string model_table(const Json& page, const TopFrame& frame) {
-  using enum Table::Align;
-  Table table({{"MODEL"},
-               {"STATE"},
-               {"STREAMS", kRight},
-               {"RUNNING", kRight},
-               {"QUEUE", kRight},
-               {"BATCH", kRight},
-               {"PARKED", kRight},
-               {"SPILLED", kRight},
-               {"TOKENS/S", kRight},
-               {"MEMORY", kRight},
-               {"WAIT", kRight}});
-  for (const Json& model : list(page, "models")) {
-    const Json& waiting = member(model, "waiting");
-    table.add({text(model, "model"), state_of(model), nothing_if_zero(number(model, "streams")),
-               nothing_if_zero(number(model, "running")),
-               nothing_if_zero(number(waiting, "interactive") + number(waiting, "load")),
-               nothing_if_zero(number(waiting, "batch")), nothing_if_zero(number(model, "parked")),
-               spilled(model), one_decimal(decimal(model, "tokens_per_second")),
-               human_bytes(number(model, "memory_bytes")), wait_of(model)});
+struct Column {
+  std::string_view title;
+  Table::Align align;
+  unsigned rank;  // the highest is the first to be left out
+};
+using Row = std::vector<std::string>;
+
+// Of `columns`, those that fit; the first always stays.
+std::vector<std::size_t> fitting(const std::vector<Column>& columns, const std::vector<Row>& rows,
+                                 std::size_t columns_max) {
+  constexpr std::size_t kGap = 2;
+  std::vector<std::size_t> widths, kept;
+  std::size_t total = 0;
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    widths.push_back(columns[c].title.size());
+    for (const Row& row : rows) widths[c] = std::max(widths[c], display_width(row[c]));
+    total += widths[c] + (c == 0 ? 0 : kGap);
+    kept.push_back(c);
+  }
+  while (columns_max > 0 && total > columns_max && kept.size() > 1) {
+    const auto out = std::max_element(
+        kept.begin() + 1, kept.end(),
+        [&](std::size_t a, std::size_t b) { return columns[a].rank < columns[b].rank; });
+    total -= widths[*out] + kGap;
+    kept.erase(out);
+  }
+  return kept;
+}
+
+std::string fitted_table(const std::vector<Column>& columns, const std::vector<Row>& rows,
+                         const TopFrame& frame) {
+  const std::vector<std::size_t> kept = fitting(columns, rows, frame.columns_max);
+  std::vector<Table::Column> shown;
+  for (const std::size_t c : kept)
+    shown.push_back({std::string(columns[c].title), columns[c].align});
+  Table table(std::move(shown));
+  for (const Row& row : rows) {
+    Row cells;
+    for (const std::size_t c : kept) cells.push_back(row[c]);
+    table.add(std::move(cells));
   }
   return table.render(frame.columns_max, frame.color);
 }
 
-std::string tenant_table(const Json& page, const TopFrame& frame) {
+std::size_t less(std::size_t from, std::size_t what) {
+  return from - std::min(from, what);
+}
+
+// Of so many rows, those to show on so many lines: the last line may have to say how many there
+// are.
+std::size_t rows_shown(std::size_t rows, std::size_t lines) {
+  return rows <= lines ? rows : less(lines, 1);
+}
+
+std::string clipped_line(const std::string& text, const TopFrame& frame) {
+  return (frame.columns_max > 0 ? clip(text, frame.columns_max) : text) + "\n";
+}
+
+std::string and_more(std::size_t count, const TopFrame& frame) {
+  return count == 0 ? "" : clipped_line("… and " + std::to_string(count) + " more", frame);
+}
+
+std::string model_table(const Json& page, const TopFrame& frame, std::size_t lines) {
   using enum Table::Align;
-  Table table({{"TENANT"}, {"MODEL"}, {"RUNNING", kRight}, {"QUEUE", kRight}, {"TOKENS", kRight}});
-  std::size_t shown = 0;
+  static const std::vector<Column> kColumns{
+      {"MODEL", kLeft, 0},    {"STATE", kLeft, 5},     {"STREAMS", kRight, 8},
+      {"RUNNING", kRight, 1}, {"QUEUE", kRight, 3},    {"BATCH", kRight, 6},
+      {"PARKED", kRight, 9},  {"SPILLED", kRight, 10}, {"TOKENS/S", kRight, 2},
+      {"MEMORY", kRight, 7},  {"WAIT", kRight, 4}};
+  const std::vector<Json>& models = list(page, "models");
+  const std::size_t shown = rows_shown(models.size(), less(lines, 1));
+  std::vector<Row> rows;
+  for (std::size_t i = 0; i < shown; ++i) {
+    const Json& model = models[i];
+    const Json& waiting = member(model, "waiting");
+    rows.push_back(
+        {text(model, "model"), state_of(model), nothing_if_zero(number(model, "streams")),
+         nothing_if_zero(number(model, "running")),
+         nothing_if_zero(number(waiting, "interactive") + number(waiting, "load")),
+         nothing_if_zero(number(waiting, "batch")), nothing_if_zero(number(model, "parked")),
+         spilled(model), one_decimal(decimal(model, "tokens_per_second")),
+         human_bytes(number(model, "memory_bytes")), wait_of(model)});
+  }
+  return fitted_table(kColumns, rows, frame) + and_more(models.size() - shown, frame);
+}
+
+std::string tenant_table(const Json& page, const TopFrame& frame, std::size_t lines) {
+  using enum Table::Align;
+  static const std::vector<Column> kColumns{{"TENANT", kLeft, 0},
+                                            {"MODEL", kLeft, 4},
+                                            {"RUNNING", kRight, 1},
+                                            {"QUEUE", kRight, 2},
+                                            {"TOKENS", kRight, 3}};
+  constexpr std::size_t kAround = 2;  // an empty line and the titles
+  std::size_t total = 0;
+  for (const Json& model : list(page, "models")) total += list(model, "tenants").size();
+  const std::size_t shown = rows_shown(total, std::min(less(lines, kAround), kTenantsShown + 1));
+  if (shown == 0) return "";
+  std::vector<Row> rows;
   for (const Json& model : list(page, "models")) {
     for (const Json& tenant : list(model, "tenants")) {
-      if (shown++ >= kTenantsShown) continue;
-      table.add(
+      if (rows.size() == shown) break;
+      rows.push_back(
           {text(tenant, "tenant"), text(model, "model"), nothing_if_zero(number(tenant, "running")),
            nothing_if_zero(number(tenant, "waiting")), human_count(number(tenant, "tokens"))});
     }
   }
-  if (shown == 0) return "";
-  std::string out = "\n" + table.render(frame.columns_max, frame.color);
-  if (shown > kTenantsShown) out += "… and " + std::to_string(shown - kTenantsShown) + " more\n";
-  return out;
+  return "\n" + fitted_table(kColumns, rows, frame) + and_more(total - shown, frame);
+}
+
+// What follows the headline, on so many lines.
+std::string tables(const Json& page, const TopFrame& frame, std::size_t lines) {
+  if (list(page, "models").empty()) return clipped_line("No model is loaded.", frame);
+  const std::string models = model_table(page, frame, lines);
+  const auto used = static_cast<std::size_t>(std::count(models.begin(), models.end(), '\n'));
+  return models + tenant_table(page, frame, less(lines, used));
+}
+
+// The first lines, on a terminal that is too small even for what is always there.
+std::string cut(const std::string& text, std::size_t lines) {
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < lines && end < text.size(); ++i) end = text.find('\n', end) + 1;
+  return text.substr(0, end);
+}
+
+Result<Json> parse_page(std::string_view page, const std::string& place) {
+  AIOSS_TRY(Json json, codec::parse_json(page));
+  if (member(json, "object") == "queue" && member(json, "models").is_array()) return json;
+  return Error{Code::kCorrupt, "what the server answers is not the state of its queues; is " +
+                                   place + " an aioss of this version?"};
 }
 
 }  // namespace
 
 Result<std::string> top_frame(std::string_view page, const TopFrame& frame) {
-  AIOSS_TRY(const Json json, codec::parse_json(page));
-  if (member(json, "object") != "queue" || !member(json, "models").is_array()) {
-    return Error{Code::kCorrupt, "what the server answers is not the state of its queues; is " +
-                                     frame.place + " an aioss of this version?"};
-  }
-  std::string out = headline(json, frame) + "\n";
-  if (list(json, "models").empty()) {
-    out += "No model is loaded.\n";
-  } else {
-    out += model_table(json, frame) + tenant_table(json, frame);
-  }
+  AIOSS_TRY(const Json json, parse_page(page, frame.place));
+  const std::size_t lines_max = frame.rows_max == 0 ? SIZE_MAX : frame.rows_max;
+  const std::size_t around = frame.note.empty() ? 2 : 4;  // the headline, the note, empty lines
+  std::string out = headline(json, frame) + "\n" + tables(json, frame, less(lines_max, around));
   if (!frame.note.empty()) out += "\n" + paint(frame.note, Color::kYellow, frame.color) + "\n";
-  return out;
+  return cut(out, lines_max);
+}
+
+Result<std::string> top_json(std::string_view page, const std::string& place) {
+  AIOSS_TRY(const Json json, parse_page(page, place));
+  return codec::dump_json(json) + "\n";
 }
 
 }  // namespace aioss::cli

@@ -21,6 +21,7 @@ using boost::system::error_code;
 using Get = beast::http::request<beast::http::empty_body>;
 
 constexpr unsigned kHttp11 = 11;
+constexpr std::chrono::milliseconds kStopInterval{50};
 
 Get request_for(const std::string& path, const Headers& headers) {
   Get request(beast::http::verb::get, path, kHttp11);
@@ -50,13 +51,17 @@ class Exchange {
     stream_.expires_after(timeout);
   }
 
-  Result<ServerReply> run(const typename Protocol::endpoint& endpoint, const ServerPlace& place) {
+  Result<ServerReply> run(const typename Protocol::endpoint& endpoint, const ServerPlace& place,
+                          const Stop& stop) {
     stream_.async_connect(endpoint, [this](const error_code& error) {
       error_ = error;
       connected_ = !error;
       if (connected_) write();
     });
-    io_.run();
+    while (!io_.stopped()) {  // until it has nothing more to do
+      io_.run_for(kStopInterval);
+      if (stop && stop()) return Error{Code::kCancelled, "the request was given up"};
+    }
     if (error_) return error_of(error_, connected_, place);
     return ServerReply{static_cast<int>(parser_.get().result_int()),
                        std::move(parser_.get().body())};
@@ -105,7 +110,7 @@ std::string ServerPlace::shown() const {
 }
 
 Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
-                        std::chrono::milliseconds timeout) {
+                        std::chrono::milliseconds timeout, const Stop& stop) {
   Get request = request_for(path, headers);
   if (!place.unix_path.empty()) {
     constexpr std::size_t kPathBytesMax = 107;  // sun_path, and its end
@@ -113,11 +118,11 @@ Result<ServerReply> get(const ServerPlace& place, const std::string& path, const
       return Error{Code::kUsage, "the path of a Unix socket has at most 107 bytes"};
     }
     Exchange<net::local::stream_protocol> exchange(std::move(request), timeout);
-    return exchange.run(net::local::stream_protocol::endpoint(place.unix_path), place);
+    return exchange.run(net::local::stream_protocol::endpoint(place.unix_path), place, stop);
   }
   AIOSS_TRY(const net::ip::address address, address_of(place.host));
   Exchange<net::ip::tcp> exchange(std::move(request), timeout);
-  return exchange.run(net::ip::tcp::endpoint(address, place.port), place);
+  return exchange.run(net::ip::tcp::endpoint(address, place.port), place, stop);
 }
 
 }  // namespace aioss::http

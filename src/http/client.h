@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "http/server.h"
@@ -24,9 +25,12 @@ struct ServerReply {
 
 inline constexpr std::size_t kReplyBytesMax = std::size_t{4} << 20;
 
+// True: leave. Asked many times a second while a request is under way.
+using Stop = std::function<bool()>;
+
 // kNotFound: nobody answers there. kTimeout: not in time. kUsage: no address. kIo: what came is no
-// answer.
+// answer. kCancelled: `stop` said so.
 Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
-                        std::chrono::milliseconds timeout);
+                        std::chrono::milliseconds timeout, const Stop& stop = nullptr);
 
 }  // namespace aioss::http

@@ -48,5 +48,15 @@ TEST(GetClient, DoesNotWaitForEver) {
   EXPECT_EQ(late.error().code, Code::kTimeout);
 }
 
+TEST(GetClient, IsLeftWhenSomebodySaysSo) {
+  testing::TestServer server;
+  int asked = 0;
+  const auto left = get({"", "127.0.0.1", server.port()}, "/wait", {}, std::chrono::hours(1),
+                        [&] { return ++asked == 3; });
+  ASSERT_FALSE(left);
+  EXPECT_EQ(left.error().code, Code::kCancelled);
+  EXPECT_EQ(asked, 3);
+}
+
 }  // namespace
 }  // namespace aioss::http

@@ -31,6 +31,15 @@ void ignore_broken_pipes() {
   ASSERT(::sigaction(SIGPIPE, &ignore, nullptr) == 0);
 }
 
+// Sent to this thread alone, so that the watcher does not take it.
+void suspend_process() {
+  const sigset_t set = set_of({SIGTSTP});
+  sigset_t before;
+  ::raise(SIGTSTP);
+  ASSERT(::pthread_sigmask(SIG_UNBLOCK, &set, &before) == 0);  // here it stops
+  ASSERT(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
+}
+
 Result<std::unique_ptr<SignalWatcher>> SignalWatcher::create(const std::vector<int>& signals,
                                                              Callback callback) {
   const sigset_t set = set_of(signals);

@@ -16,6 +16,11 @@ namespace aioss::os {
 // thing in main(). Children started by Child::spawn get the default action back.
 void ignore_broken_pipes();
 
+// What Ctrl-Z does, for a program that watches SIGTSTP to put its terminal right first. Returns
+// when the process goes on: at once, if no shell of its session could make it go on (an orphaned
+// group).
+void suspend_process();
+
 // Owns a thread named "signals". Create it in main() before any other thread: threads inherit the
 // mask that leaves the signals to this one. One at a time in a process.
 class SignalWatcher final {

@@ -140,6 +140,29 @@ TEST(Signals, EachOneReachesTheCallbackAndNothingElse) {
   EXPECT_EXIT(::kill(::getpid(), SIGTERM); ::pause(), testing::KilledBySignal(SIGTERM), "");
 }
 
+// In a group of its own, whose parent is of another one of the session: it can be made to go on.
+TEST(Signals, AProcessThatWatchesCtrlZCanStopAllTheSame) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::setpgid(0, 0);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTSTP);
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    suspend_process();
+    sigset_t after;
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+    ::_exit(sigismember(&after, SIGTSTP) == 1 ? 7 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  ASSERT_TRUE(WIFSTOPPED(status));
+  ASSERT_EQ(::kill(child, SIGCONT), 0);
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 TEST(Signals, ABrokenPipeIsAnError) {
   struct sigaction before{};
   ::sigaction(SIGPIPE, nullptr, &before);
@@ -298,15 +321,18 @@ class TerminalTest : public testing::Test {
   Fd outer_, inner_;
 };
 
-TEST_F(TerminalTest, IsOneAndHasAWidth) {
+TEST_F(TerminalTest, IsOneAndHasASize) {
   EXPECT_TRUE(is_terminal(inner_.get()));
   EXPECT_EQ(terminal_width(inner_.get()), 132u);
+  EXPECT_EQ(terminal_height(inner_.get(), 7), 24u);
   const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_FALSE(is_terminal(file.get()));
   EXPECT_EQ(terminal_width(file.get(), 72), 72u);
+  EXPECT_EQ(terminal_height(file.get(), 7), 7u);
   winsize none{0, 0, 0, 0};
   ::ioctl(outer_.get(), TIOCSWINSZ, &none);
   EXPECT_EQ(terminal_width(inner_.get(), 72), 72u);
+  EXPECT_EQ(terminal_height(inner_.get(), 7), 7u);
 }
 
 TEST_F(TerminalTest, ColorIsWantedUnlessSomebodySaysNo) {

@@ -48,6 +48,12 @@ unsigned terminal_width(int descriptor, unsigned fallback) {
   return size.ws_col;
 }
 
+unsigned terminal_height(int descriptor, unsigned fallback) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) return fallback;
+  return size.ws_row;
+}
+
 bool color_wanted(int descriptor) {
   if (!is_terminal(descriptor)) return false;
   if (const auto no_color = environment("NO_COLOR"); no_color && !no_color->empty()) return false;

@@ -16,6 +16,7 @@ namespace aioss::os {
 bool is_terminal(int descriptor);
 // Columns; `fallback` if the descriptor is no terminal or has no size.
 unsigned terminal_width(int descriptor, unsigned fallback = 80);
+unsigned terminal_height(int descriptor, unsigned fallback = 24);  // lines; likewise
 // Colour is wanted: a terminal, NO_COLOR unset or empty, TERM not "dumb".
 bool color_wanted(int descriptor);
 

@@ -166,8 +166,9 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
       keys_(std::move(keys)),
       door_(door_options(keys_.get(), options)),
       metrics_(parts.registry),
-      shelf_(StreamShelf::create(parts.io, options.resume_seconds_max)),
+      shelf_(StreamShelf::create(parts.io)),
       generation_{parts.io, parts.gateway, metrics_, parts.clock, options.ping_interval, *shelf_},
+      resume_seconds_max_(options.resume_seconds_max),
       anchors_(options.anchors),
       receipts_(options.receipts) {
   if (keys_ != nullptr) {
@@ -264,17 +265,15 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
 awaitable<int> ApiCore::generate(Action action, http::Request request, runtime::Principal principal,
                                  http::ResponseWriter& writer) {
   const Endpoint endpoint = action == Action::kChat ? Endpoint::kChat : Endpoint::kCompletion;
-  const Result<Wishes> wishes = parse_wishes(request);
+  const Result<Wishes> wishes = parse_wishes(request, resume_seconds_max_);
   if (!wishes.has_value()) {
     drop_body(request);
     parts_.gateway.note_refusal(wishes.error().code);
     http::Response response = error_response(wishes.error());
     co_return co_await reply(writer, std::move(response));
   }
-  std::optional<std::string> resume;
-  if (const auto wish = request.header(kResumeHeader)) resume = *wish;
   Generation generation(generation_, writer, endpoint, std::move(principal), *wishes);
-  co_return co_await generation.run(std::move(request.body), std::move(resume));
+  co_return co_await generation.run(std::move(request.body));
 }
 
 void ApiCore::note_stranger(const Error& error, const http::Request& request) {

@@ -2,6 +2,7 @@
 // connections, because a connection may end after the server. io thread only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -78,6 +79,7 @@ class ApiCore final {
   HttpMetrics metrics_;
   const std::shared_ptr<StreamShelf> shelf_;
   const GenerationContext generation_;
+  const std::uint32_t resume_seconds_max_;
   ledger::Anchors* const anchors_;        // may be null; owned by whoever made the server
   const http::Server* server_ = nullptr;  // owned by ApiServer
   const decltype(ApiOptions::receipts) receipts_;

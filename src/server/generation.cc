@@ -47,8 +47,8 @@ Generation::~Generation() {
   meter_.report();
 }
 
-awaitable<int> Generation::run(std::string body, std::optional<std::string> resume) {
-  Status fit = read_body(std::move(body), resume);
+awaitable<int> Generation::run(std::string body) {
+  Status fit = read_body(std::move(body));
   if (!fit.has_value()) {
     context_.gateway.note_refusal(fit.error().code);
     Error error = std::move(fit).error();
@@ -82,17 +82,16 @@ awaitable<int> Generation::run(std::string body, std::optional<std::string> resu
 
 // Neither the body nor the prompt, up to 4 MiB each, stays here while the answer is made: they are
 // moved into what ends with this call. (A string that is assigned an empty one keeps its memory.)
-Status Generation::read_body(std::string body, const std::optional<std::string>& resume) {
+Status Generation::read_body(std::string body) {
   const bool chat = request_.endpoint == Endpoint::kChat;
   auto parsed = chat ? api::openai::parse_chat(body) : api::openai::parse_completion(body);
   if (!parsed.has_value()) return std::move(parsed).error();
   request_ = std::move(*parsed);
   meter_.asks_for(request_.model, request_.submit.choices);
-  return resume.has_value() ? take_place(*resume) : ok();
+  return wishes_.resume.has_value() ? take_place() : ok();
 }
 
-Status Generation::take_place(const std::string& resume) {
-  AIOSS_TRY(patience_, context_.shelf.parse_wish(resume));
+Status Generation::take_place() {
   if (!request_.stream) {
     return Error{Code::kInvalidArgument,
                  "the header '" + std::string(kResumeHeader) + "' needs \"stream\": true",
@@ -149,6 +148,9 @@ awaitable<int> Generation::answer_error(Error error) {
     meter_.set_outcome(info(error.code).name);
   }
   http::Response response = error_response(error);
+  // The time it was for is over. (Other timeouts, as of a body that came too slowly, may be
+  // mended.)
+  if (error.code == Code::kTimeout && wishes_.deadline_ms > 0) forbid_retry(response);
   if (stream_ != nullptr) {
     for (auto& header : headers()) response.headers.push_back(std::move(header));
     if (abort_record_.has_value())
@@ -206,11 +208,11 @@ bool Generation::drain(api::openai::ChunkWriter& chunks, std::string& out) {
 // From here on the stream belongs to the answer, and this request is only its first reader.
 awaitable<int> Generation::kept_answer() {
   http::Headers head = stream_headers();
-  head.emplace_back(kResumeHeader, std::to_string(patience_.count()));
+  head.emplace_back(kResumeHeader, std::to_string(wishes_.resume->count()));
   api::openai::AnswerFacts facts = this->facts();
-  KeptAnswer::Setup setup{context_.io,      context_.clock, std::exchange(stream_, nullptr),
-                          std::move(facts), meter_,         std::move(head),
-                          principal_,       patience_,      std::move(place_)};
+  KeptAnswer::Setup setup{context_.io,      context_.clock,  std::exchange(stream_, nullptr),
+                          std::move(facts), meter_,          std::move(head),
+                          principal_,       *wishes_.resume, std::move(place_)};
   const std::shared_ptr<KeptAnswer> answer = KeptAnswer::create(std::move(setup));
   context_.shelf.keep(answer);
   const ResumeContext context{context_.io, context_.shelf, context_.ping_interval};

@@ -40,14 +40,13 @@ class Generation final {
   Generation& operator=(const Generation&) = delete;
 
   // Answers the request. The status that was sent, or that of kCancelled if the client left.
-  // `resume`: what X-Aioss-Resume says, if it is there.
-  http::net::awaitable<int> run(std::string body, std::optional<std::string> resume);
+  http::net::awaitable<int> run(std::string body);
 
  private:
   using Event = runtime::StreamEvent;
 
-  Status read_body(std::string body, const std::optional<std::string>& resume);
-  Status take_place(const std::string& resume);
+  Status read_body(std::string body);
+  Status take_place();
   Result<std::shared_ptr<runtime::Stream>> submit();
   void attach(std::shared_ptr<runtime::Stream> stream);
   http::net::awaitable<std::optional<Event>> next_event();
@@ -75,9 +74,7 @@ class Generation final {
   // As its headers name them; absent if there is none, or none yet.
   std::optional<std::uint64_t> request_record_, abort_record_;
   AnswerMeter meter_;
-  // Of an answer that may outlive its client; they go with it.
-  std::unique_ptr<ShelfPlace> place_;
-  std::chrono::seconds patience_{0};
+  std::unique_ptr<ShelfPlace> place_;  // of an answer that may outlive its client; goes with it
 };
 
 }  // namespace aioss::server

@@ -170,6 +170,18 @@ TEST(Generation, RefusalsOfTheGatewayKeepTheirStatus) {
   }
 }
 
+// OpenAI's clients ask again after a 408 unless they are told not to.
+TEST(Generation, ADeadlineThatHasPassedIsNotTriedAgain) {
+  RunningServer server;
+  server.gateway.script({test::failed(Code::kTimeout, "too late")});
+  const Reply late = server.post(kChat, kStreamed, "X-Aioss-Deadline: 1\r\n");
+  EXPECT_EQ(late.status, 408);
+  EXPECT_EQ(late.header("X-Should-Retry"), "false");
+  const Reply other = server.post(kChat, kStreamed);
+  EXPECT_EQ(other.status, 408);
+  EXPECT_EQ(other.header("X-Should-Retry"), "");
+}
+
 TEST(Generation, AnErrorAfterTheBeginningIsAnEvent) {
   RunningServer server;
   server.gateway.script(

@@ -1,5 +1,6 @@
 #include "server/kept_answer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -11,6 +12,7 @@ namespace aioss::server {
 namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr std::int64_t kReadingTimeMaxNs = kReadingTimeMax.count() * kSecondNs;
 constexpr std::string_view kEventEnd = "\n\n";
 
 void wipe(std::string& text) {
@@ -73,7 +75,7 @@ bool KeptAnswer::belongs_to(const runtime::Principal& caller) const {
 // ---- reading ------------------------------------------------------------------------------------
 
 Status KeptAnswer::check(std::uint64_t after) const {
-  const std::uint64_t last = first_ + ring_.size() - 1;
+  const std::uint64_t last = next_number() - 1;
   if (after > last) {
     return Error{Code::kInvalidArgument,
                  "this stream has " + std::to_string(last) + " events so far; give the number of " +
@@ -93,6 +95,7 @@ Status KeptAnswer::check(std::uint64_t after) const {
 KeptAnswer::Reader KeptAnswer::attach(std::uint64_t after,
                                       std::shared_ptr<http::AsyncEvent> changed) {
   ASSERT(check(after).has_value());
+  end_reading();
   if (changed_ != nullptr) changed_->notify();
   changed_ = std::move(changed);
   reader_ = ++last_reader_;
@@ -107,32 +110,53 @@ KeptAnswer::Reader KeptAnswer::attach(std::uint64_t after,
 
 std::string KeptAnswer::take() {
   std::string out;
-  while (out.size() < kWriteBytesMax && next_ < first_ + ring_.size()) {
+  while (out.size() < kWriteBytesMax && next_ < next_number()) {
     const std::string& event = ring_[next_ - first_];
     out += event;
     history_bytes_ += event.size() + kEventOverheadBytes;
     ++next_;
   }
-  if (!out.empty()) pump();
+  if (out.empty()) return out;
+  note_progress();
+  pump();
   return out;
 }
 
 bool KeptAnswer::at_end() const {
-  return ended_ && next_ == first_ + ring_.size();
+  return ended_ && next_ == next_number();
 }
 
 void KeptAnswer::detach(Reader reader, bool delivered) {
   if (!is_reader(reader)) return;
+  end_reading();
   reader_ = 0;
   changed_.reset();
   delivered_ = delivered;
+}
+
+void KeptAnswer::note_progress() {
+  if (next_ <= taken_ + 1) return;
+  taken_ = next_ - 1;
+  moved_ = true;
   left_ns_ = clock_.monotonic_ns();
+}
+
+// Also when another reader comes. One who leaves a full ring has not read since note_progress().
+// One who had all there was of a slow stream could not have done more.
+void KeptAnswer::end_reading() {
+  const bool had_all = !ended_ && next_ == next_number();
+  const bool stuck = !ended_ && !has_room();
+  if (has_reader() && !stuck && (moved_ || had_all)) left_ns_ = clock_.monotonic_ns();
+  moved_ = false;
 }
 
 // ---- keeping ------------------------------------------------------------------------------------
 
 bool KeptAnswer::is_overdue() const {
-  return !has_reader() && clock_.monotonic_ns() - left_ns_ >= patience_ns_;
+  const std::int64_t now = clock_.monotonic_ns();
+  if (!has_reader()) return now - left_ns_ >= patience_ns_;
+  if (ended_ || !full_ns_.has_value()) return false;
+  return now - std::max(*full_ns_, left_ns_) >= patience_ns_ + kReadingTimeMaxNs;
 }
 
 void KeptAnswer::give_up(Error why) {
@@ -141,7 +165,7 @@ void KeptAnswer::give_up(Error why) {
   if (std::exchange(ended_, true)) return;
   meter_.set_outcome(info(why.code).name);
   meter_.report();
-  stream_->give_up(std::move(why));
+  std::exchange(stream_, nullptr)->give_up(std::move(why));
 }
 
 // About kWriteBytesMax in a turn: one stream that has much to say does not hold up the others.
@@ -150,11 +174,16 @@ void KeptAnswer::pump() {
   std::size_t done_bytes = 0;
   while (!ended_) {
     drop_history();
-    if (!has_room()) break;
+    if (!has_room()) {
+      if (!full_ns_.has_value()) full_ns_ = clock_.monotonic_ns();
+      break;
+    }
+    full_ns_.reset();
     if (done_bytes >= kWriteBytesMax) {
       waker_->wake();
       break;
     }
+    full_ns_.reset();
     std::optional<runtime::StreamEvent> event = stream_->try_next();
     if (!event.has_value()) break;
     if (auto wrong = check_choice(*event, facts_.choices)) {
@@ -172,6 +201,7 @@ void KeptAnswer::pump() {
 
 void KeptAnswer::end() {
   ended_ = true;
+  stream_.reset();
   meter_.report();
 }
 
@@ -182,7 +212,7 @@ void KeptAnswer::add_events(std::string& rendered) {
     const std::size_t end = rest.find(kEventEnd);
     ASSERT(end != std::string_view::npos);
     const std::string_view event = rest.substr(0, end + kEventEnd.size());
-    std::string numbered = "id: " + std::to_string(first_ + ring_.size()) + "\n";
+    std::string numbered = "id: " + std::to_string(next_number()) + "\n";
     numbered.reserve(numbered.size() + event.size());
     numbered += event;
     ring_bytes_ += numbered.size() + kEventOverheadBytes;

@@ -1,10 +1,16 @@
 // A streamed answer that outlives its client (X-Aioss-Resume): it consumes the stream itself, keeps
 // the client's events in a ring, numbered from 1 without a gap, and gives them to whoever reads.
-// The reader who came last is the one; the others find that they are no longer.
+// The reader who came last is the one; the others find that they are no longer. Once the stream has
+// ended, it is let go: its text may be far more than the ring.
 //
 // What nobody has taken yet is never dropped: when the ring is full of it, the stream is not read
 // on, and its worker stops for want of credit. Of what was taken, kHistoryBytes stay, for a client
 // that did not get what the kernel took. With nobody reading, nothing is dropped.
+//
+// Patience counts from when a reader last took what nobody had before, or left with all there was:
+// to come back and to leave renews nothing, so nobody keeps a stream of the model for ever that
+// way. Nor by a connection that hardly reads: while the ring stays full, kReadingTimeMax is all
+// that a reader gets on top.
 //
 // io thread only. Shared by the shelf, by the coroutine that reads it, and by tasks on their way.
 // The texts are overwritten when they are dropped. A stream that has not ended when the object goes
@@ -32,6 +38,9 @@ namespace aioss::server {
 inline constexpr std::size_t kRingBytesMax = std::size_t{1} << 20;
 // Far more than a connection that breaks can have lost: a write and two sockets' buffers.
 inline constexpr std::size_t kHistoryBytes = kRingBytesMax / 2;
+// For a reader to begin again at the first event and to come to one that is new. One that reads
+// nothing at all is sent away after as long (http::Limits::write_timeout).
+inline constexpr std::chrono::seconds kReadingTimeMax{120};
 // What an event costs beside its bytes.
 inline constexpr std::size_t kEventOverheadBytes = 64;
 
@@ -83,8 +92,8 @@ class KeptAnswer final : public std::enable_shared_from_this<KeptAnswer> {
   bool ended() const { return ended_; }
   bool has_reader() const { return reader_ != 0; }
   bool delivered() const { return delivered_; }
-  std::int64_t left_ns() const { return left_ns_; }  // when the last reader left
-  bool is_overdue() const;                           // nobody came back in time
+  std::int64_t left_ns() const { return left_ns_; }  // since when patience counts
+  bool is_overdue() const;  // nobody came back in time, or who came does not read
   // Not kept any longer: ends the stream, with that reason in its record, if it has not ended. Its
   // reader, if it has one, is sent away.
   void give_up(Error why);
@@ -92,6 +101,9 @@ class KeptAnswer final : public std::enable_shared_from_this<KeptAnswer> {
  private:
   struct Waker;
   explicit KeptAnswer(Setup setup);
+  std::uint64_t next_number() const { return first_ + ring_.size(); }
+  void note_progress();
+  void end_reading();
   void pump();  // from the stream into the ring, as far as there is room
   bool has_room() const { return ring_bytes_ < kRingBytesMax; }
   void add_events(std::string& rendered);
@@ -100,7 +112,7 @@ class KeptAnswer final : public std::enable_shared_from_this<KeptAnswer> {
   void end();
 
   const Clock& clock_;
-  const std::shared_ptr<runtime::Stream> stream_;
+  std::shared_ptr<runtime::Stream> stream_;  // null once it has ended
   const api::openai::AnswerFacts facts_;
   const http::Headers head_;
   const runtime::Principal owner_;
@@ -114,10 +126,13 @@ class KeptAnswer final : public std::enable_shared_from_this<KeptAnswer> {
   std::size_t ring_bytes_ = 0, history_bytes_ = 0;  // the latter: of those that were taken
   std::uint64_t first_ = 1;                         // number of the ring's first event
   std::uint64_t next_ = 1;                          // that the reader gets next
+  std::uint64_t taken_ = 0;                         // the last one that any reader ever had
   bool ended_ = false, delivered_ = false;
+  std::optional<std::int64_t> full_ns_;  // since when no event found room
 
   Reader reader_ = 0, last_reader_ = 0;  // 0: nobody
   std::shared_ptr<http::AsyncEvent> changed_;
+  bool moved_ = false;  // this reader has taken what nobody had before
   std::int64_t left_ns_ = 0;
 };
 

@@ -59,13 +59,23 @@ std::vector<std::string_view> words(std::string_view line) {
   return out;
 }
 
+// Not that of callers without keys: they would share turns, limits and records.
+Status check_tenant(std::string_view text) {
+  AIOSS_CHECK(check_name("tenant", text));
+  if (text != runtime::Principal().tenant) return ok();
+  return Error{
+      Code::kInvalidArgument,
+      "the tenant must not be '" + std::string(text) + "': that is the one of callers without keys",
+      "tenant"};
+}
+
 Result<Key> parse_line(std::string_view line) {
   const auto fields = words(line);
   if (fields.size() != kFields)
     return Error{Code::kUsage, "needs 6 words, id tenant user role salt hash, and has " +
                                    std::to_string(fields.size())};
   AIOSS_CHECK(check_name("id", fields[0]));
-  AIOSS_CHECK(check_name("tenant", fields[1]));
+  AIOSS_CHECK(check_tenant(fields[1]));
   AIOSS_CHECK(check_name("user", fields[2]));
   const auto role = role_from_name(fields[3]);
   if (!role.has_value()) return Error{Code::kUsage, "the role must be user, operator or auditor"};
@@ -82,13 +92,68 @@ Result<Key> parse_line(std::string_view line) {
   return key;
 }
 
-Status read_tenant(std::string_view line, std::map<std::string, runtime::TenantLimits>& tenants) {
-  AIOSS_TRY(TenantLine tenant, parse_tenant_line(line));
-  AIOSS_CHECK(check_name("tenant", tenant.tenant));
-  if (tenants.size() == kKeysMax) return Error{Code::kUsage, "there are too many tenants"};
-  if (tenants.emplace(tenant.tenant, tenant.limits).second) return ok();
-  return Error{Code::kUsage, "the tenant is there twice"};
-}
+class Parser {
+ public:
+  ParsedKeys parse(std::string_view text) {
+    for (const std::string_view raw : split(text, '\n')) {
+      ++line_;
+      const std::string_view line = trim(raw);
+      if (line.empty() || line.front() == '#') continue;
+      const Status read = is_tenant_line(line) ? read_tenant(line) : read_key(line);
+      if (!read.has_value()) report(line_, read.error().message);
+    }
+    for (Key& key : out_.keys) limit(key);
+    for (const auto& [name, tenant] : tenants_) {  // a typo, or what was left when a key went
+      if (!tenant.has_key) report(tenant.line, "no key is of the tenant '" + name + "'");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  struct Tenant {
+    runtime::TenantLimits limits;
+    std::size_t line = 0;
+    bool has_key = false;
+  };
+
+  void report(std::size_t line, const std::string& what) {
+    out_.problems.push_back("line " + std::to_string(line) + ": " + what);
+  }
+
+  Status read_tenant(std::string_view line) {
+    AIOSS_TRY(TenantLine tenant, parse_tenant_line(line));
+    AIOSS_CHECK(check_tenant(tenant.tenant));
+    if (tenants_.size() == kKeysMax) return Error{Code::kUsage, "there are too many tenants"};
+    const bool added = tenants_.emplace(tenant.tenant, Tenant{tenant.limits, line_}).second;
+    return added ? ok() : Error{Code::kUsage, "the tenant is there twice"};
+  }
+
+  Status read_key(std::string_view line) {
+    AIOSS_TRY(Key key, parse_line(line));
+    if (out_.keys.size() == kKeysMax) {
+      if (std::exchange(too_many_, true)) return ok();  // said once
+      return Error{Code::kUsage, "there may be at most " + std::to_string(kKeysMax) + " keys"};
+    }
+    if (std::any_of(out_.keys.begin(), out_.keys.end(),
+                    [&](const Key& other) { return other.id == key.id; })) {
+      return Error{Code::kUsage, "the id is used twice"};
+    }
+    out_.keys.push_back(std::move(key));
+    return ok();
+  }
+
+  void limit(Key& key) {
+    const auto found = tenants_.find(key.tenant);
+    if (found == tenants_.end()) return;
+    found->second.has_key = true;
+    key.limits = found->second.limits;
+  }
+
+  ParsedKeys out_;
+  std::map<std::string, Tenant> tenants_;
+  std::size_t line_ = 0;
+  bool too_many_ = false;
+};
 
 }  // namespace
 
@@ -107,45 +172,13 @@ std::optional<runtime::Role> role_from_name(std::string_view name) {
 }
 
 ParsedKeys parse_keys(std::string_view text) {
-  ParsedKeys out;
-  std::map<std::string, runtime::TenantLimits> tenants;
-  std::size_t number = 0;
-  for (const std::string_view raw : split(text, '\n')) {
-    ++number;
-    const std::string_view line = trim(raw);
-    if (line.empty() || line.front() == '#') continue;
-    const auto problem = [&](std::string_view what) {
-      out.problems.push_back("line " + std::to_string(number) + ": " + std::string(what));
-    };
-    if (is_tenant_line(line)) {
-      if (Status read = read_tenant(line, tenants); !read) problem(read.error().message);
-      continue;
-    }
-    auto key = parse_line(line);
-    if (!key.has_value()) {
-      problem(key.error().message);
-    } else if (out.keys.size() == kKeysMax) {
-      problem("there may be at most " + std::to_string(kKeysMax) + " keys");
-      break;
-    } else if (std::any_of(out.keys.begin(), out.keys.end(),
-                           [&](const Key& other) { return other.id == key->id; })) {
-      problem("the id is used twice");
-    } else {
-      out.keys.push_back(std::move(*key));
-    }
-  }
-  for (Key& key : out.keys) {
-    if (const auto found = tenants.find(key.tenant); found != tenants.end()) {
-      key.limits = found->second;
-    }
-  }
-  return out;
+  return Parser().parse(text);
 }
 
 Result<NewKey> make_key(crypto::Random& random, std::string_view id, std::string_view tenant,
                         std::string_view user, runtime::Role role) {
   AIOSS_CHECK(check_name("id", id));
-  AIOSS_CHECK(check_name("tenant", tenant));
+  AIOSS_CHECK(check_tenant(tenant));
   AIOSS_CHECK(check_name("user", user));
   std::array<std::uint8_t, kSecretBytes> secret{};
   std::array<std::uint8_t, kSaltBytes> salt{};

@@ -94,13 +94,36 @@ TEST(ParseKeys, ABrokenLineIsReportedAndGrantsNothing) {
   EXPECT_THAT(twice.problems, ElementsAre("line 2: the id is used twice"));
 }
 
-TEST(ParseKeys, HasABound) {
+// Callers without keys are this one.
+TEST(ParseKeys, NoKeyIsOfTheTenantWithoutKeys) {
+  const ParsedKeys key = parse_keys("k local u user " + kSalt + " " + kHash);
+  EXPECT_THAT(key.keys, IsEmpty());
+  EXPECT_THAT(key.problems, ElementsAre(HasSubstr("line 1: the tenant must not be 'local'")));
+  EXPECT_THAT(parse_keys("[tenant.local] weight=7").problems,
+              ElementsAre(HasSubstr("line 1: the tenant must not be 'local'")));
+  CountingRandom random;
+  EXPECT_FALSE(make_key(random, "i", "local", "u", runtime::Role::kUser).has_value());
+  EXPECT_TRUE(make_key(random, "i", "t", "local", runtime::Role::kUser).has_value());
+}
+
+TEST(ParseKeys, ATenantWithoutAKeyIsReported) {
+  const ParsedKeys parsed = parse_keys(
+      "[tenant.wrad] weight=7\n[tenant.ward] weight=8\nk ward u "
+      "user " +
+      kSalt + " " + kHash);
+  EXPECT_THAT(parsed.problems, ElementsAre("line 1: no key is of the tenant 'wrad'"));
+  ASSERT_EQ(parsed.keys.size(), 1U);
+  EXPECT_EQ(parsed.keys[0].limits.weight, 8U);
+}
+
+TEST(ParseKeys, HasABoundThatHidesNoTenant) {
   std::string text;
-  for (std::size_t i = 0; i <= kKeysMax; ++i)
+  for (std::size_t i = 0; i < kKeysMax + 3; ++i)
     text += "k" + std::to_string(i) + " t u user " + kSalt + " " + kHash + "\n";
-  const ParsedKeys parsed = parse_keys(text);
-  EXPECT_EQ(parsed.keys.size(), kKeysMax);
-  EXPECT_EQ(parsed.problems.size(), 1U);
+  const ParsedKeys parsed = parse_keys(text + "[tenant.t] weight=7\n");
+  EXPECT_THAT(parsed.problems, ElementsAre("line 1025: there may be at most 1024 keys"));
+  ASSERT_EQ(parsed.keys.size(), kKeysMax);
+  EXPECT_EQ(parsed.keys.back().limits.weight, 7U);
 }
 
 class KeyRingTest : public testing::Test {

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::uint32_t kRetryAfterMin = 1, kRetryAfterMax = 600;  // seconds
 
-// Trying again at once cannot help: OpenAI's clients read this before they do.
 bool is_lasting(Code code) {
   return code == Code::kModelCorrupt || code == Code::kNoMemory || code == Code::kCorrupt ||
          code == Code::kLedgerUnavailable || code == Code::kConflict;
@@ -43,8 +42,12 @@ http::Response error_response(const Error& error) {
   if (error.code == Code::kShuttingDown) response.headers.emplace_back("Retry-After", "5");
   if (error.code == Code::kUnauthenticated)
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"aioss\"");
-  if (is_lasting(error.code)) response.headers.emplace_back("X-Should-Retry", "false");
+  if (is_lasting(error.code)) forbid_retry(response);
   return response;
+}
+
+void forbid_retry(http::Response& response) {
+  response.headers.emplace_back("X-Should-Retry", "false");
 }
 
 http::Response health_response(const runtime::GatewayHealth& health, const std::string& key_problem,

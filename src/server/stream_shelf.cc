@@ -1,10 +1,11 @@
 #include "server/stream_shelf.h"
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
 #include "base/assert.h"
-#include "base/strings.h"
+#include "server/wishes.h"
 
 namespace aioss::server {
 namespace {
@@ -14,6 +15,10 @@ constexpr std::chrono::milliseconds kSweepInterval{250};
 
 Error nobody_came() {
   return {Code::kCancelled, "the client left and did not come back in time"};
+}
+
+Error not_read() {
+  return {Code::kTimeout, "the client did not read its answer"};
 }
 
 }  // namespace
@@ -37,32 +42,12 @@ class StreamShelf::Place final : public ShelfPlace {
   const std::string tenant_;
 };
 
-StreamShelf::StreamShelf(http::net::io_context& io, std::uint32_t seconds_max)
-    : seconds_max_(seconds_max), timer_(io) {}
+StreamShelf::StreamShelf(http::net::io_context& io) : timer_(io) {}
 
 StreamShelf::~StreamShelf() = default;
 
-std::shared_ptr<StreamShelf> StreamShelf::create(http::net::io_context& io,
-                                                 std::uint32_t seconds_max) {
-  return std::shared_ptr<StreamShelf>(new StreamShelf(io, seconds_max));
-}
-
-Result<std::chrono::seconds> StreamShelf::parse_wish(std::string_view text) const {
-  const std::string field(kResumeHeader);
-  if (seconds_max_ == 0) {
-    return Error{Code::kInvalidArgument,
-                 "this server keeps no answers for clients that come back; leave out the header '" +
-                     field + "'",
-                 field};
-  }
-  const auto seconds = parse_u64(text);
-  if (seconds && *seconds >= 1 && *seconds <= seconds_max_) {
-    return std::chrono::seconds(static_cast<std::int64_t>(*seconds));
-  }
-  return Error{Code::kInvalidArgument,
-               "the header '" + field + "' takes a whole number of seconds from 1 to " +
-                   std::to_string(seconds_max_),
-               field};
+std::shared_ptr<StreamShelf> StreamShelf::create(http::net::io_context& io) {
+  return std::shared_ptr<StreamShelf>(new StreamShelf(io));
 }
 
 std::size_t StreamShelf::places_of(const std::string& tenant) const {
@@ -82,21 +67,21 @@ Result<std::unique_ptr<ShelfPlace>> StreamShelf::take_place(const std::string& t
 }
 
 // Answers that their clients got make room, the oldest first: of the tenant, if it is its own
-// bound.
+// bound. One that a connection still holds, as that of somebody who only looks, would keep its
+// place.
 bool StreamShelf::make_room(const std::string& tenant) {
   while (true) {
     const bool own = places_of(tenant) >= kKeptAnswersTenantMax;
     if (!own && places_total_ < kKeptAnswersMax) return true;
     const KeptAnswer* oldest = nullptr;
     for (const auto& [id, answer] : answers_) {
-      const bool may_go = answer->ended() && answer->delivered() && !answer->has_reader();
+      const bool got = answer->ended() && answer->delivered() && !answer->has_reader();
+      const bool may_go = got && answer.use_count() == 1;
       if (!may_go || (own && answer->tenant() != tenant)) continue;
       if (oldest == nullptr || answer->left_ns() < oldest->left_ns()) oldest = answer.get();
     }
     if (oldest == nullptr) return false;
-    const std::size_t before = places_total_;
     drop(std::string(oldest->id()), nobody_came());
-    if (places_total_ == before) return false;  // a reader who was sent away still holds it
   }
 }
 
@@ -146,11 +131,12 @@ void StreamShelf::look_again() {
 }
 
 void StreamShelf::sweep() {
-  std::vector<std::string> overdue;
+  std::vector<std::shared_ptr<KeptAnswer>> overdue;
   for (const auto& [id, answer] : answers_) {
-    if (answer->is_overdue()) overdue.push_back(id);
+    if (answer->is_overdue()) overdue.push_back(answer);
   }
-  for (const std::string& id : overdue) drop(id, nobody_came());
+  for (const auto& answer : overdue)
+    drop(answer->id(), answer->has_reader() ? not_read() : nobody_came());
   look_again();
 }
 

@@ -10,12 +10,9 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
-#include <chrono>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "http/server.h"
 #include "runtime/principal.h"
@@ -26,18 +23,14 @@ namespace aioss::server {
 inline constexpr std::size_t kKeptAnswersMax = 128;
 // Of one tenant, so that nobody takes all; also of a server without keys, whose callers are one.
 inline constexpr std::size_t kKeptAnswersTenantMax = 96;
-inline constexpr std::string_view kResumeHeader = "X-Aioss-Resume";
 
 class StreamShelf final : public std::enable_shared_from_this<StreamShelf> {
  public:
-  // `seconds_max`: that a request may ask for; 0: none may. `io` outlives the shelf.
-  static std::shared_ptr<StreamShelf> create(http::net::io_context& io, std::uint32_t seconds_max);
+  static std::shared_ptr<StreamShelf> create(http::net::io_context& io);  // outlives the shelf
   ~StreamShelf();
   StreamShelf(const StreamShelf&) = delete;
   StreamShelf& operator=(const StreamShelf&) = delete;
 
-  // What the header says: 1 … seconds_max, else kInvalidArgument.
-  Result<std::chrono::seconds> parse_wish(std::string_view text) const;
   // kBusy if there is none.
   Result<std::unique_ptr<ShelfPlace>> take_place(const std::string& tenant);
   void keep(std::shared_ptr<KeptAnswer> answer);
@@ -52,14 +45,13 @@ class StreamShelf final : public std::enable_shared_from_this<StreamShelf> {
 
  private:
   class Place;
-  StreamShelf(http::net::io_context& io, std::uint32_t seconds_max);
+  explicit StreamShelf(http::net::io_context& io);
   bool make_room(const std::string& tenant);
   std::size_t places_of(const std::string& tenant) const;
   void look_again();  // in a moment, as long as there is anything here
   void sweep();
   void drop(const std::string& id, Error why);
 
-  const std::uint32_t seconds_max_;
   http::net::steady_timer timer_;
   bool looking_ = false, stopping_ = false;
   std::map<std::string, std::size_t> places_;  // by tenant; none of 0

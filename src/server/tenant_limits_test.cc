@@ -47,7 +47,9 @@ TEST(TenantLimits, HoldForTheKeysOfTheTenantWhereverTheLineStands) {
   EXPECT_EQ(parsed.keys[0].limits.weight, 7U);
   EXPECT_EQ(parsed.keys[1].limits.weight, 7U);
   EXPECT_EQ(parsed.keys[2].limits.weight, ipc::kWeightDefault);
-  const ParsedKeys twice = parse_keys("[tenant.a] weight=7\n[tenant.a] weight=8\n[tenant.a b]\n");
+  const ParsedKeys twice =
+      parse_keys("[tenant.a] weight=7\n[tenant.a] weight=8\n[tenant.a b]\nk1 a u1 user " + kSalt +
+                 " " + kHash);
   EXPECT_EQ(twice.problems.size(), 2U);
   auto changed = parsed.keys;
   changed[0].limits.weight = 8;

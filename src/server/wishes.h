@@ -1,8 +1,11 @@
-// What a request asks for in headers of ours: its class and its deadline. Pure.
+// What a request asks for in headers of ours: its class, its deadline, and to be kept for a client
+// that may come back. Pure.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "http/server.h"
@@ -11,12 +14,14 @@
 namespace aioss::server {
 
 inline constexpr std::uint64_t kDeadlineSecondsMax = ipc::kDeadlineMsMax / 1000;  // a day
+inline constexpr std::string_view kResumeHeader = "X-Aioss-Resume";
 
 struct Wishes {
-  std::optional<ipc::Priority> priority;  // X-Aioss-Priority
-  std::uint64_t deadline_ms = 0;          // X-Aioss-Deadline; 0: none
+  std::optional<ipc::Priority> priority;       // X-Aioss-Priority
+  std::uint64_t deadline_ms = 0;               // X-Aioss-Deadline; 0: none
+  std::optional<std::chrono::seconds> resume;  // X-Aioss-Resume: without a client
 };
-// kInvalidArgument that names the header.
-Result<Wishes> parse_wishes(const http::Request& request);
+// kInvalidArgument that names the header. `resume_seconds_max`: that may be asked for; 0: none may.
+Result<Wishes> parse_wishes(const http::Request& request, std::uint32_t resume_seconds_max);
 
 }  // namespace aioss::server
