@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "runtime/stream_state.h"
+#include "worker/fair_queue.h"
 
 namespace aioss::sim {
 namespace {
