@@ -70,8 +70,8 @@ class Stream {
   virtual std::optional<StreamEvent> try_next() = 0;
   // The same, waiting; for threads that may block.
   virtual std::optional<StreamEvent> next_for(std::chrono::milliseconds timeout) = 0;
-  // Called (from any thread, without locks held) when try_next() may have something new. Set once,
-  // before the first try_next(); called at once if something is there already.
+  // Called (from any thread, without locks held) when try_next() may have something new; a later
+  // one replaces it. Called at once if something is there already.
   virtual void set_wake(std::function<void()> wake) = 0;
   // The client is gone or has had enough. Idempotent, thread-safe. What was not read yet is
   // dropped. The stream still ends with StreamFailed{kCancelled} after its INFER_ABORT is durable,

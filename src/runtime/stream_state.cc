@@ -55,6 +55,13 @@ StreamState::StreamState(StreamSetup setup, ledger::Ledger& ledger, Custodian& c
   ASSERT(!choices_.empty());
 }
 
+StreamState::~StreamState() {
+  for (Choice& choice : choices_) {
+    std::fill(choice.text.begin(), choice.text.end(), '\0');
+    std::fill(choice.tokens.begin(), choice.tokens.end(), ipc::Token{0});
+  }
+}
+
 void StreamState::belongs_to(ledger::SubjectPtr subject) {
   ASSERT(subject != nullptr && subject_ == nullptr);
   setup_.call.principal.subject = subject->id();

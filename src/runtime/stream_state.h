@@ -94,6 +94,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // Ledger, custodian and clock outlive the stream's last record.
   StreamState(StreamSetup setup, ledger::Ledger& ledger, Custodian& custodian, const Clock& clock,
               std::shared_ptr<StreamHost> host);
+  ~StreamState() override;  // nothing of the answer stays in memory that is used again
   // Whose it is. Once, by whoever made it, before the runtime thread gets it.
   void belongs_to(ledger::SubjectPtr subject);
 

@@ -1,11 +1,11 @@
 // The heart of a worker: continuous batching of many sequences over one engine session.
 //
-// One step is one engine call: either a decode step (the next token of every running sequence) or a
-// prefill chunk of one sequence; they alternate while there is work of both kinds. Two calls cost
-// what one mixed call would (sequences share a graph only token by token), and a prefill can be
-// aborted without undoing a neighbour's token. In profile fast a chunk is sized from measured speed
-// so that streams that are being decoded see no long gap; in the others it also ends on the
-// engine's grid, the tail by itself, so that results do not depend on it.
+// One step is one call that computes: either a decode step (the next token of every running
+// sequence) or a prefill chunk of one sequence; they alternate while there is work of both kinds.
+// Two calls cost what one mixed call would (sequences share a graph only token by token), and a
+// prefill can be aborted without undoing a neighbour's token. In profile fast a chunk is sized from
+// measured speed so that streams that are being decoded see no long gap; in the others it also ends
+// on the engine's grid, the tail by itself, so that results do not depend on it.
 //
 // Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one
 // that must wait is queued, and tenants take turns (fair_queue.h); over the bounds, of all and of a
@@ -15,7 +15,8 @@
 //
 // Credit: a request whose consumer does not read is parked, that is, left out of the calls, its KV
 // kept. After spill_after_ns its sequences are saved to host memory and their streams are given to
-// others; with new credit they come back before any queued request, exactly as they were.
+// others; with new credit they come back in their turn, before new ones of their tenant, exactly as
+// they were.
 //
 // Overcommit: see scheduler_preempt.cc.
 //

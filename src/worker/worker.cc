@@ -34,6 +34,7 @@ constexpr std::uint32_t kBatchTokensDefault = 512;
 static_assert(ipc::kStreamsMax == AIOSS_SEQUENCES_MAX && ipc::kThreadsMax == AIOSS_THREADS_MAX &&
               ipc::kCellsMax == AIOSS_CELLS_PER_SEQUENCE_MAX &&
               ipc::kPrefillChunkMax == AIOSS_BATCH_TOKENS_MAX);
+static_assert(ipc::kPrefixesMax == StateArena::kEntriesMax);
 
 constexpr int kOomScore = 500;  // of −1000 … 1000: before the gateway, which holds the ledger
 
