@@ -356,9 +356,11 @@ Status GatewayImpl::take_place(const GenerateCall& call, std::size_t bytes) {
 
 std::vector<ModelLoad> GatewayImpl::queue() const {
   std::vector<ModelLoad> loads = view_.loads();
+  const auto names = desk_->tenants().names();
   for (ModelLoad& load : loads) {
     for (TenantRequests& tenant : load.tenants) {
-      tenant.name = desk_->tenants().name_of(tenant.number);
+      const auto found = names.find(tenant.number);  // "" if it has no requests any more
+      if (found != names.end()) tenant.name = found->second;
     }
   }
   return loads;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "base/assert.h"
 
@@ -40,13 +42,19 @@ std::uint32_t TenantBook::requests_of(const std::string& tenant) const {
   return found == requests_.end() ? 0 : found->second;
 }
 
-std::string TenantBook::name_of(std::uint64_t number) const {
-  if (number == 0) return Principal().tenant;
-  std::lock_guard lock(mutex_);
-  for (const auto& [name, requests] : requests_) {
-    if (tenant_number(name) == number) return name;
+// The lock is not held while they are hashed: every request needs it.
+std::map<std::uint64_t, std::string> TenantBook::names() const {
+  std::vector<std::string> known{Principal().tenant};
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, requests] : requests_) known.push_back(name);
   }
-  return "";
+  std::map<std::uint64_t, std::string> out;
+  for (std::string& name : known) {
+    const std::uint64_t number = tenant_number(name);
+    out.emplace(number, std::move(name));
+  }
+  return out;
 }
 
 }  // namespace aioss::runtime

@@ -24,7 +24,8 @@ class TenantBook final {
   bool enter(const std::string& tenant, std::uint32_t most);
   void leave(const std::string& tenant);
   std::uint32_t requests_of(const std::string& tenant) const;
-  std::string name_of(std::uint64_t number) const;  // "" if it has no requests
+  // Of those that have requests, and of 0, by number.
+  std::map<std::uint64_t, std::string> names() const;
 
  private:
   mutable std::mutex mutex_;

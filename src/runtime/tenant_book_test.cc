@@ -22,6 +22,7 @@ TEST(TenantBook, UsersOfASocketAreNotOneTenant) {
   EXPECT_EQ(tenant_number(turn_name(caller("local", "local", "local"))), 0U);
   EXPECT_EQ(turn_name(caller("ward-3", "alice", "key:1")), "ward-3");
 }
+using Names = std::map<std::uint64_t, std::string>;
 
 TEST(TenantBook, CountsUntilTheBoundAndForgets) {
   TenantBook book;
@@ -31,14 +32,15 @@ TEST(TenantBook, CountsUntilTheBoundAndForgets) {
   EXPECT_TRUE(book.enter("it", 2)) << "another one's bound is its own";
   EXPECT_TRUE(book.enter("it", 0)) << "none";
   EXPECT_EQ(book.requests_of("ward-3"), 2U);
-  EXPECT_EQ(book.name_of(tenant_number("ward-3")), "ward-3");
+  EXPECT_EQ(
+      book.names(),
+      (Names{{0, "local"}, {tenant_number("it"), "it"}, {tenant_number("ward-3"), "ward-3"}}));
   book.leave("ward-3");
   EXPECT_TRUE(book.enter("ward-3", 2));
   book.leave("ward-3");
   book.leave("ward-3");
   EXPECT_EQ(book.requests_of("ward-3"), 0U);
-  EXPECT_EQ(book.name_of(tenant_number("ward-3")), "");
-  EXPECT_EQ(book.name_of(0), "local");
+  EXPECT_EQ(book.names(), (Names{{0, "local"}, {tenant_number("it"), "it"}}));
   EXPECT_NE(tenant_number("ward-3"), 0U);
 }
 
