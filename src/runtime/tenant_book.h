@@ -9,8 +9,8 @@
 
 namespace aioss::runtime {
 
-// The same for the same name, in this process. 0: everybody on a server without keys, who has no
-// turns.
+// The same for the same name, in this process. 0: callers without keys, who are one tenant
+// ("local"), which no key can be of; it has its turns among the others.
 std::uint64_t tenant_number(const std::string& tenant);
 
 class TenantBook final {
