@@ -209,9 +209,8 @@ class Serving {
     announce(services_, config_, *gateway_, *ledger_);
     server_->start();
     io_thread_ = std::thread([this] { run_io(); });
-    const std::string host = config_.text(Key::kHost);
-    const bool v6 = host.find(':') != std::string::npos && !host.starts_with('[');
-    const std::string line = "aioss listening on http://" + (v6 ? "[" + host + "]" : host) + ":" +
+    const std::string line = "aioss listening on http://" +
+                             http::url_host(config_.text(Key::kHost)) + ":" +
                              std::to_string(server_->port()) + "\n";
     if (!services_.console.out(line)) log::warn("standard output is closed; serving all the same");
     return ok();

@@ -105,8 +105,7 @@ Result<net::ip::address> address_of(std::string host) {
 
 std::string ServerPlace::shown() const {
   if (!unix_path.empty()) return unix_path;
-  const bool v6 = host.find(':') != std::string::npos && !host.starts_with('[');
-  return "http://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  return "http://" + url_host(host) + ":" + std::to_string(port);
 }
 
 Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,

@@ -22,6 +22,11 @@ bool is_loopback_v6(std::string_view literal) {
 
 }  // namespace
 
+std::string url_host(const std::string& host) {
+  const bool bare_v6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  return bare_v6 ? "[" + host + "]" : host;
+}
+
 bool host_is_loopback(std::string_view host) {
   if (host.starts_with('[')) {
     const std::size_t close = host.find(']');

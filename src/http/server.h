@@ -135,6 +135,8 @@ struct Listen {
 // ::1. Guards against web pages that reach a local server under a name of their own (DNS
 // rebinding).
 bool host_is_loopback(std::string_view host);
+// An address as a URL and a Host have it: IPv6 in brackets, the others (and names) as they are.
+std::string url_host(const std::string& host);
 
 struct Counters {  // since start; read on the io thread
   std::uint64_t connections_accepted = 0, connections_open = 0;

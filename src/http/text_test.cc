@@ -66,5 +66,13 @@ TEST(Host, OnlyLoopbackNamesAreLoopback) {
   }
 }
 
+TEST(Host, AnAddressGoesIntoAUrl) {
+  EXPECT_EQ(url_host("::1"), "[::1]");
+  EXPECT_EQ(url_host("[::1]"), "[::1]");
+  EXPECT_EQ(url_host("127.0.0.1"), "127.0.0.1");
+  EXPECT_EQ(url_host("localhost"), "localhost");
+  EXPECT_EQ(url_host(""), "");
+}
+
 }  // namespace
 }  // namespace aioss::http

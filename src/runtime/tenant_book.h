@@ -14,8 +14,8 @@ namespace aioss::runtime {
 // Whose turn it is with whom, and who shares prefixes: the tenant; of callers without one, which
 // come over the Unix socket, each user by themselves.
 std::string turn_name(const Principal& principal);
-// The same for the same name, in this process. 0: everybody on a server without keys, who has no
-// turns.
+// The same for the same name, in this process. 0: everybody who came without a key over TCP, which
+// is one tenant ("local"), which no key can be of.
 std::uint64_t tenant_number(const std::string& turn_name);
 
 class TenantBook final {

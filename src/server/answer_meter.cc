@@ -20,14 +20,7 @@ std::optional<std::uint32_t> choice_of(const runtime::StreamEvent& event) {
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<Error> check_choice(const runtime::StreamEvent& event, std::uint32_t choices) {
-  const auto choice = choice_of(event);
-  if (!choice.has_value() || *choice < choices) return std::nullopt;
-  return Error(Code::kInternal, "the worker answered with a choice that was not asked for");
-}
-
+// True: it was the last.
 bool render(const runtime::StreamEvent& event, api::openai::ChunkWriter& chunks, std::string& out) {
   if (const auto* delta = std::get_if<runtime::StreamDelta>(&event)) {
     chunks.add(*delta, out);
@@ -41,6 +34,26 @@ bool render(const runtime::StreamEvent& event, api::openai::ChunkWriter& chunks,
     return true;
   }
   return false;
+}
+
+}  // namespace
+
+std::optional<Error> check_choice(const runtime::StreamEvent& event, std::uint32_t choices) {
+  const auto choice = choice_of(event);
+  if (!choice.has_value() || *choice < choices) return std::nullopt;
+  return Error(Code::kInternal, "the worker answered with a choice that was not asked for");
+}
+
+Rendered render_next(runtime::Stream& stream, const api::openai::AnswerFacts& facts,
+                     AnswerMeter& meter, api::openai::ChunkWriter& chunks, std::string& out) {
+  std::optional<runtime::StreamEvent> event = stream.try_next();
+  if (!event.has_value()) return Rendered::kNothing;
+  if (auto wrong = check_choice(*event, facts.choices)) {
+    stream.cancel();
+    event = runtime::StreamFailed{std::move(*wrong), std::nullopt, facts.request_record};
+  }
+  meter.observe(*event);
+  return render(*event, chunks, out) ? Rendered::kLast : Rendered::kEvent;
 }
 
 AnswerMeter::AnswerMeter(HttpMetrics& metrics, const Clock& clock)

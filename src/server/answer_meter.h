@@ -22,8 +22,14 @@ inline constexpr std::size_t kWriteBytesMax = 16 * 1024;
 // A worker is not trusted: an index it made up ends the answer, not the server.
 std::optional<Error> check_choice(const runtime::StreamEvent& event, std::uint32_t choices);
 
-// Appends the client's events to `out`. True: it was the last.
-bool render(const runtime::StreamEvent& event, api::openai::ChunkWriter& chunks, std::string& out);
+class AnswerMeter;
+
+enum class Rendered { kNothing, kEvent, kLast };
+// Takes the next event of the stream, if there is one: checks and measures it, and appends the
+// client's to `out`. One that no worker may send ends the stream, as an error. `facts` are those
+// that `chunks` was made with.
+Rendered render_next(runtime::Stream& stream, const api::openai::AnswerFacts& facts,
+                     AnswerMeter& meter, api::openai::ChunkWriter& chunks, std::string& out);
 
 // Measures one generation, from its arrival. A value; the references outlive it.
 class AnswerMeter final {

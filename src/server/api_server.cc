@@ -9,12 +9,6 @@
 namespace aioss::server {
 namespace {
 
-// An address as Host writes it: IPv6 in brackets.
-bool listens_on_loopback(const http::Listen& listen) {
-  const bool bare_v6 = listen.host.find(':') != std::string::npos && !listen.host.starts_with('[');
-  return http::host_is_loopback(bare_v6 ? "[" + listen.host + "]" : listen.host);
-}
-
 // Who may come in is part of the configuration: by its file's hash in CONFIG_CHANGE, and by the ids
 // of the keys that came and went in ADMIN_ACTION.
 KeyRing::Record record_in(runtime::Gateway& gateway) {
@@ -32,7 +26,8 @@ KeyRing::Record record_in(runtime::Gateway& gateway) {
 }  // namespace
 
 Status check_options(const ApiOptions& options) {
-  if (!options.key_file.empty() || !options.listen.tcp || listens_on_loopback(options.listen))
+  if (!options.key_file.empty() || !options.listen.tcp ||
+      http::host_is_loopback(http::url_host(options.listen.host)))
     return ok();
   return Error{Code::kUsage,
                "cannot listen on " + options.listen.host +

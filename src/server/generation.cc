@@ -172,11 +172,15 @@ awaitable<int> Generation::stream_answer() {
   http::Headers head = stream_headers();
   const Status begun = co_await writer_.begin(200, std::move(head));
   if (!begun.has_value()) co_return client_left();
-  api::openai::ChunkWriter chunks(facts());
+  const api::openai::AnswerFacts facts = this->facts();
+  api::openai::ChunkWriter chunks(facts);
   std::string out;
   chunks.begin(out);
   while (true) {
-    const bool ended = drain(chunks, out);
+    Rendered last = Rendered::kEvent;
+    while (last == Rendered::kEvent && out.size() < kWriteBytesMax)
+      last = render_next(*stream_, facts, meter_, chunks, out);
+    const bool ended = last == Rendered::kLast;
     if (!out.empty()) {
       const Status written = co_await writer_.write(std::exchange(out, std::string()));
       if (!written.has_value()) co_return client_left();
@@ -189,20 +193,6 @@ awaitable<int> Generation::stream_answer() {
   }
   const Status finished = co_await writer_.end();
   co_return finished.has_value() ? 200 : info(Code::kCancelled).http_status;
-}
-
-bool Generation::drain(api::openai::ChunkWriter& chunks, std::string& out) {
-  while (out.size() < kWriteBytesMax) {
-    std::optional<Event> event = stream_->try_next();
-    if (!event.has_value()) return false;
-    if (auto wrong = check_choice(*event, request_.submit.choices)) {
-      stream_->cancel();
-      event = runtime::StreamFailed{std::move(*wrong), std::nullopt, request_record_};
-    }
-    observe(*event);
-    if (render(*event, chunks, out)) return true;
-  }
-  return false;
 }
 
 // From here on the stream belongs to the answer, and this request is only its first reader.

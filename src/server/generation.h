@@ -56,8 +56,6 @@ class Generation final {
   http::net::awaitable<int> kept_answer();
   int client_left();
 
-  // Appends what is visible now to `out`. True once the stream has ended.
-  bool drain(api::openai::ChunkWriter& chunks, std::string& out);
   void observe(const Event& event);
   api::openai::AnswerFacts facts() const;
   http::Headers headers() const;  // of every answer to a request that was submitted

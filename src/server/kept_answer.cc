@@ -184,17 +184,11 @@ void KeptAnswer::pump() {
       break;
     }
     full_ns_.reset();
-    std::optional<runtime::StreamEvent> event = stream_->try_next();
-    if (!event.has_value()) break;
-    if (auto wrong = check_choice(*event, facts_.choices)) {
-      stream_->cancel();
-      event = runtime::StreamFailed{std::move(*wrong), std::nullopt, facts_.request_record};
-    }
-    meter_.observe(*event);
-    const bool last = render(*event, chunks_, rendered);
+    const Rendered next = render_next(*stream_, facts_, meter_, chunks_, rendered);
+    if (next == Rendered::kNothing) break;
     done_bytes += rendered.size();
     add_events(rendered);
-    if (last) end();
+    if (next == Rendered::kLast) end();
   }
   if ((done_bytes > 0 || ended_) && changed_ != nullptr) changed_->notify();
 }
