@@ -37,8 +37,8 @@ class Speculation(unittest.TestCase):
             self.assertEqual(status, 200, answer)
             self.assertEqual(answer["usage"]["completion_tokens"], TOKENS)
             self.assertEqual(answer["choices"][0]["finish_reason"], "length")
-            wait_until(lambda: metric(server, "aioss_requests_running") == 0, seconds=10,
-                       what="the worker's last word on it")
+            wait_until(lambda: metric(server, "aioss_worker_tokens_generated") >= TOKENS,
+                       seconds=10, what="the worker's last word on it")
             return (answer["choices"][0]["text"], metric(server, "aioss_worker_tokens_drafted"),
                     metric(server, "aioss_worker_tokens_accepted"))
 
