@@ -13,6 +13,8 @@ namespace {
 // Of every four prefill calls one goes to whoever waits longest, so that short prompts, which go
 // first because that keeps the typical wait short, cannot starve a long one.
 constexpr std::uint32_t kTurnOfTheOldest = 4;
+// A question about a document; it costs about what a decode step does.
+constexpr std::uint32_t kEndTokens = 64;
 // Positions in fast chunks: kernels work in tiles of this many rows or divisors of it.
 constexpr std::uint32_t kTileTokens = 16;
 
@@ -110,7 +112,13 @@ Scheduler::Call Scheduler::choose_call() const {
   const bool decoding = std::any_of(streams_.begin(), streams_.end(), may_run);
   if (!decoding) return prefilling_.empty() ? Call::kNone : Call::kPrefill;
   if (prefilling_.empty()) return Call::kDecode;
-  return last_call_ == Call::kDecode ? Call::kPrefill : Call::kDecode;
+  // Ends of prompts whose beginnings were there already go one after another, as long as nobody
+  // waits too long for the next token: four that forked from one prompt begin at about once.
+  const bool ends = std::any_of(prefilling_.begin(), prefilling_.end(), [](const Sequence* s) {
+    return s->cached > 0 && s->request.prompt_tokens() - s->computed <= kEndTokens;
+  });
+  const bool in_time = clock_.monotonic_ns() - decoded_ns_ < options_.gap_target_ns;
+  return last_call_ == Call::kDecode || (ends && in_time) ? Call::kPrefill : Call::kDecode;
 }
 
 bool Scheduler::can_step() const {
@@ -140,6 +148,7 @@ Status Scheduler::run_batch(std::span<Sequence* const> affected) {
 
 Status Scheduler::decode_step() {
   std::vector<Sequence*> decoding;
+  decoded_ns_ = clock_.monotonic_ns();
   batch_.clear();
   for (Sequence* const sequence : streams_) {
     if (!may_run(sequence)) continue;

@@ -34,7 +34,8 @@
 // as always, and what was drafted wrongly is cut off again.
 //
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
-// the commands alone; the clock decides only how a prompt is cut and when a hole is closed.
+// the commands alone; the clock decides only how a prompt is cut, in which order calls come and when
+// a hole is closed.
 #pragma once
 
 #include <deque>
@@ -226,6 +227,7 @@ class Scheduler final {
   std::vector<Sequence*> streams_;          // by engine sequence id; null: free
   std::vector<EndedStream> ended_streams_;  // to be cleared before the next call
   Call last_call_ = Call::kNone;
+  std::int64_t decoded_ns_ = 0;  // when the last decode step began
   std::uint32_t prefill_calls_ = 0;
   std::uint32_t drafts_max_;   // 0 also once the engine could not cut
   std::uint32_t spilled_ = 0;  // sequences

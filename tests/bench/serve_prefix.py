@@ -28,9 +28,13 @@ GOALS = {"four at once, the slowest": Goal(1.25), "later, another tail": Goal(0.
 
 
 def request(name, system_seed, tail_seed):
-    return {"model": name, "max_tokens": 4, "temperature": 0, "ignore_eos": True, "messages": [
-        {"role": "system", "content": client.prompt(system_seed, SYSTEM_WORDS)},
-        {"role": "user", "content": client.prompt(tail_seed, TAIL_WORDS)}]}
+    """(path, body): a chat, or a completion where the model has no template for one."""
+    common = {"model": name, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+    system, tail = client.prompt(system_seed, SYSTEM_WORDS), client.prompt(tail_seed, TAIL_WORDS)
+    if "Instruct" not in name:
+        return "/v1/completions", {**common, "prompt": f"{system}\n\n{tail}"}
+    return "/v1/chat/completions", {**common, "messages": [{"role": "system", "content": system},
+                                                           {"role": "user", "content": tail}]}
 
 
 class Aioss:
@@ -76,14 +80,19 @@ class LlamaServer:
 
 def repetition(subject, name, number):
     """{figure: time to first token ÷ the cold one's, …}, with the cold one's under "cold"."""
-    path, systems, tails = "/v1/chat/completions", 9000 + 10 * number, 100_000 + 100 * number
-    cold = ask(subject.server, request(name, systems, tails), path)
-    together = [client.Stream(subject.server.port, request(name, systems + 1, tails + 1 + i), path)
-                for i in range(CLIENTS)]
+    systems, tails = 9000 + 10 * number, 100_000 + 100 * number
+
+    def once(system, tail):
+        path, body = request(name, system, tail)
+        return ask(subject.server, body, path)
+
+    cold = once(systems, tails)
+    bodies = [request(name, systems + 1, tails + 1 + i) for i in range(CLIENTS)]
+    together = [client.Stream(subject.server.port, body, path) for path, body in bodies]
     first = [stream.answer() for stream in together]
-    later = ask(subject.server, request(name, systems + 1, tails + 10), path)
+    later = once(systems + 1, tails + 10)
     subject.reload()
-    reloaded = ask(subject.server, request(name, systems + 1, tails + 11), path)
+    reloaded = once(systems + 1, tails + 11)
     times = (max(answer.ttft for answer in first), later.ttft, reloaded.ttft)
     cached = (min(answer.cached_tokens for answer in first), later.cached_tokens,
               reloaded.cached_tokens)
