@@ -124,6 +124,23 @@ TEST_P(Prefixes, FourAtOnceComputeTheirDocumentOnce) {
   EXPECT_LT(computed(rig), 1'000) << "600, and four ends";
 }
 
+// Their ends are short: nobody's first token waits for the others' second and third.
+TEST_P(Prefixes, TheEndsOfThoseThatForkedGoOneAfterAnother) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(4), kScript, &prefixes);
+  for (ipc::RequestId id = 1; id <= 4; ++id) {
+    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+  }
+  rig.run();
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < rig.calls.size(); ++i) {
+    const SeenCall::Part& part = rig.calls[i].parts.front();
+    if (part.from >= 512 && part.count > 1 && part.count <= 64) ends.push_back(i);
+  }
+  ASSERT_GE(ends.size(), 4U);
+  EXPECT_LE(ends.back() - ends.front() + 1 - ends.size(), 1U) << "decode steps between them";
+}
+
 TEST_P(Prefixes, WhoWaitsForOneThatLeavesGoesOnAlone) {
   const os::Fd prefixes = memory();
   SchedulerOptions o = with(3);
