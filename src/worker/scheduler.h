@@ -34,8 +34,8 @@
 // as always, and what was drafted wrongly is cut off again.
 //
 // Used by one thread, the engine thread, which is the only caller of the session. Results depend on
-// the commands alone; the clock decides only how a prompt is cut, in which order calls come and when
-// a hole is closed.
+// the commands alone; the clock decides only how a prompt is cut, in which order calls come and
+// when a hole is closed.
 #pragma once
 
 #include <deque>
