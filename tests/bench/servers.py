@@ -26,8 +26,11 @@ def descendants(pid):
     while queue:
         current = queue.pop()
         found.append(current)
-        for children in pathlib.Path(f"/proc/{current}/task").glob("*/children"):
-            queue += [int(c) for c in children.read_text().split()]
+        try:
+            for children in pathlib.Path(f"/proc/{current}/task").glob("*/children"):
+                queue += [int(c) for c in children.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
     return found
 
 
