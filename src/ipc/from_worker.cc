@@ -316,12 +316,12 @@ std::vector<TenantLoad> read_tenants(FieldReader& outer) {
 Result<FromWorker> read_stats(FieldReader& reader) {
   Stats m;
   m.running = reader.u32(1, kStreamsMax);
-  m.queued = reader.u32(2, kQueueRequestsMax * kChoicesMax);
+  m.queued = reader.u32(2, kRequestsMax);
   m.steps = reader.u64(3);
   m.prompt_tokens = reader.u64(4);
   m.completion_tokens = reader.u64(5);
   m.parked = reader.u32(6, kStreamsMax);
-  m.spilled = reader.u32(7, kQueueRequestsMax * kChoicesMax);
+  m.spilled = reader.u32(7, kRequestsMax);
   m.spilled_bytes = reader.u64(8);
   m.prefixes = reader.u32(30, kPrefixesMax);
   m.waiting_batch = reader.u32(40, kRequestsMax);

@@ -48,25 +48,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       queue_gauge_(parts_.metrics.gauge(
           "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
       running_gauge_(parts_.metrics.gauge("aioss_requests_running", "Requests being computed.")),
-      parked_gauge_(parts_.metrics.gauge(
-          "aioss_sequences_parked", "Sequences in a worker that wait until their client reads.")),
-      spilled_gauge_(parts_.metrics.gauge(
-          "aioss_sequences_spilled", "Sequences that wait for their client in a worker's memory.")),
-      spilled_bytes_gauge_(
-          parts_.metrics.gauge("aioss_spilled_bytes", "What those take of the memory.")),
-      tokens_gauge_(parts_.metrics.gauge("aioss_worker_tokens_generated",
-                                         "Tokens that the workers there are have computed.")),
-      prefixes_gauge_(parts_.metrics.gauge(
-          "aioss_prefixes", "States of prompts that workers keep for those that begin alike.")),
-      prefix_bytes_gauge_(
-          parts_.metrics.gauge("aioss_prefix_bytes", "What those take of the memory.")),
-      cached_tokens_gauge_(
-          parts_.metrics.gauge("aioss_worker_tokens_cached",
-                               "Tokens of prompts that the workers there are did not compute.")),
-      drafted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_drafted",
-                                          "Tokens that they have drafted (speculation).")),
-      accepted_gauge_(parts_.metrics.gauge("aioss_worker_tokens_accepted",
-                                           "Of the drafted ones, those that came true.")),
+      worker_gauges_(parts_.metrics),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -439,38 +421,21 @@ void Supervisor::publish(Slot& slot) {
 
 void Supervisor::publish_totals() {
   ModelView::Totals totals;
-  ipc::Stats sum;
+  std::vector<ipc::Stats> workers;
   for (const auto& [name, slot] : slots_) {
     publish_load(*slot);
     totals.queued += static_cast<std::uint32_t>(slot->waiting.size());
     if (!slot->link) continue;
     ++totals.workers;
-    const ipc::Stats stats = slot->link->stats();
+    const ipc::Stats& stats = workers.emplace_back(slot->link->stats());
     totals.running += stats.running;
     totals.queued += stats.queued;
-    sum.parked += stats.parked;
-    sum.spilled += stats.spilled;
-    sum.spilled_bytes += stats.spilled_bytes;
-    sum.completion_tokens += stats.completion_tokens;
-    sum.prefixes += stats.prefixes;
-    sum.prefix_bytes += stats.prefix_bytes;
-    sum.cached_tokens += stats.cached_tokens;
-    sum.drafted_tokens += stats.drafted_tokens;
-    sum.accepted_tokens += stats.accepted_tokens;
     if (slot->hello) totals.confinement.push_back(name + ": " + slot->hello->confinement);
   }
   workers_gauge_.set(totals.workers);
   queue_gauge_.set(totals.queued);
   running_gauge_.set(totals.running);
-  parked_gauge_.set(sum.parked);
-  spilled_gauge_.set(sum.spilled);
-  spilled_bytes_gauge_.set(static_cast<double>(sum.spilled_bytes));
-  tokens_gauge_.set(static_cast<double>(sum.completion_tokens));
-  prefixes_gauge_.set(sum.prefixes);
-  prefix_bytes_gauge_.set(static_cast<double>(sum.prefix_bytes));
-  cached_tokens_gauge_.set(static_cast<double>(sum.cached_tokens));
-  drafted_gauge_.set(static_cast<double>(sum.drafted_tokens));
-  accepted_gauge_.set(static_cast<double>(sum.accepted_tokens));
+  worker_gauges_.set(workers);
   parts_.view.set_totals(std::move(totals));
 }
 

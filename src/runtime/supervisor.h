@@ -34,6 +34,7 @@
 #include "runtime/quarantine.h"
 #include "runtime/stream_desk.h"
 #include "runtime/tally.h"
+#include "runtime/worker_gauges.h"
 #include "runtime/worker_link.h"
 
 namespace aioss::runtime {
@@ -218,15 +219,7 @@ class Supervisor final {
   Gauge& workers_gauge_;
   Gauge& queue_gauge_;
   Gauge& running_gauge_;
-  Gauge& parked_gauge_;
-  Gauge& spilled_gauge_;
-  Gauge& spilled_bytes_gauge_;
-  Gauge& tokens_gauge_;
-  Gauge& prefixes_gauge_;
-  Gauge& prefix_bytes_gauge_;
-  Gauge& cached_tokens_gauge_;
-  Gauge& drafted_gauge_;
-  Gauge& accepted_gauge_;
+  WorkerGauges worker_gauges_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;

@@ -183,7 +183,6 @@ void KeptAnswer::pump() {
       waker_->wake();
       break;
     }
-    full_ns_.reset();
     const Rendered next = render_next(*stream_, facts_, meter_, chunks_, rendered);
     if (next == Rendered::kNothing) break;
     done_bytes += rendered.size();

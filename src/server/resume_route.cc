@@ -69,7 +69,7 @@ Result<std::uint64_t> parse_from(const http::Request& request) {
 
 awaitable<int> read_kept(const ResumeContext& context, std::shared_ptr<KeptAnswer> answer,
                          std::uint64_t after, http::ResponseWriter& writer) {
-  constexpr int kLeft = 499;
+  const int left = info(Code::kCancelled).http_status;
   Reading reading(context, answer, after);
   const std::shared_ptr<http::AsyncEvent> changed = reading.changed();
   writer.on_client_gone([event = std::weak_ptr(changed)] {
@@ -77,14 +77,14 @@ awaitable<int> read_kept(const ResumeContext& context, std::shared_ptr<KeptAnswe
   });
   http::Headers head = answer->head();
   const Status begun = co_await writer.begin(200, std::move(head));
-  if (!begun.has_value()) co_return kLeft;
+  if (!begun.has_value()) co_return left;
   // Also while this one waits for its socket, another reader may come.
   while (reading.goes_on() && !writer.client_gone()) {
     std::string out = reading.take();
     if (out.empty() && reading.at_end()) {
       const Status finished = co_await writer.end();
       if (finished.has_value()) reading.set_delivered();
-      co_return finished.has_value() ? 200 : kLeft;
+      co_return finished.has_value() ? 200 : left;
     }
     if (out.empty()) {
       const bool woken = co_await changed->wait(context.ping_interval);
@@ -92,9 +92,9 @@ awaitable<int> read_kept(const ResumeContext& context, std::shared_ptr<KeptAnswe
       out = ": ping\n\n";
     }
     const Status written = co_await writer.write(std::move(out));
-    if (!written.has_value()) co_return kLeft;
+    if (!written.has_value()) co_return left;
   }
-  co_return writer.client_gone() ? kLeft : 200;
+  co_return writer.client_gone() ? left : 200;
 }
 
 awaitable<int> answer_resume(const ResumeContext& context, http::Request request, std::string id,

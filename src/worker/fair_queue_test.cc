@@ -10,12 +10,6 @@
 namespace aioss::worker {
 namespace {
 
-SchedulerOptions with_queue(std::uint32_t streams, std::uint32_t queue) {
-  SchedulerOptions o = options(streams);
-  o.queue_requests_max = queue;
-  return o;
-}
-
 ipc::Submit of_tenant(std::uint64_t tenant, ipc::RequestId id) {
   ipc::Submit submit = request(id);
   submit.tenant = tenant;

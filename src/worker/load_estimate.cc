@@ -4,11 +4,12 @@
 #include <cmath>
 
 #include "ipc/limits.h"
+#include "worker/moving_average.h"
 
 namespace aioss::worker {
 namespace {
 
-constexpr double kNewShare = 0.1;
+constexpr double kNewAnswersShare = 0.1;
 constexpr double kAnswerUnknown = 128;
 // One that is longer than answers usually are has an end, too.
 constexpr double kRestMin = 8;
@@ -17,9 +18,7 @@ constexpr double kNsPerSecond = 1e9;
 }  // namespace
 
 void LoadEstimate::answered(std::uint32_t tokens) {
-  const double value = std::max(tokens, 1U);
-  answer_tokens_ =
-      answer_tokens_ == 0 ? value : answer_tokens_ + kNewShare * (value - answer_tokens_);
+  follow(answer_tokens_, std::max(tokens, 1U), kNewAnswersShare);
 }
 
 double LoadEstimate::rest(std::uint32_t most, std::uint32_t made) const {

@@ -123,7 +123,7 @@ Scheduler::Call Scheduler::choose_call() const {
 
 bool Scheduler::can_step() const {
   if (!ended_streams_.empty()) return true;
-  if ((!queue_.empty() || !resuming_.empty()) && lowest_free_stream() != kNoStream) return true;
+  if (somebody_waits() && lowest_free_stream() != kNoStream) return true;
   return choose_call() != Call::kNone || spill_due_ns() <= clock_.monotonic_ns();
 }
 
@@ -157,7 +157,7 @@ Status Scheduler::decode_step() {
   }
   const std::span<const Token> drafts = foresee(decoding);
   if (!drafts.empty()) return verify_step(*decoding.front(), drafts);
-  const std::vector<std::uint32_t> runs = decode_runs();
+  const std::vector<std::uint32_t> runs = runs_of(decoding_streams());
   const std::int64_t start = clock_.monotonic_ns();
   // A decode step is aborted only when the process ends: nothing is undone then.
   AIOSS_CHECK(run_batch(decoding));
@@ -189,6 +189,12 @@ Sequence& Scheduler::next_to_prefill() {
                                    [&](Sequence* a, Sequence* b) { return rank(a) < rank(b); }));
 }
 
+// Of a prompt's tokens: where results must not depend on how it is cut, the part before the tail.
+std::uint32_t Scheduler::on_grid(std::uint32_t tokens) const {
+  const std::uint32_t grid = options_.prefill_grid_tokens;
+  return options_.profile == ipc::Profile::kFast ? tokens : tokens / grid * grid;
+}
+
 // Where the next chunk of the prompt ends: at the latest where its state is wanted.
 std::uint32_t Scheduler::chunk_end(const Sequence& sequence) const {
   return std::min(chunk_end_alone(sequence), next_stop(sequence));
@@ -199,17 +205,17 @@ std::uint32_t Scheduler::chunk_end_alone(const Sequence& sequence) const {
   const std::uint32_t from = sequence.computed;
   const bool fast = options_.profile == ipc::Profile::kFast;
   const std::uint32_t grid = options_.prefill_grid_tokens;
-  const std::uint32_t on_grid = fast ? prompt : prompt / grid * grid;
-  if (from >= on_grid) return prompt;  // the tail, by itself
-  std::uint32_t decoders = 0;
-  for (const std::uint32_t run : decode_runs()) decoders += run;
-  const std::uint32_t rest = on_grid - from;
+  const std::uint32_t end = on_grid(prompt);
+  if (from >= end) return prompt;  // the tail, by itself
+  const auto decoders =
+      static_cast<std::uint32_t>(std::count_if(streams_.begin(), streams_.end(), may_run));
+  const std::uint32_t rest = end - from;
   const std::uint32_t budget = costs_.chunk_tokens(decoders, rest, from > sequence.cached);
-  if (budget >= rest) return on_grid;
+  if (budget >= rest) return end;
   // Up to a whole tile is cheap; up to a whole grid step may not be.
   const std::uint32_t tokens = fast ? (budget + kTileTokens - 1) / kTileTokens * kTileTokens
                                     : std::max(budget / grid * grid, grid);
-  return std::min({from + tokens, from + options_.batch_tokens_max, on_grid});
+  return std::min({from + tokens, from + options_.batch_tokens_max, end});
 }
 
 Status Scheduler::prefill_step() {
@@ -288,16 +294,17 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
   return ok();
 }
 
-std::vector<std::uint32_t> Scheduler::decode_runs() const {
+// By stream.
+std::vector<bool> Scheduler::decoding_streams() const {
   std::vector<bool> decoding;
   for (const Sequence* s : streams_) decoding.push_back(may_run(s));
-  return runs_of(decoding);
+  return decoding;
 }
 
 // Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the
 // graphs that it saves are worth the copy.
 Status Scheduler::close_hole() {
-  if (!queue_.empty() || !resuming_.empty() || !prefilling_.empty()) return ok();
+  if (somebody_waits() || !prefilling_.empty()) return ok();
   const std::int32_t hole = lowest_free_stream();
   if (hole == kNoStream) return ok();
   std::size_t highest = streams_.size() - 1;
@@ -305,13 +312,12 @@ Status Scheduler::close_hole() {
   if (highest <= static_cast<std::size_t>(hole)) return ok();
   Sequence* const sequence = streams_[highest];
 
-  std::vector<bool> decoding;
-  for (const Sequence* s : streams_) decoding.push_back(may_run(s));
-  const std::vector<std::uint32_t> before = runs_of(decoding);
-  decoding[highest] = false;
-  decoding[static_cast<std::size_t>(hole)] = true;
+  std::vector<bool> running = decoding_streams();
+  const std::vector<std::uint32_t> before = runs_of(running);
+  running[highest] = false;
+  running[static_cast<std::size_t>(hole)] = true;
   const std::uint32_t steps = sequence->request.tokens_max - sequence->generated;
-  if (!costs_.compaction_pays(before, runs_of(decoding), steps)) return ok();
+  if (!costs_.compaction_pays(before, runs_of(running), steps)) return ok();
 
   const auto source = static_cast<std::int32_t>(highest);
   const std::int64_t start = clock_.monotonic_ns();

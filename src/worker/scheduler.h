@@ -9,9 +9,8 @@
 //
 // Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one
 // that must wait is queued, and tenants take turns (fair_queue.h); over the bounds, of all and of a
-// tenant, it is refused. Running
-// sequences keep the lowest ids, because a gap costs one graph: new ones fill holes first, and
-// where it pays the highest is copied into a hole.
+// tenant, it is refused. Running sequences keep the lowest ids, because a gap costs one graph: new
+// ones fill holes first, and where it pays the highest is copied into a hole.
 //
 // Credit: a request whose consumer does not read is parked, that is, left out of the calls, its KV
 // kept. After spill_after_ns its sequences are saved to host memory and their streams are given to
@@ -131,6 +130,7 @@ class Scheduler final {
   void start(Sequence& sequence, std::int32_t stream);
   void waits_no_more(Request& request);
   std::uint32_t queue_share() const;
+  bool somebody_waits() const;
   bool starts_at_once() const;
 
   // scheduler_credit.cc
@@ -159,6 +159,7 @@ class Scheduler final {
   void had_turn(Sequence& sequence);
   Sequence* next_to_preempt() const;
   Status preempt();
+
   // scheduler_prefix.cc
   Status find_prefixes();
   Status find_prefix(Sequence& sequence);
@@ -168,6 +169,7 @@ class Scheduler final {
   Result<Loaded> load_prefix(Sequence& sequence, PrefixCache::Number number, std::uint32_t tokens);
   Status empty_stream(Sequence& sequence);
   std::uint32_t usable(const Request& request, std::size_t tokens) const;
+  bool cut_serves() const;
   std::uint32_t next_stop(const Sequence& sequence) const;
   Result<bool> fork_from(Sequence& source);
   void forget_source(const Sequence& source);
@@ -181,6 +183,7 @@ class Scheduler final {
   Status decode_step();
   Status prefill_step();
   Sequence& next_to_prefill();
+  std::uint32_t on_grid(std::uint32_t tokens) const;
   std::uint32_t chunk_end(const Sequence& sequence) const;
   std::uint32_t chunk_end_alone(const Sequence& sequence) const;
   Status run_batch(std::span<Sequence* const> affected);
@@ -189,7 +192,7 @@ class Scheduler final {
   Status close_hole();
   Status clear_ended_streams();
   Status broken(std::span<Sequence* const> affected, Error error);
-  std::vector<std::uint32_t> decode_runs() const;
+  std::vector<bool> decoding_streams() const;
 
   // scheduler_speculation.cc
   std::span<const Token> foresee(std::span<Sequence* const> decoding);

@@ -104,8 +104,13 @@ std::int32_t Scheduler::lowest_free_stream() const {
   return found == streams_.end() ? kNoStream : static_cast<std::int32_t>(found - streams_.begin());
 }
 
+// For a stream: new ones, and those that come back.
+bool Scheduler::somebody_waits() const {
+  return !queue_.empty() || !resuming_.empty();
+}
+
 bool Scheduler::starts_at_once() const {
-  return queue_.empty() && resuming_.empty() && lowest_free_stream() != kNoStream;
+  return !somebody_waits() && lowest_free_stream() != kNoStream;
 }
 
 // Only while nobody comes back: those are placed by the next step, which may call the engine.
@@ -113,10 +118,7 @@ void Scheduler::admit() {
   while (!queue_.empty() && resuming_.empty()) {
     const std::int32_t stream = lowest_free_stream();
     if (stream == kNoStream) return;
-    Sequence& next = queue_.next(*class_in_turn());
-    had_turn(next);
-    queue_.remove(next);
-    start(next, stream);
+    start(queue_.next(*class_in_turn()), stream);
   }
 }
 
@@ -134,6 +136,8 @@ void Scheduler::waits_no_more(Request& request) {
 void Scheduler::start(Sequence& sequence, std::int32_t stream) {
   ASSERT(sequence.phase == Phase::kQueued);
   Request& request = sequence.request;
+  had_turn(sequence);
+  queue_.remove(sequence);
   waits_no_more(request);
   sequence.stream = stream;
   streams_[static_cast<std::size_t>(stream)] = &sequence;

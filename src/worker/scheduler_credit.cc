@@ -55,7 +55,7 @@ Sequence* Scheduler::next_to_spill() const {
 std::int64_t Scheduler::spill_due_ns() const {
   const Sequence* const next = next_to_spill();
   if (next == nullptr) return kNever;
-  const bool wanted = (!queue_.empty() || !resuming_.empty()) && lowest_free_stream() == kNoStream;
+  const bool wanted = somebody_waits() && lowest_free_stream() == kNoStream;
   return next->request.parked_ns +
          (wanted ? options_.spill_after_wanted_ns : options_.spill_after_ns);
 }
@@ -112,18 +112,17 @@ Status Scheduler::place_waiting() {
     const bool resumes =
         fresh == nullptr || (back != nullptr && queue_.served(back->request.submit) <=
                                                     queue_.served(fresh->request.submit));
-    had_turn(resumes ? *back : *fresh);
     if (resumes) {
-      std::erase(resuming_, back);
       AIOSS_CHECK(resume(*back, stream));
     } else {
-      queue_.remove(*fresh);
       start(*fresh, stream);
     }
   }
 }
 
 Status Scheduler::resume(Sequence& sequence, std::int32_t stream) {
+  had_turn(sequence);
+  std::erase(resuming_, &sequence);
   const Status loaded = session_.load(stream, sequence.saved);
   drop_saved(sequence);
   streams_[static_cast<std::size_t>(stream)] = &sequence;

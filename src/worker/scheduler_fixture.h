@@ -260,6 +260,12 @@ inline SchedulerOptions options(std::uint32_t streams, ipc::Profile profile = ip
   return o;
 }
 
+inline SchedulerOptions with_queue(std::uint32_t streams, std::uint32_t queue) {
+  SchedulerOptions o = options(streams);
+  o.queue_requests_max = queue;
+  return o;
+}
+
 inline const std::vector<ipc::Profile> kProfiles = {ipc::Profile::kFast,
                                                     ipc::Profile::kReproducible};
 

@@ -7,12 +7,6 @@
 namespace aioss::worker {
 namespace {
 
-SchedulerOptions with_queue(std::uint32_t streams, std::uint32_t queue) {
-  SchedulerOptions o = options(streams);
-  o.queue_requests_max = queue;
-  return o;
-}
-
 TEST(SchedulerLoad, AFullQueueSaysHowLongItIs) {
   Rig rig(with_queue(1, 4));
   for (ipc::RequestId id = 1; id <= 6; ++id) rig.submit(request(id), "[[long 100]]");

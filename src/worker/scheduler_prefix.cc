@@ -26,15 +26,22 @@ constexpr std::uint32_t kKeptPart = 8;
 // Waiting for another prompt's prefill must save at least this part of the own one.
 constexpr std::uint32_t kForkPart = 2;
 
+// A state of `computed` tokens, `own` of which no other state has.
+bool is_worth_its_room(std::uint32_t own, std::uint32_t computed) {
+  return own >= kKeptTokensMin && own >= computed / kKeptPart;
+}
+
 }  // namespace
 
 // Of tokens that a prompt has in common with another: on the grid where bits count, and never all
 // of it, because the logits behind its last token are needed.
 std::uint32_t Scheduler::usable(const Request& request, std::size_t tokens) const {
-  const auto most =
-      static_cast<std::uint32_t>(std::min<std::size_t>(tokens, request.prompt_tokens() - 1));
-  const std::uint32_t grid = options_.prefill_grid_tokens;
-  return options_.profile == ipc::Profile::kFast ? most : most / grid * grid;
+  return on_grid(
+      static_cast<std::uint32_t>(std::min<std::size_t>(tokens, request.prompt_tokens() - 1)));
+}
+
+bool Scheduler::cut_serves() const {
+  return cuts_ && !cuts_refused_;
 }
 
 // Loading takes time: of many that come at once, the others wait for the next step.
@@ -178,14 +185,9 @@ bool Scheduler::is_worth_keeping(const Sequence& sequence, bool forked) const {
   const std::uint32_t computed = sequence.computed;
   // Where others forked, so that the next one does not have to come at the same time. Where states
   // can be cut, the whole prompt's serves as well.
-  const bool cut_serves = cuts_ && !cuts_refused_;
-  if (computed == sequence.snapshot_at || (forked && !cut_serves)) return true;
-  const std::uint32_t grid = options_.prefill_grid_tokens;
-  const std::uint32_t prompt = request.prompt_tokens();
-  const std::uint32_t whole =
-      options_.profile == ipc::Profile::kFast ? prompt : prompt / grid * grid;
-  const std::uint32_t own = computed - sequence.cached;
-  return computed == whole && own >= kKeptTokensMin && own >= computed / kKeptPart;
+  if (computed == sequence.snapshot_at || (forked && !cut_serves())) return true;
+  return computed == on_grid(request.prompt_tokens()) &&
+         is_worth_its_room(computed - sequence.cached, computed);
 }
 
 // A conversation goes on with its answer as part of the next prompt. What was decoded counts as a
@@ -195,8 +197,7 @@ bool Scheduler::is_worth_continuing(const Sequence& sequence, ipc::FinishReason 
   if (!prefixes_ || !request.leaves_prefix || !request.chat) return false;
   if (options_.profile != ipc::Profile::kFast || sequence.phase != Phase::kDecode) return false;
   if (reason != ipc::FinishReason::kStop && reason != ipc::FinishReason::kLength) return false;
-  const std::uint32_t own = sequence.computed - request.prompt_tokens();
-  return own >= kKeptTokensMin && own >= sequence.computed / kKeptPart;
+  return is_worth_its_room(sequence.computed - request.prompt_tokens(), sequence.computed);
 }
 
 // Its stream may hold drafts behind the answer.
@@ -220,8 +221,7 @@ void Scheduler::keep_prefix(std::uint64_t tenant, std::span<const Token> prefix,
   prefixes_->keep(*number, *written);
   // A longer state serves whoever the shorter one did, where it can be cut.
   const TokenTree::Found shorter = prefixes_->find(tenant, prefix.first(prefix.size() - 1));
-  const bool cut_serves = cuts_ && !cuts_refused_;
-  if (cut_serves && shorter.whole) prefixes_->drop(*shorter.whole);
+  if (cut_serves() && shorter.whole) prefixes_->drop(*shorter.whole);
 }
 
 void Scheduler::forget_prefixes() {

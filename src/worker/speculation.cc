@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "worker/moving_average.h"
 
 namespace aioss::worker {
 namespace {
 
-// Follows a change of load within a few steps and smooths a single outlier.
-constexpr double kNewShare = 0.2;
 // Of a token behind the first in a call, in decode steps, until it is measured: between what a
 // memory-bound and a compute-bound machine take.
 constexpr double kTokenShareUnknown = 0.3;
@@ -30,10 +29,6 @@ constexpr double kClearly = 1.1;
 constexpr double kRepaidShare = 0.01;  // of a token's time
 constexpr double kDebtMost = 1.0;      // in tokens' times, that a long draft may leave
 constexpr double kBalanceMost = 8.0;   // likewise: what was won long ago is no licence
-
-void follow(double& average, double value) {
-  average = average == 0 ? value : average + kNewShare * (value - average);
-}
 
 // Tokens of a step with so many drafts, if each comes true with this probability.
 double expected_tokens(double rate, std::uint32_t drafts) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "worker/moving_average.h"
+
 namespace aioss::worker {
 namespace {
 
-// Follows a change of load within a few steps and smooths a single outlier.
-constexpr double kNewShare = 0.2;
 constexpr double kCopyNsUnknown = 20e6;  // 4,096 cells of a small model, on two cores
 // Streams end early more often than late, and a neighbour's end may open the next hole.
 constexpr double kStepsThatLast = 0.5;
@@ -15,10 +15,6 @@ constexpr double kChunkShareMin = 0.5;
 constexpr std::uint32_t kChunkUnknown = 64;
 // Calls of a few tokens say little about prefill.
 constexpr std::uint32_t kMeasuredTokensMin = 8;
-
-void follow(double& average, double value) {
-  average = average == 0 ? value : average + kNewShare * (value - average);
-}
 
 }  // namespace
 

@@ -20,16 +20,13 @@
 #include "worker/gguf.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
+#include "worker/setup.h"
 #include "worker/vocabulary.h"
 
 namespace aioss::worker {
 namespace {
 
 constexpr std::chrono::seconds kConfigureTimeout{60};
-constexpr std::uint32_t kStreamsDefault = 4;  // two cores saturate at about this many
-constexpr std::uint32_t kCellsDefaultMax = 4096;
-// One call of prefill when nobody waits: llama.cpp's micro-batch, over which nothing gets faster.
-constexpr std::uint32_t kBatchTokensDefault = 512;
 // What a gateway may configure is what every engine must be able to refuse or do.
 static_assert(ipc::kStreamsMax == AIOSS_SEQUENCES_MAX && ipc::kThreadsMax == AIOSS_THREADS_MAX &&
               ipc::kCellsMax == AIOSS_CELLS_PER_SEQUENCE_MAX &&
@@ -102,48 +99,6 @@ Result<ipc::Configure> receive_configure(ipc::Channel& channel) {
   return std::move(*configure);
 }
 
-aioss_session_options session_options(const SchedulerOptions& scheduler, std::uint32_t threads,
-                                      AbortBoard& board) {
-  aioss_session_options options = {};
-  options.struct_size = sizeof options;
-  options.sequences_max = scheduler.streams;
-  options.cells_per_sequence = scheduler.cells_per_stream;
-  options.batch_tokens_max = scheduler.batch_tokens_max;
-  // A row for each stream, or for each token of a call that verifies drafts.
-  options.outputs_max = std::max(scheduler.streams, scheduler.draft_tokens_max + 1);
-  options.threads = threads;
-  options.threads_batch = threads;
-  options.abort = &AbortBoard::should_abort;
-  options.abort_user = &board;
-  return options;
-}
-
-SchedulerOptions resolve(const ipc::Configure& configure, const aioss_model_facts& facts,
-                         const aioss_engine& engine) {
-  SchedulerOptions options;
-  options.profile = configure.profile;
-  options.streams = configure.streams > 0 ? configure.streams : kStreamsDefault;
-  const std::uint32_t trained =
-      facts.context_tokens_train > 0 ? facts.context_tokens_train : kCellsDefaultMax;
-  // More than the model was trained for would be noise, not context.
-  options.cells_per_stream = configure.cells_per_stream > 0
-                                 ? std::min(configure.cells_per_stream, trained)
-                                 : std::min(trained, kCellsDefaultMax);
-  options.queue_requests_max = configure.queue_requests_max;
-  options.spill_bytes_max = configure.spill_bytes_max;
-  options.overcommit = configure.overcommit;
-  options.prefill_grid_tokens = std::max(engine.prefill_grid_tokens(), 1U);
-  const std::uint32_t chunk = configure.prefill_chunk_tokens_max;
-  options.batch_tokens_max = std::max(
-      {chunk > 0 ? chunk : kBatchTokensDefault, options.streams, options.prefill_grid_tokens});
-  // Several tokens of a sequence in one call have other bits than one by one, unless the profile
-  // says that they have not.
-  if (configure.speculation && configure.profile != ipc::Profile::kReproducible) {
-    options.draft_tokens_max = std::min(kDraftTokensMax, options.batch_tokens_max - 1);
-  }
-  return options;
-}
-
 ipc::EngineFacts facts_of(const aioss_engine& engine) {
   const engine::Identity identity = engine::identity(engine);
   return {identity.name, identity.version, identity.build_id, identity.compiler,
@@ -190,7 +145,7 @@ Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configur
   Loaded loaded;
   AIOSS_TRY(loaded.model, engine::Model::open(*choice->engine, model_options));
   const aioss_model_facts facts = loaded.model->facts();
-  loaded.scheduler = resolve(configure, facts, *choice->engine);
+  loaded.scheduler = scheduler_options(configure, facts, *choice->engine);
   const std::uint32_t threads = configure.threads > 0 ? configure.threads : threads_default;
   const aioss_session_options session = session_options(loaded.scheduler, threads, board);
   AIOSS_TRY(loaded.session, engine::Session::create(*loaded.model, session));

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "engines/fake/fake_engine.h"
+#include "worker/setup.h"
 #include "worker/vocabulary.h"
 
 namespace aioss::sim {
@@ -261,28 +262,10 @@ void WorkerActor::load(const ipc::Configure& configure) {
 void WorkerActor::ready() {
   Model& model = *model_state_;
   const aioss_model_facts facts = model.model->facts();
-  worker::SchedulerOptions options;
-  options.profile = configure_.profile;
-  options.streams = configure_.streams;
-  options.cells_per_stream = configure_.cells_per_stream;
-  options.queue_requests_max = configure_.queue_requests_max;
-  options.spill_bytes_max = configure_.spill_bytes_max;
-  options.overcommit = configure_.overcommit;
-  options.prefill_grid_tokens = timed_engine().prefill_grid_tokens();
-  const std::uint32_t chunk = configure_.prefill_chunk_tokens_max;
-  options.batch_tokens_max =
-      std::max({chunk > 0 ? chunk : 512U, options.streams, options.prefill_grid_tokens});
-  if (configure_.speculation && options.profile == ipc::Profile::kFast) {
-    options.draft_tokens_max = std::min(worker::kDraftTokensMax, options.batch_tokens_max - 1);
-  }
-  aioss_session_options session = {};
-  session.struct_size = sizeof session;
-  session.sequences_max = options.streams;
-  session.cells_per_sequence = options.cells_per_stream;
-  session.batch_tokens_max = options.batch_tokens_max;
-  session.outputs_max = std::max(options.streams, options.draft_tokens_max + 1);
-  session.abort = &worker::AbortBoard::should_abort;
-  session.abort_user = &model.board;
+  const worker::SchedulerOptions options =
+      worker::scheduler_options(configure_, facts, timed_engine());
+  const aioss_session_options session =
+      worker::session_options(options, configure_.threads, model.board);
   model.session = std::move(*engine::Session::create(*model.model, session));
   model.vocabulary = std::move(*worker::Vocabulary::create(*model.text, facts.vocabulary_size));
   model.service = std::make_unique<worker::Service>(
