@@ -183,9 +183,7 @@ TEST_F(GatewayLedgerTest, ShutDownWaitsForTheRecordOfAnEngine) {
   ASSERT_TRUE(bench.disk().wait_until_held());
   auto stopped =
       std::async(std::launch::async, [&] { bench.gateway().shut_down(milliseconds(0)); });
-  for (int i = 0; i < 500 && !bench.worker_pids().empty(); ++i) {
-    std::this_thread::sleep_for(milliseconds(10));
-  }
+  EXPECT_TRUE(bench.wait_for_no_workers());
   EXPECT_EQ(stopped.wait_for(milliseconds(300)), std::future_status::timeout)
       << "it did not wait for the record";
   bench.disk().release();

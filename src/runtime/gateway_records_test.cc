@@ -127,9 +127,7 @@ TEST_F(GatewayRecordsTest, AModelWhoseFileIsGoneIsEvicted) {
   EXPECT_TRUE(bench.ask("m", "q").done);
   std::filesystem::remove(bench.model_path("m.fake"));
   ASSERT_TRUE(bench.gateway().rescan(Principal()));
-  for (int i = 0; i < 2000 && !bench.worker_pids().empty(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  EXPECT_TRUE(bench.wait_for_no_workers());
   bench.expect_good_ledger();
   EXPECT_EQ(decisions(), (Decisions{{"eviction unloaded removed m", 1}}));
 }

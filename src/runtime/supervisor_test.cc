@@ -58,7 +58,7 @@ TEST_F(SupervisorTest, IdleWorkerThatDiesIsReplacedOnDemand) {
   EXPECT_TRUE(bench.ask("m", "a").done);
   bench.kill_workers();
   ASSERT_TRUE(bench.wait_for_state("m", "cold"));
-  EXPECT_TRUE(bench.worker_pids().empty());
+  EXPECT_TRUE(bench.wait_for_no_workers());
   EXPECT_TRUE(bench.ask("m", "b").done);
   bench.expect_good_ledger_and_loads();
 }
@@ -447,10 +447,7 @@ TEST_P(BadWorkerTest, IsKilledWithAReason) {
     EXPECT_NE(answered.code(), "timeout");
     EXPECT_NE(answered.code(), "cancelled");
   }
-  for (int i = 0; i < 500 && !bench.worker_pids().empty(); ++i) {
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  EXPECT_TRUE(bench.worker_pids().empty()) << "it was not killed";
+  EXPECT_TRUE(bench.wait_for_no_workers()) << "it was not killed";
   EXPECT_TRUE(bench.ask("good", "q").done);
   bench.expect_good_ledger_and_loads();
 }
@@ -469,7 +466,10 @@ TEST_F(SupervisorTest, ReaderThatIsTooSlowIsCutOff) {
   bench.add_bad_model("m", "flood");
   bench.start();
   const auto stream = bench.submit("m", "q");
-  std::this_thread::sleep_for(milliseconds(1000));  // nobody reads; 20 MiB come
+  // Nobody reads; 20 MiB come.
+  for (int i = 0; i < 1'000 && bench.count(RecordType::kInferAbort) == 0; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
   const Answered answered = read_all(*stream);
   EXPECT_EQ(answered.code(), "timeout");
   EXPECT_NE(answered.failed->error.message.find("slowly"), std::string::npos);

@@ -114,7 +114,7 @@ TEST_F(SurvivalTest, APoisonRequestIsQuarantined) {
   EXPECT_FALSE(again.failed->request_record) << "it never reached a worker";
   EXPECT_TRUE(again.failed->abort_record);
   EXPECT_NE(again.failed->error.message.find("quarantined"), std::string::npos);
-  EXPECT_TRUE(bench.worker_pids().empty()) << "no load for it";
+  EXPECT_TRUE(bench.wait_for_no_workers()) << "no load for it";
   EXPECT_TRUE(bench.ask("m", "[[long 10]]").done);
   const std::vector<int> pids = bench.worker_pids();
   ASSERT_EQ(pids.size(), 1U);

@@ -37,7 +37,9 @@ void note(StreamEvent event, Answered& into) {
 // anything.
 int parent_of(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string stat((std::istreambuf_iterator<char>(file)), {});
+  std::string stat(4096, '\0');
+  file.read(stat.data(), static_cast<std::streamsize>(stat.size()));  // may fail: it ends meanwhile
+  stat.resize(static_cast<std::size_t>(file.gcount()));
   const std::size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos || stat.size() < name_end + 4) return 0;
   return std::atoi(stat.c_str() + name_end + 4);  // ") S 123"
@@ -168,6 +170,14 @@ std::vector<int> TestBench::worker_pids() const {
     if (pid > 0 && parent_of(pid) == ::getpid()) pids.push_back(pid);
   }
   return pids;
+}
+
+bool TestBench::wait_for_no_workers() const {
+  for (int i = 0; i < 2000; ++i) {
+    if (worker_pids().empty()) return true;
+    std::this_thread::sleep_for(kStep);
+  }
+  return false;
 }
 
 int TestBench::kill_workers() const {

@@ -75,6 +75,8 @@ class TestBench final {
   bool wait_for_state(const std::string& model, const std::string& state);
   // The worker processes of this program.
   std::vector<int> worker_pids() const;
+  // Those that have ended are waited for by the gateway a moment after it has noticed.
+  bool wait_for_no_workers() const;
   // SIGKILL to each; how many there were.
   int kill_workers() const;
 
