@@ -26,16 +26,17 @@ ALLOWED = {
     "ledger/evidence": SUPPORT | LEDGER_CORE | {"ledger/evidence"},
     "ledger/witness": SUPPORT | LEDGER_CORE | {"ledger/witness"},
     "ledger/testing": SUPPORT | LEDGER_CORE | {"ledger/testing"},
-    "ipc": SUPPORT | {"ipc"},
+    "memory": BASE | {"memory"},
+    "ipc": SUPPORT | {"memory", "ipc"},
     "engine": SUPPORT | {"engine"},
     "engines/fake": SUPPORT | {"engine", "engines/fake"},
     "engines/llama": SUPPORT | {"engine", "engines/llama"},
     "http": SUPPORT | {"http"},
-    "worker": SUPPORT | {"ipc", "engine", "worker"},
-    "runtime": SUPPORT | {"ipc", "runtime"} | LEDGER,
+    "worker": SUPPORT | {"memory", "ipc", "engine", "worker"},
+    "runtime": SUPPORT | {"memory", "ipc", "runtime"} | LEDGER,
     "api/openai": SUPPORT | {"ipc", "runtime", "api/openai"} | LEDGER,
-    "server": SUPPORT | {"ipc", "runtime", "http", "api/openai", "server"} | LEDGER,
-    "cli": SUPPORT | {"ipc", "runtime", "http", "api/openai", "server", "cli"} | LEDGER,
+    "server": SUPPORT | {"memory", "ipc", "runtime", "http", "api/openai", "server"} | LEDGER,
+    "cli": SUPPORT | {"memory", "ipc", "runtime", "http", "api/openai", "server", "cli"} | LEDGER,
 }
 ALLOWED["app"] = set().union(*ALLOWED.values()) | {"app"}
 
