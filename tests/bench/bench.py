@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import client
+import models
 import serve
 import servers
 import stats
@@ -200,12 +201,16 @@ def bench_profiles(args, peer, model):
 
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,
            "bare": bench_bare, "profiles": bench_profiles, "stalled": bench_stalled}
-PAIRS = 20  # of those; the cases of serve.py have their own defaults
+PAIRS = 20  # of those; the cases of serve.py and models.py have their own defaults
+GROUPS = {"serve": serve.CASES, "models": models.CASES}
 
 
 def run_all(args, peer, files):
-    names = [case for name in args.names or BENCHES
-             for case in (serve.CASES if name == "serve" else [name])]
+    names = [case for name in args.names or BENCHES for case in GROUPS.get(name, [name])]
+    for name in models.CASES:  # of several models at once
+        if name in names:
+            models.CASES[name](args, peer, files)
+    names = [name for name in names if name not in models.CASES]
     for model in files:
         for name in names:
             if name not in serve.CASES:
@@ -220,21 +225,22 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME",
-                        help=f"which: {', '.join(BENCHES)} (default: all these), serve, which is "
-                             f"{', '.join(serve.CASES)}")
+                        help=f"which: {', '.join(BENCHES)} (default: all these)" + "".join(
+                            f"; {group}: {', '.join(cases)}" for group, cases in GROUPS.items()))
     parser.add_argument("--pairs", type=int, default=0,
-                        help="pairs, in ABBA order, or repetitions (default 20; serve: by case)")
+                        help="pairs, in ABBA order, or repetitions (default 20; groups: by case)")
     parser.add_argument("--kills", type=int, default=1000, help="of serve-kills (default 1000)")
-    parser.add_argument("--json", metavar="FILE", help="append serve's figures, one line each")
+    parser.add_argument("--json", metavar="FILE", help="append figures that have goals, one line each")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--parallel", type=int, default=1, help="at least so many streams")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--profile", default="fast")
     parser.add_argument("--model", action="append", help="file names in the models folder")
+    parser.add_argument("--ollama", metavar="FILE", help="also measure this Ollama (models-swap)")
     for name in ("aioss", "bare", "models", "llama-source", "cache", "jobs"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if unknown := set(args.names) - {*BENCHES, "serve", *serve.CASES}:
+    if unknown := set(args.names) - {*BENCHES, *GROUPS, *serve.CASES, *models.CASES}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     peer = servers.build_peer(args.llama_source, args.cache, args.jobs)
     files = [pathlib.Path(args.models) / f for f in args.model] if args.model else [
