@@ -226,7 +226,8 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help=f"which: {', '.join(BENCHES)} (default: all these)" + "".join(
-                            f"; {group}: {', '.join(cases)}" for group, cases in GROUPS.items()))
+                            f"; {group}: {', '.join(cases)}"
+                            for group, cases in GROUPS.items()))
     parser.add_argument("--pairs", type=int, default=0,
                         help="pairs, in ABBA order, or repetitions (default 20; groups: by case)")
     parser.add_argument("--kills", type=int, default=1000, help="of serve-kills (default 1000)")
