@@ -231,7 +231,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=0,
                         help="pairs, in ABBA order, or repetitions (default 20; groups: by case)")
     parser.add_argument("--kills", type=int, default=1000, help="of serve-kills (default 1000)")
-    parser.add_argument("--json", metavar="FILE", help="append figures that have goals, one line each")
+    parser.add_argument("--json", metavar="FILE", help="append figures with goals, a line each")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--parallel", type=int, default=1, help="at least so many streams")
     parser.add_argument("--threads", type=int, default=2)
