@@ -57,14 +57,14 @@ inline bool g_refuse_cuts = false;
 inline aioss_status refusing_remove(aioss_session* session, std::int32_t sequence,
                                     std::int32_t from, std::int32_t to, aioss_error* error) {
   if (g_refuse_cuts && from > 0) return AIOSS_E_UNSUPPORTED;
-  return engines::fake::entry()->remove(session, sequence, from, to, error);
+  return engines::fake::entry()->sequence_remove(session, sequence, from, to, error);
 }
 
 inline const aioss_engine& seeing_engine() {
   static const aioss_engine engine = [] {
     aioss_engine copy = *engines::fake::entry();
     copy.decode = seeing_decode;
-    copy.remove = refusing_remove;
+    copy.sequence_remove = refusing_remove;
     return copy;
   }();
   return engine;
