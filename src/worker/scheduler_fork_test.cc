@@ -1,6 +1,7 @@
 // Prompts that fork from one under way, whose source does not stop for them; and their ends.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "worker/scheduler.h"
@@ -39,6 +40,7 @@ class Forks : public ::testing::TestWithParam<ipc::Profile> {
     }
   }
   void ask(int document) {
+    g_seen_calls = &rig_->calls;  // another rig may have run meanwhile
     rig_->calls.clear();
     submit(document);
     rig_->run();
@@ -78,12 +80,14 @@ class Forks : public ::testing::TestWithParam<ipc::Profile> {
     }
     return tokens;
   }
+  // (from, tokens) of each, in no order: whose turn it is depends on what was before.
   std::vector<std::pair<std::int32_t, std::int32_t>> chunks() const {
     std::vector<std::pair<std::int32_t, std::int32_t>> all;
     for (const SeenCall& call : rig_->calls) {
       const SeenCall::Part& part = call.parts.front();
       if (part.count > 1) all.emplace_back(part.from, part.count);
     }
+    std::sort(all.begin(), all.end());
     return all;
   }
 
@@ -139,9 +143,9 @@ TEST_P(Forks, ALongEndIsNotWaitedFor) {
   rig_->submit(of_one_tenant(51), prompt_of(600, 5) + "short");
   rig_->run();
   EXPECT_GE(cached(51), 512U);
-  ASSERT_TRUE(rig_->sink.answer(50).finished && rig_->sink.answer(51).finished);
-  EXPECT_LT(rig_->sink.answer(51).finished->timings.prefill_ns,
-            rig_->sink.answer(50).finished->timings.prefill_ns);
+  for (const auto& [from, count] : chunks()) {
+    if (from == 512) EXPECT_LT(count, 200) << "it stopped where the other one forks";
+  }
 }
 
 TEST_P(Forks, ASourceThatEndsAtOnceLeavesThemItsState) {
@@ -217,7 +221,7 @@ TEST_P(Forks, EndsGoOneAfterAnotherWithinWhatAShortPromptMayTake) {
   const std::vector<std::size_t> near = ends();
   ASSERT_EQ(near.size(), kEveryone - 1);
   EXPECT_EQ(near.back() - near.front() + 1, near.size()) << "no decode step between them";
-  rig_->clock.graph_ns = 700'000'000;
+  rig_->clock.graph_ns = 900'000'000;
   ask(3);
   const std::vector<std::size_t> far = ends();
   ASSERT_EQ(far.size(), kEveryone - 1);

@@ -166,6 +166,7 @@ std::vector<Sequence*> Scheduler::take_forks(const Sequence& source) {
 Result<bool> Scheduler::fork_from(Sequence& source, std::int32_t stream,
                                   std::span<Sequence* const> forks) {
   bool forked = false;
+  Sequence* refused = nullptr;  // the first that must begin anew, and compute for the others
   for (Sequence* const other : forks) {
     const Status copied = session_.copy(stream, other->stream);
     if (!copied && copied.error().code == Code::kEngineFailed) {
@@ -178,7 +179,12 @@ Result<bool> Scheduler::fork_from(Sequence& source, std::int32_t stream,
     }
     if (!cut_to_fork(*other, source.computed)) {
       AIOSS_CHECK(empty_stream(*other));
-      look_again(*other);
+      if (refused != nullptr) {
+        other->source = refused;
+        other->fork_at = std::min(other->fork_at, refused->fork_at);
+      } else {
+        refused = other;
+      }
       continue;
     }
     forked = true;
