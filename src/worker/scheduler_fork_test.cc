@@ -144,7 +144,7 @@ TEST_P(Forks, ALongEndIsNotWaitedFor) {
   rig_->run();
   EXPECT_GE(cached(51), 512U);
   for (const auto& [from, count] : chunks()) {
-    if (from == 512) EXPECT_LT(count, 200) << "it stopped where the other one forks";
+    EXPECT_TRUE(from != 512 || count < 200) << "it stopped where the other one forks";
   }
 }
 
