@@ -13,8 +13,6 @@ namespace {
 // Of every four prefill calls one goes to whoever waits longest, so that short prompts, which go
 // first because that keeps the typical wait short, cannot starve a long one.
 constexpr std::uint32_t kTurnOfTheOldest = 4;
-// A question about a document; it costs about what a decode step does.
-constexpr std::uint32_t kEndTokens = 64;
 // Positions in fast chunks: kernels work in tiles of this many rows or divisors of it.
 constexpr std::uint32_t kTileTokens = 16;
 
@@ -112,13 +110,31 @@ Scheduler::Call Scheduler::choose_call() const {
   const bool decoding = std::any_of(streams_.begin(), streams_.end(), may_run);
   if (!decoding) return prefilling_.empty() ? Call::kNone : Call::kPrefill;
   if (prefilling_.empty()) return Call::kDecode;
-  // Ends of prompts whose beginnings were there already go one after another, as long as nobody
-  // waits too long for the next token: four that forked from one prompt begin at about once.
-  const bool ends = std::any_of(prefilling_.begin(), prefilling_.end(), [](const Sequence* s) {
-    return s->cached > 0 && s->request.prompt_tokens() - s->computed <= kEndTokens;
-  });
-  const bool in_time = clock_.monotonic_ns() - decoded_ns_ < options_.gap_target_ns;
-  return last_call_ == Call::kDecode || (ends && in_time) ? Call::kPrefill : Call::kDecode;
+  return last_call_ == Call::kDecode || ends_go_on() ? Call::kPrefill : Call::kDecode;
+}
+
+// Ends of prompts whose beginnings were there already go one after another, as long as nobody waits
+// too long for the next token: four that forked from one prompt begin at about once. Those may take
+// what a short prompt in one piece may: the first one's second token is not worth more than the
+// last one's first.
+bool Scheduler::ends_go_on() const {
+  const std::int64_t now = clock_.monotonic_ns();
+  bool ends = false;
+  std::uint32_t shortest = kEndTokens + 1;  // of those that forked
+  for (const Sequence* const s : prefilling_) {
+    const std::uint32_t rest = s->request.prompt_tokens() - s->computed;
+    if (s->cached == 0 || rest > kEndTokens) continue;
+    ends = true;
+    if (s->fork_at > 0 && s->source == nullptr) shortest = std::min(shortest, rest);
+  }
+  if (ends && now - decoded_ns_ < options_.gap_target_ns) return true;
+  if (options_.profile != ipc::Profile::kFast || shortest > kEndTokens) return false;
+  std::int64_t waits_since = now;
+  for (const Sequence* const s : streams_) {
+    if (may_run(s)) waits_since = std::min(waits_since, s->last_token_ns);
+  }
+  const auto takes = static_cast<std::int64_t>(costs_.prefill_ns_per_token() * shortest);
+  return now - waits_since + takes < options_.gap_most_ns;
 }
 
 bool Scheduler::can_step() const {
@@ -242,13 +258,14 @@ Status Scheduler::prefill_step() {
   sequence.computed = end;
   stats_.prompt_tokens += count;
   queue_.charge(request.submit, count);
-  AIOSS_TRY(const bool forked, fork_from(sequence));
-  const bool keeps = is_worth_keeping(sequence, forked);
+  const std::vector<Sequence*> forks = take_forks(sequence);
   const std::int32_t stream = sequence.stream;
   if (end == request.prompt_tokens()) AIOSS_CHECK(finish_prefill(sequence));
-  // After the first token, so that nobody waits for it. The stream holds the state even if that
-  // was the end: it is cleared before the next call.
-  if (keeps) {
+  // After the first token, so that nobody waits for it, and because a copy ends the life of the
+  // logits. The stream holds the state even if that was the end: it is cleared before the next
+  // call.
+  AIOSS_TRY(const bool forked, fork_from(sequence, stream, forks));
+  if (is_worth_keeping(sequence, forked)) {
     keep_prefix(request.submit.tenant, std::span(request.prompt).first(end), stream);
   }
   return ok();

@@ -40,6 +40,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -171,7 +172,10 @@ class Scheduler final {
   std::uint32_t usable(const Request& request, std::size_t tokens) const;
   bool cut_serves() const;
   std::uint32_t next_stop(const Sequence& sequence) const;
-  Result<bool> fork_from(Sequence& source);
+  std::vector<Sequence*> take_forks(const Sequence& source);
+  Result<bool> fork_from(Sequence& source, std::int32_t stream, std::span<Sequence* const> forks);
+  bool cut_to_fork(Sequence& fork, std::uint32_t held);
+  static void look_again(Sequence& sequence);
   void forget_source(const Sequence& source);
   bool is_worth_keeping(const Sequence& sequence, bool forked) const;
   bool is_worth_continuing(const Sequence& sequence, ipc::FinishReason reason) const;
@@ -180,6 +184,7 @@ class Scheduler final {
 
   // scheduler.cc
   Call choose_call() const;
+  bool ends_go_on() const;
   Status decode_step();
   Status prefill_step();
   Sequence& next_to_prefill();
@@ -224,6 +229,7 @@ class Scheduler final {
   const std::unique_ptr<PrefixCache> prefixes_;  // null: none
   // Whether the engine has cut the end off a state, and whether it has refused to, so far.
   bool cuts_ = false, cuts_refused_ = false;
+  std::optional<bool> ends_are_cut_;        // of copies, in profile fast; nothing: not tried yet
   FairQueue queue_;                         // of requests_
   std::deque<Sequence*> resuming_;          // spilled, with credit again; in order of that
   std::deque<Sequence*> prefilling_;        // in order of admission

@@ -51,10 +51,20 @@ inline aioss_status seeing_decode(aioss_session* session, const aioss_batch* bat
   return status;
 }
 
+// As a sliding window that has forgotten what a cut would need. One test at a time.
+inline bool g_refuse_cuts = false;
+
+inline aioss_status refusing_remove(aioss_session* session, std::int32_t sequence,
+                                    std::int32_t from, std::int32_t to, aioss_error* error) {
+  if (g_refuse_cuts && from > 0) return AIOSS_E_UNSUPPORTED;
+  return engines::fake::entry()->sequence_remove(session, sequence, from, to, error);
+}
+
 inline const aioss_engine& seeing_engine() {
   static const aioss_engine engine = [] {
     aioss_engine copy = *engines::fake::entry();
     copy.decode = seeing_decode;
+    copy.sequence_remove = refusing_remove;
     return copy;
   }();
   return engine;

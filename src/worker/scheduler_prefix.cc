@@ -6,7 +6,10 @@
 // prefill stops once where the two part, and that state is kept, too.
 //
 // A prompt that begins as one whose prefill is under way waits for it and forks from it there: four
-// clients that ask at once about one document have it computed once.
+// clients that ask at once about one document have it computed once. In profile fast the one that
+// computes does not stop there for the sake of a few last tokens, which would be slow by
+// themselves: those that fork cut them off. That an engine can do so is learned from the first
+// fork.
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -94,6 +97,7 @@ Result<Scheduler::Loaded> Scheduler::load_prefix(Sequence& sequence, PrefixCache
     return loaded;
   }
   if (cut) cuts_ = true;
+  if (cut && options_.profile == ipc::Profile::kFast) ends_are_cut_ = true;
   prefixes_->was_of_use(number);
   sequence.computed = sequence.cached = tokens;
   sequence.started_ns = start;
@@ -139,18 +143,32 @@ std::uint32_t Scheduler::next_stop(const Sequence& sequence) const {
   };
   consider(sequence.snapshot_at);
   for (const Sequence* const other : prefilling_) {
-    if (other->source == &sequence) consider(other->fork_at);
+    if (other->source != &sequence) continue;
+    const bool cut_off =
+        ends_are_cut_ == true && sequence.request.prompt_tokens() - other->fork_at <= kEndTokens;
+    if (!cut_off) consider(other->fork_at);
   }
   return stop;
 }
 
-// For those that have waited for what `source` has now. True: there was one.
-Result<bool> Scheduler::fork_from(Sequence& source) {
-  bool forked = false;
+// Those that have waited for what `source` has now. They wait no more.
+std::vector<Sequence*> Scheduler::take_forks(const Sequence& source) {
+  std::vector<Sequence*> forks;
   for (Sequence* const other : prefilling_) {
-    if (other->source != &source || other->fork_at != source.computed) continue;
+    if (other->source != &source || other->fork_at > source.computed) continue;
     other->source = nullptr;
-    const Status copied = session_.copy(source.stream, other->stream);
+    forks.push_back(other);
+  }
+  return forks;
+}
+
+// `stream` holds what `source` has computed. True: it went on in one of the forks.
+Result<bool> Scheduler::fork_from(Sequence& source, std::int32_t stream,
+                                  std::span<Sequence* const> forks) {
+  bool forked = false;
+  Sequence* refused = nullptr;  // the first that must begin anew, and compute for the others
+  for (Sequence* const other : forks) {
+    const Status copied = session_.copy(stream, other->stream);
     if (!copied && copied.error().code == Code::kEngineFailed) {
       Sequence* const affected[] = {other, &source};
       return broken(affected, copied.error()).error();
@@ -159,21 +177,48 @@ Result<bool> Scheduler::fork_from(Sequence& source) {
       AIOSS_CHECK(empty_stream(*other));
       continue;
     }
+    if (!cut_to_fork(*other, source.computed)) {
+      AIOSS_CHECK(empty_stream(*other));
+      if (refused != nullptr) {
+        other->source = refused;
+        other->fork_at = std::min(other->fork_at, refused->fork_at);
+      } else {
+        refused = other;
+      }
+      continue;
+    }
     forked = true;
-    other->computed = other->cached = source.computed;
     other->started_ns = source.started_ns;
     stats_.cached_tokens += other->cached;
   }
   return forked;
 }
 
+// Of a copy that holds `held` tokens. False: it cannot be cut, and holds more than it may.
+bool Scheduler::cut_to_fork(Sequence& fork, std::uint32_t held) {
+  const auto cut = [&](std::uint32_t at) {
+    ends_are_cut_ = session_.remove(fork.stream, static_cast<std::int32_t>(at), -1).has_value();
+    return *ends_are_cut_;
+  };
+  if (held > fork.fork_at && !cut(fork.fork_at)) return false;
+  fork.computed = fork.cached = fork.fork_at;
+  // A token more to compute shows whether the next one's source may run through.
+  const bool untried = options_.profile == ipc::Profile::kFast && !ends_are_cut_;
+  if (untried && cut(held - 1)) fork.computed = fork.cached = held - 1;
+  return true;
+}
+
+void Scheduler::look_again(Sequence& sequence) {
+  sequence.source = nullptr;
+  sequence.fork_at = 0;
+  sequence.looked_up = false;
+}
+
 // It has ended: those that waited for it look again, and those that waited for them.
 void Scheduler::forget_source(const Sequence& source) {
   for (Sequence* const other : prefilling_) {
     if (other->source != &source) continue;
-    other->source = nullptr;
-    other->fork_at = 0;
-    other->looked_up = false;
+    look_again(*other);
     forget_source(*other);
   }
 }

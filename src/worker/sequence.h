@@ -31,6 +31,8 @@ struct Request;
 enum class Phase : std::uint8_t { kQueued, kFollower, kPrefill, kDecode, kSpilled, kDone };
 
 inline constexpr std::int32_t kNoStream = -1;
+// At most, of a prompt's end: a question about a document. It costs about what a decode step does.
+inline constexpr std::uint32_t kEndTokens = 64;
 
 struct Sequence {
   Sequence(Request& owner, std::uint32_t choice_number, std::span<const Token> asked);
