@@ -95,16 +95,23 @@ def wait_for(condition, what, process):
 
 
 def workers(server):
-    return [pid for pid in servers.descendants(server.process.pid) if pid != server.process.pid]
+    """{(number, when it began)}: numbers come again where many processes are started."""
+    found = set()
+    for pid in servers.descendants(server.process.pid):
+        if pid == server.process.pid:
+            continue
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.add((pid, servers.start_ticks(pid)))
+    return found
 
 
 def kill_worker(server, dead):
     """The next worker than those that are dead; waits for it to be there."""
-    wait_for(lambda: set(workers(server)) - dead, "another worker", server.process)
-    for pid in set(workers(server)) - dead:
+    wait_for(lambda: workers(server) - dead, "another worker", server.process)
+    for worker in workers(server) - dead:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        dead.add(pid)
+            os.kill(worker[0], signal.SIGKILL)
+        dead.add(worker)
 
 
 def kill_many(server, clients, kills):

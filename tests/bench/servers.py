@@ -34,9 +34,19 @@ def descendants(pid):
     return found
 
 
+def _stat(pid):
+    """Fields of /proc/PID/stat behind the name: the first is the state."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def start_ticks(pid):
+    """When the process began, in clock ticks since boot."""
+    return int(_stat(pid)[19])
+
+
 def own_cpu_seconds(pid):
     """(user, system) of that process alone."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = _stat(pid)
     return int(fields[11]) / TICKS, int(fields[12]) / TICKS
 
 
