@@ -41,7 +41,7 @@ Tokens tokens_from(std::int32_t first, std::size_t count = 100) {
 
 bool put(PrefixCache& cache, std::uint64_t tenant, const Tokens& tokens, std::uint8_t byte,
          std::size_t bytes = kState) {
-  const auto number = cache.make_room(tenant, tokens, bytes);
+  const auto number = cache.make_room({tenant, 0}, tokens, bytes);
   if (!number) return false;
   const auto room = cache.room(*number);
   EXPECT_GE(room.size(), bytes);
@@ -77,7 +77,7 @@ TEST(PrefixCache, OutlivesItsWorker) {
     PrefixCache cache(memory.map());
     ASSERT_TRUE(put(cache, 1, tokens_from(0), 11));
     ASSERT_TRUE(put(cache, 2, tokens_from(500), 22));
-    const auto unfinished = cache.make_room(1, tokens_from(9'000), kState);  // killed while saving
+    const auto unfinished = cache.make_room({1, 0}, tokens_from(9'000), kState);  // killed while saving
     ASSERT_TRUE(unfinished);
     std::fill_n(cache.room(*unfinished).begin(), kState, std::uint8_t{33});
   }
