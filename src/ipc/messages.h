@@ -134,7 +134,7 @@ struct Credit {  // the consumer has read so much more
   std::uint64_t bytes = 0;  // 1 … kCreditBytesMax
 };
 struct TakeOver {};  // the memory for prefixes is whole; only if Configure has promised it, once
-struct Forget {};  // nothing of what was asked so far stays in the prefix cache
+struct Forget {};    // nothing of what was asked so far stays in the prefix cache
 struct Ping {
   std::uint64_t nonce = 0;
 };

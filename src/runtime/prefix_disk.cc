@@ -106,6 +106,14 @@ PrefixDisk::PrefixDisk(ledger::Custody& custody, const Clock& clock, std::uint64
       jobs_max_(models_max),
       thread_([this] { run(); }) {}
 
+// A model may come back, and another one go, before what was left of either is on the disk.
+std::unique_ptr<PrefixDisk> open_prefix_disk(ledger::Custody& custody, const Clock& clock,
+                                             std::optional<std::uint64_t> bytes_max,
+                                             std::size_t workers_max) {
+  if (!bytes_max) return nullptr;
+  return std::make_unique<PrefixDisk>(custody, clock, *bytes_max, 2 * workers_max);
+}
+
 PrefixDisk::~PrefixDisk() {
   finish(std::chrono::milliseconds(0));
 }
@@ -229,12 +237,12 @@ void PrefixDisk::restore_now(const Restoring& wanted) {
     if (subject == subjects.end()) continue;
     std::optional<PrefixFiles::Room> room;
     std::string tenant;
-    const Status loaded = files_.load(
-        *subject->second, *file, wanted.identity,
-        [&](std::string_view whose, std::size_t tokens, std::uint64_t state_bytes) {
-          tenant = whose;
-          return room = filler.room(tokens, state_bytes);
-        });
+    const Status loaded =
+        files_.load(*subject->second, *file, wanted.identity,
+                    [&](std::string_view whose, std::size_t tokens, std::uint64_t state_bytes) {
+                      tenant = whose;
+                      return room = filler.room(tokens, state_bytes);
+                    });
     if (loaded) {
       const std::uint64_t number = owner_number(*subject->second);
       filler.commit(tenant_number(tenant), number, *room);
@@ -283,8 +291,7 @@ bool PrefixDisk::begin(Saving& saving) {
   for (std::uint32_t number = 0; number < ipc::kPrefixesMax; ++number) {
     const auto found = entry(saving, number);
     if (!found) continue;
-    saving.kept.insert(
-        files_.name_of(*found->owner->subject, saving.left.identity, found->prefix));
+    saving.kept.insert(files_.name_of(*found->owner->subject, saving.left.identity, found->prefix));
   }
   return true;
 }

@@ -51,7 +51,7 @@ struct PrefixesLeft {  // by a worker that has ended
   PrefixMemory memory;
   Digest identity{};
   PrefixOwners owners;
-  double prefill_ns_per_token = 0;  // as that worker measured it; 0: it did not
+  double prefill_ns_per_token = 0;                      // as that worker measured it; 0: it did not
   std::shared_ptr<const std::atomic<bool>> taken_back;  // another worker has the memory
 };
 
@@ -122,5 +122,10 @@ class PrefixDisk final {
   bool ended_ = false;              // guarded by mutex_
   std::thread thread_;
 };
+
+// Null if nothing is said of `bytes_max`. `workers_max`: models that are loaded at once.
+std::unique_ptr<PrefixDisk> open_prefix_disk(ledger::Custody& custody, const Clock& clock,
+                                             std::optional<std::uint64_t> bytes_max,
+                                             std::size_t workers_max);
 
 }  // namespace aioss::runtime

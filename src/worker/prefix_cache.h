@@ -66,7 +66,7 @@ class PrefixCache final {
   std::uint32_t size_ = 0;                              // of those that are kept
   bool taken_over_ = false;
   bool cleared_ = false;  // before it was taken over
-  double age_ = 0;  // value of what went last: what is new is worth more
+  double age_ = 0;        // value of what went last: what is new is worth more
 };
 
 }  // namespace aioss::worker

@@ -249,8 +249,8 @@ Status Scheduler::prefill_step() {
   // After the first token, so that nobody waits for it. The stream holds the state even if that
   // was the end: it is cleared before the next call.
   if (keeps) {
-    keep_prefix({request.submit.tenant, request.submit.owner},
-                std::span(request.prompt).first(end), stream);
+    keep_prefix({request.submit.tenant, request.submit.owner}, std::span(request.prompt).first(end),
+                stream);
   }
   return ok();
 }

@@ -62,7 +62,8 @@ class Service final : private EventSink {
     std::int64_t received_ns = 0;
     std::size_t bytes = 0;
   };
-  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::TakeOver, ipc::Forget>;
+  using EngineCommand =
+      std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::TakeOver, ipc::Forget>;
 
   // How far a request is, from its Submit until its last event is made.
   enum class Stage : std::uint8_t {
@@ -128,7 +129,7 @@ class Service final : private EventSink {
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
   std::mutex requests_mutex_;
   std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_
-  bool take_over_due_ = false;        // the reader's: TakeOver is still to come
+  bool take_over_due_ = false;                          // the reader's: TakeOver is still to come
   std::atomic<bool> forgets_{false};  // the prefixes, once the engine thread looks
 };
 

@@ -90,8 +90,7 @@ std::optional<std::uint64_t> StateArena::find_room(std::uint64_t size) const {
   return best->first;
 }
 
-std::optional<StateArena::Number> StateArena::reserve(Whose whose,
-                                                      std::span<const Token> tokens,
+std::optional<StateArena::Number> StateArena::reserve(Whose whose, std::span<const Token> tokens,
                                                       std::size_t state_bytes) {
   ASSERT(!tokens.empty());
   if (!could_hold(tokens.size(), state_bytes)) return std::nullopt;

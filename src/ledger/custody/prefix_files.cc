@@ -278,10 +278,10 @@ Status PrefixFiles::load(const Subject& subject, const File& file, const Digest&
   AIOSS_CHECK(reader.read(beginning));
   const std::uint64_t tokens = get(beginning, 0, 4), tenant_bytes = get(beginning, 4, 4);
   const std::uint64_t state_bytes = get(beginning, 8, 8);
-  const bool sane = tokens > 0 && tokens <= kTokensMax && tenant_bytes <= kTenantBytesMax &&
-                    state_bytes <= kTextBytesMax &&
-                    kTextHeadBytes + tenant_bytes + tokens * sizeof(Token) + state_bytes ==
-                        text_bytes;
+  const bool sane =
+      tokens > 0 && tokens <= kTokensMax && tenant_bytes <= kTenantBytesMax &&
+      state_bytes <= kTextBytesMax &&
+      kTextHeadBytes + tenant_bytes + tokens * sizeof(Token) + state_bytes == text_bytes;
   if (!sane) return not_what_it_was();
   std::string tenant(static_cast<std::size_t>(tenant_bytes), '\0');
   AIOSS_CHECK(reader.read({reinterpret_cast<std::uint8_t*>(tenant.data()), tenant.size()}));

@@ -24,9 +24,9 @@ constexpr std::string_view kVaultFolder = "vault", kTemporarySuffix = ".tmp";
 
 // Of the ledger's own folder; segments, keys and the checkpoint have their own turn.
 bool is_left_out(std::string_view name) {
-  constexpr std::array<std::string_view, 7> kNames{
-      "LOCK",      kSegmentFolder, kKeyFolder,   kCheckpointFile,
-      kBackupFile, kRestoredFile,  kPrefixFolder};
+  constexpr std::array<std::string_view, 7> kNames{"LOCK",          kSegmentFolder, kKeyFolder,
+                                                   kCheckpointFile, kBackupFile,    kRestoredFile,
+                                                   kPrefixFolder};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == kMasterKeyName ||
          name == kMasterNextName || name.ends_with(kTemporarySuffix);
 }
