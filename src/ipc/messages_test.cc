@@ -313,6 +313,14 @@ TEST(Messages, UnknownAndMissingFieldsAreRefused) {
   EXPECT_FALSE(decode_to_worker({}));
 }
 
+TEST(Messages, ThereIsNoMessageOfAKindInBetween) {
+  codec::Map map;
+  map.set(0, codec::Value::uint(50));
+  const auto decoded = decode_to_worker(codec::encode(std::move(map)));
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, Code::kCorrupt);
+}
+
 TEST(Messages, EveryTruncationIsRefused) {
   for (const ToWorker& message : all_to_worker()) {
     const Bytes frame = encode(message);

@@ -4,11 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "ipc/prefix_memory.h"
+#include "runtime/answer.h"
+#include "runtime/tenant_book.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {
@@ -195,6 +199,122 @@ TEST_F(PrefixDiskTest, NothingIsKeptOfAWorkerThatCrashedOrOfShortPrompts) {
   EXPECT_EQ(cached("who?"), 0U);
   EXPECT_EQ(bench.ask("m", "[[crash 2]]").code(), "worker_died");
   bench.finish();
+  EXPECT_TRUE(on_the_disk().empty());
+}
+
+// Memory as a worker leaves it, or as one that was taken over would like it to be.
+class Left {
+ public:
+  Left() : memory_(std::make_shared<const os::Fd>(*os::create_shared_memory("test", kBytes))) {}
+  const PrefixMemory& memory() const { return memory_; }
+  void put(std::uint32_t number, ipc::PrefixRecord record, std::int32_t token) {
+    const os::SharedMapping mapped = *os::SharedMapping::map(memory_->get());
+    const auto bytes = mapped.bytes();
+    const std::vector<std::int32_t> tokens(record.token_count, token);
+    record.mark = ipc::kPrefixWhole;
+    const Digest digest = ipc::prefix_digest(record, tokens);
+    std::copy_n(digest.begin(), sizeof record.digest, std::begin(record.digest));
+    if (record.offset + record.size <= bytes.size()) {
+      std::memcpy(bytes.data() + record.offset, tokens.data(), tokens.size() * sizeof(token));
+    }
+    std::memcpy(bytes.data() + sizeof(ipc::PrefixHead) + number * sizeof record, &record,
+                sizeof record);
+  }
+  ipc::PrefixRecord record(std::uint32_t number) const {
+    const os::SharedMapping mapped = *os::SharedMapping::map(memory_->get());
+    ipc::PrefixRecord found;
+    std::memcpy(&found, mapped.bytes().data() + sizeof(ipc::PrefixHead) + number * sizeof found,
+                sizeof found);
+    return found;
+  }
+
+ private:
+  static constexpr std::uint64_t kBytes = 1 << 20;
+  PrefixMemory memory_;
+};
+
+ipc::PrefixRecord entry_at(std::uint64_t page, std::uint64_t tenant, std::uint64_t owner) {
+  ipc::PrefixRecord record{};
+  record.token_count = 200;
+  record.tenant = tenant;
+  record.owner = owner;
+  record.offset = ipc::kPrefixDataFrom + page * ipc::kPrefixPage;
+  record.state_bytes = 3000;
+  record.size = ipc::prefix_extent_bytes(record.token_count, record.state_bytes);
+  return record;
+}
+
+class PrefixDiskByHand : public PrefixDiskTest {
+ protected:
+  void SetUp() override {
+    bench.options.prefix_disk_bytes.reset();
+    bench.start();
+    ann = *bench.custody().obtain({"a", "ann"});
+  }
+  PrefixesLeft left_in(const Left& left) const {
+    return {left.memory(), Digest{1}, {{owner_number(*ann), {ann, "a"}}}, 0, taken_back};
+  }
+  void save(const Left& left) {
+    PrefixDisk disk(bench.custody(), bench.clock(), 1 << 20, 4);
+    disk.save(left_in(left));
+    disk.finish(std::chrono::seconds(60));
+  }
+  ledger::SubjectPtr ann;
+  std::shared_ptr<std::atomic<bool>> taken_back = std::make_shared<std::atomic<bool>>(false);
+};
+
+TEST_F(PrefixDiskByHand, OnlyWhatIsWholeAndOfAKnownOwnerIsSaved) {
+  const std::uint64_t owner = owner_number(*ann), tenant = tenant_number("a");
+  Left left;
+  left.put(3, entry_at(0, tenant, owner), 1);
+  left.put(4, entry_at(2, tenant, owner + 1), 2);
+  left.put(5, entry_at(4, tenant + 1, owner), 3);
+  ipc::PrefixRecord bad = entry_at(6, tenant, owner);
+  bad.offset = ~std::uint64_t{0} / ipc::kPrefixPage * ipc::kPrefixPage;
+  left.put(6, bad, 4);
+  bad = entry_at(6, tenant, owner);
+  bad.state_bytes = bad.size;
+  left.put(7, bad, 5);
+  bad = entry_at(6, tenant, owner);
+  bad.offset = 0;
+  left.put(8, bad, 6);
+  bad = entry_at(8, tenant, owner);
+  bad.token_count = kPrefixTokensOnDiskMin - 1;
+  left.put(9, bad, 7);
+  save(left);
+  EXPECT_EQ(on_the_disk().size(), 1U);
+
+  Left next;
+  PrefixDisk disk(bench.custody(), bench.clock(), 1 << 20, 4);
+  const auto answer = std::make_shared<Answer<PrefixOwners>>();
+  disk.restore(next.memory(), Digest{1}, [answer](PrefixOwners all) { answer->give(all); });
+  const auto owners = answer->wait_for(std::chrono::seconds(60));
+  ASSERT_TRUE(owners && *owners);
+  EXPECT_EQ((*owners)->size(), 1U);
+  const ipc::PrefixRecord found = next.record(0);
+  EXPECT_EQ(found.mark, ipc::kPrefixWhole);
+  EXPECT_EQ(found.tenant, tenant);
+  EXPECT_EQ(found.owner, owner);
+  EXPECT_EQ(found.token_count, 200U);
+  EXPECT_EQ(next.record(1).mark, 0U);
+}
+
+TEST_F(PrefixDiskByHand, WhatAnotherWorkerHasAgainIsNotSaved) {
+  Left left;
+  left.put(0, entry_at(0, tenant_number("a"), owner_number(*ann)), 1);
+  taken_back->store(true);
+  save(left);
+  EXPECT_TRUE(on_the_disk().empty());
+}
+
+TEST_F(PrefixDiskByHand, WhatPrefillHasAsFastIsNotWorthAFile) {
+  Left left;
+  left.put(0, entry_at(0, tenant_number("a"), owner_number(*ann)), 1);
+  PrefixDisk disk(bench.custody(), bench.clock(), 1 << 20, 4);
+  PrefixesLeft fast = left_in(left);
+  fast.prefill_ns_per_token = 1;
+  disk.save(fast);
+  disk.finish(std::chrono::seconds(60));
   EXPECT_TRUE(on_the_disk().empty());
 }
 
