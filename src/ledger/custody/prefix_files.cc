@@ -29,6 +29,8 @@ constexpr std::size_t kSealBytes = crypto::kGcmNonceBytes + crypto::kGcmTagBytes
 constexpr std::size_t kNameBytes = 64;
 // Of one file: far more than a model's state of a prompt has.
 constexpr std::uint64_t kTextBytesMax = std::uint64_t{1} << 40;
+// Of the disk, that a cache leaves to others: four times the ledger's reserve.
+constexpr std::uint64_t kLeftBytesMin = std::uint64_t{1} << 30;
 
 void put(Bytes& out, std::uint64_t value, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; ++i) out.push_back(static_cast<std::uint8_t>(value >> 8 * i));
@@ -238,6 +240,10 @@ Result<bool> PrefixFiles::save(const Subject& subject, const Digest& identity, c
   const std::string path = path_of({subject.id(), name});
   const std::string beside = path + std::string(kTemporarySuffix);
   if (subject.erased()) return false;
+  AIOSS_TRY(const std::uint64_t available, fs_.bytes_available(directory_));
+  if (available < kLeftBytesMin + bytes_of(prefix)) {
+    return Error{Code::kIo, "the disk is nearly full, and the ledger needs the rest"};
+  }
   AIOSS_CHECK(fs_.make_directories(folder_of(subject.id()), kFolderPermissions));
   const Status written = write(subject, beside, name, identity, prefix);
   // An erasure marks the subject first and then waits for this lock before it looks for files.
