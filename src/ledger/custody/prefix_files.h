@@ -66,6 +66,7 @@ class PrefixFiles final {
   std::string name_of(const Subject& subject, const Digest& identity, const Prefix& prefix) const;
   // Asked before the file gets its name: false, and there will be none. So a caller can take back
   // what it gave to be read. False, too, if the subject was erased meanwhile.
+  // kIo: also where the disk would have less than a GiB left.
   using Stands = std::function<bool()>;
   Result<bool> save(const Subject& subject, const Digest& identity, const Prefix& prefix,
                     const Stands& stands);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ledger/custody/custody_fixture.h"
+#include "os/testing/fault_file_system.h"
 #include "os/testing/power_cut_file_system.h"
 
 namespace aioss::ledger {
@@ -181,6 +182,17 @@ TEST_F(PrefixFilesTest, AnErasureInTheMiddleOfASaveLeavesNothing) {
   PrefixFiles other(disk, random, kDirectory, office->ledger->identity().ledger_id);
   EXPECT_FALSE(*other.save(*alice, kIdentity, prefix(), [] { return true; }));
   EXPECT_TRUE(files().list(100)->empty());
+}
+
+TEST_F(PrefixFilesTest, LeavesTheLedgerItsDisk) {
+  os::FaultFileSystem full(disk);
+  PrefixFiles other(full, office->random, kDirectory, office->ledger->identity().ledger_id);
+  const std::uint64_t least = (std::uint64_t{1} << 30) + PrefixFiles::bytes_of(prefix());
+  full.set_bytes_available(least - 1);
+  EXPECT_EQ(other.save(*alice, kIdentity, prefix(), [] { return true; }).error().code, Code::kIo);
+  EXPECT_TRUE(files().list(100)->empty());
+  full.set_bytes_available(least);
+  EXPECT_TRUE(*other.save(*alice, kIdentity, prefix(), [] { return true; }));
 }
 
 TEST_F(PrefixFilesTest, StraysGo) {
