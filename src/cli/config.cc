@@ -56,6 +56,14 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kPrefixMib, "prefix_mib", SettingType::kNumber, 0, 1'048'576, "", "1024", kForServe, "N",
      "Memory of a model, in MiB, for what was computed of prompts, so that one that begins like an "
      "earlier one of the same tenant is answered sooner; 0: none."},
+    {Key::kPrefixDisk, "prefix_disk", SettingType::kChoice, 0, 0, "auto|off|on", "auto", kForServe,
+     "MODE",
+     "Whether what was computed of prompts outlives the server, on the disk, sealed under the keys "
+     "of those who asked; with 'auto' if privacy is 'sealed'. If not, what is there of it is "
+     "destroyed."},
+    {Key::kPrefixDiskMib, "prefix_disk_mib", SettingType::kNumber, 0, 1'048'576, "", "4096",
+     kForServe, "N",
+     "Room on the disk for that, in MiB, for all models together; the oldest goes."},
     {Key::kSpeculation, "speculation", SettingType::kChoice, 0, 0, "auto|off", "auto",
      kForServe | kForRun, "MODE",
      "Whether a model may draft tokens that repeat prompt or answer and check several in one step; "

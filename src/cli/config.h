@@ -34,6 +34,8 @@ enum class Key : std::size_t {
   kQueue,
   kSpillMib,
   kPrefixMib,
+  kPrefixDisk,
+  kPrefixDiskMib,
   kSpeculation,
   kOvercommit,
   kPrefillChunk,

@@ -102,6 +102,13 @@ int print_config(Console& console, const Config& config, bool json) {
   return console.out(codec::dump_json(out) + "\n") ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
+// Those who keep no texts keep nothing that was computed of them, unless they ask for it.
+std::uint64_t prefix_disk_bytes(const Config& config, runtime::Privacy privacy) {
+  const std::string mode = config.text(Key::kPrefixDisk);
+  const bool on = mode == "on" || (mode == "auto" && privacy == runtime::Privacy::kSealed);
+  return on ? config.number(Key::kPrefixDiskMib) << 20 : 0;
+}
+
 Result<runtime::GatewayOptions> gateway_options(const Services& services, const Config& config,
                                                 bool fake_models) {
   runtime::GatewayOptions out;
@@ -116,6 +123,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.spill_bytes = config.number(Key::kSpillMib) << 20;
   out.prefix_bytes = config.number(Key::kPrefixMib) << 20;
+  out.prefix_disk_bytes = prefix_disk_bytes(config, out.privacy);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.overcommit = config.text(Key::kOvercommit) == "on";
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));

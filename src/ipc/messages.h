@@ -49,6 +49,8 @@ struct Configure {
   bool speculation = true;
   // Interactive requests may send batch sequences there, too, and take their streams.
   bool overcommit = false;
+  // What is in the memory for prefixes is not whole before TakeOver comes.
+  bool prefixes_later = false;
 };
 
 // Whose turn comes first: see worker/fair_queue.h.
@@ -117,6 +119,7 @@ struct Submit {
   // In which it must have ended. The gateway sees to that; a worker refuses what cannot begin in
   // time. 0: none.
   std::uint64_t deadline_ms = 0;
+  std::uint64_t owner = 0;  // whose prompt it is, for what is kept of it; nothing to the worker
   bool operator==(const Submit&) const = default;
 };
 
@@ -130,14 +133,16 @@ struct Credit {  // the consumer has read so much more
   RequestId id = 0;
   std::uint64_t bytes = 0;  // 1 … kCreditBytesMax
 };
-struct Forget {};  // nothing of what was asked so far stays in the prefix cache
+struct TakeOver {};  // the memory for prefixes is whole; only if Configure has promised it, once
+struct Forget {};    // nothing of what was asked so far stays in the prefix cache
 struct Ping {
   std::uint64_t nonce = 0;
 };
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
-using ToWorker = std::variant<Configure, Submit, Cancel, Credit, Forget, Ping, Probe, Shutdown>;
+using ToWorker =
+    std::variant<Configure, Submit, Cancel, Credit, TakeOver, Forget, Ping, Probe, Shutdown>;
 
 // ---- worker → gateway ---------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ Submit full_submit() {
   m.weight = 1000;
   m.prompt_tokens_max = 4096;
   m.deadline_ms = kDeadlineMsMax;
+  m.owner = ~0ULL;
   return m;
 }
 
@@ -53,7 +54,8 @@ std::vector<ToWorker> all_to_worker() {
   tokens.prompt = std::vector<Token>{0, 1, 151935, std::numeric_limits<Token>::max()};
   Submit resumed = full_submit();
   resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
-  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false, true},
+  return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false, true,
+                    true},
           full_submit(),
           text,
           tokens,
@@ -61,6 +63,7 @@ std::vector<ToWorker> all_to_worker() {
           Submit{},
           Cancel{9},
           Credit{9, 8192},
+          TakeOver{},
           Forget{},
           Ping{~0ULL},
           Probe{},
@@ -308,6 +311,14 @@ TEST(Messages, UnknownAndMissingFieldsAreRefused) {
   kind.set(0, Value::uint(7));
   EXPECT_FALSE(decode_to_worker(codec::encode(kind)));
   EXPECT_FALSE(decode_to_worker({}));
+}
+
+TEST(Messages, ThereIsNoMessageOfAKindInBetween) {
+  codec::Map map;
+  map.set(0, codec::Value::uint(50));
+  const auto decoded = decode_to_worker(codec::encode(std::move(map)));
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, Code::kCorrupt);
 }
 
 TEST(Messages, EveryTruncationIsRefused) {

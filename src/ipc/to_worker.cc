@@ -22,6 +22,7 @@ enum Kind : std::uint64_t {
   kShutdown = 6,
   kCredit = 7,
   kForget = 8,
+  kTakeOver = 110,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -44,6 +45,7 @@ Map to_map(const Configure& m) {
   map.set(9, Value::uint(m.spill_bytes_max));
   map.set(40, Value::boolean(m.overcommit));
   map.set(60, Value::boolean(m.speculation));
+  map.set(110, Value::boolean(m.prefixes_later));
   return map;
 }
 
@@ -60,6 +62,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.spill_bytes_max = reader.u64(9);
   m.overcommit = reader.boolean(40);
   m.speculation = reader.boolean(60);
+  m.prefixes_later = reader.boolean(110);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }
@@ -209,6 +212,7 @@ Map to_map(const Submit& m) {
   map.set(41, Value::uint(m.weight));
   map.set(42, Value::uint(m.prompt_tokens_max));
   map.set(43, Value::uint(m.deadline_ms));
+  map.set(110, Value::uint(m.owner));
   return map;
 }
 
@@ -239,6 +243,7 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.weight = static_cast<std::uint32_t>(reader.uint(41, 1, kWeightMax));
   m.prompt_tokens_max = reader.u32(42, UINT32_MAX);
   m.deadline_ms = reader.uint(43, 0, kDeadlineMsMax);
+  m.owner = reader.u64(110);
   const bool fits = m.resume.empty() || m.resume.size() == m.choices;
   if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());
@@ -255,6 +260,9 @@ Map to_map(const Credit& m) {
   map.set(1, Value::uint(m.id));
   map.set(2, Value::uint(m.bytes));
   return map;
+}
+Map to_map(const TakeOver&) {
+  return message(kTakeOver);
 }
 Map to_map(const Forget&) {
   return message(kForget);
@@ -280,7 +288,7 @@ Bytes encode(const ToWorker& message) {
 Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
-  switch (reader.uint(0, kConfigure, kForget)) {
+  switch (reader.uint(0, kConfigure, kTakeOver)) {
     case kConfigure:
       return read_configure(reader);
     case kSubmit:
@@ -306,9 +314,15 @@ Result<ToWorker> decode_to_worker(ByteView frame) {
     case kProbe:
       AIOSS_CHECK(reader.finish());
       return ToWorker{Probe{}};
-    default:
+    case kTakeOver:
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{TakeOver{}};
+    case kShutdown:
       AIOSS_CHECK(reader.finish());
       return ToWorker{Shutdown{}};
+    default:
+      reader.fail(0, "there is no such message");
+      return reader.finish().error();
   }
 }
 

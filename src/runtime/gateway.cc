@@ -37,6 +37,7 @@ constexpr std::size_t kRequestIdBytes = 12;
 constexpr auto kProgressStep = std::chrono::milliseconds(100);
 constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
 constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
+constexpr auto kSaveWait = std::chrono::seconds(10);    // for prefixes on their way to the disk
 constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces and its last records
 
 // Writes CONFIG_CHANGE for what holds from now on, and waits for it. `change` says the rest: the
@@ -162,6 +163,7 @@ class GatewayImpl final : public Gateway {
   // Last, so that their threads end before anything else goes.
   Hasher hasher_;
   Custodian custodian_;
+  const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
   Supervisor supervisor_;
   std::thread runtime_;
 };
@@ -184,8 +186,10 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       config_record_(config_record),
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
+      prefix_disk_(
+          open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-                   streams_max()},
+                   streams_max(), &WorkerLink::start, prefix_disk_.get()},
                   catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
@@ -547,6 +551,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
     }
   }
   stop_workers();
+  if (prefix_disk_) prefix_disk_->finish(kSaveWait);
   desk_->tasks().close();
   runtime_.join();
   tally_->flush(ledger_);

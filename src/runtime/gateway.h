@@ -46,6 +46,9 @@ struct GatewayOptions {
   std::uint64_t spill_bytes = std::uint64_t{1} << 30;
   // Of a model, for states of prompts, so that what begins alike is computed once. 0: none.
   std::uint64_t prefix_bytes = std::uint64_t{1} << 30;
+  // Of all models together, sealed beside the ledger, so that they outlive the gateway. 0: none,
+  // and what is there is destroyed; nothing: what is there stays, and nothing comes.
+  std::optional<std::uint64_t> prefix_disk_bytes;
   bool speculation = true;  // drafts, where they pay and the profile allows them
   // Interactive requests may send running batch sequences there, and take their streams.
   bool overcommit = false;

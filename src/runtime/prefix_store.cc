@@ -20,17 +20,50 @@ int PrefixStore::memory_for(const std::string& model, const std::vector<os::File
   held.started = ++started_;
   held.runs = true;
   held.files = files;
-  if (!held.memory.valid()) {
+  held.is_new = held.memory == nullptr;
+  if (held.taken_back) held.taken_back->store(true);
+  held.taken_back.reset();
+  if (held.is_new) {
     Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes_each_);
     if (!memory) {
       log::warn("prompts are computed anew each time", {{"reason", memory.error().message}});
       held_.erase(model);
       return -1;
     }
-    held.memory = std::move(*memory);
+    held.memory = std::make_shared<const os::Fd>(std::move(*memory));
   }
   make_room();
-  return held.memory.get();
+  return held.memory->get();
+}
+
+bool PrefixStore::is_new(std::string_view model) const {
+  const auto held = held_.find(model);
+  return held != held_.end() && held->second.is_new;
+}
+
+void PrefixStore::identify(std::string_view model, const Digest& identity) {
+  const auto held = held_.find(model);
+  if (held != held_.end()) held->second.identity = identity;
+}
+
+void PrefixStore::add_owner(std::string_view model, const PrefixOwner& owner) {
+  const auto held = held_.find(model);
+  if (held == held_.end() || held->second.owners.size() >= kPrefixOwnersMax) return;
+  held->second.owners.insert_or_assign(owner_number(*owner.subject), owner);
+}
+
+PrefixMemory PrefixStore::memory_of(std::string_view model) const {
+  const auto held = held_.find(model);
+  return held == held_.end() ? nullptr : held->second.memory;
+}
+
+std::optional<PrefixesLeft> PrefixStore::left_by(std::string_view model) {
+  const auto found = held_.find(model);
+  if (found == held_.end()) return std::nullopt;
+  Held& held = found->second;
+  if (held.runs || !held.memory || !held.identity || held.owners.empty()) return std::nullopt;
+  held.taken_back = std::make_shared<std::atomic<bool>>(false);
+  return PrefixesLeft{held.memory, *held.identity, held.owners, 0, held.taken_back};
 }
 
 void PrefixStore::drop(std::string_view model) {
@@ -42,12 +75,15 @@ void PrefixStore::ended(std::string_view model) {
   const auto held = held_.find(model);
   if (held == held_.end()) return;
   held->second.runs = false;
-  if (!held->second.memory.valid()) held_.erase(held);
+  if (!held->second.memory) held_.erase(held);
 }
 
 void PrefixStore::clear() {
   std::erase_if(held_, [](const auto& entry) { return !entry.second.runs; });
-  for (auto& [model, held] : held_) held.memory.reset();
+  for (auto& [model, held] : held_) {
+    held.memory.reset();
+    held.owners.clear();
+  }
 }
 
 // Those that run stay: their workers have them mapped anyhow.

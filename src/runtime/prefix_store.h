@@ -1,15 +1,19 @@
 // Memory for the prefix caches of workers, held here so that it outlives them: a worker that is
-// killed or unloaded leaves what it has computed of prompts to the next one of the same model. The
-// gateway never looks inside. It is never on a disk. Runtime thread only.
+// killed or unloaded leaves what it has computed of prompts to the next one of the same model. What
+// is on the disk of it is PrefixDisk's to bring and take. Runtime thread only.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "os/file.h"
+#include "runtime/prefix_disk.h"
 
 namespace aioss::runtime {
 
@@ -23,6 +27,15 @@ class PrefixStore final {
   // For a new worker of this model, with these files: what the last one left, if they are the same.
   // -1: none is to be had, and it does without. Valid until the next call.
   int memory_for(const std::string& model, const std::vector<os::FileInfo>& files);
+  // Nobody has had it before: there may be something on the disk.
+  bool is_new(std::string_view model) const;
+  // What a worker computes with, as long as it runs, and whose prompts it gets. Whoever comes after
+  // the first kPrefixOwnersMax leaves nothing on the disk.
+  void identify(std::string_view model, const Digest& identity);
+  void add_owner(std::string_view model, const PrefixOwner& owner);
+  PrefixMemory memory_of(std::string_view model) const;  // null: none
+  // For the disk, once it has no worker; nothing: there is nothing that could be.
+  std::optional<PrefixesLeft> left_by(std::string_view model);
   // There is no worker of this model any more.
   void ended(std::string_view model);
   // It ended from inside: nothing of it is trusted.
@@ -32,7 +45,11 @@ class PrefixStore final {
 
  private:
   struct Held {
-    os::Fd memory;  // none: the worker that runs has it alone
+    PrefixMemory memory;  // null: the worker that runs has it alone
+    std::optional<Digest> identity;
+    PrefixOwners owners;
+    std::shared_ptr<std::atomic<bool>> taken_back;  // of what was given to the disk
+    bool is_new = true;
     std::vector<os::FileInfo> files;
     std::uint64_t started = 0;  // counts workers
     bool runs = false;

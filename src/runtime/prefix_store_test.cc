@@ -72,6 +72,30 @@ TEST(PrefixStore, DoesNotTakeItFromOneThatRuns) {
   EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
 }
 
+TEST(PrefixStore, TakesBackWhatTheDiskHasBeforeAWorkerGetsIt) {
+  PrefixStore store(kBytes, 4);
+  const ledger::SubjectName name{"tenant", "user"};
+  const auto subject =
+      std::make_shared<const ledger::Subject>(name, crypto::SecretKey(Bytes(32, 1)));
+  store.memory_for("a", file(1));
+  EXPECT_TRUE(store.is_new("a"));
+  store.identify("a", Digest{1});
+  store.add_owner("a", {subject, "tenant"});
+  EXPECT_FALSE(store.left_by("a")) << "a worker has it";
+  store.ended("a");
+  const auto left = store.left_by("a");
+  ASSERT_TRUE(left);
+  EXPECT_EQ(left->owners.count(owner_number(*subject)), 1U);
+  EXPECT_EQ(left->identity, Digest{1});
+  EXPECT_FALSE(left->taken_back->load());
+  store.memory_for("a", file(1));
+  EXPECT_TRUE(left->taken_back->load());
+  EXPECT_FALSE(store.is_new("a"));
+  store.clear();
+  store.ended("a");
+  EXPECT_FALSE(store.left_by("a")) << "somebody was erased";
+}
+
 TEST(PrefixStore, CanBeOff) {
   PrefixStore store(0, 4);
   EXPECT_EQ(store.memory_for("a", file(1)), -1);

@@ -118,6 +118,8 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"queue_requests_max", std::to_string(options.queue_requests_max)},
       {"spill_bytes", std::to_string(options.spill_bytes)},
       {"prefix_bytes", std::to_string(options.prefix_bytes)},
+      {"prefix_disk_bytes",
+       options.prefix_disk_bytes ? std::to_string(*options.prefix_disk_bytes) : "kept"},
       {"speculation", options.speculation ? "auto" : "off"},
       {"overcommit", options.overcommit ? "on" : "off"},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},

@@ -97,6 +97,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   ~StreamState() override;  // nothing of the answer stays in memory that is used again
   // Whose it is. Once, by whoever made it, before the runtime thread gets it.
   void belongs_to(ledger::SubjectPtr subject);
+  const ledger::SubjectPtr& subject() const { return subject_; }  // null: the vault has none
 
   const std::string& request_id() const override { return setup_.request_id; }
   ipc::Profile profile() const override { return setup_.profile; }

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "ipc/channel.h"
 #include "ipc/limits.h"
+#include "runtime/prefix_disk.h"
 #include "runtime/stream_state.h"
 
 namespace aioss::runtime {
@@ -63,6 +64,7 @@ ipc::Submit StreamState::next_request() {
   std::lock_guard lock(mutex_);
   ipc::Submit request = setup_.call.request;
   request.leaves_prefix = setup_.erasures == host_->erasures();
+  request.owner = subject_ ? owner_number(*subject_) : 0;
   if (const auto due = deadline_ns()) {  // what is left of it; at least something: 0 is none
     const std::int64_t left_ms = (*due - clock_.monotonic_ns()) / kNsPerMs;
     request.deadline_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(left_ms, 1));

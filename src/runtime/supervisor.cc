@@ -14,8 +14,9 @@ namespace {
 // A stream posts its submission, its end, "stop the worker" for up to three reasons, and that its
 // consumer has read on.
 constexpr std::size_t kTasksPerStream = 7;
-// A worker posts five events, its hash, and the fates of three records; UPDATE is a fourth.
-constexpr std::size_t kTasksPerWorker = 11;
+// A worker posts five events, its hash, that its prefixes are there, and the fates of three
+// records; UPDATE is a fourth.
+constexpr std::size_t kTasksPerWorker = 12;
 // Stopping workers stay beside their successors for a moment.
 constexpr std::size_t kGenerations = 2;
 
@@ -181,7 +182,9 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
   const bool begun =
       stream->has_begun() ||
       stream->begin({*slot.load_record, slot.ready->cells_per_stream, slot.hash->sha256});
-  if (begun) slot.link->submit(*stream);
+  if (!begun) return;
+  note_owner(slot, *stream);
+  slot.link->submit(*stream);
 }
 
 // A suspect shares a worker with nobody: what happens to it then is its own doing.

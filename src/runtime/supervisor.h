@@ -51,6 +51,7 @@ struct SupervisorParts {  // all outlive the supervisor
   std::shared_ptr<StreamDesk> desk;
   std::uint32_t streams_max = 0;
   WorkerLink::Start start_link = &WorkerLink::start;
+  PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
 };
 
 class Supervisor final {
@@ -98,9 +99,11 @@ class Supervisor final {
     std::optional<ipc::Ready> ready;
     std::optional<ModelHash> hash;
     std::optional<Hasher::Ticket> hashing;
+    ipc::Configure configured;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     bool outdated = false;                   // the catalogue has other files by this name, or none
-    bool forgets = false;                    // once it listens: somebody was erased meanwhile
+    enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
+    bool forgets = false;  // once it listens: somebody was erased meanwhile
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
@@ -156,6 +159,13 @@ class Supervisor final {
   std::chrono::milliseconds patience(std::chrono::milliseconds most) const;
   void publish_load(const Slot& slot);
 
+  // supervisor_prefixes.cc
+  void give_prefixes(Slot& slot, LinkOptions& link, const std::vector<os::FileInfo>& files);
+  void bring_prefixes(Slot& slot);
+  void on_prefixes_brought(const std::string& model, std::uint64_t load, PrefixOwners owners);
+  void take_prefixes(Slot& slot, std::uint64_t chunk_ns);
+  void note_owner(const Slot& slot, const StreamState& stream);
+
   // supervisor_load.cc
   void want(Slot& slot);  // start it, now or when there is room
   bool make_room(const Slot& for_slot);
@@ -182,6 +192,7 @@ class Supervisor final {
   void append_model_load(Slot& slot, std::uint64_t engine_record);
   void on_load_recorded(const std::string& model, std::uint64_t load,
                         const Result<ledger::Committed>& result);
+  void become_ready_if_whole(Slot& slot);
   void became_ready(Slot& slot);
   void fail_load(Slot& slot, Error error);
   void stop_hashing(Slot& slot);

@@ -109,7 +109,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
-  link.prefix_fd = prefixes_.memory_for(slot.name, files->parts);
+  give_prefixes(slot, link, files->parts);
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
 
@@ -130,17 +130,6 @@ Status Supervisor::start_worker(Slot& slot) {
         });
       });
   return ok();
-}
-
-// The ones that run clear theirs; the next ones begin with new memory, whatever those managed.
-void Supervisor::forget_prefixes() {
-  prefixes_.clear();
-  for (auto& [name, slot] : slots_) {
-    if (!slot->link) continue;
-    // Before its Hello it would take anything but Configure for a broken conversation.
-    if (slot->hello) slot->link->forget_prefixes();
-    slot->forgets = !slot->hello;
-  }
 }
 
 void Supervisor::on_link(const std::string& model, std::uint64_t load, LinkEvent event) {
@@ -218,6 +207,7 @@ void Supervisor::advance(Slot& slot) {
                             "the model file was changed while it was loaded; try again when it is "
                             "whole"});
   }
+  bring_prefixes(slot);
   if (update_ == Update::kDue) return append_update();
   const ipc::EngineFacts& facts = slot.ready->engine;
   const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id;
@@ -319,7 +309,7 @@ void Supervisor::on_load_recorded(const std::string& model, std::uint64_t load,
                                            : std::string(ledger::unload_reason::kLoadFailed));
   } else {
     slot.load_record = result->index;
-    if (slot.phase == Phase::kLoading) became_ready(slot);
+    become_ready_if_whole(slot);
   }
   finish_stop_all();
 }
@@ -344,6 +334,11 @@ void Supervisor::on_unload_recorded(const Result<ledger::Committed>& result) {
 }
 
 // ---- ready, or not ------------------------------------------------------------------------------
+
+void Supervisor::become_ready_if_whole(Slot& slot) {
+  if (slot.phase != Phase::kLoading || !slot.load_record) return;
+  if (slot.prefixes == Slot::Prefixes::kThere) became_ready(slot);
+}
 
 void Supervisor::became_ready(Slot& slot) {
   slot.phase = Phase::kReady;
@@ -458,11 +453,13 @@ bool Supervisor::loads_again(Slot& slot, const LinkEnded& ended) {
 
 void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   const Phase phase = std::exchange(slot.phase, Phase::kCold);
+  const std::uint64_t chunk_ns = slot.link->stats().chunk_ns;
   slot.link.reset();
   slot.suspect.reset();
   const bool asked_to = phase == Phase::kStopping && !slot.ended_by_itself;
   prefixes_.ended(slot.name);
   if ((ended.from_inside && !asked_to) || ended.unreaped) prefixes_.drop(slot.name);
+  take_prefixes(slot, chunk_ns);
   find_the_cause(slot, ended);
   slot.survivors.clear();
   if (ended.unreaped) unreaped_.push_back(ended.unreaped);

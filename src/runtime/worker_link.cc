@@ -181,6 +181,10 @@ void WorkerLink::give_credit(const ipc::Credit& credit) {
   send(credit);
 }
 
+void WorkerLink::take_over_prefixes() {
+  send(ipc::TakeOver{});
+}
+
 void WorkerLink::forget_prefixes() {
   send(ipc::Forget{});
 }

@@ -90,6 +90,7 @@ class WorkerLink final {
   void submit(StreamState& stream);
   void cancel(ipc::RequestId id);               // nothing if the worker does not have it
   void give_credit(const ipc::Credit& credit);  // likewise
+  void take_over_prefixes();                    // once, if its Configure said so
   void forget_prefixes();
   void probe();
 

@@ -13,17 +13,24 @@ constexpr double kBytesPerToken = 10'000;
 
 }  // namespace
 
-PrefixCache::PrefixCache(os::SharedMapping memory)
+PrefixCache::PrefixCache(os::SharedMapping memory, TakeOver when)
     : arena_(std::move(memory)), entries_(StateArena::kEntriesMax) {
+  if (when == TakeOver::kNow) take_over();
+}
+
+void PrefixCache::take_over() {
+  if (std::exchange(taken_over_, true)) return;
   for (StateArena::Entry& found : arena_.adopt()) {
-    if (trees_[found.tenant].at(found.tokens)) {  // twice: no cache of ours does that
+    const std::uint64_t tenant = found.whose.tenant;
+    if (trees_[tenant].at(found.tokens)) {  // twice: no cache of ours does that
       arena_.drop(found.number);
       continue;
     }
     const std::uint64_t bytes = arena_.state(found.number).size();
-    entries_[found.number] = {found.tenant, std::move(found.tokens), bytes, 0, 0, false};
+    entries_[found.number] = {tenant, std::move(found.tokens), bytes, 0, 0, false};
     keep(found.number, bytes);
   }
+  if (cleared_) clear();
 }
 
 TokenTree::Found PrefixCache::find(std::uint64_t tenant, std::span<const Token> prompt) const {
@@ -54,13 +61,13 @@ bool PrefixCache::drop_least() {
   return true;
 }
 
-std::optional<PrefixCache::Number> PrefixCache::make_room(std::uint64_t tenant,
+std::optional<PrefixCache::Number> PrefixCache::make_room(Whose whose,
                                                           std::span<const Token> tokens,
                                                           std::size_t state_bytes) {
-  if (!arena_.could_hold(tokens.size(), state_bytes)) return std::nullopt;
+  if (!taken_over_ || !arena_.could_hold(tokens.size(), state_bytes)) return std::nullopt;
   for (;;) {
-    if (const auto number = arena_.reserve(tenant, tokens, state_bytes)) {
-      entries_[*number] = {tenant, {tokens.begin(), tokens.end()}, state_bytes, 0, 0, false};
+    if (const auto number = arena_.reserve(whose, tokens, state_bytes)) {
+      entries_[*number] = {whose.tenant, {tokens.begin(), tokens.end()}, state_bytes, 0, 0, false};
       return number;
     }
     if (!drop_least()) return std::nullopt;
@@ -93,6 +100,7 @@ void PrefixCache::drop(Number number) {
 }
 
 void PrefixCache::clear() {
+  cleared_ = !taken_over_;
   for (Number number = 0; number < entries_.size(); ++number) {
     if (entries_[number].kept) drop(number);
   }

@@ -23,8 +23,12 @@ class PrefixCache final {
   using Token = TokenTree::Token;
   using Number = StateArena::Number;
 
-  // Takes over what an earlier worker has left there.
-  explicit PrefixCache(os::SharedMapping memory);
+  using Whose = StateArena::Whose;
+
+  // Takes over what is there: at once, or when it is told to. Until then it keeps nothing.
+  enum class TakeOver { kNow, kWhenTold };
+  explicit PrefixCache(os::SharedMapping memory, TakeOver when = TakeOver::kNow);
+  void take_over();  // what an earlier worker has left; once
 
   TokenTree::Found find(std::uint64_t tenant, std::span<const Token> prompt) const;
   ByteView state(Number number) const { return arena_.state(number); }
@@ -33,7 +37,7 @@ class PrefixCache final {
 
   // A new one, not there yet: others go until there is room. Nothing: it is too large. The caller
   // fills room(), then keeps it or drops it.
-  std::optional<Number> make_room(std::uint64_t tenant, std::span<const Token> tokens,
+  std::optional<Number> make_room(Whose whose, std::span<const Token> tokens,
                                   std::size_t state_bytes);
   std::span<std::uint8_t> room(Number number) { return arena_.room(number); }
   void keep(Number number, std::size_t state_bytes);
@@ -60,7 +64,9 @@ class PrefixCache final {
   std::unordered_map<std::uint64_t, TokenTree> trees_;  // by tenant
   std::vector<Entry> entries_;                          // by number
   std::uint32_t size_ = 0;                              // of those that are kept
-  double age_ = 0;  // value of what went last: what is new is worth more
+  bool taken_over_ = false;
+  bool cleared_ = false;  // before it was taken over
+  double age_ = 0;        // value of what went last: what is new is worth more
 };
 
 }  // namespace aioss::worker

@@ -41,7 +41,7 @@ Tokens tokens_from(std::int32_t first, std::size_t count = 100) {
 
 bool put(PrefixCache& cache, std::uint64_t tenant, const Tokens& tokens, std::uint8_t byte,
          std::size_t bytes = kState) {
-  const auto number = cache.make_room(tenant, tokens, bytes);
+  const auto number = cache.make_room({tenant, 0}, tokens, bytes);
   if (!number) return false;
   const auto room = cache.room(*number);
   EXPECT_GE(room.size(), bytes);
@@ -77,7 +77,8 @@ TEST(PrefixCache, OutlivesItsWorker) {
     PrefixCache cache(memory.map());
     ASSERT_TRUE(put(cache, 1, tokens_from(0), 11));
     ASSERT_TRUE(put(cache, 2, tokens_from(500), 22));
-    const auto unfinished = cache.make_room(1, tokens_from(9'000), kState);  // killed while saving
+    const auto unfinished =
+        cache.make_room({1, 0}, tokens_from(9'000), kState);  // killed in between
     ASSERT_TRUE(unfinished);
     std::fill_n(cache.room(*unfinished).begin(), kState, std::uint8_t{33});
   }
@@ -180,6 +181,33 @@ TEST(PrefixCache, AMemoryThatIsTooSmallHoldsNothing) {
   const Memory memory(4'096);
   PrefixCache cache(memory.map());
   EXPECT_FALSE(put(cache, 1, tokens_from(0), 1, 10));
+}
+
+TEST(PrefixCache, WaitsUntilItMayTakeOver) {
+  const Memory memory;
+  {
+    PrefixCache before(memory.map());
+    ASSERT_TRUE(put(before, 1, tokens_from(0), 7));
+  }
+  PrefixCache cache(memory.map(), PrefixCache::TakeOver::kWhenTold);
+  EXPECT_FALSE(cache.find(1, tokens_from(0)).whole);
+  EXPECT_FALSE(put(cache, 1, tokens_from(500), 8)) << "where others may still write";
+  cache.take_over();
+  expect_state(cache, 1, tokens_from(0), 7);
+  EXPECT_TRUE(put(cache, 1, tokens_from(500), 8));
+}
+
+TEST(PrefixCache, ForgetsAlsoWhatItTakesOverLater) {
+  const Memory memory;
+  {
+    PrefixCache before(memory.map());
+    ASSERT_TRUE(put(before, 1, tokens_from(0), 7));
+  }
+  PrefixCache cache(memory.map(), PrefixCache::TakeOver::kWhenTold);
+  cache.clear();
+  cache.take_over();
+  EXPECT_EQ(cache.size(), 0U);
+  EXPECT_FALSE(memory.holds(7));
 }
 
 }  // namespace

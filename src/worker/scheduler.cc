@@ -266,7 +266,8 @@ Status Scheduler::prefill_step() {
   // call.
   AIOSS_TRY(const bool forked, fork_from(sequence, stream, forks));
   if (is_worth_keeping(sequence, forked)) {
-    keep_prefix(request.submit.tenant, std::span(request.prompt).first(end), stream);
+    keep_prefix({request.submit.tenant, request.submit.owner}, std::span(request.prompt).first(end),
+                stream);
   }
   return ok();
 }

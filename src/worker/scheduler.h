@@ -98,6 +98,8 @@ class Scheduler final {
   void submit(PreparedRequest prepared);  // → Accepted or Rejected
   void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
   void credit(const ipc::Credit& more);   // likewise
+  // What is in their memory, if they were made to wait for this.
+  void take_over_prefixes();
   // Nothing that was asked so far is kept, nor what is being computed now.
   void forget_prefixes();
   // One engine call. An error means that the engine is broken: every request has been finished with
@@ -121,7 +123,7 @@ class Scheduler final {
   struct EndedStream {
     std::int32_t stream = kNoStream;
     // What may be kept of it: of a chat, which goes on with what it has. Empty: nothing.
-    std::uint64_t tenant = 0;
+    PrefixCache::Whose whose;
     std::vector<Token> tokens;
   };
 
@@ -179,7 +181,7 @@ class Scheduler final {
   void forget_source(const Sequence& source);
   bool is_worth_keeping(const Sequence& sequence, bool forked) const;
   bool is_worth_continuing(const Sequence& sequence, ipc::FinishReason reason) const;
-  void keep_prefix(std::uint64_t tenant, std::span<const Token> prefix, std::int32_t stream);
+  void keep_prefix(PrefixCache::Whose whose, std::span<const Token> prefix, std::int32_t stream);
   void keep_conversation(const EndedStream& ended);
 
   // scheduler.cc

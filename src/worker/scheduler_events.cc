@@ -129,7 +129,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
     std::erase(prefilling_, &sequence);
     forget_source(sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
-    EndedStream ended{sequence.stream, request.submit.tenant, {}};
+    EndedStream ended{sequence.stream, {request.submit.tenant, request.submit.owner}, {}};
     if (is_worth_continuing(sequence, reason)) {
       const std::span<const Token> tokens = sequence.sampler.tokens().first(sequence.computed);
       ended.tokens.assign(tokens.begin(), tokens.end());

@@ -249,24 +249,28 @@ bool Scheduler::is_worth_continuing(const Sequence& sequence, ipc::FinishReason 
 void Scheduler::keep_conversation(const EndedStream& ended) {
   const auto length = static_cast<std::int32_t>(ended.tokens.size());
   if (session_.remove(ended.stream, length, -1)) {
-    keep_prefix(ended.tenant, ended.tokens, ended.stream);
+    keep_prefix(ended.whose, ended.tokens, ended.stream);
   }
 }
 
 // Whatever goes wrong here costs a later request some time, and this one nothing.
-void Scheduler::keep_prefix(std::uint64_t tenant, std::span<const Token> prefix,
+void Scheduler::keep_prefix(PrefixCache::Whose whose, std::span<const Token> prefix,
                             std::int32_t stream) {
-  if (prefixes_->find(tenant, prefix).whole_tokens == prefix.size()) return;  // it is there
+  if (prefixes_->find(whose.tenant, prefix).whole_tokens == prefix.size()) return;  // it is there
   const Result<std::size_t> bytes = session_.state_size(stream);
   if (!bytes) return;
-  const auto number = prefixes_->make_room(tenant, prefix, *bytes);
+  const auto number = prefixes_->make_room(whose, prefix, *bytes);
   if (!number) return;
   const Result<std::size_t> written = session_.save(stream, prefixes_->room(*number));
   if (!written) return prefixes_->drop(*number);
   prefixes_->keep(*number, *written);
   // A longer state serves whoever the shorter one did, where it can be cut.
-  const TokenTree::Found shorter = prefixes_->find(tenant, prefix.first(prefix.size() - 1));
+  const TokenTree::Found shorter = prefixes_->find(whose.tenant, prefix.first(prefix.size() - 1));
   if (cut_serves() && shorter.whole) prefixes_->drop(*shorter.whole);
+}
+
+void Scheduler::take_over_prefixes() {
+  if (prefixes_) prefixes_->take_over();
 }
 
 void Scheduler::forget_prefixes() {

@@ -20,8 +20,8 @@ constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of t
 // A prompt of more bytes may have made the text thread's stack large: its memory is given back.
 constexpr std::size_t kStackWorthItBytes = std::size_t{64} << 10;
 // Between two looks of the engine thread: each request that the worker has, its cancel and its
-// credit, and the cancels and credits of as many that have ended meanwhile. One more says that
-// prefixes are to be forgotten.
+// credit, and the cancels and credits of as many that have ended meanwhile. Two more say that
+// prefixes are to be taken over and to be forgotten.
 constexpr std::size_t kCommandsPerRequest = 5;
 constexpr std::chrono::milliseconds kIdleWait{500};
 
@@ -62,7 +62,7 @@ Service::Service(ipc::Channel& channel, engine::Session& session, const engine::
       bounds_(options.cells_per_stream, vocabulary.token_bytes_max()),
       requests_max_(requests_max_of(options)),
       text_jobs_(requests_max_),
-      commands_(kCommandsPerRequest * requests_max_ + 1) {}
+      commands_(kCommandsPerRequest * requests_max_ + 2) {}
 
 WorkerExit Service::run() {
   os::Thread text, engine;
@@ -143,6 +143,8 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
     handle(*cancel);
   } else if (const auto* credit = std::get_if<ipc::Credit>(&*command)) {
     handle(*credit);
+  } else if (std::holds_alternative<ipc::TakeOver>(*command)) {
+    if (!take_over_prefixes()) return WorkerExit::kProtocol;
   } else if (std::holds_alternative<ipc::Forget>(*command)) {
     forget_prefixes();
   } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
@@ -198,6 +200,12 @@ void Service::handle(const ipc::Cancel& cancel) {
   stage = Stage::kCancelSent;
   board_.cancel(cancel.id);
   commands_.put(cancel);
+}
+
+bool Service::take_over_prefixes() {
+  if (!std::exchange(take_over_due_, false)) return false;
+  commands_.put(ipc::TakeOver{});
+  return true;
 }
 
 // What the text thread has goes to the engine later than this.
@@ -331,6 +339,8 @@ bool Service::engine_turn(std::chrono::milliseconds patience) {
     } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
       const std::uint64_t bytes = take_credit(credit->id);
       if (bytes > 0) scheduler_.credit({credit->id, bytes});
+    } else if (std::holds_alternative<ipc::TakeOver>(command)) {
+      scheduler_.take_over_prefixes();
     } else if (std::holds_alternative<ipc::Forget>(command)) {
       forgets_.store(false);
       scheduler_.forget_prefixes();

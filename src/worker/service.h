@@ -41,6 +41,8 @@ class Service final : private EventSink {
   Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
           const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
           AbortBoard& board, std::unique_ptr<PrefixCache> prefixes);
+  // Before it runs: the prefixes are taken over when the gateway says so.
+  void expect_take_over() { take_over_due_ = true; }
 
   // Until the socket closes, a Shutdown comes or the engine breaks; at once if the system gives it
   // no threads. Call once.
@@ -60,7 +62,8 @@ class Service final : private EventSink {
     std::int64_t received_ns = 0;
     std::size_t bytes = 0;
   };
-  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::Forget>;
+  using EngineCommand =
+      std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::TakeOver, ipc::Forget>;
 
   // How far a request is, from its Submit until its last event is made.
   enum class Stage : std::uint8_t {
@@ -92,6 +95,7 @@ class Service final : private EventSink {
   std::optional<std::uint32_t> wait() const;
   void handle(const ipc::Cancel& cancel);
   void handle(const ipc::Credit& credit);
+  bool take_over_prefixes();  // false: it was not to come, or not again
   void forget_prefixes();
   void report_probe();
 
@@ -125,6 +129,7 @@ class Service final : private EventSink {
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_
   std::mutex requests_mutex_;
   std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_
+  bool take_over_due_ = false;                          // the reader's: TakeOver is still to come
   std::atomic<bool> forgets_{false};  // the prefixes, once the engine thread looks
 };
 

@@ -1,14 +1,9 @@
 // Where a worker keeps the states of prefixes: shared memory that the gateway holds, so that what
 // is in it outlives the worker, killed or unloaded, and the next worker of the same model goes on
-// with it. The gateway never looks inside.
-//
-// Layout, native byte order (it never leaves the machine): a head of 64 bytes, a table of 512
-// entries of 64 bytes, then extents that begin on multiples of 4,096. An extent has an entry's
-// tokens, then, from a multiple of 64 on, its state. An entry counts once its mark says so, which
-// is written last and taken away first: a worker that is killed at any point leaves whole entries
-// or none. What is found is untrusted: bounds, overlaps and a SHA3-256 of entry and tokens are
-// checked before anything is believed; the state itself has the engine's checksum, looked at when
-// it is loaded.
+// with it. The gateway takes entries to the disk and back while no worker has it, and looks into
+// none. Layout, and how a worker that is killed leaves whole entries or none: ipc/prefix_memory.h.
+// What is found is untrusted: bounds, overlaps and digests are checked before anything is believed;
+// the state itself has the engine's checksum, looked at when it is loaded.
 //
 // Used by one thread, and mapped by one worker at a time.
 #pragma once
@@ -21,6 +16,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "ipc/prefix_memory.h"
 #include "os/shared_memory.h"
 
 namespace aioss::worker {
@@ -29,12 +25,16 @@ class StateArena final {
  public:
   using Token = std::int32_t;
   using Number = std::uint32_t;  // of an entry, below kEntriesMax
-  static constexpr Number kEntriesMax = 512;
-  static constexpr std::size_t kTokensMax = std::size_t{1} << 24;  // of an entry
+  static constexpr Number kEntriesMax = ipc::kPrefixesMax;
+  static constexpr std::size_t kTokensMax = ipc::kPrefixTokensMax;  // of an entry
 
+  struct Whose {
+    std::uint64_t tenant = 0;  // who shares it
+    std::uint64_t owner = 0;   // whose prompt it was; nothing to the worker
+  };
   struct Entry {
     Number number = 0;
-    std::uint64_t tenant = 0;
+    Whose whose;
     std::vector<Token> tokens;
   };
 
@@ -45,7 +45,7 @@ class StateArena final {
 
   // Room for an entry with so many bytes of state, or nothing: then something must go. Reserved
   // until commit() or drop().
-  std::optional<Number> reserve(std::uint64_t tenant, std::span<const Token> tokens,
+  std::optional<Number> reserve(Whose whose, std::span<const Token> tokens,
                                 std::size_t state_bytes);
   std::span<std::uint8_t> room(Number number);          // of the state
   void commit(Number number, std::size_t state_bytes);  // so much of it was used
@@ -57,16 +57,13 @@ class StateArena final {
   std::uint64_t used_bytes() const { return used_; }
 
  private:
-  struct Head;
-  struct Record;
+  using Head = ipc::PrefixHead;
+  using Record = ipc::PrefixRecord;
   struct Extent {
     std::uint64_t offset = 0, size = 0;  // size 0: the number is free
   };
   Head& head() const;
   Record& record(Number number) const;
-  bool is_whole(const Record& found) const;
-  Digest digest_of(const Record& of) const;
-  std::span<const Token> tokens_of(const Record& of) const;
   bool take(const Extent& extent);
   std::optional<std::uint64_t> find_room(std::uint64_t size) const;
   void format();

@@ -186,9 +186,12 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   Result<Loaded> loaded = load(options, *configure, threads, channel, board);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   if (!channel.send(ipc::encode(ipc::FromWorker{loaded->ready}))) return WorkerExit::kOk;
+  const bool later = configure->prefixes_later;
+  const auto when = later ? PrefixCache::TakeOver::kWhenTold : PrefixCache::TakeOver::kNow;
   Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary, loaded->scheduler,
                   clock, board,
-                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes)) : nullptr);
+                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes), when) : nullptr);
+  if (later) service.expect_take_over();
   return service.run();
 }
 

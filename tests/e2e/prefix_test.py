@@ -1,6 +1,6 @@
 """Prompts that begin alike, on real models: what is not computed again, and that in `reproducible`
 not a byte of an answer depends on it: not in one that was loaded, not in one that forked, not in
-one whose worker was killed in between.
+one whose worker was killed in between, not in one of a server that was started again.
 Usage: prefix_test.py"""
 import concurrent.futures
 import os
@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from aioss_server import GEMMA, SMOLLM2, AiossServer  # noqa: E402
+from aioss_server import GEMMA, SMOLLM2, AiossServer, run  # noqa: E402
 
 WORDS = ("the court keeps a record of every loan and of each client for many years because a judge "
          "may ask for them after all was paid back").split()
@@ -68,6 +68,42 @@ class Prefixes(unittest.TestCase):
             text, tokens = self.ask(server, model, alone[1])
             self.assertEqual(text, want[alone[1]][0])
             self.assertGreater(tokens, shared, "the next worker has what the killed one computed")
+
+    def check_restart(self, model, privacy, flags, is_there):
+        """What was computed comes from the disk, or not; in clear it is never there."""
+        question = self.questions(model, 4, 1)[0]
+        common = ("--profile", "reproducible", "--privacy", privacy)
+        with self.server(*common, "--prefix-mib", 0) as server:
+            want = self.ask(server, model, question)[0]
+        with self.server(*common, *flags) as server:
+            self.ask(server, model, question)
+            server.stop()
+            files = [p for p in (server.ledger / "prefix").glob("s_*/*") if p.is_file()]
+            self.assertEqual(len(files), 1 if is_there else 0)
+            for path in files:
+                self.assertNotIn(question.encode()[:64], path.read_bytes())
+            server.start()
+            text, tokens = self.ask(server, model, question)
+            self.assertEqual(text, want)
+            shared = DOCUMENT_WORDS[model] - 64
+            self.assertEqual(tokens > shared, is_there, tokens)
+            server.stop()
+            erased = run("ledger", "erase", server.ledger, "--subject", "local/local", "--ground",
+                         "a test")
+            self.assertEqual(erased.returncode, 0, erased.stderr)
+            left = [p for p in (server.ledger / "prefix").glob("s_*/*") if p.is_file()]
+            self.assertEqual(left, [])
+            server.start()
+            self.assertEqual(self.ask(server, model, question), (want, 0))
+
+    def test_smollm2_after_a_restart(self):
+        self.check_restart(SMOLLM2, "sealed", (), True)
+
+    def test_gemma_after_a_restart(self):
+        self.check_restart(GEMMA, "commit", ("--prefix-disk", "on"), True)
+
+    def test_commitments_alone_leave_nothing(self):
+        self.check_restart(SMOLLM2, "commit", (), False)
 
     def test_smollm2(self):
         self.check(SMOLLM2)

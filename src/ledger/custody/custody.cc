@@ -51,6 +51,7 @@ Custody::Custody(os::FileSystem& fs, const Clock& clock, crypto::Random& random,
       ledger_(ledger),
       options_(std::move(options)),
       blobs_(fs, random, options_.directory, ledger.identity().ledger_id),
+      prefixes_(fs, random, options_.directory, ledger.identity().ledger_id),
       standing_(ledger.standing()) {}
 
 Result<std::unique_ptr<Custody>> Custody::open(os::FileSystem& fs, const Clock& clock,
@@ -144,6 +145,7 @@ Status Custody::finish_erasure() {
   if (!intent) return ok();
   if (vault_->find_id(intent->subject) != nullptr) return forget_intent();
   AIOSS_CHECK(blobs_.destroy_all(intent->subject));
+  AIOSS_CHECK(prefixes_.destroy_all(intent->subject));
   bool recorded = false;
   {
     std::lock_guard lock(mutex_);

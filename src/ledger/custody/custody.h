@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "crypto/random.h"
 #include "ledger/custody/blob_store.h"
+#include "ledger/custody/prefix_files.h"
 #include "ledger/custody/vault.h"
 #include "ledger/reading/history.h"
 #include "ledger/reading/standing.h"
@@ -77,6 +78,8 @@ class Custody final {
                                      std::span<const BlobStore::Text> texts) {
     return blobs_.seal(subject, request_id, texts);
   }
+  // Sealed as texts are, and erased with them. For a cache: nothing else here reads them.
+  PrefixFiles& prefixes() { return prefixes_; }
   std::vector<LegalHold> holds() const;
 
   // Orders. `actor` is key 4 of their records. `who` is "TENANT/USER" or a subject id; kNotFound
@@ -131,6 +134,7 @@ class Custody final {
   Status check_retention(std::int64_t before_ns) const;
   Status prune(std::uint64_t first_index);
   Status prune_all(const Dropped& dropped);
+  Status drop_prefixes(std::int64_t before_ns);
 
   os::FileSystem& fs_;
   const Clock& clock_;
@@ -138,6 +142,7 @@ class Custody final {
   const CustodyOptions options_;
   std::unique_ptr<Vault> vault_;
   BlobStore blobs_;
+  PrefixFiles prefixes_;
   std::mutex orders_mutex_;  // held through an order
   mutable std::mutex mutex_;
   Standing standing_;  // guarded by mutex_

@@ -1,6 +1,7 @@
 // Custody::drop: the end of retention. Whole sealed segments, oldest first, become lists of hashes
 // (ledger/format/pruned.h), and the sealed texts that their records name are destroyed.
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "base/strings.h"
@@ -114,7 +115,17 @@ Result<Dropped> Custody::drop(std::int64_t before_ns, std::string_view ground,
   AIOSS_TRY(dropped.record, append(RecordType::kRetentionDrop, body));
   AIOSS_CHECK(sign_order());
   AIOSS_CHECK(prune_all(dropped));
+  AIOSS_CHECK(drop_prefixes(before_ns));
   return dropped;
+}
+
+// No record names them: they go by their own age.
+Status Custody::drop_prefixes(std::int64_t before_ns) {
+  AIOSS_TRY(const auto files, prefixes_.list(std::numeric_limits<std::size_t>::max()));
+  for (const PrefixFiles::File& file : files) {
+    if (file.modified_ns < before_ns) AIOSS_CHECK(prefixes_.destroy(file));
+  }
+  return ok();
 }
 
 Status Custody::prune(std::uint64_t first_index) {

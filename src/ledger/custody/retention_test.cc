@@ -171,6 +171,19 @@ TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
   EXPECT_TRUE(office.custody->open_request("req_later", operator_actor()).has_value());
 }
 
+// On this disk every file is of 1970.
+TEST_F(RetentionTest, StatesOfPromptsGoByTheirOwnAge) {
+  Office office(fresh, 5, 256ULL << 20, kNow);
+  ASSERT_TRUE(office.good());
+  const std::vector<PrefixFiles::Token> tokens(10, 1);
+  const PrefixFiles::Prefix prefix{"ward-3", tokens, as_bytes("state")};
+  PrefixFiles& files = office.custody->prefixes();
+  ASSERT_TRUE(*files.save(*office.custody->find(kAlice), {}, prefix, [] { return true; }));
+  EXPECT_EQ(files.list(10)->size(), 1U);
+  ASSERT_TRUE(office.custody->drop(kBefore, kGround, operator_actor()).has_value());
+  EXPECT_TRUE(files.list(10)->empty());
+}
+
 TEST_F(RetentionTest, TheFloorAndHoldsRefuse) {
   Office office(fresh, 5, kSegmentBytes, kNow);
   const auto code = [&](std::int64_t before) {

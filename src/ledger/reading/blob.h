@@ -14,6 +14,8 @@
 namespace aioss::ledger {
 
 inline constexpr std::string_view kBlobFolder = "blob";
+// Beside it, and no part of the ledger: what a server may compute anew (custody/prefix_files.h).
+inline constexpr std::string_view kPrefixFolder = "prefix";
 // Of one text: a prompt or an output has at most 32 MiB, and canonical CBOR adds little.
 inline constexpr std::size_t kBlobTextBytesMax = std::size_t{40} << 20;
 inline constexpr std::size_t kBlobBytesMax = kBlobTextBytesMax + 28;

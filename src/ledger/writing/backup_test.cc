@@ -150,6 +150,7 @@ TEST_F(Copies, EverythingButKeysComesAlong) {
   put("vault/subjects", "wrapped");
   put("vault/master.key", std::string(32, 'm'));
   put("blob/s_1/aa", "sealed");
+  put("prefix/s_1/aa", "sealed too");
   put("anchors/12-w.note", "note");
   put("quarantine/0-1-x.torn", "torn");
   put("vault/subjects.tmp", "half");
@@ -163,6 +164,7 @@ TEST_F(Copies, EverythingButKeysComesAlong) {
   EXPECT_EQ(text("copy/anchors/12-w.note"), "note");
   EXPECT_EQ(text("copy/quarantine/0-1-x.torn"), "torn");
   EXPECT_FALSE(files::exists(path("copy/vault/master.key")));
+  EXPECT_FALSE(files::exists(path("copy/prefix"))) << "a cache";
   EXPECT_FALSE(files::exists(path("copy/vault/subjects.tmp")));
   ASSERT_TRUE(back_up("with", true, true).has_value());
   EXPECT_EQ(text("with/vault/master.key"), std::string(32, 'm'));

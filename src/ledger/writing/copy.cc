@@ -7,6 +7,7 @@
 #include "ledger/format/checkpoint.h"
 #include "ledger/format/format.h"
 #include "ledger/format/pruned.h"
+#include "ledger/reading/blob.h"
 #include "ledger/reading/walk.h"
 #include "ledger/writing/appender.h"
 #include "ledger/writing/backup.h"
@@ -23,8 +24,9 @@ constexpr std::string_view kVaultFolder = "vault", kTemporarySuffix = ".tmp";
 
 // Of the ledger's own folder; segments, keys and the checkpoint have their own turn.
 bool is_left_out(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kNames{"LOCK",          kSegmentFolder, kKeyFolder,
-                                                   kCheckpointFile, kBackupFile,    kRestoredFile};
+  constexpr std::array<std::string_view, 7> kNames{"LOCK",          kSegmentFolder, kKeyFolder,
+                                                   kCheckpointFile, kBackupFile,    kRestoredFile,
+                                                   kPrefixFolder};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == kMasterKeyName ||
          name == kMasterNextName || name.ends_with(kTemporarySuffix);
 }
