@@ -49,6 +49,7 @@ struct Configure {
   bool speculation = true;
   // Interactive requests may send batch sequences there, too, and take their streams.
   bool overcommit = false;
+  std::string kv_type = "f16";  // how keys and values are stored; engine::kv_type_from_name
 };
 
 // Whose turn comes first: see worker/fair_queue.h.

@@ -44,6 +44,7 @@ Map to_map(const Configure& m) {
   map.set(9, Value::uint(m.spill_bytes_max));
   map.set(40, Value::boolean(m.overcommit));
   map.set(60, Value::boolean(m.speculation));
+  map.set(70, text_value(m.kv_type, kKvTypeBytesMax));
   return map;
 }
 
@@ -60,6 +61,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.spill_bytes_max = reader.u64(9);
   m.overcommit = reader.boolean(40);
   m.speculation = reader.boolean(60);
+  m.kv_type = reader.text(70, kKvTypeBytesMax);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};
 }
