@@ -82,8 +82,7 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   configure.kv_type = kv_type;
   configure.speculation = ask_.speculation;
   configure.prefill_chunk_tokens_max = ask_.prefill_chunk_tokens_max;
-  const SchedulerOptions scheduler =
-      scheduler_options(configure, model_->facts(), *choice_.engine);
+  const SchedulerOptions scheduler = scheduler_options(configure, model_->facts(), *choice_.engine);
   AbortBoard board;
   AIOSS_TRY(const aioss_session_options session,
             session_options(scheduler, configure, ask_.threads, board));
