@@ -188,7 +188,8 @@ class Measured(Plan):
         measured = sum(parts.values())
         ratio = planned["committed"] / measured
         mib = {"measured": measured, **parts, **planned}
-        print(*session, f"{ratio:.3f}", *(f"{kind}={size / 2**20:.1f}" for kind, size in mib.items()),
+        print(*session, f"{ratio:.3f}",
+              *(f"{kind}={size / 2**20:.1f}" for kind, size in mib.items()),
               flush=True)
         return ratio
 
