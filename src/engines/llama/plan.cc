@@ -16,12 +16,26 @@ namespace {
 
 using engine::fail;
 
-// Calibrated against RssAnon of running workers, for both test models, profiles and geometries from
-// 1 × 512 to 8 × 4096 cells (src/app/plan_test.py repeats it): what the process has before a model
-// is opened (relocated data of the binary, allocator), its text side and its queues.
-constexpr std::uint64_t kProcessBytes = std::uint64_t{8} << 20;
-// Touched stack and scratch of each compute thread.
-constexpr std::uint64_t kThreadBytes = std::uint64_t{256} << 10;
+// Calibrated against RssAnon of workers that had computed full batches, for both test models and
+// profiles, sessions of 1 × 2,048 to 8 × 256 cells and three KV types (src/app/plan_test.py repeats
+// it). Relocated data of the binary, allocator, graphs, the host's queues:
+constexpr std::uint64_t kProcessBytes = std::uint64_t{5} << 20;
+constexpr std::uint64_t kTokenBytes = 12;  // lists of all tokens, in llama.cpp and in samplers
+constexpr std::uint64_t kThreadBytes = std::uint64_t{256} << 10;  // stack and scratch
+
+// Scratch of the CPU's matrix products: the right operand, converted to what the left one is
+// multiplied with. Without flash attention the largest is the attention's weights, in 16 bits.
+std::uint64_t scratch_bytes(const llama_model& model, const llama_context_params& params) {
+  const std::uint64_t rows = params.n_ubatch;
+  const auto positive = [](std::int32_t n) { return static_cast<std::uint64_t>(std::max(n, 1)); };
+  constexpr std::uint64_t kWidest = 4;  // a feed-forward network is about so many embeddings wide
+  const std::uint64_t feed_forward = rows * positive(llama_model_n_embd(&model)) * kWidest;
+  const bool converts = params.type_v == GGML_TYPE_F16 || params.type_v == GGML_TYPE_BF16;
+  if (params.flash_attn_type != LLAMA_FLASH_ATTN_TYPE_DISABLED || !converts) return feed_forward;
+  const std::uint64_t cells = params.n_ctx / std::max(params.n_seq_max, 1U);
+  constexpr std::uint64_t kHalf = 2;
+  return std::max(feed_forward, rows * cells * positive(llama_model_n_head(&model)) * kHalf);
+}
 
 }  // namespace
 
@@ -41,13 +55,11 @@ aioss_status plan_session(const LlamaModel& model, aioss_session_options options
     return s;
   }
   const LogScope log;
-  const std::uint64_t before = heap_bytes();
-  const ContextPointer context(llama_init_from_model(
-      model.model.get(), context_params(*model.model, model.profile, options)));
+  const llama_context_params params = context_params(*model.model, model.profile, options);
+  const ContextPointer context(llama_init_from_model(model.model.get(), params));
   if (!context) {
     return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot plan this session"));
   }
-  const std::uint64_t after = heap_bytes();
   out.exact = 1;
   for (const auto& [type, bytes] : llama_get_memory_breakdown(context.get())) {
     out.weight_bytes += bytes.model;
@@ -60,8 +72,8 @@ aioss_status plan_session(const LlamaModel& model, aioss_session_options options
   out.output_bytes = rows * vocabulary * sizeof(float);
   out.vocabulary_bytes = model.vocabulary_bytes;
   const std::uint64_t threads = std::max({options.threads, options.threads_batch, 1U});
-  // Graphs and their allocators are made here as in a real session.
-  out.overhead_bytes = kProcessBytes + threads * kThreadBytes + (after - std::min(before, after));
+  out.overhead_bytes = kProcessBytes + threads * kThreadBytes + vocabulary * kTokenBytes +
+                       scratch_bytes(*model.model, params);
   return AIOSS_OK;
 }
 
