@@ -35,7 +35,7 @@ aioss_session_options session_options(std::uint32_t sequences, std::uint32_t cel
 class LlamaPlan : public testing::TestWithParam<const char*> {
  protected:
   std::unique_ptr<engine::Model> open(aioss_profile profile, bool dry) {
-    if (!file_) file_ = open_model_file(GetParam());
+    if (file_.get() < 0) file_ = open_model_file(GetParam());
     const int fd = file_.get();
     auto model = engine::Model::open(*entry(), model_options(fd, profile, dry));
     EXPECT_TRUE(model.has_value()) << model.error().message;
