@@ -99,6 +99,13 @@ typedef enum aioss_profile {
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
+typedef enum aioss_model_flags {
+    /* Reads the head of the file only and allocates no weights. What is opened so serves
+     * model_facts, plan and model_close, and the host's own look at its text; session_create
+     * refuses it (AIOSS_E_INVALID). */
+    AIOSS_MODEL_DRY_RUN = 1u
+} aioss_model_flags;
+
 typedef struct aioss_model_options {
     uint32_t struct_size;
     uint32_t profile; /* aioss_profile */
@@ -106,7 +113,7 @@ typedef struct aioss_model_options {
      * what it needs and opens no path. Their offsets are unspecified afterwards. */
     const int *fds;
     uint32_t fd_count; /* >= 1 */
-    uint32_t flags;    /* reserved, 0 */
+    uint32_t flags;    /* aioss_model_flags */
     /* Called now and then with 0…1 while loading; returns 0 to give up (AIOSS_E_ABORTED). May be
      * NULL. */
     int (*progress)(float fraction, void *user);
@@ -132,6 +139,19 @@ typedef enum aioss_session_flags {
     AIOSS_SESSION_COUNT_GRAPHS = 1u /* keep `graphs` in the counters exact, at some cost */
 } aioss_session_flags;
 
+/* How keys and values of the KV cache are stored; both alike. An engine refuses what it, the model
+ * or the profile cannot do with AIOSS_E_UNSUPPORTED. */
+typedef enum aioss_kv_type {
+    AIOSS_KV_F16 = 0,
+    AIOSS_KV_BF16 = 1,
+    AIOSS_KV_F32 = 2,
+    AIOSS_KV_Q8_0 = 3, /* 8.5 bits for each number */
+    AIOSS_KV_Q5_1 = 4, /* 6 */
+    AIOSS_KV_Q5_0 = 5, /* 5.5 */
+    AIOSS_KV_Q4_1 = 6, /* 5 */
+    AIOSS_KV_Q4_0 = 7  /* 4.5 */
+} aioss_kv_type;
+
 /* The one place of the limits on what a host may ask of a session, whatever the machine: settings
  * and messages take theirs from here. An engine refuses more with AIOSS_E_INVALID and the numbers.
  */
@@ -153,8 +173,8 @@ typedef struct aioss_session_options {
      * for both where it would change bits. */
     uint32_t threads;
     uint32_t threads_batch;
-    uint32_t flags; /* aioss_session_flags */
-    uint32_t reserved;
+    uint32_t flags;   /* aioss_session_flags */
+    uint32_t kv_type; /* aioss_kv_type */
     /* Asked again and again inside a decode call, from the engine's threads; returns non-zero to
      * stop that call (AIOSS_E_ABORTED). May be NULL. Must be thread-safe and quick. Engines ask
      * only in calls with several tokens of a single sequence, so that nobody's neighbour loses a
@@ -167,10 +187,13 @@ typedef struct aioss_session_options {
 typedef struct aioss_plan {
     uint32_t struct_size;
     uint32_t exact; /* 1: the engine asked its allocator; 0: an estimate */
-    uint64_t weight_bytes;
+    uint64_t weight_bytes; /* as resident after load: mapped, and repacked ones */
     uint64_t kv_bytes;
     uint64_t compute_bytes;
-    uint64_t output_bytes; /* logits buffer */
+    uint64_t output_bytes;     /* logits buffer */
+    uint64_t vocabulary_bytes; /* tables of tokens, on the heap */
+    /* Of engine and process, beside all of the above: graphs, threads, allocator. Calibrated. */
+    uint64_t overhead_bytes;
 } aioss_plan;
 
 /* One decode call. Token i goes to position positions[i] of sequence sequences[i]; if outputs[i] is
@@ -212,11 +235,11 @@ typedef struct aioss_engine {
     uint32_t (*device_count)(void);
     aioss_status (*device)(uint32_t index, aioss_device *out, aioss_error *error);
 
-    /* Dry run: what model and session with these options would take. Allocates neither, reads the
-     * head of the file only, calls no callback but `progress`. Errors: as model_open and
-     * session_create. */
-    aioss_status (*plan)(const aioss_model_options *model, const aioss_session_options *session,
-                         aioss_plan *out, aioss_error *error);
+    /* What a session with these options would take, with its model, which was opened with
+     * AIOSS_MODEL_DRY_RUN (INVALID otherwise). Allocates neither and calls no callback. Quick, so
+     * that many options can be tried. Errors: as session_create. */
+    aioss_status (*plan)(aioss_model *model, const aioss_session_options *options, aioss_plan *out,
+                         aioss_error *error);
 
     /* Errors: INVALID, IO, CORRUPT, UNSUPPORTED (architecture, profile, split files), NO_MEMORY,
      * ABORTED (by `progress`). */

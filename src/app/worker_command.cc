@@ -3,6 +3,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <span>
 
 #include "app/wiring.h"
 #include "base/strings.h"
@@ -27,7 +28,7 @@ std::optional<int> parse_descriptor(std::string_view text) {
   return static_cast<int>(*value);
 }
 
-bool parse(const std::vector<std::string>& arguments, worker::WorkerOptions& options) {
+bool parse(std::span<const std::string> arguments, worker::WorkerOptions& options) {
   const bool prefixes = arguments.size() == 6 && arguments[4] == "--prefixes";
   if (arguments.size() != 4 && !prefixes) return false;
   if (arguments[0] != "--socket" || arguments[2] != "--models") return false;
@@ -53,9 +54,11 @@ int worker_command(const std::vector<std::string>& arguments) {
   if (arguments == std::vector<std::string>{"--inspect"}) {
     return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
   }
+  const bool plans = !arguments.empty() && arguments.front() == "--plan";
   worker::WorkerOptions options;
-  if (!parse(arguments, options)) return usage();
+  if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();
   options.engines = engines();
+  if (plans) return worker::run_plan(options);
   const os::SystemClock clock;
   return worker::run_worker(options, clock);
 }

@@ -20,6 +20,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"run", run_command},
     {"models", models_command},
     {"top", top_command},
+    {"plan", plan_command},
     {"inspect", inspect_command},
     {"verify", verify_command},
     {"ledger init", ledger_init_command},

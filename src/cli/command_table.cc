@@ -200,7 +200,9 @@ std::vector<CommandSpec> all_commands() {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
   add(top_specs());
-  add({models(), inspect(), verify(), ledger_init(), ledger_tail(), ledger_show()});
+  add({models(), inspect()});
+  add(plan_specs());
+  add({verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());
   add(custody_specs());
   add(privacy_specs());

@@ -38,6 +38,7 @@ enum class Key : std::size_t {
   kPrefixDiskMib,
   kSpeculation,
   kOvercommit,
+  kKvType,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,
@@ -52,7 +53,7 @@ enum class SettingType { kText, kPath, kNumber, kChoice };
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
-                          kForOperator = 16, kForDrop = 32, kForTop = 64;
+                          kForOperator = 16, kForDrop = 32, kForTop = 64, kForPlan = 128;
 
 struct Setting {
   Key key;

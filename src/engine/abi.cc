@@ -69,6 +69,9 @@ aioss_status check_session_options(aioss_session_options& options, aioss_error* 
   if ((options.flags & ~std::uint32_t{AIOSS_SESSION_COUNT_GRAPHS}) != 0) {
     return fail(error, AIOSS_E_INVALID, "session flags hold a bit that this engine does not know");
   }
+  if (options.kv_type > AIOSS_KV_Q4_0) {
+    return fail(error, AIOSS_E_INVALID, "kv_type is a number that this engine does not know");
+  }
   return AIOSS_OK;
 }
 

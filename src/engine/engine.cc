@@ -128,11 +128,21 @@ Identity identity(const aioss_engine& engine) {
 
 Result<aioss_plan> plan(const aioss_engine& engine, const aioss_model_options& model,
                         const aioss_session_options& session) {
-  aioss_plan out = {};
-  out.struct_size = sizeof out;
-  aioss_error error = {};
-  AIOSS_CHECK(check(engine.plan(&model, &session, &out, &error), error, "cannot plan the model"));
-  return out;
+  aioss_model_options dry = model;
+  dry.flags |= AIOSS_MODEL_DRY_RUN;
+  AIOSS_TRY(const auto opened, Model::open(engine, dry));
+  return opened->plan(session);
+}
+
+std::optional<aioss_kv_type> kv_type_from_name(std::string_view name) {
+  constexpr std::pair<std::string_view, aioss_kv_type> kNames[] = {
+      {"f16", AIOSS_KV_F16},   {"bf16", AIOSS_KV_BF16}, {"f32", AIOSS_KV_F32},
+      {"q8_0", AIOSS_KV_Q8_0}, {"q5_1", AIOSS_KV_Q5_1}, {"q5_0", AIOSS_KV_Q5_0},
+      {"q4_1", AIOSS_KV_Q4_1}, {"q4_0", AIOSS_KV_Q4_0}};
+  for (const auto& [known, type] : kNames) {
+    if (known == name) return type;
+  }
+  return std::nullopt;
 }
 
 Result<std::vector<aioss_device>> devices(const aioss_engine& engine) {
@@ -166,6 +176,15 @@ aioss_model_facts Model::facts() const {
   facts.struct_size = sizeof facts;
   engine_.model_facts(handle_, &facts);
   return facts;
+}
+
+Result<aioss_plan> Model::plan(const aioss_session_options& session) {
+  aioss_plan out = {};
+  out.struct_size = sizeof out;
+  aioss_error error = {};
+  AIOSS_CHECK(
+      check(engine_.plan(handle_, &session, &out, &error), error, "cannot plan the session"));
+  return out;
 }
 
 Result<std::unique_ptr<Session>> Session::create(Model& model,

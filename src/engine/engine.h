@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,8 +36,11 @@ struct Identity {
 };
 Identity identity(const aioss_engine& engine);
 Result<std::vector<aioss_device>> devices(const aioss_engine& engine);
+// Opens the model for a dry run, whatever its flags say, asks once and closes it.
 Result<aioss_plan> plan(const aioss_engine& engine, const aioss_model_options& model,
                         const aioss_session_options& session);
+// As settings name it: "f16", "q8_0"; nothing for an unknown name.
+std::optional<aioss_kv_type> kv_type_from_name(std::string_view name);
 
 class Model final {
  public:
@@ -49,6 +53,8 @@ class Model final {
   const aioss_engine& engine() const { return engine_; }
   aioss_model* handle() const { return handle_; }
   aioss_model_facts facts() const;
+  // Of a model that was opened for a dry run.
+  Result<aioss_plan> plan(const aioss_session_options& session);
 
  private:
   Model(const aioss_engine& engine, aioss_model* handle) : engine_(engine), handle_(handle) {}

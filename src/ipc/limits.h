@@ -60,6 +60,7 @@ inline constexpr std::size_t kProbeItemsMax = 64;
 inline constexpr std::uint32_t kStreamsMax = 256;     // KV streams of a worker
 inline constexpr std::uint32_t kCellsMax = 1U << 24;  // of one stream
 inline constexpr std::uint32_t kThreadsMax = 512;
+inline constexpr std::size_t kKvTypeBytesMax = 16;  // of a name: "q8_0"
 inline constexpr std::uint32_t kPrefillChunkMax = 1U << 16;
 inline constexpr std::uint32_t kQueueRequestsMax = 65536;
 inline constexpr std::uint32_t kPrefixesMax = 512;  // of a worker's cache

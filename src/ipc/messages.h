@@ -49,6 +49,7 @@ struct Configure {
   bool speculation = true;
   // Interactive requests may send batch sequences there, too, and take their streams.
   bool overcommit = false;
+  std::string kv_type = "f16";  // how keys and values are stored; engine::kv_type_from_name
   // What is in the memory for prefixes is not whole before TakeOver comes.
   bool prefixes_later = false;
 };

@@ -55,7 +55,7 @@ std::vector<ToWorker> all_to_worker() {
   Submit resumed = full_submit();
   resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
   return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false, true,
-                    true},
+                    "q8_0", true},
           full_submit(),
           text,
           tokens,

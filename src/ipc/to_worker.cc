@@ -45,6 +45,7 @@ Map to_map(const Configure& m) {
   map.set(9, Value::uint(m.spill_bytes_max));
   map.set(40, Value::boolean(m.overcommit));
   map.set(60, Value::boolean(m.speculation));
+  map.set(70, text_value(m.kv_type, kKvTypeBytesMax));
   map.set(110, Value::boolean(m.prefixes_later));
   return map;
 }
@@ -62,6 +63,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.spill_bytes_max = reader.u64(9);
   m.overcommit = reader.boolean(40);
   m.speculation = reader.boolean(60);
+  m.kv_type = reader.text(70, kKvTypeBytesMax);
   m.prefixes_later = reader.boolean(110);
   AIOSS_CHECK(reader.finish());
   return ToWorker{std::move(m)};

@@ -21,6 +21,7 @@
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
 #include "runtime/model_view.h"
+#include "runtime/planning.h"
 #include "runtime/records.h"
 #include "runtime/salts.h"
 #include "runtime/stream_desk.h"
@@ -112,6 +113,7 @@ class GatewayImpl final : public Gateway {
   std::vector<ModelLoad> queue() const override;
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
+  Result<PlanAnswer> plan(const PlanCall& call) override { return planning_.answer(call); }
   Status spend(const Principal& by) override { return spend(by.tenant, 1); }
   Result<Reviewed> review(const ReviewCall& call) override;
   void note_stranger(std::string_view auth_reason) override { tally_->refused(auth_reason); }
@@ -161,6 +163,8 @@ class GatewayImpl final : public Gateway {
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
 
   // Last, so that their threads end before anything else goes.
+  ChildPlanner planner_;
+  const Planning planning_;
   Hasher hasher_;
   Custodian custodian_;
   const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
@@ -184,6 +188,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
                                          parts.metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
+      planner_(planner_options(options), clock_),
+      planning_({fs_, options_, planner_}),
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
       prefix_disk_(

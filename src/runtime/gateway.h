@@ -22,6 +22,7 @@
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
 #include "runtime/model_load.h"
+#include "runtime/plan_answer.h"
 #include "runtime/principal.h"
 #include "runtime/review.h"
 #include "runtime/stream.h"
@@ -49,7 +50,8 @@ struct GatewayOptions {
   // Of all models together, sealed beside the ledger, so that they outlive the gateway. 0: none,
   // and what is there is destroyed; nothing: what is there stays, and nothing comes.
   std::optional<std::uint64_t> prefix_disk_bytes;
-  bool speculation = true;  // drafts, where they pay and the profile allows them
+  bool speculation = true;      // drafts, where they pay and the profile allows them
+  std::string kv_type = "f16";  // how keys and values are stored; others in profile fast only
   // Interactive requests may send running batch sequences there, and take their streams.
   bool overcommit = false;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
@@ -137,6 +139,10 @@ class Gateway {
   virtual GatewayHealth health() const = 0;
   // What each model has to do, with the tenants' names. Never blocks.
   virtual std::vector<ModelLoad> queue() const { return {}; }
+  // What a model would take, by a dry run; nothing is loaded. Blocks on a process.
+  virtual Result<PlanAnswer> plan(const PlanCall&) {
+    return Error{Code::kUnsupported, "this gateway plans nothing"};
+  }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

@@ -122,6 +122,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
        options.prefix_disk_bytes ? std::to_string(*options.prefix_disk_bytes) : "kept"},
       {"speculation", options.speculation ? "auto" : "off"},
       {"overcommit", options.overcommit ? "on" : "off"},
+      {"kv_type", options.kv_type},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
       {"record_rate", std::to_string(options.record_rate)},

@@ -108,6 +108,7 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.spill_bytes_max = options.spill_bytes;
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
+  link.configure.kv_type = options.kv_type;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   give_prefixes(slot, link, files->parts);
   link.streams_max = parts_.streams_max;

@@ -13,6 +13,7 @@
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
+#include "server/plan_route.h"
 #include "server/queue_page.h"
 #include "server/replies.h"
 #include "server/resume_route.h"
@@ -70,6 +71,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return require_role(principal, {Role::kUser, Role::kOperator});
     case Action::kMetrics:
     case Action::kQueue:
+    case Action::kPlan:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -176,6 +178,7 @@ ApiCore::ApiCore(const Parts& parts, std::unique_ptr<KeyRing> keys, const ApiOpt
   }
   orders_ = std::make_unique<SideThread>("orders");
   history_ = std::make_unique<SideThread>("history");
+  plans_ = std::make_unique<SideThread>("plans");
 }
 
 awaitable<void> ApiCore::handle(http::Request request, http::ResponseWriter& writer) {
@@ -253,6 +256,10 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     const ResumeContext context{parts_.io, *shelf_, generation_.ping_interval};
     co_return co_await answer_resume(context, std::move(request), match.parameter,
                                      std::move(caller), writer);
+  }
+  if (action == Action::kPlan) {
+    const PlanContext context{parts_.io, parts_.gateway, plans_.get()};
+    co_return co_await answer_plan(context, std::move(request.query), writer);
   }
   if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
   if (action == Action::kReceipt) {

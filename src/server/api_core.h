@@ -42,6 +42,7 @@ class ApiCore final {
     key_watch_.reset();
     orders_.reset();
     history_.reset();
+    plans_.reset();
   }
 
  private:
@@ -89,6 +90,7 @@ class ApiCore final {
   std::unique_ptr<SideThread> key_watch_;  // only looks at the key file; null: keyless
   std::unique_ptr<SideThread> orders_;     // of operators: rescans, orders about people
   std::unique_ptr<SideThread> history_;    // reviews, receipts, anchors
+  std::unique_ptr<SideThread> plans_;      // dry runs of models: each waits for a process
 };
 
 }  // namespace aioss::server

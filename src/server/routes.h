@@ -17,6 +17,7 @@ enum class Action {
   kStream,
   kRescan,
   kQueue,
+  kPlan,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+#include "engine/engine.h"
+
 namespace aioss::worker {
 namespace {
 
@@ -38,8 +41,14 @@ SchedulerOptions scheduler_options(const ipc::Configure& configure, const aioss_
   return options;
 }
 
-aioss_session_options session_options(const SchedulerOptions& scheduler, std::uint32_t threads,
-                                      AbortBoard& board) {
+Result<aioss_session_options> session_options(const SchedulerOptions& scheduler,
+                                              const ipc::Configure& configure,
+                                              std::uint32_t threads, AbortBoard& board) {
+  const auto kv_type = engine::kv_type_from_name(configure.kv_type);
+  if (!kv_type) {
+    return Error{Code::kInvalidArgument, "there is no kv_type '" + one_line(configure.kv_type) +
+                                             "'; take f16, q8_0 or q4_0"};
+  }
   aioss_session_options options = {};
   options.struct_size = sizeof options;
   options.sequences_max = scheduler.streams;
@@ -49,6 +58,7 @@ aioss_session_options session_options(const SchedulerOptions& scheduler, std::ui
   options.outputs_max = std::max(scheduler.streams, scheduler.draft_tokens_max + 1);
   options.threads = threads;
   options.threads_batch = threads;
+  options.kv_type = *kv_type;
   options.abort = &AbortBoard::should_abort;
   options.abort_user = &board;
   return options;

@@ -13,8 +13,9 @@ namespace aioss::worker {
 
 SchedulerOptions scheduler_options(const ipc::Configure& configure, const aioss_model_facts& facts,
                                    const aioss_engine& engine);
-// The session asks `board`, which outlives it, whether to go on.
-aioss_session_options session_options(const SchedulerOptions& scheduler, std::uint32_t threads,
-                                      AbortBoard& board);
+// The session asks `board`, which outlives it, whether to go on. kInvalidArgument: no such kv_type.
+Result<aioss_session_options> session_options(const SchedulerOptions& scheduler,
+                                              const ipc::Configure& configure,
+                                              std::uint32_t threads, AbortBoard& board);
 
 }  // namespace aioss::worker

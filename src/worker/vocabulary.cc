@@ -63,4 +63,16 @@ bool Vocabulary::ends_generation(Token token) const {
   return ends_of_generation_[i];
 }
 
+std::uint64_t Vocabulary::heap_bytes() const {
+  constexpr std::uint64_t kNodeBytes = 64;  // of a map: link, token, string, allocator
+  std::uint64_t bytes = bytes_.capacity() + offsets_.capacity() * sizeof offsets_.front() +
+                        ends_of_generation_.capacity() / 8 +
+                        displays_.bucket_count() * sizeof(void*);
+  for (const auto& [token, display] : displays_) {
+    const bool inside = display.capacity() <= std::string().capacity();
+    bytes += kNodeBytes + (inside ? 0 : display.capacity());
+  }
+  return bytes;
+}
+
 }  // namespace aioss::worker

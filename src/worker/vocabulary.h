@@ -32,6 +32,8 @@ class Vocabulary final {
   bool ends_generation(Token token) const;
   // The most bytes that one token is written with: at least 1.
   std::size_t token_bytes_max() const { return token_bytes_max_; }
+  // What these tables take.
+  std::uint64_t heap_bytes() const;
 
  private:
   Vocabulary() = default;

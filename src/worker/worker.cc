@@ -147,7 +147,8 @@ Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configur
   const aioss_model_facts facts = loaded.model->facts();
   loaded.scheduler = scheduler_options(configure, facts, *choice->engine);
   const std::uint32_t threads = configure.threads > 0 ? configure.threads : threads_default;
-  const aioss_session_options session = session_options(loaded.scheduler, threads, board);
+  AIOSS_TRY(const aioss_session_options session,
+            session_options(loaded.scheduler, configure, threads, board));
   AIOSS_TRY(loaded.session, engine::Session::create(*loaded.model, session));
   AIOSS_TRY(loaded.text, choice->open_text(*loaded.model, options.model_fds));
   AIOSS_TRY(loaded.vocabulary, Vocabulary::create(*loaded.text, facts.vocabulary_size));

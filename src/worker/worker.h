@@ -53,4 +53,9 @@ int run_worker(const WorkerOptions& options, const Clock& clock);
 // {"error":{"code","message"}}. Returns an ExitCode.
 int run_inspect(int model_fd, int out_fd);
 
+// `aioss worker --plan`: confines itself, reads one ipc::PlanAsk from the socket, makes a dry run
+// and writes one ipc::PlanReport. Nothing of the model's size is allocated. Returns an exit code as
+// run_worker does.
+int run_plan(const WorkerOptions& options);
+
 }  // namespace aioss::worker

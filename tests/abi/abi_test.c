@@ -46,10 +46,10 @@ static aioss_status device(uint32_t index, aioss_device* out, aioss_error* error
   out->bytes_total = out->bytes_free = 1;
   return AIOSS_OK;
 }
-static aioss_status plan(const aioss_model_options* model, const aioss_session_options* session,
-                         aioss_plan* out, aioss_error* error) {
+static aioss_status plan(aioss_model* model, const aioss_session_options* session, aioss_plan* out,
+                         aioss_error* error) {
   (void)error;
-  out->exact = model->fd_count;
+  out->exact = model != NULL;
   out->kv_bytes = (uint64_t)session->sequences_max * session->cells_per_sequence;
   return AIOSS_OK;
 }
@@ -169,12 +169,13 @@ static void check_layout(void) {
   expect(sizeof(aioss_model_options) == 40, "size of aioss_model_options");
   expect(sizeof(aioss_model_facts) == 56, "size of aioss_model_facts");
   expect(sizeof(aioss_session_options) == 56, "size of aioss_session_options");
-  expect(sizeof(aioss_plan) == 40, "size of aioss_plan");
+  expect(sizeof(aioss_plan) == 56, "size of aioss_plan");
   expect(sizeof(aioss_batch) == 40, "size of aioss_batch");
   expect(sizeof(aioss_counters) == 32, "size of aioss_counters");
   expect(sizeof(aioss_engine) == 8 + 19 * sizeof(void*), "size of aioss_engine");
   expect(offsetof(aioss_engine, decode) == 8 + 11 * sizeof(void*), "offset of decode");
   expect(offsetof(aioss_session_options, abort) == 40, "offset of abort");
+  expect(offsetof(aioss_session_options, kv_type) == 36, "offset of kv_type");
   expect(offsetof(aioss_plan, weight_bytes) == 8, "offset of weight_bytes");
 }
 
@@ -246,9 +247,9 @@ int main(void) {
   session.struct_size = sizeof session;
   aioss_plan bytes = {0};
   bytes.struct_size = sizeof bytes;
-  expect(e->plan(&options, &session, &bytes, &error) == AIOSS_OK && bytes.exact == 1, "plan");
   aioss_model* model = NULL;
   expect(e->model_open(&options, &model, &error) == AIOSS_OK && fraction > 0.5f, "model_open");
+  expect(e->plan(model, &session, &bytes, &error) == AIOSS_OK && bytes.exact == 1, "plan");
   aioss_model_facts facts = {0};
   facts.struct_size = sizeof facts;
   e->model_facts(model, &facts);

@@ -265,7 +265,7 @@ void WorkerActor::ready() {
   const worker::SchedulerOptions options =
       worker::scheduler_options(configure_, facts, timed_engine());
   const aioss_session_options session =
-      worker::session_options(options, configure_.threads, model.board);
+      *worker::session_options(options, configure_, configure_.threads, model.board);
   model.session = std::move(*engine::Session::create(*model.model, session));
   model.vocabulary = std::move(*worker::Vocabulary::create(*model.text, facts.vocabulary_size));
   model.service = std::make_unique<worker::Service>(

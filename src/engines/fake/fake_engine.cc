@@ -25,7 +25,7 @@ using engine::read_struct;
 using engine::write_struct;
 
 constexpr std::uint32_t kGridTokens = 64;
-constexpr std::uint64_t kBytesPerCell = sizeof(std::int32_t);
+constexpr std::chrono::hours kHang{1};
 constexpr std::chrono::milliseconds kSleepSlice{5};  // between two questions of abort
 
 struct FakeSession {
@@ -86,7 +86,8 @@ aioss_status read_script(const aioss_model_options& options, Script& out, aioss_
   if (options.fds == nullptr || options.fd_count != 1) {
     return fail(error, AIOSS_E_INVALID, "a fake model is one file descriptor");
   }
-  if (options.profile > AIOSS_PROFILE_EVIDENCE || options.flags != 0) {
+  if (options.profile > AIOSS_PROFILE_EVIDENCE ||
+      (options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
     return fail(error, AIOSS_E_INVALID, "unknown profile or flags");
   }
   std::string text(kScriptBytesMax + 1, '\0');
@@ -117,26 +118,44 @@ aioss_status scripted_load_failure(const std::string& kind, aioss_error* error) 
   return fail(error, AIOSS_E_FAILED, "the script says: " + kind);
 }
 
-aioss_status plan(const aioss_model_options* model, const aioss_session_options* session,
-                  aioss_plan* out, aioss_error* error) {
+// What a confined dry run may do wrong.
+void scripted_plan_failure(const std::string& kind) {
+  if (kind == "crash") std::abort();
+  if (kind == "hang") std::this_thread::sleep_for(kHang);
+  // Of the process, not of the engine: into the socket that workers report on.
+  constexpr int kSocket = 3;
+  const std::string junk(std::size_t{64} << 10, '\xFF');
+  if (kind == "garbage" && write(kSocket, junk.data(), 64) > 0) _exit(0);
+  while (kind == "flood" && write(kSocket, junk.data(), junk.size()) > 0) {
+  }
+}
+
+aioss_status plan(aioss_model* model, const aioss_session_options* options, aioss_plan* out,
+                  aioss_error* error) {
   return guarded(error, [&] {
-    aioss_model_options model_options;
-    aioss_session_options session_options;
-    if (!read_struct(model, model_options) || !read_struct(session, session_options)) {
-      return fail(error, AIOSS_E_INVALID, "options without struct_size");
+    aioss_session_options copy;
+    if (model == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
     }
-    if (const auto s = engine::check_session_options(session_options, error); s != AIOSS_OK) {
-      return s;
+    if (!unwrap(model)->dry) {
+      return fail(error, AIOSS_E_INVALID, "a plan wants a model opened with AIOSS_MODEL_DRY_RUN");
     }
-    Script script;
-    if (const auto s = read_script(model_options, script, error); s != AIOSS_OK) return s;
+    if (const auto s = engine::check_session_options(copy, error); s != AIOSS_OK) return s;
+    const Script& script = unwrap(model)->script;
+    scripted_plan_failure(script.fail_plan);
+    const std::uint64_t cells = std::uint64_t{copy.sequences_max} * copy.cells_per_sequence;
+    // As the real types: 16 bits for each number, or 8.5, or 4.5.
+    const std::uint64_t share = copy.kv_type == AIOSS_KV_Q8_0   ? 17
+                                : copy.kv_type == AIOSS_KV_Q4_0 ? 9
+                                                                : 32;
     aioss_plan value = {};
     value.exact = 1;
     value.weight_bytes = script.weight_bytes;
-    value.kv_bytes = std::uint64_t{session_options.sequences_max} *
-                     session_options.cells_per_sequence * kBytesPerCell;
-    value.output_bytes =
-        std::uint64_t{session_options.outputs_max} * kVocabularySize * sizeof(float);
+    value.kv_bytes = cells * script.kv_bytes_per_cell * share / 32;
+    value.compute_bytes = script.compute_bytes;
+    value.output_bytes = std::uint64_t{copy.outputs_max} * kVocabularySize * sizeof(float);
+    value.vocabulary_bytes = script.vocabulary_bytes;
+    value.overhead_bytes = script.overhead_bytes;
     if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
     return AIOSS_OK;
   });
@@ -151,16 +170,18 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
     *out = nullptr;
     auto model = std::make_unique<FakeModel>();
     if (const auto s = read_script(copy, model->script, error); s != AIOSS_OK) return s;
+    model->dry = (copy.flags & AIOSS_MODEL_DRY_RUN) != 0;
     constexpr int kSteps = 20;
     for (int i = 0; i <= kSteps; ++i) {
       if (copy.progress != nullptr &&
           copy.progress(static_cast<float>(i) / kSteps, copy.progress_user) == 0) {
         return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
       }
+      if (model->dry) continue;
       std::this_thread::sleep_for(
           std::chrono::microseconds(std::int64_t{model->script.load_ms} * 1000 / (kSteps + 1)));
     }
-    if (!model->script.fail_load.empty()) {
+    if (!model->dry && !model->script.fail_load.empty()) {
       return scripted_load_failure(model->script.fail_load, error);
     }
     *out = reinterpret_cast<aioss_model*>(model.release());
@@ -201,6 +222,9 @@ aioss_status session_create(aioss_model* model, const aioss_session_options* opt
       return s;
     }
     session->model = unwrap(model);
+    if (session->model->dry) {
+      return fail(error, AIOSS_E_INVALID, "this model was opened for a dry run");
+    }
     ++session->model->sessions_created;
     const std::uint32_t count = session->options.sequences_max;
     session->sequences.assign(count, Sequence(session->model->script));

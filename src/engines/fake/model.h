@@ -8,6 +8,7 @@ namespace aioss::engines::fake {
 
 struct FakeModel {
   Script script;
+  bool dry = false;  // opened for a dry run
   std::uint64_t sessions_created = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/strings.h"
 
 namespace aioss::engines::fake {
 namespace {
@@ -53,6 +54,30 @@ std::string words(std::uint32_t bytes) {
   return out;
 }
 
+constexpr std::uint64_t kMemoryMax = std::uint64_t{1} << 50;
+
+// "weights=1 kv=2": fields that a script may leave out.
+Status apply_memory(Script& script, std::string_view fields) {
+  const std::pair<std::string_view, std::uint64_t*> known[] = {
+      {"weights", &script.weight_bytes},
+      {"kv", &script.kv_bytes_per_cell},
+      {"compute", &script.compute_bytes},
+      {"vocabulary", &script.vocabulary_bytes},
+      {"overhead", &script.overhead_bytes}};
+  for (const std::string_view field : split(fields, ' ')) {
+    bool taken = field.empty();
+    for (const auto& [name, out] : known) {
+      if (!field.starts_with(name) || field.substr(name.size(), 1) != "=") continue;
+      taken = parse_number(field.substr(name.size() + 1), kMemoryMax, *out);
+    }
+    if (!taken) {
+      return Error{Code::kModelCorrupt, "fake model: 'memory' knows no '" + std::string(field) +
+                                            "'; it takes KIND=BYTES"};
+    }
+  }
+  return ok();
+}
+
 Status apply_key(Script& script, std::string_view key, std::string_view value) {
   const auto number = [&](auto max, auto& out) -> Status {
     if (parse_number(value, max, out)) return ok();
@@ -65,7 +90,12 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "delay_us_per_token") return number(kAny, script.delay_us_per_token);
   if (key == "load_ms") return number(kDelayMsMax, script.load_ms);
   if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);
-  if (key == "weight_bytes") return number(std::uint64_t{1} << 50, script.weight_bytes);
+  if (key == "weight_bytes") return number(kMemoryMax, script.weight_bytes);
+  if (key == "memory") return apply_memory(script, value);
+  if (key == "fail_plan") {
+    script.fail_plan = value;
+    return ok();
+  }
   if (key == "template" && (value == "yes" || value == "no")) {
     script.has_template = value == "yes";
     return ok();

@@ -11,6 +11,9 @@
 //   stack_bytes_per_byte N  of the thread that tokenizes, for each byte of text
 //   fail_load KIND          corrupt | memory | io | unsupported | crash: loading ends so
 //   weight_bytes N          what plan and facts say (default: the size of the file)
+//   memory KIND=N …         what plan says, in bytes: weights (as weight_bytes), kv of one cell of
+//                           one stream (default 4), compute, vocabulary, overhead
+//   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
@@ -71,6 +74,9 @@ struct Script {
   std::uint32_t stack_bytes_per_byte = 0;
   std::string fail_load;
   std::uint64_t weight_bytes = 0;
+  std::uint64_t kv_bytes_per_cell = sizeof(std::int32_t);
+  std::uint64_t compute_bytes = 0, vocabulary_bytes = 0, overhead_bytes = 0;
+  std::string fail_plan;
   std::vector<std::string> sabotage;
 
   bool sabotages(std::string_view kind) const;

@@ -69,11 +69,15 @@ void expect_proven(const engine::ConformanceReport& report) {
   }
 }
 
-// Refused before the file is looked at: no model is needed. The second pair fits in 32 bits until
-// cells are rounded up to llama.cpp's multiples.
+// The second pair fits in 32 bits until cells are rounded up to llama.cpp's multiples.
 TEST(LlamaLimits, CellsOfAllSequencesAreCountedIn64Bits) {
+  AIOSS_REQUIRE_MODEL(kSmolLm2);
+  const os::Fd file = open_model_file(kSmolLm2);
+  const int fd = file.get();
   aioss_model_options model = {};
   model.struct_size = sizeof model;
+  model.fds = &fd;
+  model.fd_count = 1;
   aioss_session_options session = {};
   session.struct_size = sizeof session;
   session.sequences_max = AIOSS_SEQUENCES_MAX;

@@ -1,5 +1,6 @@
 #include "engines/llama/llama_engine.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -132,28 +133,18 @@ aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
   });
 }
 
-aioss_status plan(const aioss_model_options* model, const aioss_session_options* session,
-                  aioss_plan* out, aioss_error* error) {
+aioss_status plan(aioss_model* model, const aioss_session_options* options, aioss_plan* out,
+                  aioss_error* error) {
   return guarded(error, [&] {
-    aioss_model_options model_options;
-    aioss_session_options session_options;
-    if (!read_struct(model, model_options) || !read_struct(session, session_options)) {
-      return fail(error, AIOSS_E_INVALID, "options without struct_size");
+    aioss_session_options copy;
+    if (model == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
     }
-    if (const auto s = check_geometry(session_options, error); s != AIOSS_OK) return s;
     aioss_plan value = {};
-    if (const auto s = plan_session(model_options, session_options, value, error); s != AIOSS_OK) {
-      return s;
-    }
+    if (const auto s = plan_session(*model_of(model), copy, value, error); s != AIOSS_OK) return s;
     if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
     return AIOSS_OK;
   });
-}
-
-std::string architecture_of(const llama_model* model) {
-  char text[64] = {};
-  const int n = llama_model_meta_val_str(model, "general.architecture", text, sizeof text);
-  return n > 0 ? text : "unknown";
 }
 
 aioss_status model_open(const aioss_model_options* options, aioss_model** out, aioss_error* error) {
@@ -164,10 +155,14 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
     }
     *out = nullptr;
     auto model = std::make_unique<LlamaModel>();
-    if (const auto s = load_model(copy, false, model->model, error); s != AIOSS_OK) return s;
+    const std::uint64_t heap = heap_bytes();
+    if (const auto s = load_model(copy, model->model, error); s != AIOSS_OK) return s;
+    // The vocabulary, all but for some descriptions of tensors: a dry run has nothing else there.
+    model->vocabulary_bytes = heap_bytes() - std::min(heap, heap_bytes());
+    model->dry = (copy.flags & AIOSS_MODEL_DRY_RUN) != 0;
     model->profile = static_cast<aioss_profile>(copy.profile);
     model->weight_bytes = resident_weight_bytes(*model->model);
-    model->architecture = architecture_of(model->model.get());
+    model->architecture = architecture_of(*model->model);
     char text[256] = {};
     llama_model_desc(model->model.get(), text, sizeof text);
     model->description = text;

@@ -1,4 +1,4 @@
-// Opening a model from a file descriptor, and the dry run. Model files are untrusted; what
+// Opening a model from a file descriptor. Model files are untrusted; what
 // llama.cpp refuses comes back as a status, what it asserts on ends the process, which is a
 // worker's.
 #include <fcntl.h>
@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -98,8 +100,13 @@ std::uint32_t padded_cells(std::uint32_t cells) {
 
 }  // namespace
 
-aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
-                        aioss_error* error) {
+std::string architecture_of(const llama_model& model) {
+  char text[64] = {};
+  const int n = llama_model_meta_val_str(&model, "general.architecture", text, sizeof text);
+  return n > 0 ? text : "unknown";
+}
+
+aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error) {
   if (options.fds == nullptr || options.fd_count == 0) {
     return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
   }
@@ -107,7 +114,10 @@ aioss_status load_model(const aioss_model_options& options, bool dry, ModelPoint
     return fail(error, AIOSS_E_UNSUPPORTED,
                 "split models are not supported; join the parts with llama-gguf-split --merge");
   }
-  if (options.flags != 0) return fail(error, AIOSS_E_INVALID, "unknown model flags");
+  if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
+    return fail(error, AIOSS_E_INVALID, "unknown model flags");
+  }
+  const bool dry = (options.flags & AIOSS_MODEL_DRY_RUN) != 0;
   if (options.profile != AIOSS_PROFILE_FAST && options.profile != AIOSS_PROFILE_REPRODUCIBLE) {
     return fail(error,
                 options.profile == AIOSS_PROFILE_EVIDENCE ? AIOSS_E_UNSUPPORTED : AIOSS_E_INVALID,
@@ -147,6 +157,43 @@ aioss_status check_geometry(aioss_session_options& options, aioss_error* error) 
                                    error);
 }
 
+namespace {
+
+ggml_type ggml_type_of(std::uint32_t kv_type) {
+  constexpr ggml_type kTypes[] = {GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_F32,  GGML_TYPE_Q8_0,
+                                  GGML_TYPE_Q5_1, GGML_TYPE_Q5_0, GGML_TYPE_Q4_1, GGML_TYPE_Q4_0};
+  ASSERT(kv_type < std::size(kTypes));  // check_session_options
+  return kTypes[kv_type];
+}
+
+}  // namespace
+
+aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
+                           aioss_error* error) {
+  const ggml_type type = ggml_type_of(kv_type);
+  if (!ggml_is_quantized(type)) return AIOSS_OK;
+  const std::string name = ggml_type_name(type);
+  if (profile != AIOSS_PROFILE_FAST) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "kv_type " + name +
+                    " needs flash attention, which the profile reproducible goes without; take "
+                    "f16, or the profile fast");
+  }
+  // Of the first layer; llama.cpp looks at all of them, with less to say.
+  const std::int64_t heads = std::max(llama_model_n_head(&model), 1);
+  const std::int64_t block = ggml_blck_size(type);
+  const std::int64_t width = llama_model_n_embd(&model) / heads;
+  const char* key = "attention.key_length";
+  char text[32] = {};
+  const std::string full = architecture_of(model) + "." + key;
+  const bool given = llama_model_meta_val_str(&model, full.c_str(), text, sizeof text) > 0;
+  const std::int64_t head = given ? std::strtoll(text, nullptr, 10) : width;
+  if (head % block == 0) return AIOSS_OK;
+  return fail(error, AIOSS_E_UNSUPPORTED,
+              "kv_type " + name + " stores numbers in blocks of " + std::to_string(block) +
+                  ", and this model's heads have " + std::to_string(head) + "; take f16");
+}
+
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options) {
   const bool reproducible = profile != AIOSS_PROFILE_FAST;
@@ -165,6 +212,7 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   params.n_outputs_max = std::max(options.outputs_max, options.sequences_max);
   params.n_threads = static_cast<std::int32_t>(options.threads);
   params.n_threads_batch = static_cast<std::int32_t>(options.threads_batch);
+  params.type_k = params.type_v = ggml_type_of(options.kv_type);
   params.kv_unified = false;  // own KV stream for each sequence
   params.no_perf = true;
   params.offload_kqv = false;
@@ -176,31 +224,6 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   // A sliding-window ring would place cells, and so order sums, by how the prefill was cut.
   params.swa_full = reproducible || llama_model_n_swa(&model) == 0;
   return params;
-}
-
-aioss_status plan_session(const aioss_model_options& model_options,
-                          const aioss_session_options& session_options, aioss_plan& out,
-                          aioss_error* error) {
-  ModelPointer model;
-  if (const auto s = load_model(model_options, true, model, error); s != AIOSS_OK) return s;
-  const LogScope log;
-  const auto profile = static_cast<aioss_profile>(model_options.profile);
-  const ContextPointer context(
-      llama_init_from_model(model.get(), context_params(*model, profile, session_options)));
-  if (!context) {
-    return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot plan this session"));
-  }
-  out.exact = 1;
-  for (const auto& [type, bytes] : llama_get_memory_breakdown(context.get())) {
-    out.weight_bytes += bytes.model;
-    out.kv_bytes += bytes.context;
-    out.compute_bytes += bytes.compute;
-  }
-  const auto vocabulary =
-      static_cast<std::uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(model.get())));
-  const std::uint64_t rows = std::max(session_options.outputs_max, session_options.sequences_max);
-  out.output_bytes = rows * vocabulary * sizeof(float);
-  return AIOSS_OK;
 }
 
 std::uint64_t resident_weight_bytes(llama_model& model) {

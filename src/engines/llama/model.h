@@ -22,7 +22,9 @@ using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
 struct LlamaModel {
   ModelPointer model;
   aioss_profile profile = AIOSS_PROFILE_FAST;
+  bool dry = false;  // opened for a dry run: without weights
   std::uint64_t weight_bytes = 0;
+  std::uint64_t vocabulary_bytes = 0;  // while dry: what opening it left on the heap
   std::string architecture;
   std::string description;
 };
@@ -34,26 +36,34 @@ inline const LlamaModel* model_of(const aioss_model* model) {
   return reinterpret_cast<const LlamaModel*>(model);
 }
 
-// Loads the GGUF behind options.fds[0]; `dry` reads its header only and allocates no weights.
+// Loads the GGUF behind options.fds[0]; a dry run reads its header only and allocates no weights.
 // `options` is a copy made by read_struct.
-aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
-                        aioss_error* error);
+aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error);
 
 // engine::check_session_options, and this engine's own: the cells of all sequences, rounded up as
 // llama.cpp does, are counted in 32 bits there.
 aioss_status check_geometry(aioss_session_options& options, aioss_error* error);
 
-// What both a session and its dry run ask llama.cpp for. `options` has passed check_geometry.
+// AIOSS_E_UNSUPPORTED, with the reason, if keys and values cannot be kept as `kv_type` says.
+aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
+                           aioss_error* error);
+
+// What both a session and its dry run ask llama.cpp for. `options` has passed check_geometry and
+// check_kv_type.
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options);
 
-aioss_status plan_session(const aioss_model_options& model_options,
-                          const aioss_session_options& session_options, aioss_plan& out,
+// plan.cc. `model` was opened for a dry run; `options` is a copy made by read_struct.
+aioss_status plan_session(const LlamaModel& model, aioss_session_options options, aioss_plan& out,
                           aioss_error* error);
+// What is on the heap of this process now, in bytes.
+std::uint64_t heap_bytes();
 
 // Bytes of weights as they are resident, repacked copies too. Creates the smallest possible
 // context.
 std::uint64_t resident_weight_bytes(llama_model& model);
+
+std::string architecture_of(const llama_model& model);
 
 std::string build_id();
 

@@ -70,6 +70,11 @@ aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options optio
   if (model.profile != AIOSS_PROFILE_FAST) {
     options.threads = options.threads_batch = std::max(options.threads, options.threads_batch);
   }
+  if (model.dry) return fail(error, AIOSS_E_INVALID, "this model was opened for a dry run");
+  if (const auto s = check_kv_type(*model.model, model.profile, options.kv_type, error);
+      s != AIOSS_OK) {
+    return s;
+  }
   const LogScope log;
   std::unique_ptr<LlamaSession> session(new LlamaSession(model, options));
   llama_context_params params = context_params(*model.model, model.profile, options);
@@ -251,7 +256,7 @@ std::uint64_t LlamaSession::fingerprint() const {
   const std::uint64_t numbers[] = {options_.sequences_max, options_.cells_per_sequence,
                                    options_.batch_tokens_max, options_.micro_batch_tokens_max,
                                    // Where bits count they depend on it, and records say so.
-                                   exact ? options_.threads_batch : 0,
+                                   exact ? options_.threads_batch : 0, options_.kv_type,
                                    llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
   return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);

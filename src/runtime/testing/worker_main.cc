@@ -25,6 +25,11 @@ std::string first_line(int fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool plans = argc > 2 && std::string_view(argv[2]) == "--plan";
+  if (plans) {
+    ++argv;
+    --argc;
+  }
   if (argc != 6 && argc != 8) return 2;
   aioss::worker::WorkerOptions options;
   options.socket_fd = std::atoi(argv[3]);
@@ -46,6 +51,7 @@ int main(int argc, char** argv) {
   };
   fake.needs_gguf = false;
   options.engines = {fake};
+  if (plans) return aioss::worker::run_plan(options);
   const aioss::os::SystemClock clock;
   return aioss::worker::run_worker(options, clock);
 }

@@ -1,0 +1,13 @@
+// `aioss plan`, for people. Pure.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "runtime/plan_answer.h"
+
+namespace aioss::cli {
+
+std::string plan_text(const runtime::PlanAnswer& answer, std::size_t columns, bool color);
+
+}  // namespace aioss::cli

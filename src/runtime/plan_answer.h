@@ -1,0 +1,34 @@
+// Question and answer of a plan. Values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "os/memory.h"
+#include "runtime/child_planner.h"
+
+namespace aioss::runtime {
+
+struct PlanCall {
+  std::string model;
+  // Absent: as the gateway's options have it. 0: as the worker would choose.
+  std::optional<std::uint64_t> context_tokens, parallel;
+  std::optional<std::string> kv_type;
+};
+
+struct PlanAnswer {
+  std::string model, engine;
+  ipc::Profile profile = ipc::Profile::kFast;
+  std::string kv_type;
+  ModelPlan plan;
+  std::uint32_t context_tokens_train = 0;
+  os::MemoryState memory;
+  std::vector<ipc::PlanDevice> devices;
+  bool fits = false;                // committed() into memory.usable()
+  std::vector<PlanOption> options;  // that fit, if it does not
+  std::vector<std::string> would_evict;
+};
+
+}  // namespace aioss::runtime

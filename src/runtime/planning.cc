@@ -1,0 +1,188 @@
+#include "runtime/planning.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/strings.h"
+#include "base/suggest.h"
+#include "ipc/limits.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Each is a dry run; a model has about as many common quantizations.
+constexpr std::size_t kQuantizationsTriedMax = 8;
+constexpr std::array<std::string_view, 8> kKvTypes{"f16",  "bf16", "f32",  "q8_0",
+                                                   "q5_1", "q5_0", "q4_1", "q4_0"};
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// "q4_k_m", "iq3_xxs", "f16", "bf16", "mxfp4": as files are named, lower case.
+bool names_quantization(std::string_view part) {
+  for (const std::string_view prefix : {"iq", "tq", "mxfp", "bf", "fp", "q", "f"}) {
+    if (part.starts_with(prefix))
+      return part.size() > prefix.size() && is_digit(part[prefix.size()]);
+  }
+  return false;
+}
+
+Status in_range(std::string_view name, std::uint64_t value, std::uint64_t most) {
+  if (value <= most) return ok();
+  return Error{Code::kInvalidArgument,
+               std::string(name) + " takes a whole number from 0 to " + std::to_string(most),
+               std::string(name)};
+}
+
+codec::OrderedJson needs_json(const memory::Needs& needs) {
+  codec::OrderedJson out;
+  out["weights"] = needs.weights;
+  out["kv"] = needs.kv;
+  out["compute"] = needs.compute;
+  out["output"] = needs.output;
+  out["vocabulary"] = needs.vocabulary;
+  out["overhead"] = needs.overhead;
+  out["committed"] = needs.committed();
+  out["prefixes_max"] = needs.prefixes;
+  out["spill_max"] = needs.spill;
+  return out;
+}
+
+}  // namespace
+
+std::string base_name(std::string_view model) {
+  std::string lower(model);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::size_t at = lower.find_last_of(".-");
+  if (at == std::string::npos || at == 0) return std::string(model);
+  if (!names_quantization(std::string_view(lower).substr(at + 1))) return std::string(model);
+  return std::string(model.substr(0, at));
+}
+
+Result<PlanWanted> Planning::wanted_of(const PlanCall& call, const CatalogueEntry& entry) const {
+  const GatewayOptions& options = parts_.options;
+  const std::uint64_t cells = call.context_tokens.value_or(options.context_tokens);
+  const std::uint64_t streams = call.parallel.value_or(options.parallel);
+  AIOSS_CHECK(in_range("ctx", cells, ipc::kCellsMax));
+  AIOSS_CHECK(in_range("parallel", streams, ipc::kStreamsMax));
+  PlanWanted wanted;
+  wanted.engine = entry.engine;
+  wanted.profile = options.profile;
+  wanted.streams = static_cast<std::uint32_t>(streams);
+  wanted.cells_per_stream = static_cast<std::uint32_t>(cells);
+  wanted.threads = options.threads;
+  wanted.kv_type = call.kv_type.value_or(options.kv_type);
+  wanted.prefix_bytes = options.prefix_bytes;
+  wanted.spill_bytes = options.spill_bytes;
+  if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted.kv_type) == kKvTypes.end()) {
+    std::string known;
+    for (const std::string_view type : kKvTypes)
+      known += (known.empty() ? "" : ", ") + std::string(type);
+    return Error{Code::kInvalidArgument, "kv_type takes one of " + known, "kv_type"};
+  }
+  return wanted;
+}
+
+Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
+  const GatewayOptions& options = parts_.options;
+  AIOSS_TRY(
+      const Catalogue catalogue,
+      scan_catalogue(parts_.fs, {options.models_dir, options.model_files, options.fake_models}));
+  const auto entry = catalogue.models.find(call.model);
+  if (entry == catalogue.models.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, model] : catalogue.models) names.push_back(name);
+    const std::string shown = one_line(call.model.substr(0, kModelNameBytesMax));
+    return Error{Code::kNotFound,
+                 "there is no model '" + shown + "'" + did_you_mean(call.model, names), "model"};
+  }
+  AIOSS_TRY(const PlanWanted wanted, wanted_of(call, entry->second));
+  AIOSS_TRY(const auto files, open_model(parts_.fs, entry->second));
+  PlanAnswer answer;
+  AIOSS_TRY(answer.memory, parts_.memory());
+  // At least a byte: none would mean that no options are wanted.
+  const std::uint64_t room = std::max<std::uint64_t>(answer.memory.usable(), 1);
+  AIOSS_TRY(PlanSurvey survey, parts_.planner.survey_and_wait(files, wanted, room));
+  answer.model = call.model;
+  answer.engine = wanted.engine;
+  answer.profile = wanted.profile;
+  answer.kv_type = wanted.kv_type;
+  answer.plan = survey.plan;
+  answer.context_tokens_train = survey.context_tokens_train;
+  answer.devices = std::move(survey.devices);
+  answer.fits = survey.plan.needs.committed() <= answer.memory.usable();
+  if (answer.fits) return answer;
+  answer.options = std::move(survey.options);
+  if (parts_.would_evict) answer.would_evict = parts_.would_evict(call.model, survey.plan.needs);
+  add_other_quantizations(catalogue, wanted, answer);
+  return answer;
+}
+
+// Of the same model, by name. One that cannot be planned is no option, for whatever reason.
+void Planning::add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
+                                       PlanAnswer& answer) const {
+  const std::string base = base_name(answer.model);
+  std::vector<PlanOption> found;
+  std::size_t tried = 0;
+  for (const auto& [name, entry] : catalogue.models) {
+    if (name == answer.model || base_name(name) != base || entry.engine != wanted.engine) continue;
+    if (++tried > kQuantizationsTriedMax) break;
+    const auto files = open_model(parts_.fs, entry);
+    if (!files) continue;
+    const auto other = parts_.planner.survey_and_wait(*files, wanted, 0);
+    if (!other || other->plan.needs.committed() > answer.memory.usable()) continue;
+    found.push_back({name, other->plan.streams, other->plan.cells_per_stream, wanted.kv_type,
+                     other->plan.needs});
+  }
+  // The largest is the nearest.
+  std::sort(found.begin(), found.end(), [](const PlanOption& a, const PlanOption& b) {
+    return a.needs.committed() > b.needs.committed();
+  });
+  for (PlanOption& option : found) answer.options.push_back(std::move(option));
+}
+
+codec::OrderedJson plan_json(const PlanAnswer& answer) {
+  using codec::OrderedJson;
+  OrderedJson out;
+  out["model"] = answer.model;
+  out["engine"] = answer.engine;
+  out["profile"] = std::string(ipc::name(answer.profile));
+  out["context_tokens"] = answer.plan.cells_per_stream;
+  out["parallel"] = answer.plan.streams;
+  out["kv_type"] = answer.kv_type;
+  out["context_tokens_train"] = answer.context_tokens_train;
+  out["exact"] = answer.plan.exact;
+  out["device"] = answer.plan.device;
+  out["bytes"] = needs_json(answer.plan.needs);
+  OrderedJson memory;
+  memory["total"] = answer.memory.total;
+  memory["available"] = answer.memory.available;
+  memory["group_limit"] = nullptr;
+  memory["group_available"] = nullptr;
+  if (answer.memory.group_limit) memory["group_limit"] = *answer.memory.group_limit;
+  if (answer.memory.group_available) memory["group_available"] = *answer.memory.group_available;
+  memory["usable"] = answer.memory.usable();
+  out["memory"] = std::move(memory);
+  out["devices"] = OrderedJson::array();
+  for (const ipc::PlanDevice& device : answer.devices) {
+    out["devices"].push_back({{"name", device.name},
+                              {"description", device.description},
+                              {"total", device.bytes_total},
+                              {"free", device.bytes_free}});
+  }
+  out["fits"] = answer.fits;
+  out["options"] = OrderedJson::array();
+  for (const PlanOption& option : answer.options) {
+    out["options"].push_back({{"model", option.model.empty() ? answer.model : option.model},
+                              {"context_tokens", option.cells_per_stream},
+                              {"parallel", option.streams},
+                              {"kv_type", option.kv_type},
+                              {"committed", option.needs.committed()}});
+  }
+  out["would_evict"] = answer.would_evict;
+  return out;
+}
+
+}  // namespace aioss::runtime

@@ -1,0 +1,49 @@
+// What `aioss plan` and GET /admin/plan answer: what a model would take, whether it fits now, and
+// if it does not, what would. Reads the catalogue's folder and asks a planner. Blocks; thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codec/json.h"
+#include "os/memory.h"
+#include "runtime/child_planner.h"
+#include "runtime/gateway.h"
+#include "runtime/plan_answer.h"
+
+namespace aioss::runtime {
+
+class Planning final {
+ public:
+  struct Parts {  // all outlive it
+    os::FileSystem& fs;
+    const GatewayOptions& options;
+    ChildPlanner& planner;
+    std::function<Result<os::MemoryState>()> memory = [] { return os::memory_state(); };
+    // Names of models that would go to make room; empty: nobody knows.
+    std::function<std::vector<std::string>(const std::string& model, const memory::Needs& needs)>
+        would_evict = {};
+  };
+  explicit Planning(Parts parts) : parts_(std::move(parts)) {}
+
+  // kNotFound: no such model. kInvalidArgument: a number out of range, or a KV type that nobody
+  // knows. Otherwise as the planner.
+  Result<PlanAnswer> answer(const PlanCall& call) const;
+
+ private:
+  Result<PlanWanted> wanted_of(const PlanCall& call, const CatalogueEntry& entry) const;
+  void add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
+                               PlanAnswer& answer) const;
+
+  const Parts parts_;
+};
+
+// "SmolLM2-135M-Instruct" of "SmolLM2-135M-Instruct.Q4_1": the name without its quantization.
+std::string base_name(std::string_view model);
+
+codec::OrderedJson plan_json(const PlanAnswer& answer);
+
+}  // namespace aioss::runtime

@@ -1,0 +1,234 @@
+// `aioss worker --plan`: a dry run in a process of its own, confined as a worker is, because it
+// parses the same untrusted file.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/plan.h"
+#include "os/cpu.h"
+#include "os/limits.h"
+#include "os/sandbox.h"
+#include "worker/gguf.h"
+#include "worker/setup.h"
+#include "worker/vocabulary.h"
+#include "worker/worker.h"
+
+namespace aioss::worker {
+namespace {
+
+constexpr std::chrono::seconds kAskTimeout{60};
+// Headers, vocabularies and graphs, with the binary itself; never weights.
+constexpr std::uint64_t kAddressSpaceMax = std::uint64_t{4} << 30;
+constexpr std::uint64_t kCpuSecondsMax = 30;
+// Contexts are looked for in multiples of this: engines round up to it.
+constexpr std::uint32_t kCellsStep = 256;
+
+// One model, opened without its weights, and the question.
+class DryRun final {
+ public:
+  DryRun(const EngineChoice& choice, const ipc::PlanAsk& ask, std::uint32_t threads_default)
+      : choice_(choice), ask_(ask) {
+    if (ask_.threads == 0) ask_.threads = threads_default;
+  }
+
+  Status open(const std::vector<int>& fds);
+  Result<ipc::PlanReport> report() const;
+
+ private:
+  Result<ipc::PlannedSession> plan(std::uint32_t streams, std::uint32_t cells,
+                                   const std::string& kv_type) const;
+  std::vector<ipc::PlannedSession> find_options(const ipc::PlannedSession& asked) const;
+  std::optional<ipc::PlannedSession> if_fits(std::uint32_t streams, std::uint32_t cells,
+                                             const std::string& kv_type) const;
+  std::optional<ipc::PlannedSession> fewer_cells(std::uint32_t streams, std::uint32_t cells,
+                                                 const std::string& kv_type) const;
+  std::optional<ipc::PlannedSession> fewer_streams(const ipc::PlannedSession& asked) const;
+
+  const EngineChoice& choice_;
+  ipc::PlanAsk ask_;
+  std::unique_ptr<engine::Model> model_;
+  std::uint64_t table_bytes_ = 0;  // of tokens, beside the engine's
+};
+
+Status DryRun::open(const std::vector<int>& fds) {
+  const auto profile = static_cast<aioss_profile>(ask_.profile);
+  AIOSS_CHECK(engine::validate(*choice_.engine, profile));
+  if (choice_.needs_gguf) AIOSS_CHECK(gguf::read_headers(fds));
+  aioss_model_options options = {};
+  options.struct_size = sizeof options;
+  options.profile = static_cast<std::uint32_t>(profile);
+  options.fds = fds.data();
+  options.fd_count = static_cast<std::uint32_t>(fds.size());
+  options.flags = AIOSS_MODEL_DRY_RUN;
+  AIOSS_TRY(model_, engine::Model::open(*choice_.engine, options));
+  AIOSS_TRY(const auto text, choice_.open_text(*model_, fds));
+  AIOSS_TRY(const auto vocabulary, Vocabulary::create(*text, model_->facts().vocabulary_size));
+  table_bytes_ = vocabulary->heap_bytes();
+  return ok();
+}
+
+Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t cells,
+                                         const std::string& kv_type) const {
+  ipc::Configure configure;
+  configure.engine = ask_.engine;
+  configure.profile = ask_.profile;
+  configure.streams = streams;
+  configure.cells_per_stream = cells;
+  configure.kv_type = kv_type;
+  configure.speculation = ask_.speculation;
+  configure.prefill_chunk_tokens_max = ask_.prefill_chunk_tokens_max;
+  const SchedulerOptions scheduler = scheduler_options(configure, model_->facts(), *choice_.engine);
+  AbortBoard board;
+  AIOSS_TRY(const aioss_session_options session,
+            session_options(scheduler, configure, ask_.threads, board));
+  AIOSS_TRY(const aioss_plan bytes, model_->plan(session));
+  ipc::PlannedSession out;
+  out.streams = scheduler.streams;
+  out.cells_per_stream = scheduler.cells_per_stream;
+  out.kv_type = kv_type;
+  out.exact = bytes.exact != 0;
+  out.needs.weights = bytes.weight_bytes;
+  out.needs.kv = bytes.kv_bytes;
+  out.needs.compute = bytes.compute_bytes;
+  out.needs.output = bytes.output_bytes;
+  out.needs.vocabulary = bytes.vocabulary_bytes + table_bytes_;
+  out.needs.overhead = bytes.overhead_bytes;
+  return out;
+}
+
+// What cannot be done at all is no option, either.
+std::optional<ipc::PlannedSession> DryRun::if_fits(std::uint32_t streams, std::uint32_t cells,
+                                                   const std::string& kv_type) const {
+  auto planned = plan(streams, cells, kv_type);
+  if (!planned || planned->needs.committed() > ask_.room_bytes) return std::nullopt;
+  return std::move(*planned);
+}
+
+// The most that fit and are fewer than `cells`: bytes grow with cells, so by halves.
+std::optional<ipc::PlannedSession> DryRun::fewer_cells(std::uint32_t streams, std::uint32_t cells,
+                                                       const std::string& kv_type) const {
+  std::optional<ipc::PlannedSession> best;
+  std::uint32_t low = 1;  // in steps; what is below fits, what is from `high` on does not
+  std::uint32_t high = (cells + kCellsStep - 1) / kCellsStep;
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    auto planned = if_fits(streams, middle * kCellsStep, kv_type);
+    if (planned) {
+      best = std::move(planned);
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return best;
+}
+
+std::optional<ipc::PlannedSession> DryRun::fewer_streams(const ipc::PlannedSession& asked) const {
+  std::optional<ipc::PlannedSession> best;
+  std::uint32_t low = 1;
+  std::uint32_t high = asked.streams;
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    auto planned = if_fits(middle, asked.cells_per_stream, asked.kv_type);
+    if (planned) {
+      best = std::move(planned);
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return best;
+}
+
+// One thing changed, each as little as will do: KV type, context, sequences. If none of them alone
+// is enough, the smallest KV for one sequence.
+std::vector<ipc::PlannedSession> DryRun::find_options(const ipc::PlannedSession& asked) const {
+  std::vector<ipc::PlannedSession> options;
+  const auto add = [&](std::optional<ipc::PlannedSession> option) {
+    if (option) options.push_back(std::move(*option));
+  };
+  for (const char* kv_type : {"q8_0", "q4_0"}) {
+    if (asked.kv_type != "f16" || !options.empty()) continue;
+    add(if_fits(asked.streams, asked.cells_per_stream, kv_type));
+  }
+  add(fewer_cells(asked.streams, asked.cells_per_stream, asked.kv_type));
+  add(fewer_streams(asked));
+  if (!options.empty()) return options;
+  for (const std::string kv_type : {"q8_0", "q4_0"}) {
+    auto whole = if_fits(1, asked.cells_per_stream, kv_type);
+    add(whole ? std::move(whole) : fewer_cells(1, asked.cells_per_stream, kv_type));
+  }
+  if (options.empty()) add(fewer_cells(1, asked.cells_per_stream, asked.kv_type));
+  return options;
+}
+
+Result<ipc::PlanReport> DryRun::report() const {
+  ipc::PlanReport report;
+  AIOSS_TRY(report.asked, plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type));
+  report.context_tokens_train = model_->facts().context_tokens_train;
+  const bool fits = report.asked.needs.committed() <= ask_.room_bytes;
+  if (ask_.room_bytes > 0 && !fits) report.options = find_options(report.asked);
+  AIOSS_TRY(const auto devices, engine::devices(*choice_.engine));
+  for (const aioss_device& device : devices) {
+    if (report.devices.size() == ipc::kPlanDevicesMax) break;
+    report.devices.push_back(
+        {device.name, device.description, device.bytes_total, device.bytes_free});
+  }
+  return report;
+}
+
+Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& channel,
+                                std::uint32_t threads) {
+  AIOSS_TRY(const Bytes frame, channel.receive(kAskTimeout));
+  AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
+  for (const EngineChoice& choice : options.engines) {
+    if (choice.name != ask.engine) continue;
+    DryRun run(choice, ask, threads);
+    AIOSS_CHECK(run.open(options.model_fds));
+    return run.report();
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + ask.engine};
+}
+
+Status confine() {
+  AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
+  AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
+  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_two());
+  return ok();
+}
+
+}  // namespace
+
+int run_plan(const WorkerOptions& options) {
+  ipc::Channel channel{os::Fd(options.socket_fd)};
+  const std::uint32_t threads = os::cpu_budget().usable_cores();  // /proc is out of reach later
+  Result<ipc::PlanReport> report = Error{Code::kInternal, "the dry run did not run"};
+  WorkerExit exit = WorkerExit::kConfinement;
+  try {
+    if (const Status confined = confine(); confined) {
+      report = dry_run(options, channel, threads);
+      exit = report ? WorkerExit::kOk : WorkerExit::kLoadFailed;
+    } else {
+      report = confined.error();
+    }
+  } catch (const std::bad_alloc&) {
+    report = Error{Code::kNoMemory, "the dry run takes too much memory; do not use this file"};
+  } catch (const std::exception& e) {
+    report = Error{Code::kInternal, e.what()};
+  }
+  if (!report) {
+    ipc::PlanReport failure;
+    failure.error = report.error();
+    report = std::move(failure);
+  }
+  if (!channel.send(ipc::encode(*report))) exit = WorkerExit::kInternal;
+  return static_cast<int>(exit);
+}
+
+}  // namespace aioss::worker
