@@ -48,6 +48,7 @@ class [[nodiscard]] Lease final {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
+  bool is_open() const { return pool_ != nullptr; }
   std::uint64_t bytes() const { return bytes_; }
   std::uint64_t beyond() const { return beyond_; }
   // Less is always possible; more only if it is free (kNoMemory, and nothing changes).

@@ -216,7 +216,9 @@ class Chance {
     }
     const std::uint64_t before = lease.bytes();
     lease.follow(below(200));
-    if (lease.bytes() > before) within_limit();
+    if (lease.bytes() > before) {
+      ASSERT_LE(pool_.balance(kDevice).leased, limit_);
+    }
   }
   void resize(Lease& lease) {
     const std::uint64_t before = lease.bytes(), wanted = below(300);

@@ -109,6 +109,7 @@ class GatewayImpl final : public Gateway {
                           const std::function<void(float)>& progress) override;
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
+  MemoryReport memory() const override { return view_.memory(); }
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Status spend(const Principal& by) override { return spend(by.tenant, 1); }
@@ -185,7 +186,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-                   streams_max()},
+                   streams_max(), &WorkerLink::start, options_.planner.get()},
                   catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);

@@ -9,11 +9,18 @@
 
 namespace aioss::runtime {
 
-int PrefixStore::memory_for(const std::string& model, const std::vector<os::FileInfo>& files) {
-  if (bytes_each_ == 0) return -1;
+int PrefixStore::memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
+                            std::uint64_t bytes_max) {
+  const std::uint64_t bytes = std::min(bytes_each_, bytes_max);
+  if (bytes == 0) {
+    drop(model);
+    return -1;
+  }
   const auto known = held_.find(model);
   if (known != held_.end() && !std::equal(files.begin(), files.end(), known->second.files.begin(),
                                           known->second.files.end(), is_same_file)) {
+    held_.erase(known);
+  } else if (known != held_.end() && known->second.bytes / 2 > bytes) {
     held_.erase(known);
   }
   Held& held = held_[model];
@@ -21,16 +28,23 @@ int PrefixStore::memory_for(const std::string& model, const std::vector<os::File
   held.runs = true;
   held.files = files;
   if (!held.memory.valid()) {
-    Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes_each_);
+    Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes);
     if (!memory) {
       log::warn("prompts are computed anew each time", {{"reason", memory.error().message}});
       held_.erase(model);
       return -1;
     }
     held.memory = std::move(*memory);
+    held.bytes = bytes;
   }
   make_room();
   return held.memory.get();
+}
+
+std::optional<std::uint64_t> PrefixStore::bytes_of(std::string_view model) const {
+  const auto held = held_.find(model);
+  if (held == held_.end() || !held->second.memory.valid()) return std::nullopt;
+  return os::allocated_bytes(held->second.memory.get());
 }
 
 void PrefixStore::drop(std::string_view model) {

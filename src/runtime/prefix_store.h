@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,11 +23,15 @@ class PrefixStore final {
 
   // For a new worker of this model, with these files: what the last one left, if they are the same.
   // -1: none is to be had, and it does without. Valid until the next call.
-  int memory_for(const std::string& model, const std::vector<os::FileInfo>& files);
+  // New memory has `bytes_max` at most; what there is stays if it is not more than twice as large.
+  int memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
+                 std::uint64_t bytes_max = ~std::uint64_t{0});
   // There is no worker of this model any more.
   void ended(std::string_view model);
   // It ended from inside: nothing of it is trusted.
   void drop(std::string_view model);
+  // What its memory takes now. Nothing: there is none here, or the worker that runs has it alone.
+  std::optional<std::uint64_t> bytes_of(std::string_view model) const;
   // Workers that run keep what they have mapped, and clear it; the next ones begin anew.
   void clear();
 
@@ -35,6 +40,7 @@ class PrefixStore final {
     os::Fd memory;  // none: the worker that runs has it alone
     std::vector<os::FileInfo> files;
     std::uint64_t started = 0;  // counts workers
+    std::uint64_t bytes = 0;    // at most
     bool runs = false;
   };
   void make_room();

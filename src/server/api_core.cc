@@ -13,6 +13,7 @@
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
+#include "server/memory_page.h"
 #include "server/queue_page.h"
 #include "server/replies.h"
 #include "server/resume_route.h"
@@ -70,6 +71,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
       return require_role(principal, {Role::kUser, Role::kOperator});
     case Action::kMetrics:
     case Action::kQueue:
+    case Action::kMemory:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -439,6 +441,8 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
       return metrics_page();
     case Action::kQueue:
       return json_response(200, queue_page(parts_.gateway.queue()));
+    case Action::kMemory:
+      return json_response(200, memory_page(parts_.gateway.memory()));
     default:
       return health_page(request);
   }

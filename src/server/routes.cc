@@ -15,6 +15,7 @@ constexpr std::array kRoutes{
     Route{"/v1/reviews", "/v1/reviews", "POST", Action::kReview},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
     Route{"/admin/queue", "/admin/queue", "GET", Action::kQueue},
+    Route{"/admin/memory", "/admin/memory", "GET", Action::kMemory},
     Route{"/admin/ledger/open", "/admin/ledger/open", "POST", Action::kLedgerOpen},
     Route{"/admin/ledger/erase", "/admin/ledger/erase", "POST", Action::kLedgerErase},
     Route{"/admin/ledger/hold", "/admin/ledger/hold", "POST", Action::kLedgerHold},

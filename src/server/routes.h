@@ -17,6 +17,7 @@ enum class Action {
   kStream,
   kRescan,
   kQueue,
+  kMemory,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,
