@@ -116,6 +116,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.queue_requests_max = static_cast<std::uint32_t>(config.number(Key::kQueue));
   out.spill_bytes = config.number(Key::kSpillMib) << 20;
   out.prefix_bytes = config.number(Key::kPrefixMib) << 20;
+  out.memory_max = config.number(Key::kMemoryMax);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.overcommit = config.text(Key::kOvercommit) == "on";
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));

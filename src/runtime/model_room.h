@@ -12,9 +12,11 @@
 namespace aioss::runtime {
 
 struct ModelRoom {
-  std::optional<ModelPlan> plan;  // of its current load, or the last one
-  std::uint64_t planning = 0;     // number of the plan that is on its way; 0: none
-  std::uint64_t turn = 0;         // among those that wait for room: lower comes first
+  std::optional<ModelPlan> plan;    // of its current load, or the last one
+  std::uint64_t planning = 0;       // number of the plan that is on its way; 0: none
+  std::uint64_t turn = 0;           // among those that wait for room: lower comes first
+  std::int64_t waits_since_ns = 0;  // for room; 0: it does not yet
+  bool hopes = false;               // what it waits for is not on its way: others may overtake it
   // Of what a load needs: from its start until the process has ended.
   std::vector<memory::Lease> committed;
   // What comes by and by. States of prompts outlive the worker.

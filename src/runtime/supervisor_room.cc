@@ -17,6 +17,8 @@ namespace {
 constexpr std::uint64_t kOverheadGuess = std::uint64_t{64} << 20;
 // A model that was loaded and that nobody has used yet is left alone for so long.
 constexpr std::int64_t kJustLoadedNs = 2'000'000'000;
+// One that waited for room that was on its way, and finds it busy, waits on for so long.
+constexpr std::int64_t kHopeNs = 10'000'000'000;
 constexpr std::size_t kHoldersTold = 4;  // in an error
 
 const std::string kHost(memory::kHost);
@@ -50,6 +52,7 @@ std::string holders_of(const memory::Choice& choice) {
 void Supervisor::plan(Slot& slot) {
   ASSERT(slot.phase == Phase::kWaitingForRoom);
   slot.room.turn = 0;
+  slot.room.waits_since_ns = 0;
   room_changed_ = true;
   // Answers that have begun go on in the room that their worker had, before anybody else.
   if (has_begun_waiting(slot) && slot.room.plan) return;
@@ -112,14 +115,15 @@ std::vector<Supervisor::Slot*> Supervisor::waiting_for_room() {
   return waiting;
 }
 
-// In the order in which they came. None overtakes another: a large one would wait for ever.
+// In the order in which they came. None overtakes one whose room is on its way: a large one would
+// wait for ever.
 void Supervisor::admit_waiting() {
   if (refusing_) return;
   const std::vector<Slot*> waiting = waiting_for_room();
   if (waiting.empty()) return;
   update_books();
   for (Slot* slot : waiting) {
-    if (!admit(*slot)) return;
+    if (!admit(*slot) && !slot->room.hopes) return;
   }
 }
 
@@ -129,8 +133,9 @@ bool Supervisor::admit(Slot& slot) {
     start(slot);
     return true;
   }
-  if (make_room(slot)) return false;
-  return slot.phase != Phase::kWaitingForRoom;
+  if (!make_room(slot)) return true;
+  if (slot.room.waits_since_ns == 0) slot.room.waits_since_ns = parts_.clock.monotonic_ns();
+  return false;
 }
 
 bool Supervisor::take_room(Slot& slot) {
@@ -172,8 +177,9 @@ Supervisor::Missing Supervisor::missing_for(const Slot& slot) const {
   return missing;
 }
 
-// True if it waits for room that will come.
+// True if it waits for room that will come, or may. Otherwise it is turned away.
 bool Supervisor::make_room(Slot& slot) {
+  slot.room.hopes = false;
   const Missing missing = missing_for(slot);
   if (missing.bytes == 0 && missing.workers == 0) return true;
   const memory::Wanted wanted{missing.bytes, missing.workers};
@@ -186,6 +192,7 @@ bool Supervisor::make_room(Slot& slot) {
                      " missing=" + std::to_string(missing.bytes));
     return true;
   }
+  slot.room.hopes = true;
   // What is being loaded, or just was, can be asked again in a moment: it may be idle then.
   for (memory::Candidate& one : known) {
     const bool passes =
@@ -193,6 +200,8 @@ bool Supervisor::make_room(Slot& slot) {
     if (passes) one.stays = memory::Stays::kNo;
   }
   if (memory::choose(std::move(known), wanted).enough) return true;
+  const std::int64_t since = slot.room.waits_since_ns;
+  if (since != 0 && parts_.clock.monotonic_ns() - since < kHopeNs) return true;
   turn_away(slot, missing, choice);
   return false;
 }

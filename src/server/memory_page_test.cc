@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "codec/json.h"
 #include "server/test_support.h"
 
 namespace aioss::server {
