@@ -333,10 +333,13 @@ void Supervisor::became_ready(Slot& slot) {
   slot.room.restore_ns = now - slot.room.began_ns;
   load_seconds_.observe(seconds);
   update_books();  // what was planned, against what there is
+  const auto room = pool_.holding(std::string(memory::kHost), slot.name);
   log::info("a model is ready", {{"model", slot.name},
                                  {"seconds", seconds},
                                  {"streams", slot.ready->streams},
-                                 {"cells_per_stream", slot.ready->cells_per_stream}});
+                                 {"cells_per_stream", slot.ready->cells_per_stream},
+                                 {"planned_bytes", room ? room->leased.total() : 0},
+                                 {"measured_bytes", room ? room->measured.value_or(0) : 0}});
   publish(slot);
   publish_totals();
   if (const auto entry = parts_.view.entry(slot.name)) {
