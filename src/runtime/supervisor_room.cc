@@ -296,6 +296,10 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
   slot.phase = Phase::kCold;
   publish(slot);
   for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
+  if (!slot.load_waiters.empty()) {
+    decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused, info(error.code).name,
+           slot);
+  }
   abort_waiting(slot, error);
 }
 
