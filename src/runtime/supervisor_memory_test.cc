@@ -25,7 +25,10 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
 class SupervisorMemoryTest : public ::testing::Test {
  protected:
-  SupervisorMemoryTest() { bench.planner(); }
+  SupervisorMemoryTest() {
+    bench.planner();
+    bench.options.prefix_bytes = 0;  // so that models take what their scripts say, to the byte
+  }
 
   void add(const std::string& name, std::uint64_t gib, const std::string& script = "") {
     bench.add_model(name, "reply from " + name + "\nweight_bytes " + std::to_string(gib * kGiB) +
@@ -298,6 +301,31 @@ TEST_F(SupervisorMemoryTest, KilledUnderAStreamItKeepsItsRoom) {
   EXPECT_TRUE(read_all(*running).done);
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
+}
+
+// They outlive their worker, and are booked; but no model is refused for them.
+TEST_F(SupervisorMemoryTest, StatesOfPromptsGiveWay) {
+  bench.options.prefix_bytes = 1 << 20;
+  bench.options.memory_max = 10 * kGiB;
+  add("a", 6);
+  add("b", 3);
+  add("all", 10);
+  bench.start();
+  EXPECT_TRUE(bench.ask("a", "q").done);
+  EXPECT_EQ(bench.kill_workers(), 1);
+  ASSERT_TRUE(bench.wait_for_state("a", "cold"));
+  EXPECT_TRUE(bench.ask("b", "q").done);
+  const auto kept = [&] {
+    for (const MemoryOfModel& one : host().models) {
+      if (one.holding.holder == "a") return one.holding.leased[memory::Kind::kPrefixes];
+    }
+    return std::uint64_t{0};
+  };
+  EXPECT_TRUE(comes_true([&] { return kept() > 0; }));
+  ASSERT_TRUE(is_idle("b"));
+  EXPECT_TRUE(bench.ask("all", "q").done);
+  EXPECT_TRUE(comes_true([&] { return kept() == 0; }));
+  bench.expect_good_ledger_and_loads();
 }
 
 // ---- what is measured ---------------------------------------------------------------------------
