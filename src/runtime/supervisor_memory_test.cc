@@ -26,7 +26,6 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 class SupervisorMemoryTest : public ::testing::Test {
  protected:
   SupervisorMemoryTest() {
-    bench.planner();
     bench.options.prefix_bytes = 0;  // so that models take what their scripts say, to the byte
   }
 
@@ -404,19 +403,6 @@ TEST_F(SupervisorMemoryTest, WhatOthersTakeIsGivenToThem) {
   usable = 20 * kGiB;
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(unloads().front(), "pressure");
-}
-
-// ---- with nobody to plan ------------------------------------------------------------------------
-
-TEST_F(SupervisorMemoryTest, WithoutAPlannerTheFileIsTheMeasure) {
-  bench.options.planner = nullptr;
-  add("m", 3);
-  bench.start();
-  EXPECT_TRUE(bench.ask("m", "q").done);
-  ASSERT_TRUE(is_idle("m"));
-  EXPECT_FALSE(host().models.front().exact);
-  EXPECT_LT(host().balance.leased, kGiB);
-  bench.expect_good_ledger_and_loads();
 }
 
 }  // namespace

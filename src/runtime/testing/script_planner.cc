@@ -14,6 +14,7 @@ Result<ModelPlan> read_plan(const OpenModel& files) {
   AIOSS_TRY(const std::size_t size, files.files.front()->read_at(0, text));
   ModelPlan plan;
   plan.exact = true;
+  plan.needs.weights = files.bytes();
   constexpr std::string_view kBytes = "weight_bytes ";
   for (const std::string_view line : split(as_text(ByteView(text.data(), size)), '\n')) {
     if (line == "# plan fails") return Error{Code::kModelCorrupt, "the dry run has failed"};

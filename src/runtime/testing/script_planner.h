@@ -1,4 +1,5 @@
-// A planner that believes what a model's script says of itself: `weight_bytes N`. A comment line
+// A planner that believes what a model's script says of itself: `weight_bytes N`; one that says
+// nothing takes what its file has. A comment line
 // "# plan fails" makes the dry run fail. While held, it answers nobody. Thread-safe.
 #pragma once
 

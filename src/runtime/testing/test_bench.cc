@@ -90,16 +90,11 @@ TestBench::TestBench() {
   options.fake_models = true;
   options.worker_executable = AIOSS_TEST_WORKER;
   options.parallel = 2;
+  options.planner = planner_;
   options.memory.state = []() -> Result<os::MemoryState> {
     return os::MemoryState{kMachineBytes, kMachineBytes, std::nullopt, std::nullopt};
   };
   options.memory.pressure = [] { return os::Pressure{}; };
-}
-
-ScriptPlanner& TestBench::planner() {
-  if (!planner_) planner_ = std::make_shared<ScriptPlanner>();
-  options.planner = planner_;
-  return *planner_;
 }
 
 TestBench::~TestBench() {
