@@ -1,5 +1,6 @@
 #include "base/strings.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -102,6 +103,40 @@ std::string replace_invalid_utf8(std::string_view text) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
+}
+
+std::optional<std::uint64_t> parse_bytes(std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    std::uint64_t bytes;
+  };
+  constexpr std::array<Unit, 14> kUnits{{
+      {"", 1},
+      {"B", 1},
+      {"kB", 1'000},
+      {"MB", 1'000'000},
+      {"GB", 1'000'000'000},
+      {"TB", 1'000'000'000'000},
+      {"KiB", 1ULL << 10},
+      {"MiB", 1ULL << 20},
+      {"GiB", 1ULL << 30},
+      {"TiB", 1ULL << 40},
+      {"k", 1ULL << 10},
+      {"M", 1ULL << 20},
+      {"G", 1ULL << 30},
+      {"T", 1ULL << 40},
+  }};
+  text = trim(text);
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_u64(text.substr(0, digits));
+  const std::string unit = ascii_lower(trim(text.substr(digits)));
+  if (!number) return std::nullopt;
+  for (const Unit& known : kUnits) {
+    if (unit != ascii_lower(known.name)) continue;
+    if (*number > ~std::uint64_t{0} / known.bytes) return std::nullopt;
+    return *number * known.bytes;
+  }
+  return std::nullopt;
 }
 
 std::string human_bytes(std::uint64_t bytes) {

@@ -25,6 +25,11 @@ std::string one_line(std::string_view text);
 // replaced by U+FFFD.
 std::string replace_invalid_utf8(std::string_view text);
 
+// A size as people write it: "8GiB", "512 MB", "1024": a whole number and one of B, kB, MB, GB, TB
+// (powers of 1000), KiB, MiB, GiB, TiB or k, M, G, T (of 1024). Nothing if it is none, or more than
+// 64 bits hold.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
+
 // "98.4 MB", "512 B": powers of 1000, three digits at most.
 std::string human_bytes(std::uint64_t bytes);
 

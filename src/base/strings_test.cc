@@ -47,6 +47,19 @@ TEST(Strings, InvalidUtf8BecomesReplacementCharacters) {
   EXPECT_EQ(replace_invalid_utf8("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf");  // U+10FFFF
 }
 
+TEST(Strings, BytesAsPeopleWriteThem) {
+  EXPECT_EQ(parse_bytes("0"), 0U);
+  EXPECT_EQ(parse_bytes("1024"), 1024U);
+  EXPECT_EQ(parse_bytes("8GiB"), std::uint64_t{8} << 30);
+  EXPECT_EQ(parse_bytes(" 8 gib "), std::uint64_t{8} << 30);
+  EXPECT_EQ(parse_bytes("8G"), std::uint64_t{8} << 30);
+  EXPECT_EQ(parse_bytes("512MB"), 512'000'000U);
+  EXPECT_EQ(parse_bytes("3kB"), 3'000U);
+  for (const char* bad : {"", "GiB", "-1", "1.5GiB", "8GiBs", "8 G B", "99999999999TiB", "0x10"}) {
+    EXPECT_FALSE(parse_bytes(bad)) << bad;
+  }
+}
+
 TEST(Strings, HumanBytes) {
   EXPECT_EQ(human_bytes(0), "0 B");
   EXPECT_EQ(human_bytes(999), "999 B");

@@ -66,6 +66,9 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kPrefixDiskMib, "prefix_disk_mib", SettingType::kNumber, 0, 1'048'576, "", "4096",
      kForServe, "N",
      "Room on the disk for that, in MiB, for all models together; the oldest goes."},
+    {Key::kMemoryMax, "memory_max", SettingType::kBytes, 0, 0, "", "0", kForServe, "BYTES",
+     "Memory that all models may take together, as 8GiB or 500MB; 0: what the machine, or the "
+     "control group, can spare. What does not fit is unloaded, or refused before it is loaded."},
     {Key::kSpeculation, "speculation", SettingType::kChoice, 0, 0, "auto|off", "auto",
      kForServe | kForRun, "MODE",
      "Whether a model may draft tokens that repeat prompt or answer and check several in one step; "
@@ -118,6 +121,8 @@ Error bad_value(const Setting& at, const std::string& origin, std::string_view v
       origin + ": '" + std::string(value) + "' is not a value of '" + std::string(at.name) + "'";
   if (at.type == SettingType::kChoice) {
     message += did_you_mean(value, choices_of(at)) + "; it takes one of " + range_of(at);
+  } else if (at.type == SettingType::kBytes) {
+    message += "; it takes a size, as 8GiB or 500MB";
   } else {
     message += "; it takes a whole number from " + range_of(at);
   }
@@ -142,6 +147,10 @@ class ConfigBuilder {
       const auto number = parse_u64(value);
       if (!number || *number < at.least || *number > at.most) return bad_value(at, origin, value);
       slot.number = *number;
+    } else if (at.type == SettingType::kBytes) {
+      const auto bytes = parse_bytes(value);
+      if (!bytes) return bad_value(at, origin, value);
+      slot.number = *bytes;
     } else if (at.type == SettingType::kChoice) {
       const auto choices = choices_of(at);
       if (std::find(choices.begin(), choices.end(), value) == choices.end()) {

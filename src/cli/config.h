@@ -36,6 +36,7 @@ enum class Key : std::size_t {
   kPrefixMib,
   kPrefixDisk,
   kPrefixDiskMib,
+  kMemoryMax,
   kSpeculation,
   kOvercommit,
   kKvType,
@@ -48,7 +49,8 @@ enum class Key : std::size_t {
 };
 inline constexpr std::size_t kKeyCount = static_cast<std::size_t>(Key::kLogLevel) + 1;
 
-enum class SettingType { kText, kPath, kNumber, kChoice };
+// kBytes: a text as base/strings.h's parse_bytes() takes it; number() has it in bytes.
+enum class SettingType { kText, kPath, kNumber, kChoice, kBytes };
 
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.

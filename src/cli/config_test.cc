@@ -127,6 +127,9 @@ std::vector<std::string> samples(const Setting& setting) {
       case SettingType::kChoice:
         out.emplace_back(choices[i % choices.size()]);
         break;
+      case SettingType::kBytes:
+        out.push_back(std::to_string(i + 1) + "GiB");
+        break;
       default:
         out.push_back("/value-" + std::to_string(i));
     }
@@ -164,7 +167,8 @@ TEST_F(ConfigTest, EverySettingIsCheckedInTheFile) {
     const std::string typo = write("\n" + name + "x = 1\n");
     EXPECT_EQ(message({.flags = {}, .config_file = typo}),
               typo + ":2: unknown key '" + name + "x' (did you mean '" + name + "'?)");
-    const bool text = at.type == SettingType::kText || at.type == SettingType::kPath;
+    const bool text = at.type == SettingType::kText || at.type == SettingType::kPath ||
+                      at.type == SettingType::kBytes;
     const std::string wrong = at.type == SettingType::kNumber ? std::to_string(at.most + 1)
                               : text                          ? "7"
                                                               : "\"no such choice\"";
@@ -253,6 +257,9 @@ TEST_F(ConfigTest, ErrorsInVariablesAndFlagsNameThem) {
             "--port: '0x50' is not a value of 'port'; it takes a whole number from 0 to 65535");
   EXPECT_EQ(message({.flags = {{Key::kQueue, "0"}}, .config_file = ""}),
             "--queue: '0' is not a value of 'queue'; it takes a whole number from 1 to 4096");
+  EXPECT_EQ(message({.flags = {{Key::kMemoryMax, "8 gigs"}}, .config_file = ""}),
+            "--memory-max: '8 gigs' is not a value of 'memory_max'; it takes a size, as 8GiB or "
+            "500MB");
 }
 
 }  // namespace

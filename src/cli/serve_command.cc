@@ -124,6 +124,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.spill_bytes = config.number(Key::kSpillMib) << 20;
   out.prefix_bytes = config.number(Key::kPrefixMib) << 20;
   out.prefix_disk_bytes = prefix_disk_bytes(config, out.privacy);
+  out.memory_max = config.number(Key::kMemoryMax);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.overcommit = config.text(Key::kOvercommit) == "on";
   out.kv_type = config.text(Key::kKvType);

@@ -32,7 +32,11 @@ Result<ProcessMemory> memory_of(const std::string& process) {
   const auto peak = kilobytes_field(as_text(text), "VmHWM");
   // A process that has ended and was not reaped has no memory lines.
   if (!resident || !peak) return Error{Code::kNotFound, "the process has ended"};
-  return ProcessMemory{*resident, *peak};
+  // Since Linux 4.5; without them nothing is known to be of a file.
+  const auto anonymous = kilobytes_field(as_text(text), "RssAnon");
+  return ProcessMemory{*resident, *peak, anonymous.value_or(*resident),
+                       kilobytes_field(as_text(text), "RssShmem").value_or(0),
+                       kilobytes_field(as_text(text), "RssFile").value_or(0)};
 }
 
 }  // namespace

@@ -23,6 +23,13 @@ Error failed(const std::string& what) {
 
 }  // namespace
 
+std::uint64_t allocated_bytes(int fd) {
+  constexpr std::uint64_t kBlock = 512;  // of st_blocks, whatever the file system's are
+  struct stat facts{};
+  if (::fstat(fd, &facts) != 0) return 0;
+  return static_cast<std::uint64_t>(facts.st_blocks) * kBlock;
+}
+
 Result<Fd> create_shared_memory(const std::string& name, std::uint64_t bytes) {
   Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return failed("cannot make a memory with a descriptor");

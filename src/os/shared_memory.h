@@ -17,6 +17,9 @@ namespace aioss::os {
 // All zeros. Its size cannot be changed by anyone, so that whoever maps it never finds less.
 Result<Fd> create_shared_memory(const std::string& name, std::uint64_t bytes);
 
+// Of its pages that exist. 0 if the descriptor cannot be asked.
+std::uint64_t allocated_bytes(int fd);
+
 class SharedMapping final {
  public:
   // The whole of it, to read and write; the descriptor is borrowed for the call. kInvalidArgument:

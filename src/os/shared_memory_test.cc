@@ -61,6 +61,20 @@ TEST(SharedMemory, WhatIsDiscardedIsZeroAndGone) {
   EXPECT_EQ(bytes[600'010], 9);
 }
 
+TEST(SharedMemory, PagesThatExistAreCounted) {
+  const auto memory = create_shared_memory("pages", 1 << 20);
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(allocated_bytes(memory->get()), 0U);
+  auto mapping = SharedMapping::map(memory->get());
+  ASSERT_TRUE(mapping);
+  std::fill_n(mapping->bytes().begin(), 200'000, std::uint8_t{1});
+  EXPECT_GE(allocated_bytes(memory->get()), 200'000U);
+  EXPECT_LE(allocated_bytes(memory->get()), std::uint64_t{1} << 20);
+  mapping->discard(0, 1 << 20);
+  EXPECT_EQ(allocated_bytes(memory->get()), 0U);
+  EXPECT_EQ(allocated_bytes(-1), 0U);
+}
+
 TEST(SharedMemory, OtherDescriptorsAreRefused) {
   const Fd loose(::memfd_create("loose", MFD_CLOEXEC));
   ASSERT_EQ(::ftruncate(loose.get(), 4096), 0);

@@ -248,6 +248,9 @@ TEST(Memory, UseIsSeenInThisProcessAndInOthers) {
   std::vector<char> block(64 << 20, 1);
   EXPECT_GE(process_memory()->resident, before + (60 << 20));
   EXPECT_GE(process_memory()->peak, before + (60 << 20));
+  EXPECT_GE(process_memory()->anonymous, std::uint64_t{60} << 20);
+  const auto all = process_memory();
+  EXPECT_EQ(all->anonymous + all->shared + all->mapped, all->resident);
   EXPECT_EQ(block[block.size() / 2], 1);
   EXPECT_GT(process_memory(::getppid())->resident, 0u);
   EXPECT_EQ(process_memory(-1).error().code, Code::kNotFound);
@@ -286,7 +289,8 @@ TEST_F(ControlGroupTest, Version2TakesTheTightestOfAllLevels) {
 
   put("/sys/fs/cgroup/system.slice/memory.max", "4000");
   put("/sys/fs/cgroup/system.slice/memory.current", "3500");
-  put("/sys/fs/cgroup/system.slice/memory.stat", "anon 100\ninactive_file 1000\nfile 2000");
+  put("/sys/fs/cgroup/system.slice/memory.stat",
+      "anon 100\ninactive_file 600\nactive_file 400\nfile 2000");
   put("/sys/fs/cgroup/system.slice/aioss.service/memory.max", "max");
   put("/sys/fs/cgroup/system.slice/aioss.service/memory.current", "10");
   const auto memory = group_memory(root_);

@@ -111,6 +111,7 @@ class GatewayImpl final : public Gateway {
                           const std::function<void(float)>& progress) override;
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
+  MemoryReport memory() const override { return view_.memory(); }
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Result<PlanAnswer> plan(const PlanCall& call) override { return planning_.answer(call); }
@@ -195,7 +196,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       prefix_disk_(
           open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-                   streams_max(), &WorkerLink::start, prefix_disk_.get()},
+                   streams_max(), &WorkerLink::start,
+                   options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get()},
                   catalogue) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);

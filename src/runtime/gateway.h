@@ -21,6 +21,8 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "runtime/memory_report.h"
+#include "runtime/memory_source.h"
 #include "runtime/model_load.h"
 #include "runtime/plan_answer.h"
 #include "runtime/principal.h"
@@ -34,6 +36,8 @@ namespace aioss::runtime {
 enum class Privacy : std::uint8_t { kCommit, kSealed };
 std::string_view name(Privacy privacy);  // "commit", "sealed"
 std::optional<Privacy> privacy_from_name(std::string_view name);
+
+class Planner;  // planner.h
 
 struct GatewayOptions {
   std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
@@ -59,7 +63,11 @@ struct GatewayOptions {
   std::string worker_executable = "/proc/self/exe";
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
-  std::uint32_t workers_max = 4;  // loaded models; over it the least recently used idle one goes
+  std::uint32_t workers_max = 16;  // loaded models, however small; over it one has to go
+  // Of all models together, on the host; 0: what the system can spare. docs/memory.md.
+  std::uint64_t memory_max = 0;
+  std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
+  MemorySource memory = {};
   // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
   std::uint32_t record_rate = 50, record_burst = 500;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
@@ -143,6 +151,8 @@ class Gateway {
   virtual Result<PlanAnswer> plan(const PlanCall&) {
     return Error{Code::kUnsupported, "this gateway plans nothing"};
   }
+  // The books of memory, about a second old at most. Never blocks.
+  virtual MemoryReport memory() const { return {}; }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

@@ -105,6 +105,16 @@ void ModelView::set_totals(Totals totals) {
   totals_ = std::move(totals);
 }
 
+void ModelView::set_memory(MemoryReport report) {
+  std::lock_guard lock(mutex_);
+  memory_ = std::move(report);
+}
+
+MemoryReport ModelView::memory() const {
+  std::lock_guard lock(mutex_);
+  return memory_;
+}
+
 ModelView::Totals ModelView::totals() const {
   std::lock_guard lock(mutex_);
   return totals_;

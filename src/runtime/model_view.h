@@ -13,6 +13,7 @@
 #include "ipc/messages.h"
 #include "runtime/catalogue.h"
 #include "runtime/gateway.h"
+#include "runtime/memory_report.h"
 #include "runtime/model_load.h"
 
 namespace aioss::runtime {
@@ -47,6 +48,8 @@ class ModelView final {
   };
   void set_totals(Totals totals);
   Totals totals() const;
+  void set_memory(MemoryReport report);
+  MemoryReport memory() const;
 
  private:
   mutable std::mutex mutex_;  // guards all that follows
@@ -54,6 +57,7 @@ class ModelView final {
   std::map<std::string, ModelLoad, std::less<>> loads_;
   std::vector<std::string> notices_;
   Totals totals_;
+  MemoryReport memory_;
 };
 
 }  // namespace aioss::runtime

@@ -9,11 +9,18 @@
 
 namespace aioss::runtime {
 
-int PrefixStore::memory_for(const std::string& model, const std::vector<os::FileInfo>& files) {
-  if (bytes_each_ == 0) return -1;
+int PrefixStore::memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
+                            std::uint64_t bytes_max) {
+  const std::uint64_t bytes = std::min(bytes_each_, bytes_max);
+  if (bytes == 0) {
+    drop(model);
+    return -1;
+  }
   const auto known = held_.find(model);
   if (known != held_.end() && !std::equal(files.begin(), files.end(), known->second.files.begin(),
                                           known->second.files.end(), is_same_file)) {
+    held_.erase(known);
+  } else if (known != held_.end() && known->second.bytes / 2 > bytes) {
     held_.erase(known);
   }
   Held& held = held_[model];
@@ -24,13 +31,14 @@ int PrefixStore::memory_for(const std::string& model, const std::vector<os::File
   if (held.taken_back) held.taken_back->store(true);
   held.taken_back.reset();
   if (held.is_new) {
-    Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes_each_);
+    Result<os::Fd> memory = os::create_shared_memory("aioss-prefixes", bytes);
     if (!memory) {
       log::warn("prompts are computed anew each time", {{"reason", memory.error().message}});
       held_.erase(model);
       return -1;
     }
     held.memory = std::make_shared<const os::Fd>(std::move(*memory));
+    held.bytes = bytes;
   }
   make_room();
   return held.memory->get();
@@ -64,6 +72,12 @@ std::optional<PrefixesLeft> PrefixStore::left_by(std::string_view model) {
   if (held.runs || !held.memory || !held.identity || held.owners.empty()) return std::nullopt;
   held.taken_back = std::make_shared<std::atomic<bool>>(false);
   return PrefixesLeft{held.memory, *held.identity, held.owners, 0, held.taken_back};
+}
+
+std::optional<std::uint64_t> PrefixStore::bytes_of(std::string_view model) const {
+  const auto held = held_.find(model);
+  if (held == held_.end() || !held->second.memory) return std::nullopt;
+  return os::allocated_bytes(held->second.memory->get());
 }
 
 void PrefixStore::drop(std::string_view model) {

@@ -26,7 +26,9 @@ class PrefixStore final {
 
   // For a new worker of this model, with these files: what the last one left, if they are the same.
   // -1: none is to be had, and it does without. Valid until the next call.
-  int memory_for(const std::string& model, const std::vector<os::FileInfo>& files);
+  // New memory has `bytes_max` at most; what there is stays if it is not more than twice as large.
+  int memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
+                 std::uint64_t bytes_max = ~std::uint64_t{0});
   // Nobody has had it before: there may be something on the disk.
   bool is_new(std::string_view model) const;
   // What a worker computes with, as long as it runs, and whose prompts it gets. Whoever comes after
@@ -40,6 +42,8 @@ class PrefixStore final {
   void ended(std::string_view model);
   // It ended from inside: nothing of it is trusted.
   void drop(std::string_view model);
+  // What its memory takes now. Nothing: there is none here, or the worker that runs has it alone.
+  std::optional<std::uint64_t> bytes_of(std::string_view model) const;
   // Workers that run keep what they have mapped, and clear it; the next ones begin anew.
   void clear();
 
@@ -52,6 +56,7 @@ class PrefixStore final {
     bool is_new = true;
     std::vector<os::FileInfo> files;
     std::uint64_t started = 0;  // counts workers
+    std::uint64_t bytes = 0;    // at most
     bool runs = false;
   };
   void make_room();

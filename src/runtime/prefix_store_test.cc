@@ -30,6 +30,29 @@ TEST(PrefixStore, TheNextWorkerOfAModelGetsWhatTheLastOneLeft) {
   EXPECT_EQ(first_byte(store.memory_for("a", file(1))), 1);
 }
 
+TEST(PrefixStore, SaysWhatItHolds) {
+  PrefixStore store(kBytes, 4);
+  EXPECT_FALSE(store.bytes_of("a"));
+  const int memory = store.memory_for("a", file(1));
+  EXPECT_EQ(store.bytes_of("a"), 0U);
+  mark(memory);
+  EXPECT_GT(store.bytes_of("a").value_or(0), 0U);
+  store.ended("a");
+  EXPECT_GT(store.bytes_of("a").value_or(0), 0U);
+  store.drop("a");
+  EXPECT_FALSE(store.bytes_of("a"));
+}
+
+TEST(PrefixStore, MemoryThatIsFarTooLargeIsNotGivenAgain) {
+  PrefixStore store(kBytes, 4);
+  mark(store.memory_for("a", file(1)));
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), kBytes / 2)), 1) << "about right";
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), kBytes / 4)), 0);
+  EXPECT_EQ(os::SharedMapping::map(store.memory_for("a", file(1)))->bytes().size(), kBytes / 4);
+  EXPECT_EQ(store.memory_for("a", file(1), 0), -1);
+  EXPECT_FALSE(store.bytes_of("a"));
+}
+
 TEST(PrefixStore, ButNotIfItsFilesAreOthers) {
   PrefixStore store(kBytes, 4);
   mark(store.memory_for("a", file(1)));

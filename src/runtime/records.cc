@@ -125,6 +125,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"kv_type", options.kv_type},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
+      {"memory_max", std::to_string(options.memory_max)},
       {"record_rate", std::to_string(options.record_rate)},
       {"record_burst", std::to_string(options.record_burst)},
       {"load_timeout_ms", std::to_string(options.load_timeout.count())}};
@@ -321,6 +322,11 @@ Map decision(const Decision& decision, const Counted& counted) {
       .set(own::kFirstWallNs, wall_time(counted.first_wall_ns))
       .set(own::kLastWallNs, wall_time(counted.last_wall_ns));
   if (!decision.model.empty()) map.set(own::kModel, text_of(decision.model));
+  Array details;
+  for (const std::string& line : decision.details) {
+    if (details.size() < kDecisionDetailsMax) details.push_back(text_of(line));
+  }
+  if (!details.empty()) map.set(own::kDetails, Value::array(std::move(details)));
   return map;
 }
 

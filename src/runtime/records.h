@@ -109,11 +109,15 @@ struct Counted {
 // `reason`: a name in ledger::auth_reason.
 codec::Map auth(std::string_view reason, const Counted& counted);
 
+inline constexpr std::size_t kDecisionDetailsMax = 32;
 struct Decision {
   std::string kind, outcome;  // names in ledger::decision_kind, ledger::decision_outcome
   std::string reason;         // the stable name of a Code, or a word; never a caller's text
   std::string model;          // of the catalogue; "": none
   std::string tenant;         // whose budget it was; "": of no one tenant
+  // Why: of an eviction the candidates, best first (memory/eviction.h). Beyond kDecisionDetailsMax
+  // they are left out.
+  std::vector<std::string> details = {};
   auto operator<=>(const Decision&) const = default;
 };
 codec::Map decision(const Decision& decision, const Counted& counted);

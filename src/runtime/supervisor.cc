@@ -37,7 +37,7 @@ constexpr std::size_t kPrefixGenerations = 2;
 
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
   return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
-         2 * kCallerTasksMax + 1;
+         2 * kCallerTasksMax + kPlansMax + 1;
 }
 
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
@@ -50,6 +50,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
           "aioss_queue_depth", "Requests that wait for a model to load or for a free stream.")),
       running_gauge_(parts_.metrics.gauge("aioss_requests_running", "Requests being computed.")),
       worker_gauges_(parts_.metrics),
+      memory_gauges_(parts_.metrics),
       restarts_(parts_.metrics.counter("aioss_worker_restarts_total",
                                        "Workers started in place of one that died.")),
       load_failures_(parts_.metrics.counter("aioss_model_load_failures_total",
@@ -122,9 +123,9 @@ void Supervisor::turn_away(std::shared_ptr<StreamState> stream, std::size_t prom
 
 // By the name of a model, which is one of the catalogue or was.
 void Supervisor::decide(std::string_view kind, std::string_view outcome, std::string_view reason,
-                        const Slot& slot) {
-  parts_.tally.decided(
-      {std::string(kind), std::string(outcome), std::string(reason), slot.name, ""});
+                        const Slot& slot, std::vector<std::string> details) {
+  parts_.tally.decided({std::string(kind), std::string(outcome), std::string(reason), slot.name, "",
+                        std::move(details)});
 }
 
 void Supervisor::refuse(Slot& slot, StreamState& stream, const Error& error) {
@@ -177,6 +178,7 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
     return;
   }
   slot.last_used_ns = parts_.clock.monotonic_ns();
+  slot.room.was_used = true;
   running_.at(stream->id()).handed_over = true;
   if (stream->is_suspect()) slot.suspect = stream->id();
   const bool begun =
@@ -265,6 +267,7 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   desk_.leave(prompt_bytes);
   if (slot.suspect == id) slot.suspect.reset();
   hand_over_waiting(slot);
+  room_changed_ = true;  // it may be idle now
 }
 
 void Supervisor::abort_waiting(Slot& slot, const Error& error) {
@@ -355,12 +358,16 @@ void Supervisor::tick() {
     if (slot->phase == Phase::kLoading) publish(*slot);
     if (slot->phase == Phase::kStopping && slot->link) hurry(*slot, now - slot->stop_began_ns);
   }
+  if (std::exchange(room_changed_, false)) admit_waiting();
   if (now - last_second_ns_ < kSecondNs) return;
   last_second_ns_ = now;
-  std::erase_if(unreaped_, [](const std::shared_ptr<os::Child>& child) {
-    return child->wait_for(std::chrono::milliseconds(0)).has_value();
+  std::erase_if(unreaped_, [](const Unreaped& left) {
+    return left.child->wait_for(std::chrono::milliseconds(0)).has_value();
   });
   check_workers(now);
+  update_books();
+  give_way(now);
+  admit_waiting();
   check_ledger();
   parts_.tally.flush(parts_.ledger);
   publish_totals();
@@ -369,7 +376,8 @@ void Supervisor::tick() {
 void Supervisor::check_workers(std::int64_t now_ns) {
   const std::int64_t timeout_ns = parts_.options.load_timeout.count() * 1'000'000;
   for (auto& [name, slot] : slots_) {
-    if (slot->phase == Phase::kLoading && now_ns - slot->load_began_ns > timeout_ns) {
+    const bool begun = slot->phase == Phase::kLoading || slot->phase == Phase::kWaitingForRoom;
+    if (begun && now_ns - slot->load_began_ns > timeout_ns) {
       fail_load(*slot, {Code::kTimeout, "model '" + name + "' took longer to load than " +
                                             std::to_string(timeout_ns / kSecondNs) +
                                             " s; raise the limit or use a smaller model"});
@@ -439,6 +447,7 @@ void Supervisor::publish_totals() {
   queue_gauge_.set(totals.queued);
   running_gauge_.set(totals.running);
   worker_gauges_.set(workers);
+  publish_memory();
   parts_.view.set_totals(std::move(totals));
 }
 

@@ -24,12 +24,16 @@
 #include "base/metrics.h"
 #include "crypto/random.h"
 #include "ledger/writing/ledger.h"
+#include "memory/eviction.h"
 #include "os/file.h"
 #include "runtime/answer.h"
 #include "runtime/catalogue.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
+#include "runtime/memory_gauges.h"
+#include "runtime/model_room.h"
 #include "runtime/model_view.h"
+#include "runtime/planner.h"
 #include "runtime/prefix_store.h"
 #include "runtime/quarantine.h"
 #include "runtime/stream_desk.h"
@@ -51,6 +55,7 @@ struct SupervisorParts {  // all outlive the supervisor
   std::shared_ptr<StreamDesk> desk;
   std::uint32_t streams_max = 0;
   WorkerLink::Start start_link = &WorkerLink::start;
+  Planner* planner = nullptr;  // null: what a model needs is guessed from its file's size
   PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
 };
 
@@ -87,6 +92,9 @@ class Supervisor final {
   };
   void stop_all(std::shared_ptr<Answer<Stopped>> answer);
 
+  // What workers have of the books; nothing, once all have ended. For tests.
+  std::uint64_t bytes_of_workers() const;
+
  private:
   enum class Phase { kCold, kWaitingForRoom, kLoading, kReady, kStopping };
 
@@ -117,6 +125,7 @@ class Supervisor final {
     bool died_before = false;
     std::uint32_t loads_killed = 0;  // one after another, by somebody else
     bool ended_by_itself = false;    // while stopping: nobody asked it to
+    ModelRoom room;
   };
 
   struct Running {
@@ -134,7 +143,7 @@ class Supervisor final {
   // supervisor.cc
   Slot& slot_of(const std::string& model);
   void decide(std::string_view kind, std::string_view outcome, std::string_view reason,
-              const Slot& slot);
+              const Slot& slot, std::vector<std::string> details = {});
   void refuse(Slot& slot, StreamState& stream, const Error& error);
   bool refuse_quarantined(Slot& slot, StreamState& stream);
   void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
@@ -167,8 +176,7 @@ class Supervisor final {
   void note_owner(const Slot& slot, const StreamState& stream);
 
   // supervisor_load.cc
-  void want(Slot& slot);  // start it, now or when there is room
-  bool make_room(const Slot& for_slot);
+  void want(Slot& slot);  // start it, once there is room
   void start(Slot& slot);
   Status start_worker(Slot& slot);
   void on_link(const std::string& model, std::uint64_t load, LinkEvent event);
@@ -197,16 +205,60 @@ class Supervisor final {
   void fail_load(Slot& slot, Error error);
   void stop_hashing(Slot& slot);
   void stop(Slot& slot, std::string_view reason);
-  void evict(Slot& slot, std::string_view reason);  // stop() by our own decision
+  // stop() by our own decision. `details`: why this one.
+  void evict(Slot& slot, std::string_view reason, std::vector<std::string> details = {});
   void append_model_unload(std::uint64_t load_record, const std::string& reason);
   void on_unload_recorded(const Result<ledger::Committed>& result);
   void finish_stop_all();
   std::size_t links() const;
 
+  // supervisor_room.cc: how a model that is wanted comes to have room, and who has to go for it.
+  struct Missing {  // for a load, beside what is free or will be
+    std::uint64_t bytes = 0;
+    std::size_t workers = 0;
+  };
+  void plan(Slot& slot);
+  void on_planned(const std::string& model, std::uint64_t number, Result<ModelPlan> plan);
+  void admit_waiting();
+  bool admit(Slot& slot);
+  bool take_room(Slot& slot);
+  bool make_room(Slot& slot);
+  std::uint64_t shortfall_of(const Slot& slot) const;
+  Missing missing_for(const Slot& slot) const;
+  std::vector<Slot*> waiting_for_room();
+  void turn_away(Slot& slot, const Missing& missing, const memory::Choice& choice);
+  memory::Stays stays(const Slot& slot) const;  // why it may not be evicted
+  std::vector<memory::Candidate> candidates(const std::string& device, const Slot* but) const;
+  void evict_chosen(const memory::Choice& choice, std::string_view reason, const std::string& why);
+  std::uint64_t kept_prefixes() const;
+  std::uint64_t drop_kept_prefixes(std::uint64_t bytes);
+
+  // supervisor_memory.cc: the books of memory.
+  void update_books();
+  std::uint64_t follow(Slot& slot);
+  void open(const Slot& slot, memory::Lease& lease, memory::Kind kind);
+  void set_host_limit(std::uint64_t held);
+  void limit_caches(Slot& slot);
+  void leave_room(Slot& slot, const LinkEnded& ended);
+  void give_way(std::int64_t now_ns);
+  bool is_under_pressure();
+  void publish_memory();
+  MemoryOfModel memory_of(const memory::Holding& holding) const;
+
   const SupervisorParts parts_;
   StreamDesk& desk_;
   Catalogue catalogue_;
   PrefixStore prefixes_;
+  memory::Pool pool_;                                 // before whoever has leases
+  std::uint64_t host_usable_ = 0, host_reserve_ = 0;  // as the system last said
+  std::optional<os::Pressure> pressure_;              // likewise
+  unsigned seconds_over_ = 0;  // one after another in which more was in use than may be
+  std::int64_t gave_way_ns_ = 0;
+  std::uint64_t plans_ = 0, turns_ = 0;
+  std::size_t plans_pending_ = 0;
+  bool room_changed_ = false;       // those that wait for it should be looked at
+  std::deque<Eviction> evictions_;  // the last kEvictionsShown
+  std::uint64_t evictions_total_ = 0;
   std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
   Quarantine quarantine_;
@@ -225,12 +277,17 @@ class Supervisor final {
   std::optional<Error> refusing_;  // everything, since abort_all()
   std::shared_ptr<Answer<Stopped>> stop_answer_;
   std::int64_t last_second_ns_ = 0;
-  std::vector<std::shared_ptr<os::Child>> unreaped_;  // processes that outlived their links
+  struct Unreaped {  // a process that outlived its link, and what it still has
+    std::shared_ptr<os::Child> child;
+    std::vector<memory::Lease> leases;
+  };
+  std::vector<Unreaped> unreaped_;
 
   Gauge& workers_gauge_;
   Gauge& queue_gauge_;
   Gauge& running_gauge_;
   WorkerGauges worker_gauges_;
+  MemoryGauges memory_gauges_;
   Counter& restarts_;
   Counter& load_failures_;
   Histogram& load_seconds_;
@@ -241,5 +298,7 @@ std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers
 // So many callers may wait for the load of one model, and as many for its probe; the next are told
 // "busy". There is room in the queue for both; rescans and erasures come one at a time.
 inline constexpr std::size_t kCallerTasksMax = 64;
+// So many models are planned at once, whose answers are tasks; who wants another is told "busy".
+inline constexpr std::size_t kPlansMax = 64;
 
 }  // namespace aioss::runtime

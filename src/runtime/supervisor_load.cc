@@ -29,40 +29,15 @@ void Supervisor::want(Slot& slot) {
   if (slot.phase == Phase::kLoading || slot.phase == Phase::kWaitingForRoom) return;
   if (slot.phase == Phase::kStopping) return;  // started again when it has stopped
   slot.load_began_ns = parts_.clock.monotonic_ns();
-  if (links() < parts_.options.workers_max) {
-    start(slot);
-  } else if (make_room(slot)) {
-    slot.phase = Phase::kWaitingForRoom;
-    publish(slot);
-  } else {
-    const Error busy{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
-                                      " loaded models are busy; try again later"};
-    for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, busy);
-    abort_waiting(slot, busy);
-  }
+  slot.phase = Phase::kWaitingForRoom;
+  publish(slot);
+  plan(slot);
 }
 
 // Answers that have begun and wait for their next worker.
 bool Supervisor::has_begun_waiting(const Slot& slot) {
   return std::any_of(slot.waiting.begin(), slot.waiting.end(),
                      [](const auto& stream) { return stream->has_begun(); });
-}
-
-// True if a worker is on its way out already, or an idle one is sent there now.
-bool Supervisor::make_room(const Slot& for_slot) {
-  std::size_t stopping = 0, waiting = 0;
-  Slot* oldest = nullptr;
-  for (auto& [name, slot] : slots_) {
-    if (slot.get() == &for_slot) continue;
-    if (slot->phase == Phase::kStopping && !has_begun_waiting(*slot)) ++stopping;
-    if (slot->phase == Phase::kWaitingForRoom) ++waiting;
-    if (!is_idle(*slot)) continue;
-    if (oldest == nullptr || slot->last_used_ns < oldest->last_used_ns) oldest = slot.get();
-  }
-  if (stopping > waiting) return true;
-  if (oldest == nullptr) return false;
-  evict(*oldest, ledger::unload_reason::kReplaced);
-  return true;
 }
 
 void Supervisor::start(Slot& slot) {
@@ -79,6 +54,8 @@ void Supervisor::start(Slot& slot) {
   slot.unload_reason.clear();
   slot.last_error.reset();
   slot.ended_by_itself = false;
+  slot.room.began_ns = parts_.clock.monotonic_ns();
+  slot.room.was_used = false;
   log::info("loading a model", {{"model", slot.name}});
   if (Status started = start_worker(slot); !started) fail_load(slot, std::move(started).error());
   publish(slot);
@@ -105,7 +82,8 @@ Status Supervisor::start_worker(Slot& slot) {
   link.configure.cells_per_stream = options.context_tokens;
   link.configure.threads = options.threads;
   link.configure.queue_requests_max = options.queue_requests_max;
-  link.configure.spill_bytes_max = options.spill_bytes;
+  limit_caches(slot);
+  link.configure.spill_bytes_max = slot.room.spill_bytes_max;
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
   link.configure.kv_type = options.kv_type;
@@ -347,17 +325,24 @@ void Supervisor::became_ready(Slot& slot) {
   const std::int64_t now = parts_.clock.monotonic_ns();
   const double seconds = static_cast<double>(now - slot.load_began_ns) / kNsPerSecond;
   slot.last_used_ns = now;
+  slot.room.ready_ns = now;
+  slot.room.restore_ns = now - slot.room.began_ns;
   load_seconds_.observe(seconds);
+  update_books();  // what was planned, against what there is
+  const auto room = pool_.holding(std::string(memory::kHost), slot.name);
   log::info("a model is ready", {{"model", slot.name},
                                  {"seconds", seconds},
                                  {"streams", slot.ready->streams},
-                                 {"cells_per_stream", slot.ready->cells_per_stream}});
+                                 {"cells_per_stream", slot.ready->cells_per_stream},
+                                 {"planned_bytes", room ? room->leased.total() : 0},
+                                 {"measured_bytes", room ? room->measured.value_or(0) : 0}});
   publish(slot);
   publish_totals();
   if (const auto entry = parts_.view.entry(slot.name)) {
     for (const auto& answer : std::exchange(slot.load_waiters, {})) answer->give(*entry);
   }
   hand_over_waiting(slot);
+  room_changed_ = true;
 }
 
 // Whatever comes of the load, nobody needs the hash now: it may be of 40 GB.
@@ -381,13 +366,21 @@ void Supervisor::fail_load(Slot& slot, Error error) {
     slot.link->kill(error);
   } else {
     slot.phase = Phase::kCold;
+    slot.room.committed.clear();
+    slot.room.spilled.release();
+    room_changed_ = true;
   }
   publish(slot);
   abort_waiting(slot, error);
 }
 
-void Supervisor::evict(Slot& slot, std::string_view reason) {
-  decide(ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded, reason, slot);
+void Supervisor::evict(Slot& slot, std::string_view reason, std::vector<std::string> details) {
+  decide(ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded, reason, slot,
+         details);
+  ++evictions_total_;
+  evictions_.push_back({parts_.clock.wall_ns(), slot.name, std::string(reason),
+                        pool_.used_by(std::string(memory::kHost), slot.name), std::move(details)});
+  if (evictions_.size() > kEvictionsShown) evictions_.pop_front();
   stop(slot, reason);
 }
 
@@ -463,7 +456,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   take_prefixes(slot, chunk_ns);
   find_the_cause(slot, ended);
   slot.survivors.clear();
-  if (ended.unreaped) unreaped_.push_back(ended.unreaped);
+  leave_room(slot, ended);
   if (phase == Phase::kLoading) {
     if (loads_again(slot, ended)) {
       stop_hashing(slot);
@@ -492,12 +485,7 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   publish_totals();
   finish_stop_all();
   if (refusing_) return;
-  if (has_begun_waiting(slot)) want(slot);
-  // Those who made it stop come first, else its own new requests would take their room.
-  for (auto& [name, other] : slots_) {
-    if (other->phase != Phase::kWaitingForRoom) continue;
-    if (links() < parts_.options.workers_max) start(*other);
-  }
+  // Those who made it stop have their turns before its own new requests.
   if (!slot.waiting.empty() || !slot.load_waiters.empty()) want(slot);
 }
 

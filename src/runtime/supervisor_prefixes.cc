@@ -15,7 +15,7 @@ constexpr double kTokensPerChunk = 64;  // of Stats::chunk_ns
 // of that.
 void Supervisor::give_prefixes(Slot& slot, LinkOptions& link,
                                const std::vector<os::FileInfo>& files) {
-  link.prefix_fd = prefixes_.memory_for(slot.name, files);
+  link.prefix_fd = prefixes_.memory_for(slot.name, files, slot.room.prefix_bytes_max);
   const bool comes = parts_.prefix_disk && link.prefix_fd >= 0 && prefixes_.is_new(slot.name);
   slot.prefixes = comes ? Slot::Prefixes::kOnTheDisk : Slot::Prefixes::kThere;
   link.configure.prefixes_later = comes;

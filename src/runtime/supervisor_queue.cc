@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "os/memory.h"
 #include "runtime/supervisor.h"
 
 namespace aioss::runtime {
@@ -70,8 +69,8 @@ void Supervisor::publish_load(const Slot& slot) {
     for (const ipc::TenantLoad& tenant : stats.tenants) {
       load.tenants.push_back({"", tenant.tenant, tenant.waiting, tenant.running, tenant.tokens});
     }
-    const auto memory = os::process_memory(slot.link->pid());
-    if (memory) load.memory_bytes = memory->resident;
+    const auto holding = pool_.holding(std::string(memory::kHost), slot.name);
+    if (holding) load.memory_bytes = holding->measured.value_or(0);
   }
   parts_.view.set_load(slot.name, std::move(load));
 }

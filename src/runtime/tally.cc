@@ -24,6 +24,7 @@ void Tally::add(Event event, const records::Counted& counted) {
   if (events_.size() >= kTallyEventsMax && events_.find(event) == events_.end()) {
     event.what.model.clear();
     event.what.tenant.clear();
+    event.what.details.clear();
   }
   const auto [found, fresh] = events_.try_emplace(std::move(event), counted);
   if (fresh) return;

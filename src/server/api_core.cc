@@ -13,6 +13,7 @@
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
+#include "server/memory_page.h"
 #include "server/plan_route.h"
 #include "server/queue_page.h"
 #include "server/replies.h"
@@ -72,6 +73,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kMetrics:
     case Action::kQueue:
     case Action::kPlan:
+    case Action::kMemory:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -446,6 +448,8 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
       return metrics_page();
     case Action::kQueue:
       return json_response(200, queue_page(parts_.gateway.queue()));
+    case Action::kMemory:
+      return json_response(200, memory_page(parts_.gateway.memory()));
     default:
       return health_page(request);
   }

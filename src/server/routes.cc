@@ -16,6 +16,7 @@ constexpr std::array kRoutes{
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
     Route{"/admin/queue", "/admin/queue", "GET", Action::kQueue},
     Route{"/admin/plan", "/admin/plan", "GET", Action::kPlan},
+    Route{"/admin/memory", "/admin/memory", "GET", Action::kMemory},
     Route{"/admin/ledger/open", "/admin/ledger/open", "POST", Action::kLedgerOpen},
     Route{"/admin/ledger/erase", "/admin/ledger/erase", "POST", Action::kLedgerErase},
     Route{"/admin/ledger/hold", "/admin/ledger/hold", "POST", Action::kLedgerHold},

@@ -18,6 +18,7 @@ enum class Action {
   kRescan,
   kQueue,
   kPlan,
+  kMemory,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,

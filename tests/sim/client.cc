@@ -193,8 +193,8 @@ bool Client::may_fail_with(const Error& error) const {
     case Code::kWorkerDied:
       return plan_.is_poison || lost >= kLossesOfACulprit || scenario.has(Trouble::kFileChanged) ||
              lost == 0 || parts_.watch.has_load_died();  // a load that failed under it
-    case Code::kNoMemory:
-      return scenario.has(Trouble::kBadLoad);
+    case Code::kNoMemory:  // a load that fails, or others are busy in its room
+      return scenario.has(Trouble::kBadLoad) || (scenario.memory_max > 0 && !any_text_);
     case Code::kModelCorrupt:
       return scenario.has(Trouble::kFileChanged);
     case Code::kLedgerUnavailable:

@@ -22,6 +22,7 @@ constexpr std::string_view kScript =
     "reply Yes.\n"
     "reply The quick brown fox jumps over the lazy dog, twice.\n"
     "margin 3\n";
+constexpr std::uint64_t kMachineBytes = std::uint64_t{1} << 40;
 constexpr std::int64_t kTickEvery = 200 * kMilli;
 constexpr std::uint32_t kRunningMax = 512;
 
@@ -69,6 +70,28 @@ class Plant::Peer final : public runtime::WorkerPeer {
   const std::shared_ptr<WorkerActor> actor_;
 };
 
+// Answers after a while, by the number in the model's name.
+class Plant::FixedPlanner final : public runtime::Planner {
+ public:
+  FixedPlanner(World& world, Dice& dice, const std::vector<os::Fd>& models)
+      : world_(world), dice_(dice), models_(models) {}
+  void plan(std::shared_ptr<const runtime::OpenModel> files, runtime::PlanWanted,
+            Done done) override {
+    runtime::ModelPlan plan;
+    plan.exact = true;
+    for (std::uint32_t i = 0; i < models_.size(); ++i) {
+      const auto info = os::descriptor_info(models_[i].get());
+      if (info && info->inode == files->parts.front().inode) plan.needs.kv = model_bytes(i);
+    }
+    world_.after(dice_.between(1, 300) * kMilli, [plan, done = std::move(done)] { done(plan); });
+  }
+
+ private:
+  World& world_;
+  Dice& dice_;
+  const std::vector<os::Fd>& models_;
+};
+
 Plant::Plant(World& world, Watch& watch, const Scenario& scenario)
     : world_(world),
       watch_(watch),
@@ -87,6 +110,14 @@ Plant::Plant(World& world, Watch& watch, const Scenario& scenario)
   options_.speculation = scenario.speculation;
   options_.prefill_chunk_tokens_max = scenario.chunk_tokens;
   options_.workers_max = scenario.workers_max;
+  options_.memory_max = scenario.memory_max;
+  options_.memory.state = []() -> Result<os::MemoryState> {
+    return os::MemoryState{kMachineBytes, kMachineBytes, std::nullopt, std::nullopt};
+  };
+  options_.memory.of_process = [](int) -> Result<os::ProcessMemory> {
+    return Error{Code::kNotFound, "actors are no processes"};
+  };
+  options_.memory.pressure = [] { return os::Pressure{}; };
   options_.load_timeout = std::chrono::seconds(60);
   make_models();
   open_ledger();
@@ -148,13 +179,15 @@ void Plant::make_runtime() {
       tally_);
   hasher_ = std::make_unique<runtime::Hasher>(model_files_, *hashes_, world_, Drive::kByHand);
   custodian_ = std::make_unique<runtime::Custodian>(*custody_, streams_max, Drive::kByHand);
+  planner_ = std::make_unique<FixedPlanner>(world_, dice_, models_);
   supervisor_ = std::make_unique<runtime::Supervisor>(
       runtime::SupervisorParts{
           options_, model_files_, world_, *ledger_, metrics_, *hasher_, *view_, *tally_, desk_,
           streams_max,
           [this](const runtime::LinkOptions& options, runtime::WorkerLink::OnEvent on_event) {
             return start_link(options, std::move(on_event));
-          }},
+          },
+          planner_.get()},
       std::move(catalogue));
   desk_->post([](runtime::Supervisor& supervisor) { supervisor.binary_hashed(Digest{7}); });
 }
@@ -373,6 +406,9 @@ std::string Plant::imbalance() {
 }
 
 void Plant::close() {
+  if (const std::uint64_t left = supervisor_->bytes_of_workers(); left > 0) {
+    world_.violated("balance: workers that have ended have " + std::to_string(left) + " bytes");
+  }
   const auto stopped = stopped_->wait_for(std::chrono::milliseconds(0));
   for (const std::uint64_t record : (*stopped)->engine_records) {
     (void)ledger_->append_and_wait(ledger::RecordType::kEngineStop,

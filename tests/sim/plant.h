@@ -105,6 +105,8 @@ class Plant final {
   ipc::RequestId last_id_ = 0;
   std::int64_t disk_slow_until_ = 0;
   bool disk_dead_ = false;
+  class FixedPlanner;
+  std::unique_ptr<FixedPlanner> planner_;
   bool supervisor_armed_ = false, ledger_armed_ = false, custodian_armed_ = false,
        hasher_armed_ = false;
 };

@@ -141,6 +141,10 @@ std::string model_name(std::uint32_t number) {
   return "model-" + std::to_string(number);
 }
 
+std::uint64_t model_bytes(std::uint32_t number) {
+  return (std::uint64_t{number} + 2) << 30;
+}
+
 bool Scenario::has(Trouble what) const {
   return std::any_of(troubles.begin(), troubles.end(),
                      [what](const TroublePlan& plan) { return plan.what == what; });
@@ -170,6 +174,11 @@ Scenario Scenario::draw(std::uint64_t seed) {
   if (dice.percent(12)) scenario.ending = Ending::kShutDown;
   if (dice.percent(12)) scenario.ending = Ending::kDiskDies;
   scenario.ends_ns = dice.between(5, 5'000) * kMilli;
+  // The largest fits alone; not all do together.
+  if (scenario.models > 1 && dice.percent(60)) {
+    scenario.workers_max = scenario.models;
+    scenario.memory_max = model_bytes(scenario.models - 1) + (std::uint64_t{dice.size(0, 3)} << 30);
+  }
   return scenario;
 }
 

@@ -63,6 +63,7 @@ struct Scenario {
   std::uint64_t spill_bytes = 0, prefix_bytes = 0;
   bool overcommit = false, speculation = false;
   std::uint32_t models = 1, workers_max = 1;
+  std::uint64_t memory_max = 0;            // of all workers; 0: there is enough. See model_bytes()
   std::int64_t call_ns = 0, token_ns = 0;  // of the engine
   std::vector<ClientPlan> clients;
   std::vector<TroublePlan> troubles;
@@ -75,5 +76,7 @@ struct Scenario {
 };
 
 std::string model_name(std::uint32_t number);
+// What its worker is planned to take: more than any other's share of what may be drawn.
+std::uint64_t model_bytes(std::uint32_t number);
 
 }  // namespace aioss::sim

@@ -112,6 +112,7 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kDecision, key::decision::kModel, "model", As::kPlain, true},
     {RecordType::kDecision, key::decision::kFirstWallNs, "first_wall_ns"},
     {RecordType::kDecision, key::decision::kLastWallNs, "last_wall_ns"},
+    {RecordType::kDecision, key::decision::kDetails, "details", As::kPlain, true},
     {RecordType::kHumanReview, key::human_review::kVerdict, "verdict", As::kPlain, true},
     {RecordType::kHumanReview, key::human_review::kCommentCommitment, "comment_commitment"},
     {RecordType::kHumanReview, key::human_review::kCommentBytes, "comment_bytes"},

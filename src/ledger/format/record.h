@@ -257,7 +257,8 @@ inline constexpr std::uint64_t kKind = 16,  // text: a name in `decision_kind`
     kCount = 19,                            // uint: how many
     kModel = 20,                            // text: name in the catalogue; absent if there is none
     kFirstWallNs = 21,                      // uint: of the first of them
-    kLastWallNs = 22;                       // uint: of the last of them
+    kLastWallNs = 22,                       // uint: of the last of them
+    kDetails = 23;  // array of text: of an eviction the candidates, best first; absent if none
 }  // namespace decision
 
 namespace human_review {
@@ -334,6 +335,7 @@ enum class AnchorKind : std::uint8_t {
 namespace unload_reason {  // of MODEL_UNLOAD and ENGINE_STOP
 inline constexpr std::string_view kShutdown = "shutdown",
                                   kReplaced = "replaced",  // another model needed its place
+    kPressure = "pressure",                                // the machine was short of memory
     kRemoved = "removed",                                  // its file left the models folder
     kChanged = "changed",                                  // its file was written to while loaded
     kLoadFailed = "load_failed",                           // after its MODEL_LOAD was written

@@ -20,6 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kStep{10};
+constexpr std::uint64_t kMachineBytes = std::uint64_t{256} << 30;
 
 void note(StreamEvent event, Answered& into) {
   if (auto* started = std::get_if<StreamStarted>(&event)) into.started = *started;
@@ -89,6 +90,11 @@ TestBench::TestBench() {
   options.fake_models = true;
   options.worker_executable = AIOSS_TEST_WORKER;
   options.parallel = 2;
+  options.planner = planner_;
+  options.memory.state = []() -> Result<os::MemoryState> {
+    return os::MemoryState{kMachineBytes, kMachineBytes, std::nullopt, std::nullopt};
+  };
+  options.memory.pressure = [] { return os::Pressure{}; };
 }
 
 TestBench::~TestBench() {

@@ -17,6 +17,7 @@
 #include "os/clock.h"
 #include "runtime/gateway.h"
 #include "runtime/testing/held_file_system.h"
+#include "runtime/testing/script_planner.h"
 
 namespace aioss::runtime::testing {
 
@@ -57,8 +58,10 @@ class TestBench final {
   std::string model_path(const std::string& name) const;
   void add_model(const std::string& name, const std::string& script);
   void add_bad_model(const std::string& name, const std::string& rule);
-  // The options of the next start(): with the fake engine and the test worker.
+  // The options of the next start(): with the fake engine and the test worker, a planner that
+  // believes what scripts say, on a machine that has memory enough and is under no pressure.
   GatewayOptions options;
+  ScriptPlanner& planner() { return *planner_; }
   std::uint64_t reserve_bytes = 0;  // of the ledger
   void start();
   Gateway& gateway() { return *gateway_; }
@@ -103,6 +106,7 @@ class TestBench final {
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<ledger::Custody> custody_;
   std::unique_ptr<Gateway> gateway_;
+  const std::shared_ptr<ScriptPlanner> planner_ = std::make_shared<ScriptPlanner>();
 };
 
 }  // namespace aioss::runtime::testing

@@ -1,0 +1,23 @@
+// The books of the host's memory, and how often somebody had to go, for /metrics.
+#pragma once
+
+#include <cstdint>
+
+#include "base/metrics.h"
+#include "memory/pool.h"
+
+namespace aioss::runtime {
+
+class MemoryGauges final {
+ public:
+  explicit MemoryGauges(MetricRegistry& metrics);
+  void set(const memory::Pool& pool, std::uint64_t evictions);
+
+ private:
+  Gauge& limit_;
+  Gauge& leased_;
+  Gauge& used_;
+  Gauge& evictions_;
+};
+
+}  // namespace aioss::runtime

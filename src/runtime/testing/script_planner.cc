@@ -1,0 +1,63 @@
+#include "runtime/testing/script_planner.h"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace aioss::runtime::testing {
+namespace {
+
+Result<ModelPlan> read_plan(const OpenModel& files) {
+  std::array<std::uint8_t, 4096> text{};
+  AIOSS_TRY(const std::size_t size, files.files.front()->read_at(0, text));
+  ModelPlan plan;
+  plan.exact = true;
+  plan.needs.weights = files.bytes();
+  constexpr std::string_view kBytes = "weight_bytes ";
+  for (const std::string_view line : split(as_text(ByteView(text.data(), size)), '\n')) {
+    if (line == "# plan fails") return Error{Code::kModelCorrupt, "the dry run has failed"};
+    if (line.starts_with(kBytes)) {
+      plan.needs.weights = parse_u64(line.substr(kBytes.size())).value_or(0);
+    }
+  }
+  return plan;
+}
+
+}  // namespace
+
+void ScriptPlanner::plan(std::shared_ptr<const OpenModel> files, PlanWanted, Done done) {
+  Asked asked{read_plan(*files), std::move(done)};
+  {
+    std::lock_guard lock(mutex_);
+    ++plans_;
+    if (held_) {
+      asked_.push_back(std::move(asked));
+      return;
+    }
+  }
+  asked.done(std::move(asked.plan));
+}
+
+void ScriptPlanner::hold() {
+  std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
+void ScriptPlanner::release() {
+  std::vector<Asked> asked;
+  {
+    std::lock_guard lock(mutex_);
+    held_ = false;
+    asked.swap(asked_);
+  }
+  for (Asked& one : asked) one.done(std::move(one.plan));
+}
+
+unsigned ScriptPlanner::plans() const {
+  std::lock_guard lock(mutex_);
+  return plans_;
+}
+
+}  // namespace aioss::runtime::testing
