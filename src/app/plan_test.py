@@ -81,7 +81,7 @@ class Scripted(Plan):
     def test_what_does_not_fit_says_what_would(self):
         self.model("vast.Q8_0", "aioss-fake 1\nmemory weights=1000000000000000\n")
         self.model("vast.Q4_0", "aioss-fake 1\nmemory weights=1000000\n")
-        self.model("wide", "aioss-fake 1\nmemory weights=10 kv=1000000000\n")
+        self.model("wide", "aioss-fake 1\nmemory weights=10 kv=10000000\n")
         vast = self.planned("vast.Q8_0")
         self.assertFalse(vast["fits"])
         self.assertEqual([option["model"] for option in vast["options"]], ["vast.Q4_0"])
