@@ -31,12 +31,11 @@ void Supervisor::want(Slot& slot) {
   slot.load_began_ns = parts_.clock.monotonic_ns();
   if (links() < parts_.options.workers_max) {
     start(slot);
-  } else if (make_room(slot)) {
+  } else if (may_make_room(slot) && make_room(slot)) {
     slot.phase = Phase::kWaitingForRoom;
     publish(slot);
   } else {
-    const Error busy{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
-                                      " loaded models are busy; try again later"};
+    const Error busy = why_no_room(slot);
     for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, busy);
     abort_waiting(slot, busy);
   }
@@ -56,8 +55,8 @@ bool Supervisor::make_room(const Slot& for_slot) {
     if (slot.get() == &for_slot) continue;
     if (slot->phase == Phase::kStopping && !has_begun_waiting(*slot)) ++stopping;
     if (slot->phase == Phase::kWaitingForRoom) ++waiting;
-    if (!is_idle(*slot)) continue;
-    if (oldest == nullptr || slot->last_used_ns < oldest->last_used_ns) oldest = slot.get();
+    if (!may_evict(*slot)) continue;
+    if (oldest == nullptr || goes_before(*slot, *oldest)) oldest = slot.get();
   }
   if (stopping > waiting) return true;
   if (oldest == nullptr) return false;
@@ -351,6 +350,7 @@ void Supervisor::became_ready(Slot& slot) {
   const std::int64_t now = parts_.clock.monotonic_ns();
   const double seconds = static_cast<double>(now - slot.load_began_ns) / kNsPerSecond;
   slot.last_used_ns = now;
+  begin_residence(slot);
   load_seconds_.observe(seconds);
   log::info("a model is ready", {{"model", slot.name},
                                  {"seconds", seconds},
@@ -378,6 +378,7 @@ void Supervisor::fail_load(Slot& slot, Error error) {
          slot);
   slot.last_error = error;
   slot.failed_ns = parts_.clock.monotonic_ns();
+  note_failure(slot, error);
   slot.unload_reason = ledger::unload_reason::kLoadFailed;
   if (slot.link) {
     slot.phase = Phase::kStopping;
