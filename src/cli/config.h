@@ -40,12 +40,17 @@ enum class Key : std::size_t {
   kRecordRate,
   kRecordBurst,
   kResumeSecondsMax,
+  kLoadWaitSeconds,
+  kKeepAlive,
+  kPin,
+  kPreload,
+  kModelPriority,
   kLogFormat,
   kLogLevel,
 };
 inline constexpr std::size_t kKeyCount = static_cast<std::size_t>(Key::kLogLevel) + 1;
 
-enum class SettingType { kText, kPath, kNumber, kChoice };
+enum class SettingType { kText, kList, kPath, kNumber, kChoice };  // kList: text with commas
 
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.

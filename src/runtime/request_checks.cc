@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "ipc/channel.h"
 #include "ipc/messages.h"
 
 namespace aioss::runtime {
