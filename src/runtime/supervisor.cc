@@ -412,6 +412,7 @@ void Supervisor::publish(Slot& slot) {
     case Phase::kCold:
     case Phase::kStopping:
       state.state = state.last_error ? "failed" : "cold";
+      if (!slot.load_waiters.empty()) state.state = "loading";  // once the last worker is gone
       break;
     case Phase::kWaitingForRoom:
       state.state = "loading";
