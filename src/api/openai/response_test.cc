@@ -288,7 +288,7 @@ TEST(Models, ListAndObject) {
   EXPECT_EQ(model_list({cold}),
             R"({"object":"list","data":[{"id":"a\"b","object":"model","created":6,)"
             R"("owned_by":"aioss","aioss":{"state":"failed","engine":"llama","file_bytes":5,)"
-            R"("error":"not GGUF"}}]})");
+            R"("pinned":false,"error":"not GGUF","error_code":"model_corrupt"}}]})");
   runtime::ModelEntry ready;
   ready.name = "m";
   ready.state = "ready";
