@@ -96,6 +96,7 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   Slot& slot = slot_of(stream->model());
   running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
   note_deadline(*stream);
+  note_load_wait(*stream);
   evict_if_outdated(slot);
   if (refusing_) {
     refuse(slot, *stream, *refusing_);
@@ -109,8 +110,9 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   } else if (refuse_failed(slot, *stream)) {
     return;  // likewise
   } else {
-    wait_for_load(slot, stream);
+    slot.waiting.push_back(stream);
     want(slot);
+    told_ns_ = 0;  // the newcomer need not wait to be told
   }
 }
 

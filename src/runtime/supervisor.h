@@ -187,7 +187,7 @@ class Supervisor final {
   bool may_make_room(const Slot& slot) const;
   Error why_no_room(const Slot& slot) const;
   ModelWait wait_of(const Slot& slot, std::size_t position) const;
-  void wait_for_load(Slot& slot, const std::shared_ptr<StreamState>& stream);
+  void note_load_wait(const StreamState& stream);
   void forget_load_wait(const StreamState& stream);
   void end_load_waits(std::int64_t now_ns);
   void tell_waiting(std::int64_t now_ns);  // how far their loads are

@@ -279,10 +279,8 @@ ModelWait Supervisor::wait_of(const Slot& slot, std::size_t position) const {
   return wait;
 }
 
-void Supervisor::wait_for_load(Slot& slot, const std::shared_ptr<StreamState>& stream) {
-  slot.waiting.push_back(stream);
-  if (const auto due = stream->load_wait_ns()) load_waits_.emplace(*due, stream->id());
-  told_ns_ = 0;
+void Supervisor::note_load_wait(const StreamState& stream) {
+  if (const auto due = stream.load_wait_ns()) load_waits_.emplace(*due, stream.id());
 }
 
 void Supervisor::forget_load_wait(const StreamState& stream) {
