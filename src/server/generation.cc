@@ -66,16 +66,14 @@ awaitable<int> Generation::run(std::string body) {
   if (!first.has_value()) co_return client_left();
   if (auto* failed = std::get_if<runtime::StreamFailed>(&*first)) {
     observe(*first);
-    runtime::StreamFailed why = *failed;
-    if (begun_) co_return co_await fail_begun(std::move(why));
     Error error = std::move(failed->error);
+    if (begun_) co_return co_await fail_begun(std::move(error));
     co_return co_await answer_error(std::move(error));
   }
   const auto* started = std::get_if<runtime::StreamStarted>(&*first);
   if (started == nullptr) {
     Error error(Code::kInternal, "the answer does not begin with its beginning");
-    runtime::StreamFailed why{error, std::nullopt};
-    if (begun_) co_return co_await fail_begun(std::move(why));
+    if (begun_) co_return co_await fail_begun(std::move(error));
     co_return co_await answer_error(std::move(error));
   }
   started_ = *started;
@@ -194,14 +192,14 @@ awaitable<bool> Generation::show_progress() {
 }
 
 // Its head said 200 already, so the error is the stream's last event.
-awaitable<int> Generation::fail_begun(runtime::StreamFailed failed) {
+awaitable<int> Generation::fail_begun(Error error) {
   if (meter_.outcome().empty()) stream_->cancel();
-  meter_.set_outcome(info(failed.error.code).name);
+  meter_.set_outcome(info(error.code).name);
   api::openai::AnswerFacts about = facts();
   about.request_record = request_record_;
   api::openai::ChunkWriter chunks(std::move(about));
   std::string out;
-  chunks.fail(failed, out);
+  chunks.fail({std::move(error), abort_record_}, out);
   const Status written = co_await writer_.write(std::move(out));
   if (!written.has_value()) co_return client_left();
   const Status finished = co_await writer_.end();

@@ -52,7 +52,7 @@ class Generation final {
   http::net::awaitable<std::optional<Event>> next_event();
   http::net::awaitable<std::optional<Event>> first_event();
   http::net::awaitable<bool> show_progress();
-  http::net::awaitable<int> fail_begun(runtime::StreamFailed failed);
+  http::net::awaitable<int> fail_begun(Error error);
   http::net::awaitable<int> answer_error(Error error);
   http::net::awaitable<int> stream_answer();
   http::net::awaitable<int> whole_answer();
