@@ -71,7 +71,8 @@ class Models(unittest.TestCase):
         self.assertTrue(all(0 <= f <= 1 for f in fractions), fractions)
         for chunk in told:
             self.assertEqual(chunk["choices"], [])
-            self.assertEqual(chunk["aioss"]["progress"]["state"], "loading")
+            # Its last worker may still be on its way out.
+            self.assertIn(chunk["aioss"]["progress"]["state"], ("unloading", "loading"))
         self.assertEqual(events[-2], "data: [DONE]")
 
     def test_openai_client_reads_past_it(self):
@@ -115,7 +116,7 @@ class Models(unittest.TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(texts, [REPLY] * 8)
-        self.assertEqual(len(self.server.worker_pids()), 1)
+        wait_until(lambda: len(self.server.worker_pids()) == 1, what="one worker for all")
 
     def test_keep_alive_of_a_request(self):
         self.chat("quick", extra_body={"keep_alive": "1h"})
