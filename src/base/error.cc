@@ -37,6 +37,7 @@ constexpr std::array<CodeInfo, kCodeCount> kCodes{{
     {"unsupported", 400, kInvalid, ExitCode::kUsage},
     {"usage", 400, kInvalid, ExitCode::kUsage},
     {"shutting_down", 503, kServer, ExitCode::kUnavailable},
+    {"model_loading", 503, kServer, ExitCode::kUnavailable},
     {"internal", 500, kServer, ExitCode::kFailure},
 }};
 
@@ -62,6 +63,11 @@ Error Error::with_context(std::string_view context) && {
 
 Error Error::with_backlog(const Backlog& before_it) && {
   backlog = before_it;
+  return std::move(*this);
+}
+
+Error Error::with_wait(ModelWait model) && {
+  wait = std::move(model);
   return std::move(*this);
 }
 

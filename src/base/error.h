@@ -33,6 +33,7 @@ enum class Code : std::uint8_t {
   kUnsupported,        // understood, not offered
   kUsage,              // the command line or the configuration file is wrong
   kShuttingDown,       // the gateway is stopping
+  kLoading,            // the model was not ready in the time that the request may wait for it
   kInternal,           // a bug that was caught at an edge
 };
 inline constexpr int kCodeCount = static_cast<int>(Code::kInternal) + 1;
@@ -63,6 +64,17 @@ struct Backlog {
   std::optional<std::uint32_t> seconds = {};  // nothing while no speed is measured
 };
 
+// How it stands with a model that a request waits for, or waited for in vain.
+struct ModelWait {
+  std::string state;           // "loading", "waiting_for_room", "unloading", "failed"
+  float fraction = 0;          // of the load, 0…1
+  std::uint32_t seconds = 0;   // so far
+  std::uint32_t position = 0;  // requests that wait before it
+  // Until it is ready, or may be tried again; nothing if nobody can tell.
+  std::optional<std::uint32_t> estimate_seconds = {};
+  bool operator==(const ModelWait&) const = default;
+};
+
 // A value: copy and move freely. `message` is one line for a person, says what to do, and never
 // holds prompt text, keys or absolute paths of the server (paths belong to CLI messages only).
 struct [[nodiscard]] Error {
@@ -70,12 +82,14 @@ struct [[nodiscard]] Error {
   std::string message;
   std::string field;               // the request field or config key at fault, "" if none
   std::optional<Backlog> backlog;  // with kBusy, if a queue was the reason
+  std::optional<ModelWait> wait;   // of a request whose model is not ready; not sent to workers
 
   Error() = default;
   Error(Code c, std::string m, std::string f = {})
       : code(c), message(std::move(m)), field(std::move(f)) {}
 
   Error with_backlog(const Backlog& before_it) &&;
+  Error with_wait(ModelWait model) &&;
   // The same error with "context: " before its message.
   Error with_context(std::string_view context) &&;
 };

@@ -200,6 +200,7 @@ std::vector<CommandSpec> all_commands() {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
   add(top_specs());
+  add(model_specs());
   add({models(), inspect()});
   add(plan_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});

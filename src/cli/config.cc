@@ -9,6 +9,7 @@
 #include "cli/config_file.h"
 #include "ipc/limits.h"
 #include "ledger/custody/custody.h"
+#include "server/wishes.h"
 
 namespace aioss::cli {
 namespace {
@@ -91,6 +92,20 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      kForServe, "N",
      "Seconds that a request may ask to be kept for while its client is away (X-Aioss-Resume); 0: "
      "none is kept."},
+    {Key::kLoadWaitSeconds, "load_wait_seconds", SettingType::kNumber, 0,
+     server::kLoadWaitSecondsMax, "", "300", kForServe, "N",
+     "Seconds that a request waits for its model to be loaded, unless it says otherwise "
+     "(X-Aioss-Load-Wait); then it gets 503, and the load goes on."},
+    {Key::kKeepAlive, "keep_alive", SettingType::kText, 0, 0, "", "forever", kForServe, "TIME",
+     "How long a model stays after its last use: 90s, 5m, 1h30m; 0 unloads it at once, 'forever' "
+     "keeps it until another needs its place. A request may say otherwise (keep_alive)."},
+    {Key::kPin, "pin", SettingType::kList, 0, 0, "", "", kForServe, "NAMES",
+     "Models that, once loaded, never make room and never expire; separated by commas."},
+    {Key::kPreload, "preload", SettingType::kList, 0, 0, "", "", kForServe, "NAMES",
+     "Models to load at the start; separated by commas."},
+    {Key::kModelPriority, "model_priority", SettingType::kList, 0, 0, "", "", kForServe, "LIST",
+     "Which models make room last: 'NAME=N' with commas, -1000 to 1000, the lowest first; 0 if not "
+     "named."},
     {Key::kLogFormat, "log_format", SettingType::kChoice, 0, 0, "auto|json|pretty", "auto",
      kForServe, "NAME", "Form of the log; 'auto' is pretty on a terminal and JSON otherwise."},
     {Key::kLogLevel, "log_level", SettingType::kChoice, 0, 0, "debug|info|warn|error|off", "info",

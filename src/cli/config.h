@@ -44,13 +44,19 @@ enum class Key : std::size_t {
   kRecordRate,
   kRecordBurst,
   kResumeSecondsMax,
+  kLoadWaitSeconds,
+  kKeepAlive,
+  kPin,
+  kPreload,
+  kModelPriority,
   kLogFormat,
   kLogLevel,
 };
 inline constexpr std::size_t kKeyCount = static_cast<std::size_t>(Key::kLogLevel) + 1;
 
-// kBytes: a text as base/strings.h's parse_bytes() takes it; number() has it in bytes.
-enum class SettingType { kText, kPath, kNumber, kChoice, kBytes };
+// kList: text with commas. kBytes: a text as base/strings.h's parse_bytes() takes it; number() has
+// it in bytes.
+enum class SettingType { kText, kList, kPath, kNumber, kChoice, kBytes };
 
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.

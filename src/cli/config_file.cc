@@ -30,13 +30,27 @@ Error unknown_key(const std::string& where, std::string_view name) {
 }
 
 std::string_view type_wanted(const Setting& setting) {
+  if (setting.type == SettingType::kList) return "a list of texts in quotes";
   return setting.type == SettingType::kNumber ? "a whole number" : "a text in quotes";
+}
+
+// With commas; nothing if something in it is no text.
+std::optional<std::string> list_text(const toml::array& array) {
+  std::string out;
+  for (const toml::node& node : array) {
+    const auto* text = node.as_string();
+    if (text == nullptr) return std::nullopt;
+    out += (out.empty() ? "" : ",") + text->get();
+  }
+  return out;
 }
 
 Result<std::string> value_text(const toml::node& node, const Setting& setting,
                                const std::string& where) {
   if (setting.type == SettingType::kNumber) {
     if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  } else if (setting.type == SettingType::kList && node.is_array()) {
+    if (auto list = list_text(*node.as_array())) return *list;
   } else if (const auto* text = node.as_string()) {
     return std::string(text->get());
   }

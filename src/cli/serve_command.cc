@@ -14,6 +14,7 @@
 #include "cli/command_list.h"
 #include "cli/cpu_check.h"
 #include "cli/ledger_session.h"
+#include "cli/residence_options.h"
 #include "cli/term.h"
 #include "codec/json.h"
 #include "ledger/witness/anchors.h"
@@ -131,6 +132,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
+  AIOSS_CHECK(add_residence(config, out));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;
     out.configuration.emplace_back(setting.name, number ? std::to_string(config.number(setting.key))

@@ -7,71 +7,20 @@
 
 #include "cli/command_list.h"
 #include "cli/interrupt.h"
-#include "cli/key_argument.h"
+#include "cli/server_access.h"
 #include "cli/term.h"
 #include "cli/top_view.h"
-#include "codec/json.h"
-#include "http/client.h"
 #include "os/signals.h"
 #include "os/terminal.h"
 
 namespace aioss::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{5'000};
+constexpr const char* kPage = "/admin/queue";
 constexpr std::chrono::milliseconds kBetween{1'000};
-constexpr int kOk = 200;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
-struct Asked {
-  http::ServerPlace place;
-  http::Headers headers;
-};
-
-Result<Asked> what_to_ask(const Services& services, const Invocation& invocation) {
-  AIOSS_TRY(const Config config,
-            load_config(services.files, services.environment, invocation.config));
-  Asked asked;
-  asked.place.unix_path = config.text(Key::kUnix);
-  asked.place.host = config.text(Key::kHost);
-  asked.place.port = static_cast<std::uint16_t>(config.number(Key::kPort));
-  if (const auto given = invocation.text("--key")) {
-    AIOSS_TRY(const std::string key, key_argument(services.files, "--key", *given));
-    asked.headers.emplace_back("Authorization", "Bearer " + key);
-  }
-  return asked;
-}
-
-// What the server says is wrong, for people.
-Error refusal(const http::ServerReply& reply) {
-  std::string why = "status " + std::to_string(reply.status);
-  const auto json = codec::parse_json(reply.body);
-  if (json && json->is_object() && json->contains("error")) {
-    const codec::Json& error = (*json)["error"];
-    const bool said = error.is_object() && error.contains("message");
-    if (said && error["message"].is_string()) {
-      why = safe_text(error["message"].get_ref<const std::string&>(), false);
-    }
-  }
-  const bool identity = reply.status == 401 || reply.status == 403;
-  return {identity ? Code::kForbidden : Code::kIo,
-          "the server refuses: " + why + (identity ? "; give a key with --key" : "")};
-}
-
-Result<std::string> ask(const Asked& asked, const http::Stop& stop = nullptr) {
-  auto reply = http::get(asked.place, "/admin/queue", asked.headers, kPatience, stop);
-  if (!reply) {
-    Error error = std::move(reply).error();
-    if (error.code == Code::kNotFound) {
-      error.message += "; start one with 'aioss serve', or say where it is with --port or --unix";
-    }
-    return error;
-  }
-  if (reply->status != kOk) return refusal(*reply);
-  return std::move(reply->body);
-}
-
-TopFrame frame_of(const Services& services, const Asked& asked) {
+TopFrame frame_of(const Services& services, const ServerAccess& asked) {
   TopFrame frame;
   frame.place = asked.place.shown();
   frame.time = utc_time(services.clock.wall_ns() / kNsPerSecond);
@@ -80,9 +29,9 @@ TopFrame frame_of(const Services& services, const Asked& asked) {
   return frame;
 }
 
-int show_once(const Services& services, const Asked& asked, bool json) {
+int show_once(const Services& services, const ServerAccess& asked, bool json) {
   Console& console = services.console;
-  const auto page = ask(asked);
+  const auto page = get_page(asked, kPage);
   if (!page) return console.fail(page.error());
   const auto shown =
       json ? top_json(*page, asked.place.shown()) : top_frame(*page, frame_of(services, asked));
@@ -111,7 +60,7 @@ class Screen final {
 };
 
 // As large as the terminal is now, but for the line that the cursor stays on.
-TopFrame screen_frame(const Services& services, const Asked& asked) {
+TopFrame screen_frame(const Services& services, const ServerAccess& asked) {
   constexpr int kOutput = 1;
   TopFrame frame = frame_of(services, asked);
   frame.columns_max = os::terminal_width(kOutput, services.console.facts().columns);
@@ -122,7 +71,7 @@ TopFrame screen_frame(const Services& services, const Asked& asked) {
 // A server that goes away for a moment is waited for: the last frame stays, with a note.
 class Watch final {
  public:
-  Watch(const Services& services, const Asked& asked, Interrupt& interrupt)
+  Watch(const Services& services, const ServerAccess& asked, Interrupt& interrupt)
       : services_(services), asked_(asked), interrupt_(interrupt) {}
 
   Status run() {
@@ -140,7 +89,7 @@ class Watch final {
 
   // Nothing is drawn before something has come.
   Status look() {
-    auto next = ask(asked_, [this] { return is_interrupted(); });
+    auto next = get_page(asked_, kPage, [this] { return is_interrupted(); });
     if (is_interrupted()) return ok();
     if (!next && page_.empty()) return std::move(next).error();
     TopFrame frame = screen_frame(services_, asked_);
@@ -153,7 +102,7 @@ class Watch final {
   }
 
   const Services& services_;
-  const Asked& asked_;
+  const ServerAccess& asked_;
   Interrupt& interrupt_;
   std::string page_;
   std::optional<Screen> screen_;
@@ -165,7 +114,7 @@ int top_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   const bool terminal = console.facts().output_is_terminal;
   const bool json = invocation.has("--json");
-  const auto asked = what_to_ask(services, invocation);
+  const auto asked = server_access(services, invocation);
   if (!asked) return console.fail(asked.error());
   if (!terminal || json || invocation.has("--once")) return show_once(services, *asked, json);
   const auto interrupt = Interrupt::for_screen();

@@ -18,16 +18,17 @@ namespace {
 
 namespace beast = boost::beast;
 using boost::system::error_code;
-using Get = beast::http::request<beast::http::empty_body>;
+using Ask = beast::http::request<beast::http::empty_body>;
 
 constexpr unsigned kHttp11 = 11;
 constexpr std::chrono::milliseconds kStopInterval{50};
 
-Get request_for(const std::string& path, const Headers& headers) {
-  Get request(beast::http::verb::get, path, kHttp11);
+Ask request_for(beast::http::verb method, const std::string& path, const Headers& headers) {
+  Ask request(method, path, kHttp11);
   request.set(beast::http::field::host, "localhost");
   request.set(beast::http::field::connection, "close");
   for (const auto& [name, value] : headers) request.set(name, value);
+  if (method == beast::http::verb::post) request.content_length(0);
   return request;
 }
 
@@ -45,7 +46,7 @@ Error error_of(const error_code& error, bool connected, const ServerPlace& place
 template <typename Protocol>
 class Exchange {
  public:
-  Exchange(Get request, std::chrono::milliseconds timeout)
+  Exchange(Ask request, std::chrono::milliseconds timeout)
       : request_(std::move(request)), stream_(io_) {
     parser_.body_limit(kReplyBytesMax);
     stream_.expires_after(timeout);
@@ -80,7 +81,7 @@ class Exchange {
   }
 
   net::io_context io_{1};
-  Get request_;
+  Ask request_;
   beast::basic_stream<Protocol> stream_;
   beast::flat_buffer buffer_;
   beast::http::response_parser<beast::http::string_body> parser_;
@@ -108,9 +109,10 @@ std::string ServerPlace::shown() const {
   return "http://" + url_host(host) + ":" + std::to_string(port);
 }
 
-Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
-                        std::chrono::milliseconds timeout, const Stop& stop) {
-  Get request = request_for(path, headers);
+namespace {
+
+Result<ServerReply> ask(Ask request, const ServerPlace& place, std::chrono::milliseconds timeout,
+                        const Stop& stop) {
   if (!place.unix_path.empty()) {
     constexpr std::size_t kPathBytesMax = 107;  // sun_path, and its end
     if (place.unix_path.size() > kPathBytesMax) {
@@ -122,6 +124,18 @@ Result<ServerReply> get(const ServerPlace& place, const std::string& path, const
   AIOSS_TRY(const net::ip::address address, address_of(place.host));
   Exchange<net::ip::tcp> exchange(std::move(request), timeout);
   return exchange.run(net::ip::tcp::endpoint(address, place.port), place, stop);
+}
+
+}  // namespace
+
+Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
+                        std::chrono::milliseconds timeout, const Stop& stop) {
+  return ask(request_for(beast::http::verb::get, path, headers), place, timeout, stop);
+}
+
+Result<ServerReply> post(const ServerPlace& place, const std::string& path, const Headers& headers,
+                         std::chrono::milliseconds timeout, const Stop& stop) {
+  return ask(request_for(beast::http::verb::post, path, headers), place, timeout, stop);
 }
 
 }  // namespace aioss::http

@@ -1,5 +1,5 @@
-// One GET to a server of ours, for commands that look at one: over its Unix socket or over TCP to a
-// numeric address. Blocks, with a bound on time and size. Thread-safe.
+// One request to a server of ours, for commands that look at one or give it an order: over its Unix
+// socket or over TCP to a numeric address. Blocks, with a bound on time and size. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -32,5 +32,8 @@ using Stop = std::function<bool()>;
 // answer. kCancelled: `stop` said so.
 Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
                         std::chrono::milliseconds timeout, const Stop& stop = nullptr);
+// The same as POST, without a body.
+Result<ServerReply> post(const ServerPlace& place, const std::string& path, const Headers& headers,
+                         std::chrono::milliseconds timeout, const Stop& stop = nullptr);
 
 }  // namespace aioss::http

@@ -20,9 +20,11 @@
 #include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
+#include "runtime/model_orders.h"
 #include "runtime/model_view.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
+#include "runtime/request_checks.h"
 #include "runtime/salts.h"
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
@@ -109,6 +111,7 @@ class GatewayImpl final : public Gateway {
   Status rescan(const Principal& by) override;
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
+  Result<ModelEntry> order(const ModelOrder& order) override;
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
   MemoryReport memory() const override { return view_.memory(); }
@@ -204,6 +207,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
     desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });
   });
+  desk_->post([](Supervisor& supervisor) { supervisor.preload(); });
   runtime_ = std::thread([this] { supervisor_.run(); });
 }
 
@@ -242,44 +246,6 @@ Status GatewayImpl::check_open() const {
   const ledger::Health health = ledger_.health();
   if (!health.writable) return Error{Code::kLedgerUnavailable, health.reason};
   return ok();
-}
-
-// Of its texts, as the client sent them.
-std::uint64_t bytes_of(const ipc::Prompt& prompt) {
-  if (const auto* text = std::get_if<std::string>(&prompt)) return text->size();
-  std::uint64_t bytes = 0;
-  if (const auto* messages = std::get_if<std::vector<ipc::ChatMessage>>(&prompt)) {
-    for (const ipc::ChatMessage& message : *messages) bytes += message.content.size();
-  }
-  return bytes;  // tokens are counted by the worker
-}
-
-Status check_limits(const GenerateCall& call) {
-  const std::uint64_t most = call.principal.limits.prompt_bytes_max;
-  const std::uint64_t bytes = bytes_of(call.request.prompt);
-  if (most == 0 || bytes <= most) return ok();
-  const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(call.request.prompt);
-  return Error{Code::kTooLarge,
-               "the prompt has " + std::to_string(bytes) + " bytes and your tenant may send " +
-                   std::to_string(most) + "; shorten the prompt",
-               chat ? "messages" : "prompt"};
-}
-
-// The frame is decoded again as the worker would do it: one place has the bounds of every field,
-// and a request that would make a worker refuse the conversation never reaches it.
-Result<std::size_t> check_frame(const ipc::Submit& request) {
-  const Bytes frame = ipc::encode(request);
-  if (frame.size() > ipc::kFrameBytesMax) {
-    return Error{Code::kTooLarge, "the request is larger than 16 MiB"};
-  }
-  const Result<ipc::ToWorker> decoded = ipc::decode_to_worker(frame);
-  if (!decoded) return Error{Code::kInvalidArgument, decoded.error().message};
-  const auto* same = std::get_if<ipc::Submit>(&*decoded);
-  if (same == nullptr || !(*same == request)) {  // texts over a bound are cut by the encoder
-    return Error{Code::kInvalidArgument,
-                 "the request holds a text that is too long or is not valid UTF-8"};
-  }
-  return frame.size();
 }
 
 Status GatewayImpl::check_model(const std::string& model) const {
@@ -332,6 +298,7 @@ Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
   call.request.prompt_tokens_max = call.principal.limits.prompt_tokens_max;
   if (!call.seed_given) call.request.sampling.seed = make_seed();
   call.seed_given = true;
+  if (!call.load_wait) call.load_wait = options_.load_wait;
   AIOSS_TRY(const std::size_t bytes, check_frame(call.request));
   AIOSS_CHECK(take_place(call, bytes));
   StreamSetup setup{std::move(call),
@@ -457,6 +424,15 @@ Result<ModelEntry> GatewayImpl::load(const std::string& model,
     if (entry && progress) progress(entry->load_fraction);
   }
   return Error{Code::kTimeout, "model '" + model + "' was not loaded in time"};
+}
+
+Result<ModelEntry> GatewayImpl::order(const ModelOrder& order) {
+  AIOSS_CHECK(check_open());
+  AIOSS_CHECK(check_model(order.model));
+  AIOSS_CHECK(spend(order.by.tenant, 1));
+  return take_order(order, view_, *desk_, [this](auto action, const auto& details) {
+    return record_action(action, details);
+  });
 }
 
 GatewayHealth GatewayImpl::health() const {
@@ -591,6 +567,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
     return Error{Code::kUsage, "the budget of records must hold one request and be at most " +
                                    std::to_string(kRecordRateMax) + " a second"};
   }
+  AIOSS_CHECK(check_residence(options));
   AIOSS_TRY(Catalogue catalogue,
             scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
   for (const std::string& notice : catalogue.notices) log::warn(notice);

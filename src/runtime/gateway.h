@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "crypto/random.h"
@@ -24,6 +26,7 @@
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
+#include "runtime/model_order.h"
 #include "runtime/plan_answer.h"
 #include "runtime/principal.h"
 #include "runtime/review.h"
@@ -68,6 +71,13 @@ struct GatewayOptions {
   std::uint64_t memory_max = 0;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
+  // How long a model stays after its last use, unless a request says otherwise (kForever: until
+  // another needs its place); which are never evicted and never expire; which are loaded at the
+  // start; which go first, the lower ones (0 if not named).
+  std::chrono::seconds keep_alive = kForever;
+  std::vector<std::string> pin, preload;
+  std::map<std::string, int, std::less<>> priorities;
+  std::chrono::seconds load_wait{300};  // of a request, for its model, unless it says otherwise
   // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
   std::uint32_t record_rate = 50, record_burst = 500;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
@@ -84,6 +94,7 @@ struct ModelEntry {  // of the catalogue
   std::optional<Error> last_error;
   std::optional<ipc::Ready> facts;  // while ready
   std::string sha256;               // hex, "" until computed
+  Residence residence;
 };
 
 struct GenerateCall {
@@ -93,6 +104,8 @@ struct GenerateCall {
   bool seed_given = false;
   std::string endpoint;    // "/v1/chat/completions", "cli", for the record
   bool streaming = false;  // for the record
+  // How long its model stays after it, and how long it waits for its model; the setting if absent.
+  std::optional<std::chrono::seconds> keep_alive = {}, load_wait = {};
 };
 
 // One effective setting that changes while the gateway runs.
@@ -144,6 +157,12 @@ class Gateway {
   // Starts the worker now and waits; `progress` gets 0…1. Blocks.
   virtual Result<ModelEntry> load(const std::string& model,
                                   const std::function<void(float)>& progress) = 0;
+  // What an operator wants of a model. Blocks until ADMIN_ACTION is durable and the order is taken;
+  // not until what it began is done: the entry says how far that is. kConflict: the model is pinned
+  // and would have to go.
+  virtual Result<ModelEntry> order(const ModelOrder& order) {
+    return Error{Code::kUnsupported, "this gateway takes no order '" + order.model + "'"};
+  }
   virtual GatewayHealth health() const = 0;
   // What each model has to do, with the tenants' names. Never blocks.
   virtual std::vector<ModelLoad> queue() const { return {}; }

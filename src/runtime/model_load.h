@@ -9,6 +9,15 @@
 
 namespace aioss::runtime {
 
+// What decides how long a model stays loaded. Wall clock, seconds.
+struct Residence {
+  bool pinned = false;
+  bool unloading = false;                   // once it is idle, by order
+  std::optional<std::int64_t> idle_unix_s;  // since when; nothing while it works or is not loaded
+  std::optional<std::int64_t> expires_unix_s;  // likewise, and nothing if it never does
+  std::optional<std::uint32_t> retry_seconds;  // of a failed load: until the next may be tried
+};
+
 struct TenantRequests {
   std::string name;
   std::uint64_t number = 0;  // as workers know it
@@ -30,6 +39,8 @@ struct ModelLoad {
   std::uint64_t decode_step_ns = 0, chunk_ns = 0;  // 0: not measured yet
   std::optional<std::uint32_t> wait_seconds;       // of a request that comes now
   std::vector<TenantRequests> tenants;             // the most loaded
+  Residence residence;
+  std::string error;  // of the last load, if it failed
 
   bool has_work() const {
     return running + waiting_interactive + waiting_batch + waiting_for_load + spilled > 0;

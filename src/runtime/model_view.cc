@@ -48,6 +48,12 @@ void ModelView::set_state(const std::string& model, State state) {
   found->second.facts = std::move(state.facts);
 }
 
+void ModelView::set_residence(const std::string& model, const Residence& residence) {
+  std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  if (found != models_.end()) found->second.residence = residence;
+}
+
 void ModelView::set_sha256(const std::string& model, std::string hex) {
   std::lock_guard lock(mutex_);
   const auto found = models_.find(model);
@@ -83,6 +89,8 @@ std::vector<ModelLoad> ModelView::loads() const {
     if (entry != models_.end()) {
       shown.state = entry->second.state;
       shown.load_fraction = entry->second.load_fraction;
+      shown.residence = entry->second.residence;
+      if (entry->second.last_error) shown.error = entry->second.last_error->message;
       if (entry->second.facts) {
         shown.streams = entry->second.facts->streams;
         shown.cells_per_stream = entry->second.facts->cells_per_stream;

@@ -73,6 +73,8 @@ class Stream {
   // Called (from any thread, without locks held) when try_next() may have something new; a later
   // one replaces it. Called at once if something is there already.
   virtual void set_wake(std::function<void()> wake) = 0;
+  // How it stands with its model, while that is not ready; about a quarter of a second old.
+  virtual std::optional<ModelWait> model_wait() const { return std::nullopt; }
   // The client is gone or has had enough. Idempotent, thread-safe. What was not read yet is
   // dropped. The stream still ends with StreamFailed{kCancelled} after its INFER_ABORT is durable,
   // unless its end was being recorded already.

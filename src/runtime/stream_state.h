@@ -105,6 +105,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<StreamEvent> try_next() override;
   std::optional<StreamEvent> next_for(std::chrono::milliseconds timeout) override;
   void set_wake(std::function<void()> wake) override;
+  std::optional<ModelWait> model_wait() const override;
   void cancel() override;
   void give_up(Error why) override;
 
@@ -112,7 +113,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   const std::string& model() const { return setup_.call.model; }
   const Principal& principal() const { return setup_.call.principal; }
   const ipc::Submit& request() const { return setup_.call.request; }
-  std::optional<std::int64_t> deadline_ns() const;      // monotonic
+  std::optional<std::int64_t> deadline_ns() const;   // monotonic
+  std::optional<std::int64_t> load_wait_ns() const;  // likewise: until then its model is ready
+  std::optional<std::chrono::seconds> keep_alive() const { return setup_.call.keep_alive; }
   std::vector<std::vector<ipc::Token>> tokens() const;  // of each choice, so far
 
   // Runtime thread. False: it has ended or its client has left, and must not start.
@@ -120,6 +123,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   // Appends INFER_REQUEST. Once, before the worker gets the request. False: it has ended in the
   // meantime, and the worker must not get it.
   bool begin(const LoadedModel& model);
+  // For model_wait(); nothing once it is handed to a worker.
+  void set_model_wait(std::optional<ModelWait> wait);
   // What was read since the last call, for the worker.
   std::uint64_t take_credit();
   // What the next worker gets: the request, and behind it what was made of it so far.
@@ -258,6 +263,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool end_appended_ = false;
   bool over_ = false;  // the terminal event is in events_
 
+  std::optional<ModelWait> model_wait_;
   bool wait_counted_ = false;
   std::int64_t queue_ns_ = 0;  // of the wait, what was behind begun_ns_
   // 0: not yet; the second only while the wait is not counted.

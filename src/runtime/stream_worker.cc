@@ -60,6 +60,21 @@ std::optional<std::int64_t> StreamState::deadline_ns() const {
   return submitted_ns_ + static_cast<std::int64_t>(ms) * kNsPerMs;
 }
 
+std::optional<std::int64_t> StreamState::load_wait_ns() const {
+  if (!setup_.call.load_wait) return std::nullopt;
+  return submitted_ns_ + std::chrono::nanoseconds(*setup_.call.load_wait).count();
+}
+
+void StreamState::set_model_wait(std::optional<ModelWait> wait) {
+  std::lock_guard lock(mutex_);
+  model_wait_ = std::move(wait);
+}
+
+std::optional<ModelWait> StreamState::model_wait() const {
+  std::lock_guard lock(mutex_);
+  return over_ ? std::nullopt : model_wait_;
+}
+
 ipc::Submit StreamState::next_request() {
   std::lock_guard lock(mutex_);
   ipc::Submit request = setup_.call.request;

@@ -23,7 +23,6 @@ constexpr std::size_t kGenerations = 2;
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr auto kTickIdle = std::chrono::milliseconds(1000);
 constexpr auto kTickBusy = std::chrono::milliseconds(50);  // while something loads or stops
-constexpr std::int64_t kRetryAfterNs = kSecondNs;  // a model that failed to load is not hammered
 constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
 constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message to SIGKILL
 // To the end of patience: a process that SIGKILL has not ended by then sleeps in the kernel, and
@@ -59,6 +58,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                                              "From asking for a model to its readiness.",
                                              {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300})) {
   if (const auto cpu = os::cpu_info()) cpu_model_ = cpu->model;
+  for (const std::string& model : parts_.options.pin) slot_of(model).pinned = true;
 }
 
 Supervisor::~Supervisor() = default;
@@ -86,6 +86,8 @@ Supervisor::Slot& Supervisor::slot_of(const std::string& model) {
   if (!slot) {
     slot = std::make_unique<Slot>();
     slot->name = model;
+    const auto priority = parts_.options.priorities.find(model);
+    if (priority != parts_.options.priorities.end()) slot->priority = priority->second;
   }
   return *slot;
 }
@@ -96,6 +98,7 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
   Slot& slot = slot_of(stream->model());
   running_.emplace(stream->id(), Running{stream, &slot, prompt_bytes, false});
   note_deadline(*stream);
+  note_load_wait(*stream);
   evict_if_outdated(slot);
   if (refusing_) {
     refuse(slot, *stream, *refusing_);
@@ -106,11 +109,12 @@ void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_
     hand_over_waiting(slot);
   } else if (refuse_quarantined(slot, *stream)) {
     return;  // no load for it
-  } else if (slot.last_error && parts_.clock.monotonic_ns() - slot.failed_ns < kRetryAfterNs) {
-    refuse(slot, *stream, *slot.last_error);
+  } else if (refuse_failed(slot, *stream)) {
+    return;  // likewise
   } else {
     slot.waiting.push_back(stream);
     want(slot);
+    told_ns_ = 0;  // the newcomer need not wait to be told
   }
 }
 
@@ -180,6 +184,7 @@ void Supervisor::hand_over(Slot& slot, const std::shared_ptr<StreamState>& strea
   slot.last_used_ns = parts_.clock.monotonic_ns();
   slot.room.was_used = true;
   running_.at(stream->id()).handed_over = true;
+  stream->set_model_wait(std::nullopt);
   if (stream->is_suspect()) slot.suspect = stream->id();
   const bool begun =
       stream->has_begun() ||
@@ -262,12 +267,15 @@ void Supervisor::stream_ended(ipc::RequestId id) {
   slot.last_used_ns = parts_.clock.monotonic_ns();
   const std::size_t prompt_bytes = found->second.prompt_bytes;
   forget_deadline(*found->second.stream);
+  forget_load_wait(*found->second.stream);
+  note_use(slot, *found->second.stream);
   desk_.tenants().leave(turn_name(found->second.stream->principal()));
   running_.erase(found);
   desk_.leave(prompt_bytes);
   if (slot.suspect == id) slot.suspect.reset();
   hand_over_waiting(slot);
   room_changed_ = true;  // it may be idle now
+  expire(slot, parts_.clock.monotonic_ns());
 }
 
 void Supervisor::abort_waiting(Slot& slot, const Error& error) {
@@ -322,6 +330,7 @@ void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<b
   parts_.view.set_catalogue(catalogue_);
   for (auto& [name, slot] : slots_) {
     slot->last_error.reset();  // a file may have been mended
+    slot->failures.forget();
     const auto found = catalogue_.models.find(name);
     slot->outdated =
         slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second));
@@ -354,6 +363,8 @@ void Supervisor::hurry(Slot& slot, std::int64_t stopping_ns) {
 void Supervisor::tick() {
   const std::int64_t now = parts_.clock.monotonic_ns();
   end_overdue(now);
+  end_load_waits(now);
+  tell_waiting(now);
   for (auto& [name, slot] : slots_) {
     if (slot->phase == Phase::kLoading) publish(*slot);
     if (slot->phase == Phase::kStopping && slot->link) hurry(*slot, now - slot->stop_began_ns);
@@ -365,6 +376,7 @@ void Supervisor::tick() {
     return left.child->wait_for(std::chrono::milliseconds(0)).has_value();
   });
   check_workers(now);
+  keep_residence(now);
   update_books();
   give_way(now);
   admit_waiting();
@@ -413,6 +425,7 @@ void Supervisor::publish(Slot& slot) {
     case Phase::kCold:
     case Phase::kStopping:
       state.state = state.last_error ? "failed" : "cold";
+      if (!slot.load_waiters.empty()) state.state = "loading";  // once the last worker is gone
       break;
     case Phase::kWaitingForRoom:
       state.state = "loading";

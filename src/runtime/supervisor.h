@@ -30,6 +30,7 @@
 #include "runtime/catalogue.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
+#include "runtime/load_failures.h"
 #include "runtime/memory_gauges.h"
 #include "runtime/model_room.h"
 #include "runtime/model_view.h"
@@ -55,7 +56,7 @@ struct SupervisorParts {  // all outlive the supervisor
   std::shared_ptr<StreamDesk> desk;
   std::uint32_t streams_max = 0;
   WorkerLink::Start start_link = &WorkerLink::start;
-  Planner* planner = nullptr;  // null: what a model needs is guessed from its file's size
+  Planner* planner = nullptr;         // null: what a model needs is guessed from its file's size
   PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
 };
 
@@ -80,6 +81,8 @@ class Supervisor final {
   void stream_ended(ipc::RequestId id);
   void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);
   void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
+  void order(const ModelOrder& order, std::shared_ptr<Answer<ModelEntry>> answer);
+  void preload();  // what the options say; in their order, as far as there is room
   void replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer);
   void binary_hashed(Result<Digest> digest);
   void forget_prefixes();
@@ -122,6 +125,17 @@ class Supervisor final {
     std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
     std::optional<Error> last_error;
     std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
+    // How long it stays: supervisor_residence.cc.
+    bool pinned = false;                   // never evicted, never expires
+    int priority = 0;                      // the lower go first
+    std::int64_t keep_alive_until_ns = 0;  // while it is idle; kForeverNs
+    bool by_order = false;                 // an operator wanted this load
+    bool unload_ordered = false;           // once it is idle
+    std::string user;                      // the first tenant since it was loaded
+    bool shared = false;                   // not the only one
+    LoadFailures failures;
+    std::int64_t last_load_ns = 0;  // how long the last load took; 0: not known
+    std::int64_t logged_ns = 0;     // when the log was last told how far the load is
     bool died_before = false;
     std::uint32_t loads_killed = 0;  // one after another, by somebody else
     bool ended_by_itself = false;    // while stopping: nobody asked it to
@@ -174,6 +188,26 @@ class Supervisor final {
   void on_prefixes_brought(const std::string& model, std::uint64_t load, PrefixOwners owners);
   void take_prefixes(Slot& slot, std::uint64_t chunk_ns);
   void note_owner(const Slot& slot, const StreamState& stream);
+
+  // supervisor_residence.cc
+  void begin_residence(Slot& slot);  // it is ready
+  void note_use(Slot& slot, const StreamState& stream);
+  bool may_evict(const Slot& slot) const;
+  void expire(Slot& slot, std::int64_t now_ns);
+  void keep_residence(std::int64_t now_ns);  // every second
+  void publish_residence(const Slot& slot);
+  void order_load(Slot& slot, const std::shared_ptr<Answer<ModelEntry>>& answer);
+  void order_unload(Slot& slot, bool force);
+  void order_unpin(Slot& slot);
+  void end_streams_of(Slot& slot);
+  void note_failure(Slot& slot, const Error& error);
+  bool refuse_failed(Slot& slot, StreamState& stream);
+  bool may_make_room(const Slot& slot) const;
+  ModelWait wait_of(const Slot& slot, std::size_t position) const;
+  void note_load_wait(const StreamState& stream);
+  void forget_load_wait(const StreamState& stream);
+  void end_load_waits(std::int64_t now_ns);
+  void tell_waiting(std::int64_t now_ns);  // how far their loads are
 
   // supervisor_load.cc
   void want(Slot& slot);  // start it, once there is room
@@ -262,8 +296,10 @@ class Supervisor final {
   std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
   Quarantine quarantine_;
-  std::set<std::pair<std::int64_t, ipc::RequestId>> deadlines_;  // of running_, by time
-  std::map<std::string, Engine> engines_;                        // by identity
+  std::set<std::pair<std::int64_t, ipc::RequestId>> deadlines_;   // of running_, by time
+  std::set<std::pair<std::int64_t, ipc::RequestId>> load_waits_;  // likewise: for their models
+  std::int64_t told_ns_ = 0;                                      // see tell_waiting()
+  std::map<std::string, Engine> engines_;                         // by identity
   std::optional<Digest> binary_sha3_;
   // Another executable than the ledger's last one: UPDATE comes before anything it does.
   enum class Update { kNone, kDue, kAppended };

@@ -327,6 +327,7 @@ void Supervisor::became_ready(Slot& slot) {
   slot.last_used_ns = now;
   slot.room.ready_ns = now;
   slot.room.restore_ns = now - slot.room.began_ns;
+  begin_residence(slot);
   load_seconds_.observe(seconds);
   update_books();  // what was planned, against what there is
   const auto room = pool_.holding(std::string(memory::kHost), slot.name);
@@ -359,6 +360,7 @@ void Supervisor::fail_load(Slot& slot, Error error) {
          slot);
   slot.last_error = error;
   slot.failed_ns = parts_.clock.monotonic_ns();
+  note_failure(slot, error);
   slot.unload_reason = ledger::unload_reason::kLoadFailed;
   if (slot.link) {
     slot.phase = Phase::kStopping;

@@ -186,6 +186,10 @@ bool Supervisor::make_room(Slot& slot) {
   const memory::Wanted wanted{missing.bytes, missing.workers};
   std::vector<memory::Candidate> known = candidates(slot.room.plan->device, &slot);
   const memory::Choice choice = memory::choose(known, wanted);
+  if (!may_make_room(slot)) {
+    turn_away(slot, missing, choice);
+    return false;
+  }
   if (choice.enough) {
     const std::uint64_t needs = committed(slot.room.plan->needs).total();
     evict_chosen(choice, ledger::unload_reason::kReplaced,
@@ -211,6 +215,7 @@ bool Supervisor::make_room(Slot& slot) {
 
 memory::Stays Supervisor::stays(const Slot& slot) const {
   if (slot.phase != Phase::kReady) return memory::Stays::kChanging;
+  if (slot.pinned) return memory::Stays::kPinned;
   if (!is_idle(slot)) return memory::Stays::kBusy;
   const bool just = parts_.clock.monotonic_ns() - slot.room.ready_ns < kJustLoadedNs;
   if (just && !slot.room.was_used) return memory::Stays::kJustLoaded;
@@ -230,6 +235,7 @@ std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
     one.bytes = pool_.used_by(device, name);
     one.unused_ns = now - slot->last_used_ns;
     one.restore_ns = slot->room.restore_ns;
+    one.priority = slot->priority;
     one.stays = stays(*slot);
     list.push_back(std::move(one));
   }
@@ -279,8 +285,10 @@ std::uint64_t Supervisor::drop_kept_prefixes(std::uint64_t bytes) {
 
 void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Choice& choice) {
   Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
-                               " loaded models are busy; try again later"};
-  if (missing.bytes > 0) {
+                               " loaded models are busy or pinned; try again later"};
+  if (!may_make_room(slot)) {
+    error = slot.failures.refusal(parts_.clock.monotonic_ns());
+  } else if (missing.bytes > 0) {
     const std::uint64_t needs = committed(slot.room.plan->needs).total();
     const memory::Balance balance = pool_.balance(slot.room.plan->device);
     std::string text = "model '" + slot.name + "' needs " + human_bytes(needs) + " of memory; " +
@@ -295,6 +303,7 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
   }
   log::warn("a model is not loaded", {{"model", slot.name}, {"reason", error.message}});
   slot.phase = Phase::kCold;
+  if (!slot.load_waiters.empty()) slot.last_error = error;  // for whoever ordered it
   publish(slot);
   for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
   if (!slot.load_waiters.empty()) {

@@ -14,6 +14,7 @@
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
 #include "server/memory_page.h"
+#include "server/model_order_route.h"
 #include "server/plan_route.h"
 #include "server/queue_page.h"
 #include "server/replies.h"
@@ -77,6 +78,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
+    case Action::kModelOrder:
     case Action::kLedgerOpen:
     case Action::kLedgerErase:
     case Action::kLedgerHold:
@@ -264,6 +266,9 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
     co_return co_await answer_plan(context, std::move(request.query), writer);
   }
   if (action == Action::kRescan) co_return co_await rescan(std::move(caller), writer);
+  if (action == Action::kModelOrder) {
+    co_return co_await model_order(match.parameter, request.query, std::move(caller), writer);
+  }
   if (action == Action::kReceipt) {
     co_return co_await receipt(match.parameter, std::move(caller), writer);
   }
@@ -342,6 +347,35 @@ awaitable<int> ApiCore::rescan(runtime::Principal principal, http::ResponseWrite
     response = error_response((*result)->error());
   } else {
     response = json_response(200, api::openai::model_list(parts_.gateway.models()));
+  }
+  co_return co_await reply(writer, std::move(response));
+}
+
+awaitable<int> ApiCore::model_order(std::string target, std::string query,
+                                    runtime::Principal principal, http::ResponseWriter& writer) {
+  auto order = parse_model_order(target, query, principal);
+  if (!order.has_value()) {
+    http::Response response = error_response(order.error());
+    co_return co_await reply(writer, std::move(response));
+  }
+  const auto event = http::AsyncEvent::create(parts_.io);
+  const auto result = std::make_shared<std::optional<Result<runtime::ModelEntry>>>();
+  SideThread::Job job = [&gateway = parts_.gateway, event, result, order = std::move(*order)] {
+    *result = gateway.order(order);
+    event->notify();
+  };
+  const bool accepted = orders_ != nullptr && orders_->run(std::move(job));
+  bool finished = false;
+  if (accepted) finished = co_await event->wait(kRescanTimeout);
+  http::Response response;
+  if (!accepted) {
+    response = error_response(Error(Code::kBusy, "too many orders are waiting; try again later"));
+  } else if (!finished) {
+    response = error_response(Error(Code::kTimeout, "the order was not taken in time"));
+  } else if (!(*result)->has_value()) {
+    response = error_response((*result)->error());
+  } else {
+    response = json_response(200, api::openai::model_object(***result));
   }
   co_return co_await reply(writer, std::move(response));
 }

@@ -59,6 +59,8 @@ class ApiCore final {
                                          http::ResponseWriter& writer);
   void note_stranger(const Error& error, const http::Request& request);
   http::net::awaitable<int> rescan(runtime::Principal principal, http::ResponseWriter& writer);
+  http::net::awaitable<int> model_order(std::string target, std::string query,
+                                        runtime::Principal principal, http::ResponseWriter& writer);
   http::net::awaitable<int> review(http::Request request, runtime::Principal principal,
                                    http::ResponseWriter& writer);
   http::net::awaitable<int> receipt(std::string request_id, runtime::Principal principal,

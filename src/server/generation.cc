@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 // A wake-up is never lost; this only bounds the damage if one ever were.
 constexpr auto kWaitMax = 60s;
+// How often who waits for a model, and wants to know, is told.
+constexpr auto kProgressInterval = 500ms;
 
 void give_up(runtime::Stream& stream, const http::ResponseWriter& writer) {
   if (!writer.client_stalled()) return stream.cancel();
@@ -60,16 +62,18 @@ awaitable<int> Generation::run(std::string body) {
     co_return co_await answer_error(std::move(error));
   }
   attach(std::move(*submitted));
-  std::optional<Event> first = co_await next_event();
+  std::optional<Event> first = co_await first_event();
   if (!first.has_value()) co_return client_left();
   if (auto* failed = std::get_if<runtime::StreamFailed>(&*first)) {
     observe(*first);
     Error error = std::move(failed->error);
+    if (begun_) co_return co_await fail_begun(std::move(error));
     co_return co_await answer_error(std::move(error));
   }
   const auto* started = std::get_if<runtime::StreamStarted>(&*first);
   if (started == nullptr) {
     Error error(Code::kInternal, "the answer does not begin with its beginning");
+    if (begun_) co_return co_await fail_begun(std::move(error));
     co_return co_await answer_error(std::move(error));
   }
   started_ = *started;
@@ -88,6 +92,11 @@ Status Generation::read_body(std::string body) {
   if (!parsed.has_value()) return std::move(parsed).error();
   request_ = std::move(*parsed);
   meter_.asks_for(request_.model, request_.submit.choices);
+  if (wishes_.progress && !request_.stream) {
+    return Error{Code::kInvalidArgument,
+                 "the header '" + std::string(kProgressHeader) + "' needs \"stream\": true",
+                 std::string(kProgressHeader)};
+  }
   return wishes_.resume.has_value() ? take_place() : ok();
 }
 
@@ -114,6 +123,8 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit() {
   call.request.prompt = std::move(prompt);
   if (wishes_.priority.has_value()) call.request.priority = *wishes_.priority;
   call.request.deadline_ms = wishes_.deadline_ms;
+  call.keep_alive = request_.keep_alive;
+  call.load_wait = wishes_.load_wait;
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
   return context_.gateway.submit(std::move(call));
 }
@@ -140,6 +151,59 @@ awaitable<std::optional<Generation::Event>> Generation::next_event() {
     co_await event_->wait(kWaitMax);
   }
   co_return std::nullopt;
+}
+
+// The same, and meanwhile it is told how far the load of its model is, if it wants to know.
+awaitable<std::optional<Generation::Event>> Generation::first_event() {
+  while (wishes_.progress && !writer_.client_gone()) {
+    std::optional<Event> event = stream_->try_next();
+    if (event.has_value()) co_return event;
+    const bool woken = co_await event_->wait(kProgressInterval);
+    if (woken) continue;
+    const bool there = co_await show_progress();
+    if (!there) co_return std::nullopt;
+  }
+  co_return co_await next_event();
+}
+
+// False if the client has left. The first time, the head goes before it: what happens from then on
+// is told as of a stream that has begun.
+awaitable<bool> Generation::show_progress() {
+  const std::optional<ModelWait> wait = stream_->model_wait();
+  const std::int64_t now = context_.clock.monotonic_ns();
+  const std::int64_t ping_ns = std::chrono::nanoseconds(context_.ping_interval).count();
+  std::string out;
+  if (wait.has_value()) out = api::openai::progress_event(facts(), *wait);
+  if (out.empty() || out == shown_) {
+    if (!begun_ || now - shown_ns_ < ping_ns) co_return true;
+    out = ": ping\n\n";
+  } else {
+    shown_ = out;
+  }
+  if (!begun_) {
+    http::Headers head = stream_headers();
+    const Status sent = co_await writer_.begin(200, std::move(head));
+    if (!sent.has_value()) co_return false;
+    begun_ = true;
+  }
+  shown_ns_ = now;
+  const Status written = co_await writer_.write(std::move(out));
+  co_return written.has_value();
+}
+
+// Its head said 200 already, so the error is the stream's last event.
+awaitable<int> Generation::fail_begun(Error error) {
+  if (meter_.outcome().empty()) stream_->cancel();
+  meter_.set_outcome(info(error.code).name);
+  api::openai::AnswerFacts about = facts();
+  about.request_record = request_record_;
+  api::openai::ChunkWriter chunks(std::move(about));
+  std::string out;
+  chunks.fail({std::move(error), abort_record_}, out);
+  const Status written = co_await writer_.write(std::move(out));
+  if (!written.has_value()) co_return client_left();
+  const Status finished = co_await writer_.end();
+  co_return finished.has_value() ? 200 : info(Code::kCancelled).http_status;
 }
 
 awaitable<int> Generation::answer_error(Error error) {
@@ -169,9 +233,11 @@ int Generation::client_left() {
 }
 
 awaitable<int> Generation::stream_answer() {
-  http::Headers head = stream_headers();
-  const Status begun = co_await writer_.begin(200, std::move(head));
-  if (!begun.has_value()) co_return client_left();
+  if (!begun_) {
+    http::Headers head = stream_headers();
+    const Status begun = co_await writer_.begin(200, std::move(head));
+    if (!begun.has_value()) co_return client_left();
+  }
   const api::openai::AnswerFacts facts = this->facts();
   api::openai::ChunkWriter chunks(facts);
   std::string out;

@@ -50,6 +50,9 @@ class Generation final {
   Result<std::shared_ptr<runtime::Stream>> submit();
   void attach(std::shared_ptr<runtime::Stream> stream);
   http::net::awaitable<std::optional<Event>> next_event();
+  http::net::awaitable<std::optional<Event>> first_event();
+  http::net::awaitable<bool> show_progress();
+  http::net::awaitable<int> fail_begun(Error error);
   http::net::awaitable<int> answer_error(Error error);
   http::net::awaitable<int> stream_answer();
   http::net::awaitable<int> whole_answer();
@@ -71,6 +74,9 @@ class Generation final {
   runtime::StreamStarted started_;
   // As its headers name them; absent if there is none, or none yet.
   std::optional<std::uint64_t> request_record_, abort_record_;
+  bool begun_ = false;         // its head is sent: its client watches the load
+  std::string shown_;          // of the load, last
+  std::int64_t shown_ns_ = 0;  // when anything was
   AnswerMeter meter_;
   std::unique_ptr<ShelfPlace> place_;  // of an answer that may outlive its client; goes with it
 };

@@ -29,12 +29,22 @@ codec::OrderedJson tenants_of(const runtime::ModelLoad& load) {
   return tenants;
 }
 
+void add_residence(const runtime::Residence& residence, codec::OrderedJson& model) {
+  model["pinned"] = residence.pinned;
+  if (residence.unloading) model["unloading"] = true;
+  if (residence.idle_unix_s) model["idle_since"] = *residence.idle_unix_s;
+  if (residence.expires_unix_s) model["expires_at"] = *residence.expires_unix_s;
+  if (residence.retry_seconds) model["retry_seconds"] = *residence.retry_seconds;
+}
+
 codec::OrderedJson model_of(const runtime::ModelLoad& load) {
   codec::OrderedJson model;
   model["model"] = load.name;
   model["state"] = load.state;
   if (load.state == "loading")
     model["load_fraction"] = tenths(static_cast<double>(load.load_fraction));
+  if (!load.error.empty()) model["error"] = load.error;
+  add_residence(load.residence, model);
   model["streams"] = load.streams;
   model["cells_per_stream"] = load.cells_per_stream;
   model["running"] = load.running;

@@ -17,11 +17,19 @@ bool is_lasting(Code code) {
          code == Code::kLedgerUnavailable || code == Code::kConflict;
 }
 
-// Of a full queue: when it will have room, as far as one can tell.
-std::uint32_t retry_after(const Error& error) {
-  if (!error.backlog.has_value()) return kRetryAfterMin;
-  return std::clamp(error.backlog->seconds.value_or(kRetryAfterMin), kRetryAfterMin,
-                    kRetryAfterMax);
+// Where a load's end cannot be told.
+constexpr std::uint32_t kRetryAfterLoad = 5;
+
+// When a queue will have room, or a model be ready, as far as one can tell; nothing if the error is
+// of neither.
+std::optional<std::uint32_t> retry_after(const Error& error) {
+  std::optional<std::uint32_t> seconds;
+  if (error.code == Code::kBusy) seconds = kRetryAfterMin;
+  if (error.code == Code::kShuttingDown) seconds = kRetryAfterLoad;
+  if (error.backlog.has_value()) seconds = error.backlog->seconds.value_or(kRetryAfterMin);
+  if (error.wait.has_value()) seconds = error.wait->estimate_seconds.value_or(kRetryAfterLoad);
+  if (!seconds.has_value()) return std::nullopt;
+  return std::clamp(*seconds, kRetryAfterMin, kRetryAfterMax);
 }
 
 }  // namespace
@@ -36,10 +44,8 @@ http::Response json_response(int status, std::string body) {
 http::Response error_response(const Error& error) {
   http::Response response =
       json_response(info(error.code).http_status, api::openai::error_body(error));
-  if (error.code == Code::kBusy) {
-    response.headers.emplace_back("Retry-After", std::to_string(retry_after(error)));
-  }
-  if (error.code == Code::kShuttingDown) response.headers.emplace_back("Retry-After", "5");
+  if (const auto seconds = retry_after(error))
+    response.headers.emplace_back("Retry-After", std::to_string(*seconds));
   if (error.code == Code::kUnauthenticated)
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"aioss\"");
   if (is_lasting(error.code)) forbid_retry(response);

@@ -14,6 +14,7 @@ constexpr std::array kRoutes{
     Route{"/v1/streams/", "/v1/streams/{id}", "GET", Action::kStream},
     Route{"/v1/reviews", "/v1/reviews", "POST", Action::kReview},
     Route{"/admin/models/rescan", "/admin/models/rescan", "POST", Action::kRescan},
+    Route{"/admin/models/", "/admin/models/{name}/{order}", "POST", Action::kModelOrder},
     Route{"/admin/queue", "/admin/queue", "GET", Action::kQueue},
     Route{"/admin/plan", "/admin/plan", "GET", Action::kPlan},
     Route{"/admin/memory", "/admin/memory", "GET", Action::kMemory},

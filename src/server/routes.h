@@ -16,6 +16,7 @@ enum class Action {
   kReceipt,
   kStream,
   kRescan,
+  kModelOrder,
   kQueue,
   kPlan,
   kMemory,

@@ -69,6 +69,14 @@ class ScriptedStream final : public runtime::Stream {
     lock.unlock();
     if (something) copy();
   }
+  std::optional<ModelWait> model_wait() const override {
+    std::lock_guard lock(mutex_);
+    return wait_;
+  }
+  void wait_for_model(std::optional<ModelWait> wait) {
+    std::lock_guard lock(mutex_);
+    wait_ = std::move(wait);
+  }
   void give_up(Error why) override {
     given_up = why.code;
     cancel();
@@ -107,7 +115,8 @@ class ScriptedStream final : public runtime::Stream {
 
  private:
   const std::string id_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::optional<ModelWait> wait_;
   std::condition_variable changed_;
   std::deque<runtime::StreamEvent> events_;
   std::function<void()> wake_;
@@ -167,6 +176,16 @@ class ScriptedGateway final : public runtime::Gateway {
     ++rescans;
     changed_.wait_for(lock, kPatience, [&] { return !rescans_held_; });
     return ok();
+  }
+  Result<runtime::ModelEntry> order(const runtime::ModelOrder& order) override {
+    std::lock_guard lock(mutex_);
+    orders_.push_back(order);
+    if (refusal_.has_value()) return *refusal_;
+    return models().front();
+  }
+  std::vector<runtime::ModelOrder> orders() const {
+    std::lock_guard lock(mutex_);
+    return orders_;
   }
   Status spend(const runtime::Principal& by) override {
     std::lock_guard lock(mutex_);
@@ -293,6 +312,7 @@ class ScriptedGateway final : public runtime::Gateway {
   std::vector<runtime::ModelLoad> loads_;
   std::vector<runtime::ConfigurationChange> changes_;
   std::vector<runtime::ReviewCall> reviews_;
+  std::vector<runtime::ModelOrder> orders_;
   Counts strangers_, refusals_;
   runtime::Principal rescanned_by_;
   bool rescans_held_ = false, over_budget_ = false, numbered_ = false;

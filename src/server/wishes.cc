@@ -11,18 +11,35 @@ namespace {
 
 constexpr std::string_view kPriority = "X-Aioss-Priority";
 constexpr std::string_view kDeadline = "X-Aioss-Deadline";
+constexpr std::string_view kLoadWait = "X-Aioss-Load-Wait";
 
 Error no(std::string_view header, std::string message) {
   return {Code::kInvalidArgument, std::move(message), std::string(header)};
 }
 
-// 1 … `most`.
+// `least` … `most`.
 Result<std::uint64_t> parse_seconds(std::string_view header, std::string_view text,
-                                    std::uint64_t most) {
+                                    std::uint64_t most, std::uint64_t least = 1) {
   const auto seconds = parse_u64(trim(text));
-  if (seconds && *seconds >= 1 && *seconds <= most) return *seconds;
-  return no(header, std::string(header) + " must be a whole number of seconds from 1 to " +
-                        std::to_string(most));
+  if (seconds && *seconds >= least && *seconds <= most) return *seconds;
+  return no(header, std::string(header) + " must be a whole number of seconds from " +
+                        std::to_string(least) + " to " + std::to_string(most));
+}
+
+// What is wished of the load of the model.
+Status parse_load_wishes(const http::Request& request, Wishes& wishes) {
+  if (const auto given = request.header(kLoadWait)) {
+    AIOSS_TRY(const auto seconds, parse_seconds(kLoadWait, *given, kLoadWaitSecondsMax, 0));
+    wishes.load_wait = std::chrono::seconds(static_cast<std::int64_t>(seconds));
+  }
+  if (const auto given = request.header(kProgressHeader)) {
+    const std::string_view value = trim(*given);
+    if (value != "0" && value != "1") return no(kProgressHeader, "X-Aioss-Progress must be 1 or 0");
+    wishes.progress = value == "1";
+  }
+  if (!wishes.progress || !wishes.resume) return ok();
+  return no(kProgressHeader,
+            "X-Aioss-Progress and X-Aioss-Resume do not go together yet; give one");
 }
 
 }  // namespace
@@ -46,6 +63,7 @@ Result<Wishes> parse_wishes(const http::Request& request, std::uint32_t resume_s
     AIOSS_TRY(const auto seconds, parse_seconds(kResumeHeader, *given, resume_seconds_max));
     wishes.resume = std::chrono::seconds(static_cast<std::int64_t>(seconds));
   }
+  AIOSS_CHECK(parse_load_wishes(request, wishes));
   return wishes;
 }
 

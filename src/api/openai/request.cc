@@ -9,6 +9,7 @@
 
 #include "api/openai/fields.h"
 #include "api/openai/prompt.h"
+#include "base/duration.h"
 #include "base/suggest.h"
 #include "codec/json.h"
 #include "ipc/limits.h"
@@ -172,6 +173,22 @@ void read_service_tier(Fields& fields, ipc::Submit& out) {
   if (*tier == "flex") out.priority = ipc::Priority::kBatch;
 }
 
+// As Ollama has it: a number of seconds, or a text such as "5m"; 0 is "not at all", a negative one
+// "for ever".
+void read_keep_alive(Fields& fields, ParsedRequest& out) {
+  constexpr std::size_t kBytesMax = 32;
+  const Json* value = fields.find("keep_alive");
+  if (value == nullptr || fields.failed()) return;
+  const auto whole = whole_number(*value);
+  const auto text = value->is_string() ? fields.text("keep_alive", kBytesMax) : std::nullopt;
+  if (whole.has_value()) out.keep_alive = parse_duration(std::to_string(*whole));
+  if (text.has_value()) out.keep_alive = parse_duration(*text);
+  if (fields.failed() || out.keep_alive.has_value()) return;
+  fields.fail("keep_alive",
+              "must be a number of seconds or a duration such as \"5m\" or \"1h30m\", of at most "
+              "366 days; 0 unloads the model after use, -1 keeps it");
+}
+
 void read_chat_logprobs(Fields& fields, ipc::Submit& out) {
   out.logprobs = fields.boolean("logprobs", false);
   const bool given = fields.find("top_logprobs") != nullptr;
@@ -198,6 +215,7 @@ void read_common(Fields& fields, ParsedRequest& out) {
   read_tokens_max(fields, out);
   out.submit.choices = static_cast<std::uint32_t>(fields.integer("n", 1, ipc::kChoicesMax, 1));
   out.submit.ignore_eos = fields.boolean("ignore_eos", false);
+  read_keep_alive(fields, out);
 }
 
 }  // namespace

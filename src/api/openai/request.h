@@ -4,7 +4,9 @@
 // known one.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,7 @@ struct ParsedRequest {
   bool seed_given = false;
   bool stream = false;
   bool include_usage = false;
+  std::optional<std::chrono::seconds> keep_alive = {};  // of its model, after it; not OpenAI's
 };
 
 // kInvalidArgument or kUnsupported, with the name of the field in Error::field.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/duration.h"
 #include "ipc/limits.h"
 
 namespace aioss::api::openai {
@@ -358,6 +359,22 @@ TEST(ParseCompletion, RefusesBadValuesByName) {
        "it belongs to /v1/chat/completions"},
   };
   for (const Bad& bad : table) expect_bad(parse_completion(bad.body), bad);
+}
+
+TEST(ParseChat, ReadsKeepAliveAsOllamaHasIt) {
+  using std::chrono::seconds;
+  EXPECT_FALSE(good_chat(chat("")).keep_alive);
+  EXPECT_FALSE(good_chat(chat(R"("keep_alive":null)")).keep_alive);
+  EXPECT_EQ(good_chat(chat(R"("keep_alive":0)")).keep_alive, seconds(0));
+  EXPECT_EQ(good_chat(chat(R"("keep_alive":300)")).keep_alive, seconds(300));
+  EXPECT_EQ(good_chat(chat(R"("keep_alive":-1)")).keep_alive, kForever);
+  EXPECT_EQ(good_chat(chat(R"("keep_alive":"-1")")).keep_alive, kForever);
+  EXPECT_EQ(good_completion(completion(R"("keep_alive":"1h30m")")).keep_alive, seconds(5400));
+  for (const std::string value : {"1.5", "true", "\"\"", "\"soon\"", "99999999999", "[]",
+                                  "\"1h1h1h1h1h1h1h1h1h1h1h1h1h1h1h1h1h1h\""}) {
+    expect_bad(parse_chat(chat("\"keep_alive\":" + value)),
+               {value, "keep_alive", "keep_alive", Code::kInvalidArgument});
+  }
 }
 
 }  // namespace

@@ -51,8 +51,10 @@ std::string aioss_member(const AnswerFacts& facts, std::string_view end_name,
                          std::optional<std::uint64_t> end_record) {
   std::string out = ",\"aioss\":{\"request_id\":";
   append_string(out, facts.request_id);
-  out += ",\"request_record\":";
-  append_unsigned(out, facts.request_record);
+  if (facts.request_record.has_value()) {
+    out += ",\"request_record\":";
+    append_unsigned(out, *facts.request_record);
+  }
   if (end_record.has_value()) {
     out += ",\"";
     out += end_name;
@@ -65,6 +67,36 @@ std::string aioss_member(const AnswerFacts& facts, std::string_view end_name,
   append_unsigned(out, facts.seed);
   out += '}';
   return out;
+}
+
+void append_estimate(std::string& out, const std::optional<std::uint32_t>& seconds) {
+  out += ",\"estimate_seconds\":";
+  if (seconds.has_value()) {
+    append_unsigned(out, *seconds);
+  } else {
+    out += "null";
+  }
+}
+
+// In hundredths.
+void append_fraction(std::string& out, float fraction) {
+  constexpr float kHundred = 100;
+  const auto hundredths = static_cast<std::uint64_t>(std::clamp(fraction, 0.0F, 1.0F) * kHundred);
+  out += hundredths >= 100 ? "1" : hundredths >= 10 ? "0." : "0.0";
+  if (hundredths < 100) append_unsigned(out, hundredths);
+}
+
+void append_wait(std::string& out, const ModelWait& wait) {
+  out += "{\"state\":";
+  append_string(out, wait.state);
+  out += ",\"fraction\":";
+  append_fraction(out, wait.fraction);
+  out += ",\"seconds\":";
+  append_unsigned(out, wait.seconds);
+  append_estimate(out, wait.estimate_seconds);
+  out += ",\"position\":";
+  append_unsigned(out, wait.position);
+  out += '}';
 }
 
 std::vector<LogprobText> one_per_choice(const AnswerFacts& facts) {
@@ -178,6 +210,17 @@ void ChunkWriter::fail(const runtime::StreamFailed& failed, std::string& out) {
   out += "}\n\n";
 }
 
+std::string progress_event(const AnswerFacts& facts, const ModelWait& wait) {
+  std::string out = "event: aioss.progress\ndata: ";
+  out += head(facts, is_chat(facts) ? "chat.completion.chunk" : "text_completion");
+  out += ",\"choices\":[],\"aioss\":{\"request_id\":";
+  append_string(out, facts.request_id);
+  out += ",\"progress\":";
+  append_wait(out, wait);
+  out += "}}\n\n";
+  return out;
+}
+
 AnswerWriter::AnswerWriter(AnswerFacts facts) : facts_(std::move(facts)) {
   for (std::uint32_t i = 0; i < facts_.choices; ++i) choices_.emplace_back(facts_.endpoint);
 }
@@ -248,12 +291,11 @@ std::string error_body(const Error& error) {
   if (error.backlog.has_value()) {
     out += ",\"position\":";
     append_unsigned(out, error.backlog->position);
-    out += ",\"estimate_seconds\":";
-    if (error.backlog->seconds.has_value()) {
-      append_unsigned(out, *error.backlog->seconds);
-    } else {
-      out += "null";
-    }
+    append_estimate(out, error.backlog->seconds);
+  }
+  if (error.wait.has_value()) {
+    out += ",\"load\":";
+    append_wait(out, *error.wait);
   }
   out += "}}";
   return out;
@@ -286,6 +328,28 @@ void append_facts(std::string& out, const ipc::Ready& facts) {
   append_bool(out, facts.has_chat_template);
 }
 
+void append_residence(std::string& out, const runtime::ModelEntry& entry) {
+  const runtime::Residence& residence = entry.residence;
+  if (entry.state == "loading") {
+    out += ",\"load_fraction\":";
+    append_fraction(out, entry.load_fraction);
+  }
+  out += ",\"pinned\":";
+  append_bool(out, residence.pinned);
+  if (residence.unloading) out += ",\"unloading\":true";
+  const auto seconds = [&](std::string_view name, const std::optional<std::int64_t>& at) {
+    if (at.has_value())
+      append_member(out, name, static_cast<std::uint64_t>(std::max<std::int64_t>(*at, 0)));
+  };
+  seconds("idle_since", residence.idle_unix_s);
+  seconds("expires_at", residence.expires_unix_s);
+  if (!entry.last_error.has_value()) return;
+  append_member(out, "error", entry.last_error->message);
+  append_member(out, "error_code", info(entry.last_error->code).name);
+  if (residence.retry_seconds.has_value())
+    append_member(out, "retry_seconds", std::uint64_t{*residence.retry_seconds});
+}
+
 }  // namespace
 
 std::string model_object(const runtime::ModelEntry& entry) {
@@ -299,7 +363,7 @@ std::string model_object(const runtime::ModelEntry& entry) {
   append_member(out, "file_bytes", entry.file_bytes);
   if (!entry.sha256.empty()) append_member(out, "sha256", entry.sha256);
   if (entry.facts.has_value()) append_facts(out, *entry.facts);
-  if (entry.last_error.has_value()) append_member(out, "error", entry.last_error->message);
+  append_residence(out, entry);
   out += "}}";
   return out;
 }

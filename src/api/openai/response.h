@@ -31,7 +31,7 @@ struct AnswerFacts {
   std::int64_t created_unix_s = 0;
   ipc::Profile profile = ipc::Profile::kFast;
   std::uint64_t seed = 0;
-  std::uint64_t request_record = 0;
+  std::optional<std::uint64_t> request_record = 0;  // nothing if it failed before it had one
   std::uint32_t choices = 1;
   bool logprobs = false;
   bool include_usage = false;
@@ -65,6 +65,11 @@ class ChunkWriter final {
   std::optional<runtime::ChoiceEnd> held_;
 };
 
+// How far the load is that a stream waits for, as an event of its own kind, `aioss.progress`, whose
+// data is a chunk without choices: a client that does not know the kind reads a chunk that says
+// nothing.
+std::string progress_event(const AnswerFacts& facts, const ModelWait& wait);
+
 // A whole answer.
 class AnswerWriter final {
  public:
@@ -88,7 +93,8 @@ class AnswerWriter final {
   std::size_t bytes_ = 0;
 };
 
-// {"error":{"message","type","param","code"}}; of a full queue also "position" (how many wait
+// {"error":{"message","type","param","code"}}; of a model that is not ready also "load" (how far it
+// is, or when it may be tried again), of a full queue "position" (how many wait
 // before it) and "estimate_seconds" (null while no speed is measured).
 std::string error_body(const Error& error);
 

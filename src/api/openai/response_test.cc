@@ -288,7 +288,7 @@ TEST(Models, ListAndObject) {
   EXPECT_EQ(model_list({cold}),
             R"({"object":"list","data":[{"id":"a\"b","object":"model","created":6,)"
             R"("owned_by":"aioss","aioss":{"state":"failed","engine":"llama","file_bytes":5,)"
-            R"("error":"not GGUF"}}]})");
+            R"("pinned":false,"error":"not GGUF","error_code":"model_corrupt"}}]})");
   runtime::ModelEntry ready;
   ready.name = "m";
   ready.state = "ready";
@@ -302,7 +302,26 @@ TEST(Models, ListAndObject) {
             R"({"id":"m","object":"model","created":0,"owned_by":"aioss","aioss":{"state":"ready",)"
             R"("engine":"","file_bytes":0,"sha256":"ab","architecture":"llama","parameters":0,)"
             R"("context_tokens":4096,"context_tokens_train":0,"parallel":4,"profile":"fast",)"
-            R"("chat":true}})");
+            R"("chat":true,"pinned":false}})");
+}
+
+TEST(Models, SayHowLongTheyStayAndWhyTheyFailed) {
+  runtime::ModelEntry entry;
+  entry.name = "m";
+  entry.state = "loading";
+  entry.load_fraction = 0.07F;
+  entry.residence.pinned = true;
+  EXPECT_THAT(model_object(entry), HasSubstr(R"("load_fraction":0.07,"pinned":true}})"));
+  entry.state = "ready";
+  entry.residence = {false, true, 1'700'000'000, 1'700'000'300, {}};
+  EXPECT_THAT(model_object(entry),
+              HasSubstr(R"("pinned":false,"unloading":true,"idle_since":1700000000,)"
+                        R"("expires_at":1700000300}})"));
+  entry.state = "failed";
+  entry.residence = {false, false, {}, {}, 8};
+  entry.last_error = Error(Code::kNoMemory, "too large");
+  EXPECT_THAT(model_object(entry),
+              HasSubstr(R"("error":"too large","error_code":"no_memory","retry_seconds":8}})"));
 }
 
 TEST(JsonText, EscapesWhatMustBeEscaped) {

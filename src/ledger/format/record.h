@@ -336,9 +336,12 @@ namespace unload_reason {  // of MODEL_UNLOAD and ENGINE_STOP
 inline constexpr std::string_view kShutdown = "shutdown",
                                   kReplaced = "replaced",  // another model needed its place
     kPressure = "pressure",                                // the machine was short of memory
-    kRemoved = "removed",                                  // its file left the models folder
-    kChanged = "changed",                                  // its file was written to while loaded
-    kLoadFailed = "load_failed",                           // after its MODEL_LOAD was written
+    kExpired = "expired",                                  // its time after its last use is over
+    kUnpinned = "unpinned",       // that was over before, but it was pinned
+    kByOrder = "by_order",        // an operator wanted it to go
+    kRemoved = "removed",         // its file left the models folder
+    kChanged = "changed",         // its file was written to while loaded
+    kLoadFailed = "load_failed",  // after its MODEL_LOAD was written
     kUnhealthy = "unhealthy",     // it was killed because it did not do what it must; why follows
     kWorkerDied = "worker_died",  // ": " and how it ended follow
     kCrash = "crash";             // the gateway ended without writing it
@@ -380,6 +383,9 @@ inline constexpr std::string_view kKeysChanged = "keys_changed", kRescan = "resc
                                   kRequestErase = "request_erase",
                                   kRequestRotate = "request_rotate", kApprove = "approve",
                                   kBackup = "backup", kRestore = "restore";
+// Of models: the details name which.
+inline constexpr std::string_view kLoad = "load", kUnload = "unload", kPin = "pin",
+                                  kUnpin = "unpin";
 }  // namespace admin_action_name
 
 struct Record {  // as read back

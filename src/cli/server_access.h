@@ -1,0 +1,28 @@
+// How a command speaks to a running server: where it is, with which key, and what its refusals
+// mean.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "cli/args.h"
+#include "cli/services.h"
+#include "http/client.h"
+
+namespace aioss::cli {
+
+struct ServerAccess {
+  http::ServerPlace place;
+  http::Headers headers;
+};
+
+// From --unix, or --host and --port, and --key.
+Result<ServerAccess> server_access(const Services& services, const Invocation& invocation);
+
+// The body of a 200. Errors say what to do: where no server answers, or it wants another key.
+// Others have the server's own message and code.
+Result<std::string> get_page(const ServerAccess& access, const std::string& path,
+                             const http::Stop& stop = nullptr);
+Result<std::string> post_order(const ServerAccess& access, const std::string& path);
+
+}  // namespace aioss::cli

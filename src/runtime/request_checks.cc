@@ -1,0 +1,54 @@
+#include "runtime/request_checks.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Of its texts, as the client sent them.
+std::uint64_t bytes_of(const ipc::Prompt& prompt) {
+  if (const auto* text = std::get_if<std::string>(&prompt)) return text->size();
+  std::uint64_t bytes = 0;
+  if (const auto* messages = std::get_if<std::vector<ipc::ChatMessage>>(&prompt)) {
+    for (const ipc::ChatMessage& message : *messages) bytes += message.content.size();
+  }
+  return bytes;  // tokens are counted by the worker
+}
+
+}  // namespace
+
+Status check_limits(const GenerateCall& call) {
+  const std::uint64_t most = call.principal.limits.prompt_bytes_max;
+  const std::uint64_t bytes = bytes_of(call.request.prompt);
+  if (most == 0 || bytes <= most) return ok();
+  const bool chat = std::holds_alternative<std::vector<ipc::ChatMessage>>(call.request.prompt);
+  return Error{Code::kTooLarge,
+               "the prompt has " + std::to_string(bytes) + " bytes and your tenant may send " +
+                   std::to_string(most) + "; shorten the prompt",
+               chat ? "messages" : "prompt"};
+}
+
+// The frame is decoded again as the worker would do it: one place has the bounds of every field,
+// and a request that would make a worker refuse the conversation never reaches it.
+Result<std::size_t> check_frame(const ipc::Submit& request) {
+  const Bytes frame = ipc::encode(request);
+  if (frame.size() > ipc::kFrameBytesMax) {
+    return Error{Code::kTooLarge, "the request is larger than 16 MiB"};
+  }
+  const Result<ipc::ToWorker> decoded = ipc::decode_to_worker(frame);
+  if (!decoded) return Error{Code::kInvalidArgument, decoded.error().message};
+  const auto* same = std::get_if<ipc::Submit>(&*decoded);
+  if (same == nullptr || !(*same == request)) {  // texts over a bound are cut by the encoder
+    return Error{Code::kInvalidArgument,
+                 "the request holds a text that is too long or is not valid UTF-8"};
+  }
+  return frame.size();
+}
+
+}  // namespace aioss::runtime

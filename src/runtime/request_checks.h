@@ -1,0 +1,16 @@
+// What can be said of a request at the door, without a model. Pure functions.
+#pragma once
+
+#include <cstddef>
+
+#include "base/result.h"
+#include "runtime/gateway.h"
+
+namespace aioss::runtime {
+
+// kTooLarge: the prompt is over its tenant's limit.
+Status check_limits(const GenerateCall& call);
+// The bytes of its frame; kTooLarge, or kInvalidArgument: a worker would not take it.
+Result<std::size_t> check_frame(const ipc::Submit& request);
+
+}  // namespace aioss::runtime
