@@ -22,6 +22,7 @@
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
 #include "runtime/model_load.h"
+#include "runtime/model_settings.h"
 #include "runtime/principal.h"
 #include "runtime/review.h"
 #include "runtime/stream.h"
@@ -38,6 +39,10 @@ struct GatewayOptions {
   std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
   std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
   bool fake_models = false;              // also *.fake: scripts of the fake engine, for tests
+  ModelSettingsMap model_settings = {};  // of single models; they win over NAME.toml
+  ParseModelSettings parse_model_settings = {};  // null: NAME.toml is not looked at
+  std::string models_allow;   // file of those that may be loaded (runtime/allow_list.h); "": all
+  bool watch_models = false;  // take up what changes in the models directory
   ipc::Profile profile = ipc::Profile::kFast;
   Privacy privacy = Privacy::kCommit;
   std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
@@ -71,6 +76,7 @@ struct ModelEntry {  // of the catalogue
   std::optional<Error> last_error;
   std::optional<ipc::Ready> facts;  // while ready
   std::string sha256;               // hex, "" until computed
+  std::vector<std::string> aliases = {};
 };
 
 struct GenerateCall {
@@ -92,8 +98,9 @@ struct ConfigurationChange {
   std::vector<std::string> details = {};
 };
 
-// Of Principal::source: a signal to the process, which no tenant's budget bounds.
-inline constexpr std::string_view kSignalSource = "signal";
+// Of Principal::source: a signal to the process, or the watch over the models directory, neither of
+// which a tenant's budget bounds.
+inline constexpr std::string_view kSignalSource = "signal", kWatchSource = "watch";
 
 struct GatewayHealth {
   bool ok = false;
@@ -124,6 +131,8 @@ class Gateway {
   virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
 
   virtual std::vector<ModelEntry> models() const = 0;
+  // The model that an alias names; any other text as it is. submit() and load() take either.
+  virtual std::string resolve(const std::string& name) const { return name; }
   // Reads the models directory again; blocks on the disk. A model whose file is gone takes no new
   // request, and its worker is stopped once idle. ADMIN_ACTION says who asked, and which names came
   // and went; if it cannot be written, the list stays as it is.

@@ -156,6 +156,12 @@ class Supervisor final {
   std::chrono::milliseconds patience(std::chrono::milliseconds most) const;
   void publish_load(const Slot& slot);
 
+  // supervisor_files.cc
+  Result<std::shared_ptr<const OpenModel>> files_of(Slot& slot, const CatalogueEntry& entry);
+  void begin_sealing(Slot& slot, std::shared_ptr<OpenModel> files);
+  bool on_sealed(Slot& slot);
+  void give_up_sealing(Slot& slot);
+
   // supervisor_load.cc
   void want(Slot& slot);  // start it, now or when there is room
   bool make_room(const Slot& for_slot);

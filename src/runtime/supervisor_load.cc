@@ -20,7 +20,10 @@ constexpr double kNsPerSecond = 1e9;
 std::size_t Supervisor::links() const {
   return static_cast<std::size_t>(
       std::count_if(slots_.begin(), slots_.end(),
-                    [](const auto& entry) { return entry.second->link != nullptr; }));
+                    [](const auto& entry) {
+                      const Slot& slot = *entry.second;  // one whose files are sealed has its place
+                      return slot.link != nullptr || slot.phase == Phase::kLoading;
+                    }));
 }
 
 // ---- starting -----------------------------------------------------------------------------------
@@ -91,19 +94,21 @@ Status Supervisor::start_worker(Slot& slot) {
   if (entry == catalogue_.models.end()) {
     return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
   }
-  AIOSS_TRY(const std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry->second));
+  AIOSS_TRY(const std::shared_ptr<const OpenModel> files, files_of(slot, entry->second));
+  if (!files) return ok();
 
+  const ModelSettings& own = entry->second.settings;
   const GatewayOptions& options = parts_.options;
   LinkOptions link;
   link.model = slot.name;
   link.executable = options.worker_executable;
   link.number = slot.load;
-  for (const auto& file : files->files) link.model_fds.push_back(file->descriptor());
+  link.model_fds = files->descriptors();
   link.configure.engine = entry->second.engine;
   link.configure.profile = options.profile;
-  link.configure.streams = options.parallel;
-  link.configure.cells_per_stream = options.context_tokens;
-  link.configure.threads = options.threads;
+  link.configure.streams = own.parallel.value_or(options.parallel);
+  link.configure.cells_per_stream = own.context_tokens.value_or(options.context_tokens);
+  link.configure.threads = own.threads.value_or(options.threads);
   link.configure.queue_requests_max = options.queue_requests_max;
   link.configure.spill_bytes_max = options.spill_bytes;
   link.configure.speculation = options.speculation;
@@ -123,6 +128,7 @@ Status Supervisor::start_worker(Slot& slot) {
   slot.files = files;
   if (slot.died_before) restarts_.add();
   slot.died_before = false;
+  if (slot.hash) return ok();  // of sealed files
   slot.hashing =
       parts_.hasher.hash_model(files, [desk, name = slot.name, load = slot.load](auto hash) {
         desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
@@ -185,7 +191,7 @@ void Supervisor::on_hashed(const std::string& model, std::uint64_t load, Result<
   }
   slot.hash = *hash;
   parts_.view.set_sha256(model, codec::to_hex(hash->sha256));
-  advance(slot);
+  if (!hash->sealed || on_sealed(slot)) advance(slot);
 }
 
 void Supervisor::binary_hashed(Result<Digest> digest) {
@@ -374,8 +380,11 @@ void Supervisor::fail_load(Slot& slot, Error error) {
   stop_hashing(slot);
   log::error("a model cannot be loaded", {{"model", slot.name}, {"reason", error.message}});
   load_failures_.add();
-  decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kFailed, info(error.code).name,
-         slot);
+  // Forbidden: its file is not in the list of those that may be loaded.
+  decide(ledger::decision_kind::kLoad,
+         error.code == Code::kForbidden ? ledger::decision_outcome::kRefused
+                                        : ledger::decision_outcome::kFailed,
+         info(error.code).name, slot);
   slot.last_error = error;
   slot.failed_ns = parts_.clock.monotonic_ns();
   slot.unload_reason = ledger::unload_reason::kLoadFailed;
@@ -385,6 +394,7 @@ void Supervisor::fail_load(Slot& slot, Error error) {
     slot.link->kill(error);
   } else {
     slot.phase = Phase::kCold;
+    slot.files.reset();
   }
   publish(slot);
   abort_waiting(slot, error);
@@ -512,7 +522,11 @@ void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
     abort_waiting(*slot, *refusing_);
     if (slot->phase == Phase::kWaitingForRoom) slot->phase = Phase::kCold;
     const bool runs = slot->phase == Phase::kLoading || slot->phase == Phase::kReady;
-    if (runs) stop(*slot, ledger::unload_reason::kShutdown);
+    if (runs && !slot->link) {
+      give_up_sealing(*slot);
+    } else if (runs) {
+      stop(*slot, ledger::unload_reason::kShutdown);
+    }
   }
   finish_stop_all();
 }

@@ -34,7 +34,8 @@ inline const LlamaModel* model_of(const aioss_model* model) {
   return reinterpret_cast<const LlamaModel*>(model);
 }
 
-// Loads the GGUF behind options.fds[0]; `dry` reads its header only and allocates no weights.
+// Loads the GGUF behind options.fds, the parts of a split one in their order; `dry` reads headers
+// only and allocates no weights.
 // `options` is a copy made by read_struct.
 aioss_status load_model(const aioss_model_options& options, bool dry, ModelPointer& out,
                         aioss_error* error);
