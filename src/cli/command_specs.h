@@ -12,6 +12,7 @@ std::vector<CommandSpec> custody_specs();  // `aioss ledger protect`, …: keys,
 std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, texts, retention
 std::vector<CommandSpec> review_specs();   // `aioss review`
 std::vector<CommandSpec> top_specs();      // `aioss top`
+std::vector<CommandSpec> models_specs();   // `aioss models …`
 std::vector<CommandSpec> anchor_specs();   // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

@@ -72,16 +72,6 @@ CommandSpec run() {
       }};
 }
 
-CommandSpec models() {
-  return {"models",
-          "list the models of the catalogue",
-          "",
-          {},
-          {kJson},
-          kForModels,
-          {"aioss models", "aioss models --models-dir /srv/models --json"}};
-}
-
 CommandSpec inspect() {
   return {"inspect",
           "show what is in a model file",
@@ -200,7 +190,8 @@ std::vector<CommandSpec> all_commands() {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };
   add(top_specs());
-  add({models(), inspect(), verify(), ledger_init(), ledger_tail(), ledger_show()});
+  add(models_specs());
+  add({inspect(), verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());
   add(custody_specs());
   add(privacy_specs());

@@ -35,8 +35,9 @@ Result<AllowList> AllowList::parse(std::string_view text, const std::string& pat
                        (line[kHexBytes + 1] == ' ' || line[kHexBytes + 1] == '*');
     if (!digest || digest->size() != std::tuple_size_v<Digest> || !apart) {
       return Error{Code::kInvalidArgument,
-                   where + "a line must be the SHA-256 in hex, two spaces and the file's name, as "
-                           "'sha256sum FILE' prints it"};
+                   where +
+                       "a line must be the SHA-256 in hex, two spaces and the file's name, as "
+                       "'sha256sum FILE' prints it"};
     }
     const std::string_view name = base_name(line.substr(kHexBytes + 2));
     if (name.empty()) return Error{Code::kInvalidArgument, where + "there is no file name"};

@@ -16,8 +16,8 @@ Digest filled(std::uint8_t value) {
 }
 
 TEST(AllowList, ReadsWhatSha256sumWrites) {
-  const auto list = AllowList::parse("# mine\n" + kA + "  models/x.gguf\r\n\n" + kB + " *x.gguf\n",
-                                     "allow");
+  const auto list =
+      AllowList::parse("# mine\n" + kA + "  models/x.gguf\r\n\n" + kB + " *x.gguf\n", "allow");
   ASSERT_TRUE(list) << list.error().message;
   EXPECT_EQ(list->size(), 1U);
   EXPECT_TRUE(list->check({"/srv/x.gguf"}, {filled(0xAA)}));
@@ -36,9 +36,8 @@ TEST(AllowList, EveryPartMustBeInIt) {
 }
 
 TEST(AllowList, BadLinesAreNamed) {
-  for (const std::string& line :
-       {kA, kA + " x", "zz" + kA.substr(2) + "  x", kA.substr(1) + "  x", kA + "  ", "x  " + kA,
-        kA + "  dir/"}) {
+  for (const std::string& line : {kA, kA + " x", "zz" + kA.substr(2) + "  x", kA.substr(1) + "  x",
+                                  kA + "  ", "x  " + kA, kA + "  dir/"}) {
     const auto list = AllowList::parse("\n" + line + "\n", "allow");
     ASSERT_FALSE(list) << line;
     EXPECT_EQ(list.error().message.find("allow:2: "), 0U) << list.error().message;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kNoticesMax = 64;  // a directory of other things must not fill the log
 constexpr std::uint64_t kSettingsBytesMax = 64 << 10;  // of NAME.toml
-constexpr std::size_t kPartDigits = 5;   // "-00001-of-00003", as llama.cpp writes them
+constexpr std::size_t kPartDigits = 5;  // "-00001-of-00003", as llama.cpp writes them
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -126,8 +126,8 @@ CatalogueEntry Scanner::split_entry(const std::string& directory, const Part& pa
   return entry;
 }
 
-// And whether it may be loaded. A file with a mistake makes the model one that cannot be loaded: what its operator wanted is not
-// known.
+// And whether it may be loaded. A file with a mistake makes the model one that cannot be loaded:
+// what its operator wanted is not known.
 void Scanner::find_settings(CatalogueEntry& entry, const std::string& directory) {
   if (options_.parse_settings) {
     const std::string file_name = entry.name + ".toml";

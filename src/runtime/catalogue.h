@@ -54,16 +54,16 @@ struct CatalogueEntry {
 struct Catalogue {
   std::map<std::string, CatalogueEntry, std::less<>> models;
   std::map<std::string, std::string, std::less<>> aliases;  // and the models that they name
-  std::shared_ptr<const AllowList> allowed;  // null: all may be loaded
-  std::vector<std::string> notices;          // what was left out, and why
+  std::shared_ptr<const AllowList> allowed;                 // null: all may be loaded
+  std::vector<std::string> notices;                         // what was left out, and why
 };
 
 bool is_model_name(std::string_view name);
 
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options);
 
-// "vanished NAME", "appeared NAME" and "changed NAME" (its files or its settings), and that the list
-// of allowed files is another; for a record.
+// "vanished NAME", "appeared NAME" and "changed NAME" (its files or its settings), and that the
+// list of allowed files is another; for a record.
 std::vector<std::string> differences(const Catalogue& before, const Catalogue& after);
 
 // Equal device, inode, size and modification time: that counts as the same content.

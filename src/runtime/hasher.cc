@@ -62,8 +62,9 @@ bool Hasher::run_pending() {
 Hasher::JobPointer Hasher::find(const OpenModel& model) const {
   for (const JobPointer& job : jobs_) {
     // A sealed copy belongs to the one who asked for it.
-    if (job->model && !job->seal && std::equal(job->model->parts.begin(), job->model->parts.end(),
-                                 model.parts.begin(), model.parts.end(), is_same_file)) {
+    if (job->model && !job->seal &&
+        std::equal(job->model->parts.begin(), job->model->parts.end(), model.parts.begin(),
+                   model.parts.end(), is_same_file)) {
       return job;
     }
   }

@@ -63,7 +63,7 @@ class Hasher final {
   struct Job {
     std::shared_ptr<OpenModel> model;  // null: the executable
     bool seal = false;
-    std::string path;                  // of the executable
+    std::string path;  // of the executable
     FileDone file_done;
     std::vector<std::pair<Ticket, ModelDone>> waiters;  // guarded by mutex_
     std::atomic<bool> given_up{false};

@@ -17,6 +17,11 @@ void add(std::string& out, const char* name, const std::optional<T>& value) {
 
 }  // namespace
 
+bool ModelSettings::loads_like(const ModelSettings& other) const {
+  return context_tokens == other.context_tokens && parallel == other.parallel &&
+         threads == other.threads && kv_type == other.kv_type;
+}
+
 ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   ModelSettings out;
   out.context_tokens = first_of(upper.context_tokens, context_tokens);
@@ -29,7 +34,8 @@ ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   out.max_bytes = first_of(upper.max_bytes, max_bytes);
   out.aliases = upper.aliases;
   for (const std::string& alias : aliases) {
-    const bool known = std::find(out.aliases.begin(), out.aliases.end(), alias) != out.aliases.end();
+    const bool known =
+        std::find(out.aliases.begin(), out.aliases.end(), alias) != out.aliases.end();
     if (!known && out.aliases.size() < kAliasesMax) out.aliases.push_back(alias);
   }
   return out;

@@ -28,6 +28,8 @@ struct ModelSettings {
   std::vector<std::string> aliases;                // further names in requests
 
   bool operator==(const ModelSettings&) const = default;
+  // Whether a worker that was started with these would be started the same with `other`.
+  bool loads_like(const ModelSettings& other) const;
   // Those of `upper`, and where it has none, these. Aliases are of both.
   ModelSettings under(const ModelSettings& upper) const;
   // "ctx=4096\naliases=a,b\n": of what is set, in a fixed order. For the record of the

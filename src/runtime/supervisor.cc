@@ -318,7 +318,8 @@ void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<b
     slot->last_error.reset();  // a file may have been mended
     const auto found = catalogue_.models.find(name);
     slot->outdated =
-        slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second));
+        slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second) ||
+                        !slot->settings.loads_like(found->second.settings));
     evict_if_outdated(*slot);
     publish(*slot);
   }

@@ -99,8 +99,10 @@ class Supervisor final {
     std::optional<ModelHash> hash;
     std::optional<Hasher::Ticket> hashing;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
-    bool outdated = false;                   // the catalogue has other files by this name, or none
-    bool forgets = false;                    // once it listens: somebody was erased meanwhile
+    std::shared_ptr<OpenModel> sealing;      // they, until they are sealed and a worker has them
+    ModelSettings settings;                  // it was started with these
+    bool outdated = false;  // the catalogue has other files or settings by this name, or none
+    bool forgets = false;   // once it listens: somebody was erased meanwhile
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
@@ -157,8 +159,8 @@ class Supervisor final {
   void publish_load(const Slot& slot);
 
   // supervisor_files.cc
-  Result<std::shared_ptr<const OpenModel>> files_of(Slot& slot, const CatalogueEntry& entry);
-  void begin_sealing(Slot& slot, std::shared_ptr<OpenModel> files);
+  Result<std::shared_ptr<OpenModel>> files_of(Slot& slot, const CatalogueEntry& entry);
+  void begin_sealing(Slot& slot);
   bool on_sealed(Slot& slot);
   void give_up_sealing(Slot& slot);
 

@@ -8,21 +8,19 @@
 namespace aioss::runtime {
 
 // Null: they are being sealed; the load goes on when that is done.
-Result<std::shared_ptr<const OpenModel>> Supervisor::files_of(Slot& slot,
-                                                              const CatalogueEntry& entry) {
-  const bool sealed = slot.hash && slot.hash->sealed;
-  if (sealed) return slot.files;
+Result<std::shared_ptr<OpenModel>> Supervisor::files_of(Slot& slot, const CatalogueEntry& entry) {
+  if (slot.hash && slot.hash->sealed) return std::exchange(slot.sealing, nullptr);
   AIOSS_TRY(std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry));
-  if (!catalogue_.allowed) return std::shared_ptr<const OpenModel>(std::move(files));
-  begin_sealing(slot, std::move(files));
-  return std::shared_ptr<const OpenModel>();
+  if (!catalogue_.allowed) return files;
+  slot.files = slot.sealing = std::move(files);
+  begin_sealing(slot);
+  return std::shared_ptr<OpenModel>();
 }
 
-void Supervisor::begin_sealing(Slot& slot, std::shared_ptr<OpenModel> files) {
-  slot.files = files;
+void Supervisor::begin_sealing(Slot& slot) {
   const auto desk = parts_.desk;
-  slot.hashing = parts_.hasher.seal_model(
-      std::move(files), [desk, name = slot.name, load = slot.load](auto hash) {
+  slot.hashing =
+      parts_.hasher.seal_model(slot.sealing, [desk, name = slot.name, load = slot.load](auto hash) {
         desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
           supervisor.on_hashed(name, load, hash);
         });
@@ -48,6 +46,7 @@ void Supervisor::give_up_sealing(Slot& slot) {
   stop_hashing(slot);
   slot.phase = Phase::kCold;
   slot.files.reset();
+  slot.sealing.reset();
   publish(slot);
 }
 

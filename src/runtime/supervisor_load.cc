@@ -19,11 +19,10 @@ constexpr double kNsPerSecond = 1e9;
 
 std::size_t Supervisor::links() const {
   return static_cast<std::size_t>(
-      std::count_if(slots_.begin(), slots_.end(),
-                    [](const auto& entry) {
-                      const Slot& slot = *entry.second;  // one whose files are sealed has its place
-                      return slot.link != nullptr || slot.phase == Phase::kLoading;
-                    }));
+      std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) {
+        const Slot& slot = *entry.second;  // one whose files are sealed has its place
+        return slot.link != nullptr || slot.phase == Phase::kLoading;
+      }));
 }
 
 // ---- starting -----------------------------------------------------------------------------------
@@ -94,10 +93,10 @@ Status Supervisor::start_worker(Slot& slot) {
   if (entry == catalogue_.models.end()) {
     return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
   }
-  AIOSS_TRY(const std::shared_ptr<const OpenModel> files, files_of(slot, entry->second));
+  AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(slot, entry->second));
   if (!files) return ok();
 
-  const ModelSettings& own = entry->second.settings;
+  const ModelSettings& own = slot.settings = entry->second.settings;
   const GatewayOptions& options = parts_.options;
   LinkOptions link;
   link.model = slot.name;
@@ -395,6 +394,7 @@ void Supervisor::fail_load(Slot& slot, Error error) {
   } else {
     slot.phase = Phase::kCold;
     slot.files.reset();
+    slot.sealing.reset();
   }
   publish(slot);
   abort_waiting(slot, error);

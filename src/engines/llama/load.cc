@@ -62,8 +62,8 @@ aioss_status check_kind(const llama_model& model, aioss_error* error) {
   return AIOSS_OK;
 }
 
-// One file, or the parts of a split model in their order. On AIOSS_OK `out` may still be empty: then
-// llama.cpp has logged why.
+// One file, or the parts of a split model in their order. On AIOSS_OK `out` may still be empty:
+// then llama.cpp has logged why.
 aioss_status read_files(const aioss_model_options& options, const llama_model_params& params,
                         ModelPointer& out, aioss_error* error) {
   if (options.fd_count == 1) {

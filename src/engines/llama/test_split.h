@@ -36,8 +36,8 @@ class Splitter final {
       // They lie in the table's order, so the next one, or the file's end, ends each.
       const bool last = i + 1 == tensors_.size();
       const std::size_t end = last ? all_.size() : data + tensors_[i + 1].offset;
-      tensors_[i].data = std::string_view(all_).substr(data + tensors_[i].offset,
-                                                       end - data - tensors_[i].offset);
+      tensors_[i].data =
+          std::string_view(all_).substr(data + tensors_[i].offset, end - data - tensors_[i].offset);
     }
   }
 

@@ -316,8 +316,8 @@ enum class ActorKind : std::uint8_t { kProgram = 0, kUser = 1, kOperator = 2, kA
 enum class HashSource : std::uint8_t {
   kComputed = 0,  // for this load, or for another under way over an equal file
   kCached = 1,    // by an earlier load; equal: device, inode, size and modification time
-  kSealed = 2,    // for this load, over the very bytes that the worker got: a sealed copy, or a file
-                  // with fs-verity
+  kSealed = 2,  // for this load, over the very bytes that the worker got: a sealed copy, or a file
+                // with fs-verity
 };
 
 namespace abort_cause {
