@@ -129,6 +129,11 @@ CatalogueEntry Scanner::split_entry(const std::string& directory, const Part& pa
 // And whether it may be loaded. A file with a mistake makes the model one that cannot be loaded:
 // what its operator wanted is not known.
 void Scanner::find_settings(CatalogueEntry& entry, const std::string& directory) {
+  if (catalogue_.allowed && !entry.problem) {
+    if (Status listed = catalogue_.allowed->check_names(entry.paths); !listed) {
+      entry.problem = std::move(listed).error();
+    }
+  }
   if (options_.parse_settings) {
     const std::string file_name = entry.name + ".toml";
     const Result<Bytes> bytes = os::read_file(fs_, directory + "/" + file_name, kSettingsBytesMax);
@@ -138,12 +143,7 @@ void Scanner::find_settings(CatalogueEntry& entry, const std::string& directory)
       entry.settings = std::move(*beside);
     } else if (beside.error().code != Code::kNotFound && !entry.problem) {
       notice(file_name, beside.error().message);
-      entry.problem = Error{Code::kInvalidArgument, beside.error().message};
-    }
-  }
-  if (catalogue_.allowed && !entry.problem) {
-    if (Status listed = catalogue_.allowed->check_names(entry.paths); !listed) {
-      entry.problem = std::move(listed).error();
+      entry.problem = Error{Code::kModelCorrupt, "its settings: " + beside.error().message};
     }
   }
   const auto own = options_.settings.find(entry.name);
@@ -267,6 +267,21 @@ Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& opt
   return scanner.take();
 }
 
+namespace {
+
+// That the list of allowed files is another is told once, not of each model.
+std::string_view problem_of(const CatalogueEntry& entry) {
+  const bool told = entry.problem && entry.problem->code != Code::kForbidden;
+  return told ? std::string_view(entry.problem->message) : std::string_view();
+}
+
+bool is_like(const CatalogueEntry& a, const CatalogueEntry& b) {
+  return problem_of(a) == problem_of(b) && a.settings == b.settings &&
+         std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), is_same_file);
+}
+
+}  // namespace
+
 std::vector<std::string> differences(const Catalogue& before, const Catalogue& after) {
   std::vector<std::string> details;
   for (const auto& [name, entry] : before.models) {
@@ -276,9 +291,7 @@ std::vector<std::string> differences(const Catalogue& before, const Catalogue& a
     const auto known = before.models.find(name);
     if (known == before.models.end()) {
       details.push_back("appeared " + name);
-    } else if (!(known->second.settings == entry.settings) ||
-               !std::equal(entry.parts.begin(), entry.parts.end(), known->second.parts.begin(),
-                           known->second.parts.end(), is_same_file)) {
+    } else if (!is_like(known->second, entry)) {
       details.push_back("changed " + name);
     }
   }

@@ -322,6 +322,12 @@ TEST_F(CatalogueTest, DifferencesAreNamed) {
             (std::vector<std::string>{"vanished gone", "appeared new", "changed other",
                                       "changed set", "other list of allowed models"}));
   EXPECT_TRUE(differences(after, after).empty());
+  add("same.toml", "bad");
+  EXPECT_EQ(differences(after, scan_with({}, path("allow"))), std::vector<std::string>{})
+      << "it may not be loaded, so why else does not matter";
+  const Catalogue open = scan_with({});
+  std::filesystem::remove(path("same.toml"));
+  EXPECT_EQ(differences(open, scan_with({})), std::vector<std::string>{"changed same"});
 }
 
 TEST_F(CatalogueTest, AFileThatIsBeingWrittenIsNotOpened) {
