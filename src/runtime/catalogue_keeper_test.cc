@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/strings.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "ledger/format/record.h"
@@ -250,6 +251,30 @@ TEST_F(WatchTest, AliasesAndSettingsOfAModel) {
   EXPECT_EQ(bench.ask("chat", "q").text.at(0), "hello");
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.texts(RecordType::kModelLoad, key::model_load::kName), (Lines{"m", "n"}));
+}
+
+TEST_F(WatchTest, OtherSettingsHoldFromTheNextRequestOn) {
+  bench.options.watch_models = false;
+  bench.options.parse_model_settings = [](std::string_view text, const std::string&) {
+    ModelSettings settings;
+    settings.context_tokens = static_cast<std::uint32_t>(parse_u64(text).value_or(0));
+    return Result<ModelSettings>(settings);
+  };
+  bench.add_model("m", "reply hello\n");
+  const auto set = [&](const char* context) {
+    std::ofstream(bench.options.models_dir + "/m.toml") << context;
+  };
+  set("256");
+  bench.start();
+  EXPECT_EQ(bench.gateway().load("m", nullptr)->facts->cells_per_stream, 256U);
+  set("512");
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  const auto cells = [&]() -> std::uint32_t {
+    const auto loaded = bench.gateway().load("m", nullptr);
+    return loaded && loaded->facts ? loaded->facts->cells_per_stream : 0;
+  };
+  EXPECT_TRUE(wait_until([&] { return cells() == 512; }));
+  bench.expect_good_ledger_and_loads();
 }
 
 }  // namespace
