@@ -63,6 +63,3 @@ target_include_directories(aioss_llama SYSTEM INTERFACE
   "${AIOSS_LLAMA_SOURCE_DIR}/common" "${AIOSS_LLAMA_SOURCE_DIR}/vendor")
 target_link_libraries(aioss_llama INTERFACE
   ${AIOSS_LLAMA_LIBRARIES} Threads::Threads ${CMAKE_DL_LIBS} m)
-# Its one function that opens files asks ours first (src/engines/llama/descriptor_file.h): a worker
-# opens nothing, and the parts of a split model have no other way in than paths.
-target_link_options(aioss_llama INTERFACE "LINKER:--wrap=ggml_fopen")

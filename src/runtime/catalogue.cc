@@ -117,11 +117,10 @@ CatalogueEntry Scanner::split_entry(const std::string& directory, const Part& pa
     return entry;
   }
   for (std::uint32_t number = 1; number <= part.count; ++number) {
-    if (add_part(entry, directory + "/" + part_name(part, number))) continue;
+    if (add_part(entry, directory + "/" + part_name(part, number)) || entry.problem) continue;
     entry.problem = Error{Code::kModelCorrupt,
                           "part " + std::to_string(number) + " of " + std::to_string(part.count) +
                               " is missing; put all parts into the models directory"};
-    return entry;
   }
   return entry;
 }

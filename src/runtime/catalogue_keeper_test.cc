@@ -187,7 +187,7 @@ TEST_F(AllowTest, UnknownAndChangedFilesAreRefusedAndThatIsRecorded) {
   bench.start();
   for (const char* name : {"unknown", "changed"}) {
     const Answered answered = bench.ask(name, "q");
-    EXPECT_EQ(answered.code(), "forbidden") << name;
+    ASSERT_EQ(answered.code(), "forbidden") << name;
     EXPECT_EQ(answered.failed->error.message.find(bench.directory()), std::string::npos);
   }
   EXPECT_TRUE(bench.worker_pids().empty());

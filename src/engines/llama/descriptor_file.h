@@ -1,7 +1,7 @@
 // Model files by open descriptor, as the streams that llama.cpp reads. A worker may open nothing
 // once it parses a model; llama.cpp has a loader for one open stream, but wants paths for the parts
 // of a split model. Those get a path that names a descriptor, and its one function that opens files
-// (ggml_fopen, replaced at link time: cmake/llama.cmake) duplicates the descriptor in its place.
+// (ggml_fopen, replaced at link time: CMakeLists.txt) duplicates the descriptor in its place.
 // Thread-safe, but the streams of one descriptor share its offset: one thread reads them.
 #pragma once
 
