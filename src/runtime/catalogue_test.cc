@@ -149,6 +149,7 @@ TEST_F(CatalogueTest, SplitSetWithAMissingPartSaysWhich) {
   const CatalogueEntry& entry = catalogue.models.at("big");
   ASSERT_TRUE(entry.problem);
   EXPECT_NE(entry.problem->message.find("part 2 of 3"), std::string::npos);
+  EXPECT_EQ(entry.paths.size(), 2U) << "those that are there";
   const auto opened = open_model(fs_, entry);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Code::kModelCorrupt);
