@@ -72,16 +72,6 @@ CommandSpec run() {
       }};
 }
 
-CommandSpec models() {
-  return {"models",
-          "list the models of the catalogue",
-          "",
-          {},
-          {kJson},
-          kForModels,
-          {"aioss models", "aioss models --models-dir /srv/models --json"}};
-}
-
 CommandSpec inspect() {
   return {"inspect",
           "show what is in a model file",
@@ -201,7 +191,8 @@ std::vector<CommandSpec> all_commands() {
   };
   add(top_specs());
   add(model_specs());
-  add({models(), inspect()});
+  add(models_specs());
+  add({inspect()});
   add(plan_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());

@@ -28,6 +28,12 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kModelsDir, "models_dir", SettingType::kPath, 0, 0, "", "$XDG_DATA_HOME/aioss/models",
      kForServe | kForRun | kForModels | kForPlan, "DIR",
      "Folder of the catalogue: every *.gguf in it is a model, named by its file name."},
+    {Key::kModelsWatch, "models_watch", SettingType::kChoice, 0, 0, "on|off", "on", kForServe,
+     "MODE",
+     "Whether files that come, go or change in the models folder are taken up by themselves."},
+    {Key::kModelsAllow, "models_allow", SettingType::kPath, 0, 0, "", "",
+     kForServe | kForRun | kForModels, "FILE",
+     "List of the files that may be loaded, as 'sha256sum' writes it; others are refused."},
     {Key::kLedger, "ledger", SettingType::kPath, 0, 0, "", "$XDG_STATE_HOME/aioss/ledger",
      kForServe | kForRun | kForLedger, "DIR",
      "Folder of the ledger; made on first use by 'serve' and 'run'."},
@@ -183,6 +189,8 @@ class ConfigBuilder {
     return ok();
   }
 
+  void set_models(runtime::ModelSettingsMap models) { config_.models_ = std::move(models); }
+
   Config take() { return std::move(config_); }
 
  private:
@@ -255,7 +263,9 @@ Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
   const bool asked_for = !file.empty();
   if (!asked_for) file = expand_path(kConfigPathDefault, environment);
   if (!file.empty()) {
-    AIOSS_TRY(const auto entries, read_config_file(fs, file, asked_for));
+    AIOSS_TRY(const auto read, read_config_file(fs, file, asked_for));
+    const auto& entries = read.entries;
+    builder.set_models(read.models);
     const std::size_t slash = file.rfind('/');
     const std::string directory = slash == std::string::npos ? "" : file.substr(0, slash);
     for (const FileEntry& entry : entries) {

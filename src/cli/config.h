@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "os/file.h"
+#include "runtime/model_settings.h"
 
 namespace aioss::cli {
 
@@ -24,6 +25,8 @@ enum class Key : std::size_t {
   kUnix,
   kKeys,
   kModelsDir,
+  kModelsWatch,
+  kModelsAllow,
   kLedger,
   kProfile,
   kPrivacy,
@@ -92,6 +95,8 @@ class Config final {
   const std::string& text(Key key) const { return slot(key).text; }
   std::uint64_t number(Key key) const { return slot(key).number; }
   Source source(Key key) const { return slot(key).source; }
+  // The sections [models.NAME] of the file.
+  const runtime::ModelSettingsMap& models() const { return models_; }
   // "--port", "AIOSS_PORT", "/etc/aioss.toml:3", "default".
   const std::string& origin(Key key) const { return slot(key).origin; }
 
@@ -105,6 +110,7 @@ class Config final {
   };
   const Slot& slot(Key key) const { return slots_[static_cast<std::size_t>(key)]; }
   std::vector<Slot> slots_;
+  runtime::ModelSettingsMap models_;
 };
 
 struct ConfigInput {

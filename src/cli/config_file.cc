@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/suggest.h"
+#include "cli/model_settings_file.h"
 
 namespace aioss::cli {
 namespace {
@@ -70,12 +71,13 @@ Result<std::vector<FileEntry>> entries_of(const toml::table& table, const std::s
   for (const auto& [key, node] : table) {
     const std::uint32_t line = key.source().begin.line;
     const std::string where = place(path, line);
+    if (key.str() == "models" && node.is_table()) continue;  // parse_model_sections()
     const Setting* setting = find_setting(key.str());
     if (setting == nullptr) {
       complain(line, node.is_table()
                          ? Error(Code::kUsage, where +
-                                                   ": there are no sections in this file; "
-                                                   "take out [" +
+                                                   ": the only sections of this file are "
+                                                   "[models.NAME]; take out [" +
                                                    std::string(key.str()) + "]")
                          : unknown_key(where, key.str()));
       continue;
@@ -105,14 +107,16 @@ Result<std::vector<FileEntry>> parse_config(std::string_view text, const std::st
   return entries_of(parsed.table(), path);
 }
 
-Result<std::vector<FileEntry>> read_config_file(os::FileSystem& fs, const std::string& path,
-                                                bool required) {
+Result<ConfigFile> read_config_file(os::FileSystem& fs, const std::string& path, bool required) {
   auto bytes = os::read_file(fs, path, kConfigBytesMax);
   if (!bytes && bytes.error().code == Code::kNotFound && !required) {
-    return std::vector<FileEntry>();
+    return ConfigFile();
   }
   if (!bytes) return std::move(bytes).error().with_context("configuration file " + path);
-  return parse_config(as_text(*bytes), path);
+  ConfigFile out;
+  AIOSS_TRY(out.entries, parse_config(as_text(*bytes), path));
+  AIOSS_TRY(out.models, parse_model_sections(as_text(*bytes), path));
+  return out;
 }
 
 }  // namespace aioss::cli

@@ -222,7 +222,8 @@ TEST_F(ConfigTest, ErrorsInTheFileNameFileLineAndTheNearestKey) {
       {"profile = \"reproducable\"\n",
        ":1: 'reproducable' is not a value of 'profile' (did you mean 'reproducible'?); it takes "
        "one of fast, reproducible"},
-      {"[server]\nport = 1\n", ":1: there are no sections in this file; take out [server]"},
+      {"[server]\nport = 1\n",
+       ":1: the only sections of this file are [models.NAME]; take out [server]"},
       // Two errors: the one that stands first, though its key comes later in the alphabet.
       {"zzz = 1\naaa = 2\n", ":1: unknown key 'zzz'; 'aioss serve --print-config' lists the keys"},
   };

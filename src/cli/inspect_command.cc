@@ -36,7 +36,9 @@ Result<std::string> read_all(int descriptor, const Clock& clock) {
   }
 }
 
-Result<InspectReport> inspect(const Services& services, const std::string& path) {
+}  // namespace
+
+Result<InspectReport> inspect_file(const Services& services, const std::string& path) {
   auto opened = services.files.open(path, os::OpenMode::kRead);
   if (!opened && opened.error().code == Code::kNotFound) {
     return Error(Code::kNotFound, "there is no such file");
@@ -62,12 +64,10 @@ Result<InspectReport> inspect(const Services& services, const std::string& path)
   return parse_inspect_report(json);
 }
 
-}  // namespace
-
 int inspect_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   const std::string path = invocation.operand(0);
-  auto report = inspect(services, path);
+  auto report = inspect_file(services, path);
   if (!report) {
     // Errors of the file system name the path already.
     const bool named = report.error().message.find(path) != std::string::npos;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/args.h"
+#include "cli/inspect_report.h"
 #include "cli/services.h"
 
 namespace aioss::cli {
@@ -11,6 +12,8 @@ namespace aioss::cli {
 inline constexpr int kInspectModelFd = 3;
 inline constexpr int kInspectOutputFd = 1;
 
+// What the file says of itself, by that child.
+Result<InspectReport> inspect_file(const Services& services, const std::string& path);
 int inspect_command(const Services& services, const Invocation& invocation);
 
 }  // namespace aioss::cli

@@ -157,7 +157,7 @@ Result<InspectReport> parse_inspect_report(std::string_view json) {
   return out;
 }
 
-std::string inspect_json(const InspectReport& report) {
+OrderedJson inspect_object(const InspectReport& report) {
   OrderedJson out;
   out["architecture"] = or_null(report.architecture);
   out["name"] = or_null(report.name);
@@ -187,7 +187,11 @@ std::string inspect_json(const InspectReport& report) {
   out["alignment"] = report.alignment;
   out["metadata_entries"] = report.metadata_entries;
   out["split_count"] = report.split_count;
-  return codec::dump_json(out) + "\n";
+  return out;
+}
+
+std::string inspect_json(const InspectReport& report) {
+  return codec::dump_json(inspect_object(report)) + "\n";
 }
 
 std::string inspect_text(const InspectReport& report, std::size_t columns, bool color) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "codec/json.h"
 
 namespace aioss::cli {
 
@@ -34,6 +35,7 @@ struct InspectReport {
 // The child's own error comes back as that error; anything unexpected is kCorrupt.
 Result<InspectReport> parse_inspect_report(std::string_view json);
 
+codec::OrderedJson inspect_object(const InspectReport& report);
 std::string inspect_json(const InspectReport& report);
 std::string inspect_text(const InspectReport& report, std::size_t columns, bool color);
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cli/model_settings_file.h"
 #include "cli/passphrase.h"
 #include "ledger/reading/walk.h"
 #include "ledger/writing/signer.h"
@@ -144,6 +145,12 @@ Result<std::string> models_directory(const Services& services, const Config& con
     AIOSS_CHECK(services.files.make_directories(directory));
   }
   return directory;
+}
+
+void add_model_settings(const Config& config, runtime::GatewayOptions& options) {
+  options.model_settings = config.models();
+  options.parse_model_settings = parse_model_settings;
+  options.models_allow = config.text(Key::kModelsAllow);
 }
 
 }  // namespace aioss::cli

@@ -12,6 +12,7 @@
 #include "crypto/protected_key.h"
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
+#include "runtime/gateway.h"
 
 namespace aioss::cli {
 
@@ -43,5 +44,8 @@ std::string state_directory(const Services& services);
 
 // The models folder, made if it is the default one and absent. kUsage without a home.
 Result<std::string> models_directory(const Services& services, const Config& config);
+
+// What the configuration says of single models, and which may be loaded.
+void add_model_settings(const Config& config, runtime::GatewayOptions& options);
 
 }  // namespace aioss::cli

@@ -2,6 +2,7 @@
 // ledger.
 #include "base/strings.h"
 #include "cli/command_list.h"
+#include "cli/model_store.h"
 #include "cli/term.h"
 #include "codec/json.h"
 #include "runtime/catalogue.h"
@@ -18,6 +19,7 @@ std::string as_json(const runtime::Catalogue& catalogue, const std::string& dire
     model["bytes"] = entry.file_bytes;
     model["modified"] = entry.modified_unix_s;
     model["paths"] = entry.paths;
+    if (!entry.settings.aliases.empty()) model["aliases"] = entry.settings.aliases;
     if (entry.problem) model["problem"] = entry.problem->message;
     models.push_back(std::move(model));
   }
@@ -43,26 +45,18 @@ int models_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   const auto config = load_config(services.files, services.environment, invocation.config);
   if (!config) return console.fail(config.error());
-  const std::string directory = config->text(Key::kModelsDir);
-  if (directory.empty()) {
-    return console.fail({Code::kUsage, "HOME is not set; name the folder with --models-dir"});
-  }
-  // The default folder need not exist yet; one that was asked for must.
-  const auto found = services.files.info(directory);
-  const bool missing = !found && found.error().code == Code::kNotFound &&
-                       config->source(Key::kModelsDir) == Source::kDefault;
-  runtime::CatalogueOptions options;
-  options.models_dir = missing ? "" : directory;
-  const auto catalogue = runtime::scan_catalogue(services.files, options);
-  if (!catalogue) return console.fail(catalogue.error());
+  const auto store = open_store(services, *config);
+  if (!store) return console.fail(store.error());
+  const std::string& directory = store->directory;
+  const runtime::Catalogue* const catalogue = &store->catalogue;
   if (invocation.has("--json")) {
     return console.out(as_json(*catalogue, directory)) ? 0 : static_cast<int>(ExitCode::kFailure);
   }
   for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
   if (catalogue->models.empty()) {
     console.note("aioss: no models in " + directory +
-                 "; put .gguf files there, or name another "
-                 "folder with --models-dir");
+                 "; 'aioss models add FILE' puts one there, or name another folder with "
+                 "--models-dir");
     return 0;
   }
   const bool written = console.out(as_table(*catalogue, console));

@@ -69,6 +69,10 @@ Result<runtime::PlanAnswer> plan(const Services& services, const Invocation& inv
   AIOSS_TRY(runtime::GatewayOptions options, gateway_options(services, config, invocation));
   runtime::PlanCall call;
   call.model = invocation.operand(0);
+  // A flag is about this plan, and goes before what the model's own settings say.
+  if (config.source(Key::kCtx) == Source::kFlag) call.context_tokens = config.number(Key::kCtx);
+  if (config.source(Key::kParallel) == Source::kFlag) call.parallel = config.number(Key::kParallel);
+  if (config.source(Key::kKvType) == Source::kFlag) call.kv_type = config.text(Key::kKvType);
   if (looks_like_file(call.model)) {
     options.model_files = {call.model};
     AIOSS_TRY(call.model, name_of_file(services, call.model));

@@ -71,6 +71,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
     AIOSS_TRY(out.models_dir, models_directory(services, config));
   }
   out.fake_models = options.fake_models;
+  add_model_settings(config, out);
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);
@@ -91,9 +92,11 @@ Result<std::string> model_name(const runtime::Gateway& gateway, const RunOptions
     return models.front().name;
   }
   std::vector<std::string> names;
+  const std::string real = gateway.resolve(options.model);
   for (const runtime::ModelEntry& model : models) {
-    if (model.name == options.model) return model.name;
+    if (model.name == real) return model.name;
     names.push_back(model.name);
+    names.insert(names.end(), model.aliases.begin(), model.aliases.end());
   }
   const std::string hint = did_you_mean(options.model, names);
   const std::string_view lists = "; 'aioss models' lists them, and a path must end in .gguf";

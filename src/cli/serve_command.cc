@@ -115,6 +115,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = fake_models;
+  add_model_settings(config, out);
+  out.watch_models = config.text(Key::kModelsWatch) == "on";
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.privacy =
       runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
@@ -137,6 +139,9 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
     const bool number = setting.type == SettingType::kNumber;
     out.configuration.emplace_back(setting.name, number ? std::to_string(config.number(setting.key))
                                                         : config.text(setting.key));
+  }
+  for (const auto& [name, own] : config.models()) {
+    out.configuration.emplace_back("models." + name, own.text());
   }
   out.state_dir = state_directory(services);
   return out;
@@ -168,7 +173,7 @@ void announce(const Services& services, const Config& config, const runtime::Gat
                                      {"pid", os::process_id()}});
   log::info("models",
             {{"dir", config.text(Key::kModelsDir)}, {"count", models.size()}, {"names", names}});
-  if (models.empty()) log::warn("no models; put .gguf files into the folder and send SIGHUP");
+  if (models.empty()) log::warn("no models; add some with 'aioss models add FILE'");
   log::info("ledger", {{"dir", config.text(Key::kLedger)},
                        {"records", ledger.health().size},
                        {"vkey", ledger.identity().verifier_key}});

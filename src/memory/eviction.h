@@ -24,7 +24,7 @@ struct Candidate {
   std::uint64_t bytes = 0;      // that it would free
   std::int64_t unused_ns = 0;   // since it was last used
   std::int64_t restore_ns = 0;  // that loading it took
-  int priority = 0;             // the lower, the sooner it goes
+  std::int64_t priority = 0;    // the lower, the sooner it goes
   Stays stays = Stays::kNo;
 };
 

@@ -7,13 +7,15 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "os/fixed_content.h"
 #include "runtime/hash_cache.h"
 
 namespace aioss::runtime {
 namespace {
 
 constexpr std::size_t kNoticesMax = 64;  // a directory of other things must not fill the log
-constexpr std::size_t kPartDigits = 5;   // "-00001-of-00003", as llama.cpp writes them
+constexpr std::uint64_t kSettingsBytesMax = 64 << 10;  // of NAME.toml
+constexpr std::size_t kPartDigits = 5;  // "-00001-of-00003", as llama.cpp writes them
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -65,21 +67,23 @@ std::string part_name(const Part& part, std::uint32_t number) {
 
 class Scanner final {
  public:
-  Scanner(os::FileSystem& fs, bool fake_models) : fs_(fs), fake_models_(fake_models) {}
+  Scanner(os::FileSystem& fs, const CatalogueOptions& options) : fs_(fs), options_(options) {}
 
+  Status read_allow_list();
   Status scan_directory(const std::string& directory);
   Status add_file(const std::string& path);
-  Catalogue take() { return std::move(catalogue_); }
+  Catalogue take();
 
  private:
   void add_from_directory(const std::string& directory, const std::string& file_name);
   CatalogueEntry split_entry(const std::string& directory, const Part& part);
   bool add_part(CatalogueEntry& entry, const std::string& path);
   void add(CatalogueEntry entry, const std::string& file_name);
+  void find_settings(CatalogueEntry& entry, const std::string& directory);
   void notice(const std::string& file_name, std::string_view why);
 
   os::FileSystem& fs_;
-  const bool fake_models_;
+  const CatalogueOptions& options_;  // the caller's
   Catalogue catalogue_;
   std::set<std::string> splits_seen_;  // "prefix/count"
 };
@@ -113,13 +117,48 @@ CatalogueEntry Scanner::split_entry(const std::string& directory, const Part& pa
     return entry;
   }
   for (std::uint32_t number = 1; number <= part.count; ++number) {
-    if (add_part(entry, directory + "/" + part_name(part, number))) continue;
+    if (add_part(entry, directory + "/" + part_name(part, number)) || entry.problem) continue;
     entry.problem = Error{Code::kModelCorrupt,
                           "part " + std::to_string(number) + " of " + std::to_string(part.count) +
                               " is missing; put all parts into the models directory"};
-    return entry;
   }
   return entry;
+}
+
+// And whether it may be loaded. A file with a mistake makes the model one that cannot be loaded:
+// what its operator wanted is not known.
+void Scanner::find_settings(CatalogueEntry& entry, const std::string& directory) {
+  if (catalogue_.allowed && !entry.problem) {
+    if (Status listed = catalogue_.allowed->check_names(entry.paths); !listed) {
+      entry.problem = std::move(listed).error();
+    }
+  }
+  if (options_.parse_settings) {
+    const std::string file_name = entry.name + ".toml";
+    const Result<Bytes> bytes = os::read_file(fs_, directory + "/" + file_name, kSettingsBytesMax);
+    auto beside = bytes ? options_.parse_settings(as_text(*bytes), file_name)
+                        : Result<ModelSettings>(bytes.error());
+    if (beside) {
+      entry.settings = std::move(*beside);
+    } else if (beside.error().code != Code::kNotFound && !entry.problem) {
+      notice(file_name, beside.error().message);
+      entry.problem = Error{Code::kModelCorrupt, "its settings: " + beside.error().message};
+    }
+  }
+  const auto own = options_.settings.find(entry.name);
+  if (own != options_.settings.end()) entry.settings = entry.settings.under(own->second);
+}
+
+Catalogue Scanner::take() {
+  for (const auto& [name, entry] : catalogue_.models) {
+    for (const std::string& alias : entry.settings.aliases) {
+      if (alias == name) continue;
+      const bool free = !catalogue_.models.contains(alias);
+      if (free && catalogue_.aliases.emplace(alias, name).second) continue;
+      notice(alias, "the alias of '" + name + "' is the name or an alias of another model");
+    }
+  }
+  return std::move(catalogue_);
 }
 
 void Scanner::add(CatalogueEntry entry, const std::string& file_name) {
@@ -134,7 +173,7 @@ void Scanner::add(CatalogueEntry entry, const std::string& file_name) {
 }
 
 void Scanner::add_from_directory(const std::string& directory, const std::string& file_name) {
-  const std::optional<Stem> stem = model_stem(file_name, fake_models_);
+  const std::optional<Stem> stem = model_stem(file_name, options_.fake_models);
   if (!stem) return;
   const std::optional<Part> part = stem->engine == "llama" ? parse_part(stem->name) : std::nullopt;
   if (!is_model_name(part ? part->prefix : stem->name)) {
@@ -144,7 +183,9 @@ void Scanner::add_from_directory(const std::string& directory, const std::string
   if (part) {
     // The first part that is met stands for all of them.
     if (!splits_seen_.insert(part->prefix + "/" + std::to_string(part->count)).second) return;
-    add(split_entry(directory, *part), file_name);
+    CatalogueEntry entry = split_entry(directory, *part);
+    find_settings(entry, directory);
+    add(std::move(entry), file_name);
     return;
   }
   CatalogueEntry entry;
@@ -154,7 +195,15 @@ void Scanner::add_from_directory(const std::string& directory, const std::string
     notice(file_name, "it is not a regular file or cannot be read");
     return;
   }
+  find_settings(entry, directory);
   add(std::move(entry), file_name);
+}
+
+Status Scanner::read_allow_list() {
+  if (options_.allow_path.empty()) return ok();
+  AIOSS_TRY(AllowList list, AllowList::read(fs_, options_.allow_path));
+  catalogue_.allowed = std::make_shared<const AllowList>(std::move(list));
+  return ok();
 }
 
 Status Scanner::scan_directory(const std::string& directory) {
@@ -197,6 +246,7 @@ Status Scanner::add_file(const std::string& path) {
       return Error{Code::kInvalidArgument, "'" + path + "' is not a regular file"};
     }
   }
+  find_settings(entry, directory);
   catalogue_.models.insert_or_assign(entry.name, entry);  // what was named wins over the directory
   return ok();
 }
@@ -209,10 +259,45 @@ bool is_model_name(std::string_view name) {
 }
 
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options) {
-  Scanner scanner(fs, options.fake_models);
+  Scanner scanner(fs, options);
+  AIOSS_CHECK(scanner.read_allow_list());
   if (!options.models_dir.empty()) AIOSS_CHECK(scanner.scan_directory(options.models_dir));
   for (const std::string& file : options.model_files) AIOSS_CHECK(scanner.add_file(file));
   return scanner.take();
+}
+
+namespace {
+
+// That the list of allowed files is another is told once, not of each model.
+std::string_view problem_of(const CatalogueEntry& entry) {
+  const bool told = entry.problem && entry.problem->code != Code::kForbidden;
+  return told ? std::string_view(entry.problem->message) : std::string_view();
+}
+
+bool is_like(const CatalogueEntry& a, const CatalogueEntry& b) {
+  return problem_of(a) == problem_of(b) && a.settings == b.settings &&
+         std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), is_same_file);
+}
+
+}  // namespace
+
+std::vector<std::string> differences(const Catalogue& before, const Catalogue& after) {
+  std::vector<std::string> details;
+  for (const auto& [name, entry] : before.models) {
+    if (!after.models.contains(name)) details.push_back("vanished " + name);
+  }
+  for (const auto& [name, entry] : after.models) {
+    const auto known = before.models.find(name);
+    if (known == before.models.end()) {
+      details.push_back("appeared " + name);
+    } else if (!is_like(known->second, entry)) {
+      details.push_back("changed " + name);
+    }
+  }
+  const bool same_list = before.allowed && after.allowed ? *before.allowed == *after.allowed
+                                                         : before.allowed == after.allowed;
+  if (!same_list) details.push_back("other list of allowed models");
+  return details;
 }
 
 bool is_same_file(const os::FileInfo& a, const os::FileInfo& b) {
@@ -225,8 +310,17 @@ std::uint64_t OpenModel::bytes() const {
   return total;
 }
 
+std::vector<int> OpenModel::descriptors() const {
+  std::vector<int> all;
+  for (const os::Fd& fd : sealed) all.push_back(fd.get());
+  if (!all.empty()) return all;
+  for (const auto& file : files) all.push_back(file->descriptor());
+  return all;
+}
+
 // A file that cannot be asked (its server is away) is not known to have changed.
 bool OpenModel::was_changed() const {
+  if (!sealed.empty()) return false;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const Result<os::FileInfo> now = os::descriptor_info(files[i]->descriptor());
     if (!now) continue;
@@ -254,6 +348,10 @@ Result<std::shared_ptr<OpenModel>> open_model(os::FileSystem& fs, const Catalogu
     AIOSS_TRY(const os::FileInfo info, (*file)->info());
     if (!info.is_regular || (*file)->descriptor() < 0) {
       return Error{Code::kModelCorrupt, "model '" + entry.name + "' is not a regular file"};
+    }
+    if (os::is_open_for_writing((*file)->descriptor()).value_or(false)) {
+      return Error{Code::kModelCorrupt, "the file of model '" + entry.name +
+                                            "' is still being written; try again when it is whole"};
     }
     model->files.push_back(std::move(*file));
     model->parts.push_back(info);

@@ -5,8 +5,10 @@
 // with another name is left out, with a notice. A set "x-00001-of-00003.gguf" … is one model "x".
 // Symbolic links are followed, because model stores use them; but a file is resolved once, when it
 // is opened, and the hash, the record and the worker all use that descriptor, so a link that is
-// swapped later changes nothing. What must be a regular file is checked on the descriptor. Values;
-// functions block on the disk.
+// swapped later changes nothing. What must be a regular file is checked on the descriptor.
+//
+// NAME.toml beside the file of a model holds its settings; what the server's own configuration says
+// of the model wins. An alias never hides a model. Values; functions block on the disk.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,8 @@
 
 #include "base/result.h"
 #include "os/file.h"
+#include "runtime/allow_list.h"
+#include "runtime/model_settings.h"
 
 namespace aioss::runtime {
 
@@ -31,6 +35,9 @@ struct CatalogueOptions {
   std::string models_dir;                // "" for none
   std::vector<std::string> model_files;  // their names are made safe rather than refused
   bool fake_models = false;
+  ModelSettingsMap settings = {};          // of the server's configuration
+  ParseModelSettings parse_settings = {};  // null: NAME.toml is not looked at
+  std::string allow_path = {};             // of the list of files that may be loaded; "": all may
 };
 
 struct CatalogueEntry {
@@ -41,16 +48,23 @@ struct CatalogueEntry {
   std::int64_t modified_unix_s = 0;  // of the newest part
   std::vector<os::FileInfo> parts;   // as they were when scanned
   std::optional<Error> problem;      // why it cannot be loaded (a part is missing)
+  ModelSettings settings;
 };
 
 struct Catalogue {
   std::map<std::string, CatalogueEntry, std::less<>> models;
-  std::vector<std::string> notices;  // what was left out, and why
+  std::map<std::string, std::string, std::less<>> aliases;  // and the models that they name
+  std::shared_ptr<const AllowList> allowed;                 // null: all may be loaded
+  std::vector<std::string> notices;                         // what was left out, and why
 };
 
 bool is_model_name(std::string_view name);
 
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options);
+
+// "vanished NAME", "appeared NAME" and "changed NAME" (its files or its settings), and that the
+// list of allowed files is another; for a record.
+std::vector<std::string> differences(const Catalogue& before, const Catalogue& after);
 
 // Equal device, inode, size and modification time: that counts as the same content.
 bool is_same_file(const os::FileInfo& a, const os::FileInfo& b);
@@ -59,13 +73,19 @@ bool is_same_file(const os::FileInfo& a, const os::FileInfo& b);
 struct OpenModel {
   std::vector<std::unique_ptr<os::File>> files;
   std::vector<os::FileInfo> parts;  // as they were when opened
+  // Made by the hasher if the worker must read exactly what was hashed: sealed copies of the files,
+  // or their own descriptors again where the system keeps them from changing (runtime/hasher.h).
+  std::vector<os::Fd> sealed;
   std::uint64_t bytes() const;
+  std::vector<int> descriptors() const;  // what a worker is given: the sealed ones, if there are
   // Whether a part was written to since then. Asks the descriptors, so a name that now leads to
-  // another file is no change. Any thread may ask.
+  // another file is no change, and neither is it if the worker reads sealed ones. Any thread may
+  // ask.
   bool was_changed() const;
   // Whether these are the files that the scan found.
   bool is_of(const CatalogueEntry& entry) const;
 };
+// kModelCorrupt: a file that somebody has open for writing, as far as the system tells.
 Result<std::shared_ptr<OpenModel>> open_model(os::FileSystem& fs, const CatalogueEntry& entry);
 
 }  // namespace aioss::runtime

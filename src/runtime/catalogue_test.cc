@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/strings.h"
 #include "os/testing/fault_file_system.h"
 
 namespace aioss::runtime {
@@ -25,6 +26,24 @@ class CatalogueTest : public ::testing::Test {
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
   void add(const std::string& name, const std::string& content = "x") {
     std::ofstream(path(name)) << content;
+  }
+  // A stand-in for the CLI's parser: a file is the number of its context tokens, then aliases.
+  static Result<ModelSettings> parse(std::string_view text, const std::string& file_name) {
+    ModelSettings settings;
+    for (const std::string_view word : split(text, ' ')) {
+      if (word == "bad") return Error{Code::kUsage, file_name + ":1: unknown key 'bad'"};
+      if (const auto number = parse_u64(word)) {
+        settings.context_tokens = static_cast<std::uint32_t>(*number);
+      } else {
+        settings.aliases.emplace_back(word);
+      }
+    }
+    return settings;
+  }
+  Catalogue scan_with(ModelSettingsMap settings, const std::string& allow = "") {
+    auto scanned = scan_catalogue(fs_, {directory_, {}, true, std::move(settings), parse, allow});
+    EXPECT_TRUE(scanned) << (scanned ? "" : scanned.error().message);
+    return scanned ? *scanned : Catalogue{};
   }
   Catalogue scan(bool fake_models = false, std::vector<std::string> files = {}) {
     auto scanned = scan_catalogue(fs_, {directory_, std::move(files), fake_models});
@@ -130,6 +149,7 @@ TEST_F(CatalogueTest, SplitSetWithAMissingPartSaysWhich) {
   const CatalogueEntry& entry = catalogue.models.at("big");
   ASSERT_TRUE(entry.problem);
   EXPECT_NE(entry.problem->message.find("part 2 of 3"), std::string::npos);
+  EXPECT_EQ(entry.paths.size(), 2U) << "those that are there";
   const auto opened = open_model(fs_, entry);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Code::kModelCorrupt);
@@ -232,6 +252,93 @@ TEST_F(CatalogueTest, ModelNames) {
   }
   EXPECT_TRUE(is_model_name(std::string(kModelNameBytesMax, 'a')));
   EXPECT_FALSE(is_model_name(std::string(kModelNameBytesMax + 1, 'a')));
+}
+
+// ---- settings, aliases, the list of allowed files -----------------------------------------------
+
+TEST_F(CatalogueTest, SettingsBesideTheFileAndOfTheServerWhichWin) {
+  add("a.gguf");
+  add("a.toml", "512 chat");
+  add("b.gguf");
+  ModelSettings own;
+  own.threads = 3;
+  own.aliases = {"fast"};
+  const Catalogue catalogue = scan_with({{"a", own}});
+  const ModelSettings& a = catalogue.models.at("a").settings;
+  EXPECT_EQ(a.context_tokens, 512U);
+  EXPECT_EQ(a.threads, 3U);
+  EXPECT_EQ(a.aliases, (std::vector<std::string>{"fast", "chat"}));
+  own.context_tokens = 1024;
+  EXPECT_EQ(scan_with({{"a", own}}).models.at("a").settings.context_tokens, 1024U);
+  EXPECT_EQ(catalogue.models.at("b").settings, ModelSettings());
+  EXPECT_EQ(catalogue.aliases.at("chat"), "a");
+  EXPECT_EQ(catalogue.aliases.at("fast"), "a");
+}
+
+TEST_F(CatalogueTest, AMistakeInSettingsKeepsTheModelFromLoading) {
+  add("a.gguf");
+  add("a.toml", "bad");
+  const Catalogue catalogue = scan_with({});
+  ASSERT_TRUE(catalogue.models.at("a").problem);
+  EXPECT_NE(catalogue.models.at("a").problem->message.find("a.toml:1"), std::string::npos);
+  EXPECT_TRUE(noticed(catalogue, "unknown key"));
+}
+
+TEST_F(CatalogueTest, AnAliasHidesNoModelAndIsOfOneOnly) {
+  for (const char* name : {"a", "b", "c"}) add(std::string(name) + ".gguf");
+  add("a.toml", "b one");
+  add("c.toml", "one two");
+  const Catalogue catalogue = scan_with({});
+  EXPECT_EQ(catalogue.aliases.size(), 2U);
+  EXPECT_EQ(catalogue.aliases.at("one"), "a");
+  EXPECT_EQ(catalogue.aliases.at("two"), "c");
+  EXPECT_TRUE(noticed(catalogue, "the alias of 'a'"));
+  EXPECT_TRUE(noticed(catalogue, "the alias of 'c'"));
+}
+
+TEST_F(CatalogueTest, FilesThatAreNotListedMayNotBeLoaded) {
+  add("a.gguf");
+  add("b.gguf");
+  add("allow", std::string(64, 'a') + "  a.gguf\n");
+  const Catalogue catalogue = scan_with({}, path("allow"));
+  ASSERT_TRUE(catalogue.allowed);
+  EXPECT_FALSE(catalogue.models.at("a").problem);
+  ASSERT_TRUE(catalogue.models.at("b").problem);
+  EXPECT_EQ(catalogue.models.at("b").problem->code, Code::kForbidden);
+  add("allow", "nonsense\n");
+  EXPECT_FALSE(scan_catalogue(fs_, {directory_, {}, true, {}, {}, path("allow")}));
+  EXPECT_FALSE(scan_catalogue(fs_, {directory_, {}, true, {}, {}, path("none")}));
+}
+
+TEST_F(CatalogueTest, DifferencesAreNamed) {
+  for (const char* name : {"gone", "same", "other", "set"}) add(std::string(name) + ".gguf");
+  const Catalogue before = scan_with({});
+  std::filesystem::remove(path("gone.gguf"));
+  add("new.gguf");
+  add("other.gguf", "longer");
+  add("set.toml", "512");
+  add("allow", std::string(64, 'a') + "  a.gguf\n");
+  const Catalogue after = scan_with({}, path("allow"));
+  EXPECT_EQ(differences(before, after),
+            (std::vector<std::string>{"vanished gone", "appeared new", "changed other",
+                                      "changed set", "other list of allowed models"}));
+  EXPECT_TRUE(differences(after, after).empty());
+  add("same.toml", "bad");
+  EXPECT_EQ(differences(after, scan_with({}, path("allow"))), std::vector<std::string>{})
+      << "it may not be loaded, so why else does not matter";
+  const Catalogue open = scan_with({});
+  std::filesystem::remove(path("same.toml"));
+  EXPECT_EQ(differences(open, scan_with({})), std::vector<std::string>{"changed same"});
+}
+
+TEST_F(CatalogueTest, AFileThatIsBeingWrittenIsNotOpened) {
+  std::ofstream writer(path("a.gguf"));
+  writer << "half" << std::flush;
+  const auto opened = open_model(fs_, scan().models.at("a"));
+  if (opened) GTEST_SKIP() << "this file system has no leases";
+  EXPECT_NE(opened.error().message.find("still being written"), std::string::npos);
+  writer.close();
+  EXPECT_TRUE(open_model(fs_, scan().models.at("a")));
 }
 
 }  // namespace

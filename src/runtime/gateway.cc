@@ -6,7 +6,6 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -16,7 +15,7 @@
 #include "ledger/format/commitment.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue_keeper.h"
 #include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
@@ -82,21 +81,6 @@ void introduce(ledger::Custody& custody, const std::shared_ptr<StreamState>& str
   });
 }
 
-// Names that came and went, for ADMIN_ACTION.
-std::vector<std::string> differences(const std::vector<ModelEntry>& before,
-                                     const Catalogue& after) {
-  std::vector<std::string> details;
-  std::set<std::string> known;
-  for (const ModelEntry& entry : before) {
-    known.insert(entry.name);
-    if (!after.models.contains(entry.name)) details.push_back("vanished " + entry.name);
-  }
-  for (const auto& [name, entry] : after.models) {
-    if (!known.contains(name)) details.push_back("appeared " + name);
-  }
-  return details;
-}
-
 class GatewayImpl final : public Gateway {
  public:
   GatewayImpl(const GatewayOptions& options, const Parts& parts, std::uint64_t config_record,
@@ -108,6 +92,7 @@ class GatewayImpl final : public Gateway {
 
   Result<std::shared_ptr<Stream>> submit(GenerateCall call) override;
   std::vector<ModelEntry> models() const override { return view_.entries(); }
+  std::string resolve(const std::string& name) const override { return view_.resolve(name); }
   Status rescan(const Principal& by) override;
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
@@ -141,6 +126,8 @@ class GatewayImpl final : public Gateway {
   Status take_place(const GenerateCall& call, std::size_t bytes);
   bool hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes);
   void remember_hashes(const Catalogue& catalogue);
+  Status take_up(const Principal& by, const Result<Catalogue>& scanned,
+                 const std::vector<std::string>& details);
   void stop_workers();
   void stop_engines(const Supervisor::Stopped& stopped);
   void leave_behind(const std::string& what);  // with shut_down_mutex_ held
@@ -161,7 +148,6 @@ class GatewayImpl final : public Gateway {
   mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
   std::string left_behind_;    // guarded by shut_down_mutex_; "": nothing
-  std::mutex rescan_mutex_;    // one at a time, so that each is recorded against the one before
   std::mutex configuration_mutex_;
   GatewayOptions configuration_;              // guarded by configuration_mutex_; the effective one
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
@@ -174,6 +160,7 @@ class GatewayImpl final : public Gateway {
   const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
   Supervisor supervisor_;
   std::thread runtime_;
+  CatalogueKeeper keeper_;
 };
 
 GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
@@ -201,7 +188,11 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
                    streams_max(), &WorkerLink::start,
                    options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get()},
-                  catalogue) {
+                  catalogue),
+      keeper_(fs_, clock_, catalogue_options(options_), catalogue,
+              [this](const Principal& by, const auto& scanned, const auto& details) {
+                return take_up(by, scanned, details);
+              }) {
   view_.set_catalogue(catalogue);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
@@ -209,6 +200,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
   });
   desk_->post([](Supervisor& supervisor) { supervisor.preload(); });
   runtime_ = std::thread([this] { supervisor_.run(); });
+  if (options_.watch_models) keeper_.start_watch();
 }
 
 // What is known of files that were hashed before, for the list of models.
@@ -278,6 +270,7 @@ Status GatewayImpl::spend(const std::string& tenant, std::uint32_t record_count)
 }
 
 Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
+  call.model = view_.resolve(call.model);
   const std::string model = call.model;
   Status fit = check_open();
   if (fit) fit = check_model(model);
@@ -370,26 +363,26 @@ Status GatewayImpl::record_action(records::AdminAction action,
 Status GatewayImpl::rescan(const Principal& by) {
   AIOSS_CHECK(check_open());
   if (by.source != kSignalSource) AIOSS_CHECK(spend(by.tenant, 1));
-  std::lock_guard lock(rescan_mutex_);
-  auto scanned =
-      scan_catalogue(fs_, {options_.models_dir, options_.model_files, options_.fake_models});
+  return keeper_.rescan(by);
+}
+
+// One at a time: see CatalogueKeeper.
+Status GatewayImpl::take_up(const Principal& by, const Result<Catalogue>& scanned,
+                            const std::vector<std::string>& details) {
+  AIOSS_CHECK(check_open());
   records::AdminAction action{std::string(ledger::admin_action_name::kRescan), "done", by, {}};
-  if (!scanned) {
-    action.outcome = info(scanned.error().code).name;
-    AIOSS_CHECK(record_action(action, {}));
-    return std::move(scanned).error();
-  }
-  const Catalogue catalogue = std::move(*scanned);
-  AIOSS_CHECK(record_action(action, differences(view_.entries(), catalogue)));
-  for (const std::string& notice : catalogue.notices) log::warn(notice);
+  if (!scanned) action.outcome = info(scanned.error().code).name;
+  AIOSS_CHECK(record_action(action, details));
+  if (!scanned) return scanned.error();
+  for (const std::string& notice : scanned->notices) log::warn(notice);
   auto answer = std::make_shared<Answer<bool>>();
-  AIOSS_CHECK(post([catalogue, answer](Supervisor& supervisor) {
+  AIOSS_CHECK(post([catalogue = *scanned, answer](Supervisor& supervisor) {
     supervisor.replace_catalogue(catalogue, answer);
   }));
   if (!answer->wait_for(kAnswerWait)) {
     return Error{Code::kTimeout, "the gateway did not take the new list of models in time"};
   }
-  remember_hashes(catalogue);
+  remember_hashes(*scanned);
   return ok();
 }
 
@@ -404,9 +397,10 @@ Status GatewayImpl::forget_prefixes() {
   return Error{Code::kTimeout, "the workers were not told in time to forget what was asked"};
 }
 
-Result<ModelEntry> GatewayImpl::load(const std::string& model,
+Result<ModelEntry> GatewayImpl::load(const std::string& name,
                                      const std::function<void(float)>& progress) {
   AIOSS_CHECK(check_open());
+  const std::string model = view_.resolve(name);
   if (!view_.contains(model)) {
     return Error{Code::kNotFound, "there is no model '" + one_line(model) + "'", "model"};
   }
@@ -524,6 +518,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
   std::lock_guard lock(shut_down_mutex_);
   if (is_shut_down_) return;
   is_shut_down_ = true;
+  keeper_.stop();
   if (!desk_->wait_until_empty(drain)) {
     desk_->post([](Supervisor& supervisor) {
       supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});
@@ -554,6 +549,11 @@ std::optional<Privacy> privacy_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+CatalogueOptions catalogue_options(const GatewayOptions& options) {
+  return {options.models_dir,     options.model_files,          options.fake_models,
+          options.model_settings, options.parse_model_settings, options.models_allow};
+}
+
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
                                                  const Clock& clock, crypto::Random& random,
                                                  ledger::Ledger& ledger, ledger::Custody& custody,
@@ -568,8 +568,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, 
                                    std::to_string(kRecordRateMax) + " a second"};
   }
   AIOSS_CHECK(check_residence(options));
-  AIOSS_TRY(Catalogue catalogue,
-            scan_catalogue(fs, {options.models_dir, options.model_files, options.fake_models}));
+  AIOSS_TRY(Catalogue catalogue, scan_catalogue(fs, catalogue_options(options)));
   for (const std::string& notice : catalogue.notices) log::warn(notice);
   AIOSS_TRY(const std::uint64_t config_record, record_configuration(options, random, ledger, {}));
   return std::make_unique<GatewayImpl>(options, Parts{fs, clock, random, ledger, custody, metrics},

@@ -27,6 +27,7 @@
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
 #include "runtime/model_order.h"
+#include "runtime/model_settings.h"
 #include "runtime/plan_answer.h"
 #include "runtime/principal.h"
 #include "runtime/review.h"
@@ -40,12 +41,17 @@ enum class Privacy : std::uint8_t { kCommit, kSealed };
 std::string_view name(Privacy privacy);  // "commit", "sealed"
 std::optional<Privacy> privacy_from_name(std::string_view name);
 
-class Planner;  // planner.h
+class Planner;            // planner.h
+struct CatalogueOptions;  // catalogue.h
 
 struct GatewayOptions {
   std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
   std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
   bool fake_models = false;              // also *.fake: scripts of the fake engine, for tests
+  ModelSettingsMap model_settings = {};  // of single models; they win over NAME.toml
+  ParseModelSettings parse_model_settings = {};  // null: NAME.toml is not looked at
+  std::string models_allow;   // file of those that may be loaded (runtime/allow_list.h); "": all
+  bool watch_models = false;  // take up what changes in the models directory
   ipc::Profile profile = ipc::Profile::kFast;
   Privacy privacy = Privacy::kCommit;
   std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
@@ -84,6 +90,9 @@ struct GatewayOptions {
   std::vector<std::pair<std::string, std::string>> configuration;
 };
 
+// Of the catalogue that a gateway with these options has.
+CatalogueOptions catalogue_options(const GatewayOptions& options);
+
 struct ModelEntry {  // of the catalogue
   std::string name;
   std::string engine;  // "llama" or "fake"
@@ -95,6 +104,7 @@ struct ModelEntry {  // of the catalogue
   std::optional<ipc::Ready> facts;  // while ready
   std::string sha256;               // hex, "" until computed
   Residence residence;
+  std::vector<std::string> aliases = {};
 };
 
 struct GenerateCall {
@@ -118,8 +128,9 @@ struct ConfigurationChange {
   std::vector<std::string> details = {};
 };
 
-// Of Principal::source: a signal to the process, which no tenant's budget bounds.
-inline constexpr std::string_view kSignalSource = "signal";
+// Of Principal::source: a signal to the process, or the watch over the models directory, neither of
+// which a tenant's budget bounds.
+inline constexpr std::string_view kSignalSource = "signal", kWatchSource = "watch";
 
 struct GatewayHealth {
   bool ok = false;
@@ -150,6 +161,8 @@ class Gateway {
   virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
 
   virtual std::vector<ModelEntry> models() const = 0;
+  // The model that an alias names; any other text as it is. submit() and load() take either.
+  virtual std::string resolve(const std::string& name) const { return name; }
   // Reads the models directory again; blocks on the disk. A model whose file is gone takes no new
   // request, and its worker is stopped once idle. ADMIN_ACTION says who asked, and which names came
   // and went; if it cannot be written, the list stays as it is.

@@ -17,6 +17,14 @@ constexpr std::size_t kWaitersMax = 64;  // of one file
 constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 constexpr auto kIdleWait = std::chrono::seconds(60);  // only to have a deadline; a job wakes it
 
+// As docs/formats/ledger.md has it: of one file its own, of several that of their digests.
+Digest whole_digest(const std::vector<Digest>& parts) {
+  if (parts.size() == 1) return parts.front();
+  crypto::Hasher whole(crypto::HashAlgorithm::kSha256);
+  for (const Digest& part : parts) whole.update(part);
+  return whole.finish();
+}
+
 }  // namespace
 
 Hasher::Hasher(os::FileSystem& fs, HashCache& cache, const Clock& clock, Drive drive)
@@ -53,8 +61,10 @@ bool Hasher::run_pending() {
 
 Hasher::JobPointer Hasher::find(const OpenModel& model) const {
   for (const JobPointer& job : jobs_) {
-    if (job->model && std::equal(job->model->parts.begin(), job->model->parts.end(),
-                                 model.parts.begin(), model.parts.end(), is_same_file)) {
+    // A sealed copy belongs to the one who asked for it.
+    if (job->model && !job->seal &&
+        std::equal(job->model->parts.begin(), job->model->parts.end(), model.parts.begin(),
+                   model.parts.end(), is_same_file)) {
       return job;
     }
   }
@@ -62,13 +72,22 @@ Hasher::JobPointer Hasher::find(const OpenModel& model) const {
 }
 
 Hasher::Ticket Hasher::hash_model(std::shared_ptr<OpenModel> model, ModelDone done) {
+  return add(std::move(model), false, std::move(done));
+}
+
+Hasher::Ticket Hasher::seal_model(std::shared_ptr<OpenModel> model, ModelDone done) {
+  return add(std::move(model), true, std::move(done));
+}
+
+Hasher::Ticket Hasher::add(std::shared_ptr<OpenModel> model, bool seal, ModelDone done) {
   {
     std::lock_guard lock(mutex_);
     const Ticket ticket = ++last_ticket_;
-    JobPointer job = find(*model);
+    JobPointer job = seal ? nullptr : find(*model);
     if (!job && jobs_.size() < kJobsMax) {
       job = jobs_.emplace_back(std::make_shared<Job>());
       job->model = std::move(model);
+      job->seal = seal;
     }
     if (job && job->waiters.size() < kWaitersMax) {
       job->waiters.emplace_back(ticket, std::move(done));
@@ -122,7 +141,8 @@ Hasher::JobPointer Hasher::next() {
 }
 
 void Hasher::finish(const JobPointer& job) {
-  const auto model = job->model ? model_hash(*job) : Result<ModelHash>(ModelHash{});
+  auto model = Result<ModelHash>(ModelHash{});
+  if (job->model) model = job->seal ? sealed_hash(*job) : model_hash(*job);
   const auto file = job->model ? Result<Digest>(Digest{}) : executable_hash(*job);
   std::vector<std::pair<Ticket, ModelDone>> waiters;
   {
@@ -139,7 +159,8 @@ Result<Digest> Hasher::executable_hash(const Job& job) {
   return file_hash(*file, true, job);
 }
 
-Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job) const {
+Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job,
+                                 os::SealedCopy* copy) const {
   crypto::Hasher hasher(sha3 ? crypto::HashAlgorithm::kSha3_256 : crypto::HashAlgorithm::kSha256);
   std::vector<std::uint8_t> buffer(kReadBytes);
   for (std::uint64_t offset = 0;;) {
@@ -147,7 +168,9 @@ Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job) cons
     if (job.given_up.load()) return Error{Code::kCancelled, "nobody waits for this hash any more"};
     AIOSS_TRY(const std::size_t got, file.read_at(offset, buffer));
     if (got == 0) return hasher.finish();
-    hasher.update(ByteView(buffer.data(), got));
+    const ByteView bytes(buffer.data(), got);
+    hasher.update(bytes);
+    if (copy != nullptr) AIOSS_CHECK(copy->append(bytes));
     offset += got;
   }
 }
@@ -163,22 +186,45 @@ Result<ModelHash> Hasher::model_hash(const Job& job) {
       continue;
     }
     result.cached = false;
-    AIOSS_TRY(const Digest digest, file_hash(*model.files[i], false, job));
-    AIOSS_TRY(const os::FileInfo after, model.files[i]->info());
-    if (after.size != part.size || after.modified_ns != part.modified_ns) {
-      return Error{Code::kModelCorrupt,
-                   "the model file was changed while it was read; try again when it is whole"};
-    }
+    AIOSS_TRY(const Digest digest, part_hash(job, i, nullptr));
     cache_.put(part, digest, clock_.wall_ns());
     digests.push_back(digest);
   }
-  if (digests.size() == 1) {
-    result.sha256 = digests.front();
-    return result;
+  result.sha256 = whole_digest(digests);
+  result.parts = std::move(digests);
+  return result;
+}
+
+Result<Digest> Hasher::part_hash(const Job& job, std::size_t part, os::SealedCopy* copy) const {
+  os::File& file = *job.model->files[part];
+  const os::FileInfo& before = job.model->parts[part];
+  AIOSS_TRY(const Digest digest, file_hash(file, false, job, copy));
+  AIOSS_TRY(const os::FileInfo after, file.info());
+  if (after.size == before.size && after.modified_ns == before.modified_ns) return digest;
+  return Error{Code::kModelCorrupt,
+               "the model file was changed while it was read; try again when it is whole"};
+}
+
+// The copy is what is hashed, so a write that the file's time does not tell changes nothing either.
+Result<ModelHash> Hasher::sealed_hash(const Job& job) {
+  ModelHash result;
+  result.sealed = true;
+  std::vector<os::Fd> sealed;
+  for (std::size_t i = 0; i < job.model->files.size(); ++i) {
+    if (auto fixed = os::verity_descriptor(job.model->files[i]->descriptor())) {
+      AIOSS_TRY(const Digest digest, part_hash(job, i, nullptr));
+      result.parts.push_back(digest);
+      sealed.push_back(std::move(*fixed));
+      continue;
+    }
+    AIOSS_TRY(os::SealedCopy copy, os::SealedCopy::create("model"));
+    AIOSS_TRY(const Digest digest, part_hash(job, i, &copy));
+    result.parts.push_back(digest);
+    AIOSS_TRY(os::Fd fd, copy.seal());
+    sealed.push_back(std::move(fd));
   }
-  crypto::Hasher whole(crypto::HashAlgorithm::kSha256);
-  for (const Digest& digest : digests) whole.update(digest);
-  result.sha256 = whole.finish();
+  result.sha256 = whole_digest(result.parts);
+  job.model->sealed = std::move(sealed);
   return result;
 }
 

@@ -23,6 +23,7 @@
 #include "base/drive.h"
 #include "base/result.h"
 #include "os/file.h"
+#include "os/fixed_content.h"
 #include "runtime/catalogue.h"
 #include "runtime/hash_cache.h"
 
@@ -31,6 +32,8 @@ namespace aioss::runtime {
 struct ModelHash {
   Digest sha256{};      // of the file; of several: of the parts' digests, one after the other
   bool cached = false;  // every part's digest was remembered, not computed
+  bool sealed = false;  // computed over the very bytes that the worker is given
+  std::vector<Digest> parts = {};
 };
 
 class Hasher final {
@@ -46,6 +49,9 @@ class Hasher final {
   using Ticket = std::uint64_t;
   // kBusy, at once and on this thread, if the queue is full.
   Ticket hash_model(std::shared_ptr<OpenModel> model, ModelDone done);
+  // The same, never from the cache, and what was hashed is what `model->sealed` then holds: a copy
+  // in memory, which nobody can change, or the file itself if it has fs-verity.
+  Ticket seal_model(std::shared_ptr<OpenModel> model, ModelDone done);
   // Its callback is not called, unless that has begun. Tickets of jobs that ended are ignored.
   void cancel(Ticket ticket);
   void hash_executable(std::string path, FileDone done);
@@ -56,7 +62,8 @@ class Hasher final {
  private:
   struct Job {
     std::shared_ptr<OpenModel> model;  // null: the executable
-    std::string path;                  // of the executable
+    bool seal = false;
+    std::string path;  // of the executable
     FileDone file_done;
     std::vector<std::pair<Ticket, ModelDone>> waiters;  // guarded by mutex_
     std::atomic<bool> given_up{false};
@@ -67,9 +74,13 @@ class Hasher final {
   JobPointer next();  // null: nothing more will come
   void finish(const JobPointer& job);
   JobPointer find(const OpenModel& model) const;  // with mutex_ held
+  Ticket add(std::shared_ptr<OpenModel> model, bool seal, ModelDone done);
   Result<ModelHash> model_hash(const Job& job);
   Result<Digest> executable_hash(const Job& job);
-  Result<Digest> file_hash(os::File& file, bool sha3, const Job& job) const;
+  Result<ModelHash> sealed_hash(const Job& job);
+  Result<Digest> part_hash(const Job& job, std::size_t part, os::SealedCopy* copy) const;
+  Result<Digest> file_hash(os::File& file, bool sha3, const Job& job,
+                           os::SealedCopy* copy = nullptr) const;
 
   os::FileSystem& fs_;
   HashCache& cache_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -245,6 +246,41 @@ TEST_F(HasherTest, StoppingTellsThoseWhoWait) {
     const auto result = asked.answer->wait_for(std::chrono::milliseconds(0));
     ASSERT_TRUE(result) << "a job was dropped without a word";
   }
+}
+
+// ---- sealed copies ------------------------------------------------------------------------------
+
+TEST_F(HasherTest, ASealedCopyIsWhatWasHashed) {
+  add("m", "abc");
+  HashCache cache(fs_, directory_);
+  Hasher hasher(fs_, cache, clock_);
+  Asked asked;
+  const auto model = open({"m"});
+  hasher.seal_model(model, [answer = asked.answer](auto result) { answer->give(result); });
+  const ModelHash hash = wait(asked);
+  EXPECT_TRUE(hash.sealed);
+  EXPECT_FALSE(hash.cached);
+  EXPECT_EQ(hash.sha256, crypto::sha256(as_bytes("abc")));
+  EXPECT_EQ(hash.parts, std::vector<Digest>{hash.sha256});
+  add("m", "xyz!");  // into the same file
+  EXPECT_FALSE(model->was_changed()) << "of what the worker reads nothing has changed";
+  ASSERT_EQ(model->descriptors().size(), 1U);
+  char bytes[8] = {};
+  EXPECT_EQ(::pread(model->descriptors()[0], bytes, sizeof bytes, 0), 3);
+  EXPECT_STREQ(bytes, "abc");
+}
+
+TEST_F(HasherTest, EveryCallerHasItsOwnSealedCopy) {
+  add("m", "abc");
+  HashCache cache(fs_, directory_);
+  Hasher hasher(fs_, cache, clock_);
+  Asked one, two;
+  const auto first = open({"m"}), second = open({"m"});
+  hasher.seal_model(first, [answer = one.answer](auto result) { answer->give(result); });
+  hasher.seal_model(second, [answer = two.answer](auto result) { answer->give(result); });
+  EXPECT_EQ(wait(one).sha256, wait(two).sha256);
+  EXPECT_EQ(first->sealed.size(), 1U);
+  EXPECT_EQ(second->sealed.size(), 1U);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
     if (entry.file_bytes != found.file_bytes || entry.modified_unix_s != found.modified_unix_s) {
       entry.sha256.clear();
     }
+    entry.aliases.clear();
     entry.name = name;
     entry.engine = found.engine;
     entry.file_bytes = found.file_bytes;
@@ -24,13 +25,21 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
     }
     models.emplace(name, std::move(entry));
   }
+  for (const auto& [alias, name] : catalogue.aliases) models.at(name).aliases.push_back(alias);
   models_ = std::move(models);
+  aliases_ = catalogue.aliases;
   notices_ = catalogue.notices;
 }
 
 bool ModelView::contains(std::string_view model) const {
   std::lock_guard lock(mutex_);
   return models_.contains(model);
+}
+
+std::string ModelView::resolve(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  const auto found = aliases_.find(name);
+  return found == aliases_.end() ? std::string(name) : found->second;
 }
 
 std::vector<std::string> ModelView::notices() const {

@@ -23,6 +23,7 @@ class ModelView final {
   // Replaces the list of models. What is known of those that stay is kept.
   void set_catalogue(const Catalogue& catalogue);
   bool contains(std::string_view model) const;
+  std::string resolve(std::string_view name) const;  // of an alias, its model
   std::vector<std::string> notices() const;
 
   struct State {  // of one model
@@ -56,6 +57,7 @@ class ModelView final {
   mutable std::mutex mutex_;  // guards all that follows
   std::map<std::string, ModelEntry, std::less<>> models_;
   std::map<std::string, ModelLoad, std::less<>> loads_;
+  std::map<std::string, std::string, std::less<>> aliases_;
   std::vector<std::string> notices_;
   Totals totals_;
   MemoryReport memory_;

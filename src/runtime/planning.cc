@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "ipc/limits.h"
+#include "runtime/catalogue.h"
 
 namespace aioss::runtime {
 namespace {
@@ -61,21 +62,29 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
-Result<PlanWanted> Planning::wanted_of(const PlanCall& call, const CatalogueEntry& entry) const {
-  const GatewayOptions& options = parts_.options;
-  const std::uint64_t cells = call.context_tokens.value_or(options.context_tokens);
-  const std::uint64_t streams = call.parallel.value_or(options.parallel);
-  AIOSS_CHECK(in_range("ctx", cells, ipc::kCellsMax));
-  AIOSS_CHECK(in_range("parallel", streams, ipc::kStreamsMax));
+PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
+  const ModelSettings& own = entry.settings;
   PlanWanted wanted;
   wanted.engine = entry.engine;
   wanted.profile = options.profile;
-  wanted.streams = static_cast<std::uint32_t>(streams);
-  wanted.cells_per_stream = static_cast<std::uint32_t>(cells);
-  wanted.threads = options.threads;
-  wanted.kv_type = call.kv_type.value_or(options.kv_type);
+  wanted.streams = own.parallel.value_or(options.parallel);
+  wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);
+  wanted.threads = own.threads.value_or(options.threads);
+  wanted.kv_type = own.kv_type.value_or(options.kv_type);
   wanted.prefix_bytes = options.prefix_bytes;
   wanted.spill_bytes = options.spill_bytes;
+  return wanted;
+}
+
+Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const CatalogueEntry& entry) const {
+  PlanWanted wanted = wanted_of(entry, parts_.options);
+  const std::uint64_t cells = call.context_tokens.value_or(wanted.cells_per_stream);
+  const std::uint64_t streams = call.parallel.value_or(wanted.streams);
+  AIOSS_CHECK(in_range("ctx", cells, ipc::kCellsMax));
+  AIOSS_CHECK(in_range("parallel", streams, ipc::kStreamsMax));
+  wanted.streams = static_cast<std::uint32_t>(streams);
+  wanted.cells_per_stream = static_cast<std::uint32_t>(cells);
+  wanted.kv_type = call.kv_type.value_or(wanted.kv_type);
   if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted.kv_type) == kKvTypes.end()) {
     std::string known;
     for (const std::string_view type : kKvTypes)
@@ -86,10 +95,8 @@ Result<PlanWanted> Planning::wanted_of(const PlanCall& call, const CatalogueEntr
 }
 
 Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
-  const GatewayOptions& options = parts_.options;
-  AIOSS_TRY(
-      const Catalogue catalogue,
-      scan_catalogue(parts_.fs, {options.models_dir, options.model_files, options.fake_models}));
+  AIOSS_TRY(const Catalogue catalogue,
+            scan_catalogue(parts_.fs, catalogue_options(parts_.options)));
   const auto entry = catalogue.models.find(call.model);
   if (entry == catalogue.models.end()) {
     std::vector<std::string> names;
@@ -98,7 +105,7 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
     return Error{Code::kNotFound,
                  "there is no model '" + shown + "'" + did_you_mean(call.model, names), "model"};
   }
-  AIOSS_TRY(const PlanWanted wanted, wanted_of(call, entry->second));
+  AIOSS_TRY(const PlanWanted wanted, wanted_by(call, entry->second));
   AIOSS_TRY(const auto files, open_model(parts_.fs, entry->second));
   PlanAnswer answer;
   AIOSS_TRY(answer.memory, parts_.memory());

@@ -16,6 +16,9 @@
 
 namespace aioss::runtime {
 
+// What a worker of this model is started with, by its own settings and the server's.
+PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options);
+
 class Planning final {
  public:
   struct Parts {  // all outlive it
@@ -34,7 +37,7 @@ class Planning final {
   Result<PlanAnswer> answer(const PlanCall& call) const;
 
  private:
-  Result<PlanWanted> wanted_of(const PlanCall& call, const CatalogueEntry& entry) const;
+  Result<PlanWanted> wanted_by(const PlanCall& call, const CatalogueEntry& entry) const;
   void add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
                                PlanAnswer& answer) const;
 

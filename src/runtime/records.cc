@@ -248,7 +248,8 @@ Map engine_start(const EngineStart& start) {
 Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash& hash,
                std::uint64_t file_bytes, std::uint64_t engine_ref) {
   namespace own = key::model_load;
-  const auto source = hash.cached ? ledger::HashSource::kCached : ledger::HashSource::kComputed;
+  auto source = hash.cached ? ledger::HashSource::kCached : ledger::HashSource::kComputed;
+  if (hash.sealed) source = ledger::HashSource::kSealed;
   Map map;
   map.set(own::kName, Value::text(name))
       .set(own::kSha256, Value::bytes(hash.sha256))

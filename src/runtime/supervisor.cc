@@ -58,6 +58,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                                              "From asking for a model to its readiness.",
                                              {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300})) {
   if (const auto cpu = os::cpu_info()) cpu_model_ = cpu->model;
+  take_pins({});
   for (const std::string& model : parts_.options.pin) slot_of(model).pinned = true;
 }
 
@@ -326,14 +327,16 @@ void Supervisor::probe(const std::string& model, std::shared_ptr<Answer<ipc::Pro
 }
 
 void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer) {
-  catalogue_ = std::move(catalogue);
+  const Catalogue before = std::exchange(catalogue_, std::move(catalogue));
   parts_.view.set_catalogue(catalogue_);
+  take_pins(before);
   for (auto& [name, slot] : slots_) {
     slot->last_error.reset();  // a file may have been mended
     slot->failures.forget();
     const auto found = catalogue_.models.find(name);
     slot->outdated =
-        slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second));
+        slot->files && (found == catalogue_.models.end() || !slot->files->is_of(found->second) ||
+                        !slot->settings.loads_like(found->second.settings));
     evict_if_outdated(*slot);
     publish(*slot);
   }

@@ -112,9 +112,11 @@ class Supervisor final {
     std::optional<Hasher::Ticket> hashing;
     ipc::Configure configured;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
-    bool outdated = false;                   // the catalogue has other files by this name, or none
+    std::shared_ptr<OpenModel> sealing;      // they, until they are sealed and a worker has them
+    ModelSettings settings;                  // it was started with these
+    bool outdated = false;  // the catalogue has other files or settings by this name, or none
+    bool forgets = false;   // once it listens: somebody was erased meanwhile
     enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
-    bool forgets = false;  // once it listens: somebody was erased meanwhile
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
@@ -182,6 +184,12 @@ class Supervisor final {
   std::chrono::milliseconds patience(std::chrono::milliseconds most) const;
   void publish_load(const Slot& slot);
 
+  // supervisor_files.cc
+  Result<std::shared_ptr<OpenModel>> files_of(Slot& slot, const CatalogueEntry& entry);
+  void begin_sealing(Slot& slot);
+  bool on_sealed(Slot& slot);
+  void give_up_sealing(Slot& slot);
+
   // supervisor_prefixes.cc
   void give_prefixes(Slot& slot, LinkOptions& link, const std::vector<os::FileInfo>& files);
   void bring_prefixes(Slot& slot);
@@ -190,6 +198,10 @@ class Supervisor final {
   void note_owner(const Slot& slot, const StreamState& stream);
 
   // supervisor_residence.cc
+  const ModelSettings& own_settings(const std::string& model) const;
+  std::chrono::seconds stay_of(const Slot& slot) const;
+  std::int64_t priority_of(const Slot& slot) const;
+  void take_pins(const Catalogue& before);
   void begin_residence(Slot& slot);  // it is ready
   void note_use(Slot& slot, const StreamState& stream);
   bool may_evict(const Slot& slot) const;
@@ -252,6 +264,7 @@ class Supervisor final {
     std::size_t workers = 0;
   };
   void plan(Slot& slot);
+  Status within_own_limit(const Slot& slot, const ModelPlan& plan) const;
   void on_planned(const std::string& model, std::uint64_t number, Result<ModelPlan> plan);
   void admit_waiting();
   bool admit(Slot& slot);

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "codec/hex.h"
+#include "runtime/planning.h"
 #include "runtime/records.h"
 #include "runtime/supervisor.h"
 
@@ -19,8 +20,10 @@ constexpr double kNsPerSecond = 1e9;
 
 std::size_t Supervisor::links() const {
   return static_cast<std::size_t>(
-      std::count_if(slots_.begin(), slots_.end(),
-                    [](const auto& entry) { return entry.second->link != nullptr; }));
+      std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) {
+        const Slot& slot = *entry.second;  // one whose files are sealed has its place
+        return slot.link != nullptr || slot.phase == Phase::kLoading;
+      }));
 }
 
 // ---- starting -----------------------------------------------------------------------------------
@@ -68,25 +71,28 @@ Status Supervisor::start_worker(Slot& slot) {
   if (entry == catalogue_.models.end()) {
     return Error{Code::kNotFound, "there is no model '" + slot.name + "'"};
   }
-  AIOSS_TRY(const std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry->second));
+  AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(slot, entry->second));
+  if (!files) return ok();
 
+  slot.settings = entry->second.settings;
   const GatewayOptions& options = parts_.options;
+  const PlanWanted wanted = wanted_of(entry->second, options);
   LinkOptions link;
   link.model = slot.name;
   link.executable = options.worker_executable;
   link.number = slot.load;
-  for (const auto& file : files->files) link.model_fds.push_back(file->descriptor());
-  link.configure.engine = entry->second.engine;
-  link.configure.profile = options.profile;
-  link.configure.streams = options.parallel;
-  link.configure.cells_per_stream = options.context_tokens;
-  link.configure.threads = options.threads;
+  link.model_fds = files->descriptors();
+  link.configure.engine = wanted.engine;
+  link.configure.profile = wanted.profile;
+  link.configure.streams = wanted.streams;
+  link.configure.cells_per_stream = wanted.cells_per_stream;
+  link.configure.threads = wanted.threads;
   link.configure.queue_requests_max = options.queue_requests_max;
   limit_caches(slot);
   link.configure.spill_bytes_max = slot.room.spill_bytes_max;
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
-  link.configure.kv_type = options.kv_type;
+  link.configure.kv_type = wanted.kv_type;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   give_prefixes(slot, link, files->parts);
   link.streams_max = parts_.streams_max;
@@ -102,6 +108,7 @@ Status Supervisor::start_worker(Slot& slot) {
   slot.files = files;
   if (slot.died_before) restarts_.add();
   slot.died_before = false;
+  if (slot.hash) return ok();  // of sealed files
   slot.hashing =
       parts_.hasher.hash_model(files, [desk, name = slot.name, load = slot.load](auto hash) {
         desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
@@ -153,7 +160,7 @@ void Supervisor::on_hashed(const std::string& model, std::uint64_t load, Result<
   }
   slot.hash = *hash;
   parts_.view.set_sha256(model, codec::to_hex(hash->sha256));
-  advance(slot);
+  if (!hash->sealed || on_sealed(slot)) advance(slot);
 }
 
 void Supervisor::binary_hashed(Result<Digest> digest) {
@@ -356,8 +363,11 @@ void Supervisor::fail_load(Slot& slot, Error error) {
   stop_hashing(slot);
   log::error("a model cannot be loaded", {{"model", slot.name}, {"reason", error.message}});
   load_failures_.add();
-  decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kFailed, info(error.code).name,
-         slot);
+  // Forbidden: its file is not in the list of those that may be loaded.
+  decide(ledger::decision_kind::kLoad,
+         error.code == Code::kForbidden ? ledger::decision_outcome::kRefused
+                                        : ledger::decision_outcome::kFailed,
+         info(error.code).name, slot);
   slot.last_error = error;
   slot.failed_ns = parts_.clock.monotonic_ns();
   note_failure(slot, error);
@@ -371,6 +381,8 @@ void Supervisor::fail_load(Slot& slot, Error error) {
     slot.room.committed.clear();
     slot.room.spilled.release();
     room_changed_ = true;
+    slot.files.reset();
+    slot.sealing.reset();
   }
   publish(slot);
   abort_waiting(slot, error);
@@ -387,7 +399,7 @@ void Supervisor::evict(Slot& slot, std::string_view reason, std::vector<std::str
 }
 
 void Supervisor::stop(Slot& slot, std::string_view reason) {
-  ASSERT(slot.link);
+  if (!slot.link) return give_up_sealing(slot);
   stop_hashing(slot);
   log::info("unloading a model", {{"model", slot.name}, {"reason", reason}});
   const bool serves = slot.phase == Phase::kReady;
@@ -500,7 +512,11 @@ void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
     abort_waiting(*slot, *refusing_);
     if (slot->phase == Phase::kWaitingForRoom) slot->phase = Phase::kCold;
     const bool runs = slot->phase == Phase::kLoading || slot->phase == Phase::kReady;
-    if (runs) stop(*slot, ledger::unload_reason::kShutdown);
+    if (runs && !slot->link) {
+      give_up_sealing(*slot);
+    } else if (runs) {
+      stop(*slot, ledger::unload_reason::kShutdown);
+    }
   }
   finish_stop_all();
 }

@@ -33,6 +33,34 @@ std::uint32_t whole_seconds(std::int64_t ns) {
 
 }  // namespace
 
+// ---- what a model's own settings say ------------------------------------------------------------
+
+const ModelSettings& Supervisor::own_settings(const std::string& model) const {
+  static const ModelSettings kNone;
+  const auto found = catalogue_.models.find(model);
+  return found == catalogue_.models.end() ? kNone : found->second.settings;
+}
+
+std::chrono::seconds Supervisor::stay_of(const Slot& slot) const {
+  const auto own = own_settings(slot.name).keep_alive_seconds;
+  if (!own) return parts_.options.keep_alive;
+  return *own == kKeepAliveForever ? kForever : std::chrono::seconds(*own);
+}
+
+std::int64_t Supervisor::priority_of(const Slot& slot) const {
+  return own_settings(slot.name).priority.value_or(slot.priority);
+}
+
+// Pins of the settings, where they are new: what an operator has ordered since stays as it is.
+void Supervisor::take_pins(const Catalogue& before) {
+  for (const auto& [name, entry] : catalogue_.models) {
+    const auto known = before.models.find(name);
+    const auto was = known == before.models.end() ? std::nullopt : known->second.settings.pinned;
+    const auto& pinned = entry.settings.pinned;
+    if (pinned != was) slot_of(name).pinned = pinned.value_or(false);
+  }
+}
+
 // ---- how long it stays --------------------------------------------------------------------------
 
 void Supervisor::begin_residence(Slot& slot) {
@@ -43,7 +71,7 @@ void Supervisor::begin_residence(Slot& slot) {
   slot.shared = false;
   const bool by_order = std::exchange(slot.by_order, false);
   const std::chrono::seconds least = by_order ? kOrderedStay : std::chrono::seconds(0);
-  slot.keep_alive_until_ns = later(now, std::max(parts_.options.keep_alive, least));
+  slot.keep_alive_until_ns = later(now, std::max(stay_of(slot), least));
   publish_residence(slot);
 }
 
@@ -53,7 +81,7 @@ void Supervisor::note_use(Slot& slot, const StreamState& stream) {
   const std::string& tenant = stream.principal().tenant;
   if (slot.user.empty()) slot.user = tenant;
   if (slot.user != tenant) slot.shared = true;
-  const std::chrono::seconds setting = parts_.options.keep_alive;
+  const std::chrono::seconds setting = stay_of(slot);
   std::chrono::seconds stay = stream.keep_alive().value_or(setting);
   if (slot.shared) stay = std::max(stay, setting);
   slot.keep_alive_until_ns = later(parts_.clock.monotonic_ns(), stay);
@@ -78,7 +106,7 @@ void Supervisor::keep_residence(std::int64_t now_ns) {
     expire(*slot, now_ns);
     publish_residence(*slot);
     const std::int64_t since = std::max(slot->load_began_ns, slot->logged_ns);
-    if (slot->phase != Phase::kLoading || now_ns - since < kLogNs) continue;
+    if (slot->phase != Phase::kLoading || !slot->link || now_ns - since < kLogNs) continue;
     slot->logged_ns = now_ns;
     log::info("a model is still loading",
               {{"model", name},

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "runtime/planning.h"
 #include "runtime/records.h"
 #include "runtime/supervisor.h"
 
@@ -74,18 +75,8 @@ void Supervisor::plan(Slot& slot) {
     return abort_waiting(slot, busy);
   }
   ++plans_pending_;
-  const GatewayOptions& options = parts_.options;
-  PlanWanted wanted;
-  wanted.engine = entry->second.engine;
-  wanted.profile = options.profile;
-  wanted.streams = options.parallel;
-  wanted.cells_per_stream = options.context_tokens;
-  wanted.threads = options.threads;
-  wanted.kv_type = options.kv_type;
-  wanted.prefix_bytes = options.prefix_bytes;
-  wanted.spill_bytes = options.spill_bytes;
   parts_.planner->plan(
-      *files, std::move(wanted),
+      *files, wanted_of(entry->second, parts_.options),
       [desk = parts_.desk, name = slot.name, number = plans_](Result<ModelPlan> result) {
         desk->post([name, number, result = std::move(result)](Supervisor& supervisor) {
           --supervisor.plans_pending_;
@@ -100,8 +91,22 @@ void Supervisor::on_planned(const std::string& model, std::uint64_t number,
   if (slot.room.planning != number || slot.phase != Phase::kWaitingForRoom) return;
   slot.room.planning = 0;
   if (!plan) return fail_load(slot, std::move(plan).error());
+  if (const Status small = within_own_limit(slot, *plan); !small) {
+    return fail_load(slot, small.error());
+  }
   slot.room.plan = std::move(*plan);
   room_changed_ = true;
+}
+
+// max_bytes of the model's own settings.
+Status Supervisor::within_own_limit(const Slot& slot, const ModelPlan& plan) const {
+  const auto most = own_settings(slot.name).max_bytes;
+  const std::uint64_t needs = committed(plan.needs).total();
+  if (!most || needs <= *most) return ok();
+  return Error{Code::kNoMemory,
+               "model '" + slot.name + "' needs " + human_bytes(needs) +
+                   " of memory, and its max_bytes allows " + human_bytes(*most) +
+                   "; take a smaller ctx or parallel for it, or a larger max_bytes"};
 }
 
 // ---- turns --------------------------------------------------------------------------------------
@@ -235,7 +240,7 @@ std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
     one.bytes = pool_.used_by(device, name);
     one.unused_ns = now - slot->last_used_ns;
     one.restore_ns = slot->room.restore_ns;
-    one.priority = slot->priority;
+    one.priority = priority_of(*slot);
     one.stays = stays(*slot);
     list.push_back(std::move(one));
   }

@@ -506,9 +506,11 @@ http::Response ApiCore::metrics_page() {
 
 http::Response ApiCore::model_page(const std::string& name) const {
   std::vector<std::string> names;
+  const std::string real = parts_.gateway.resolve(name);
   for (const runtime::ModelEntry& entry : parts_.gateway.models()) {
-    if (entry.name == name) return json_response(200, api::openai::model_object(entry));
+    if (entry.name == real) return json_response(200, api::openai::model_object(entry));
     names.push_back(entry.name);
+    names.insert(names.end(), entry.aliases.begin(), entry.aliases.end());
   }
   return error_response(Error(
       Code::kNotFound,

@@ -91,6 +91,7 @@ Status Generation::read_body(std::string body) {
   auto parsed = chat ? api::openai::parse_chat(body) : api::openai::parse_completion(body);
   if (!parsed.has_value()) return std::move(parsed).error();
   request_ = std::move(*parsed);
+  request_.model = context_.gateway.resolve(request_.model);
   meter_.asks_for(request_.model, request_.submit.choices);
   if (wishes_.progress && !request_.stream) {
     return Error{Code::kInvalidArgument,

@@ -408,20 +408,58 @@ Result<Header> read_header(int fd) {
   return header;
 }
 
+namespace {
+
+std::string part_of(std::uint64_t index, std::uint64_t count) {
+  return "part " + std::to_string(index + 1) + " of " + std::to_string(count);
+}
+
+// What the parts of a split model say of themselves, and whether that fits together. That they are
+// of the same quantization only the tensors' names and shapes could tell: the formats may differ.
+Status check_parts(const std::vector<Header>& parts) {
+  const std::uint64_t files = parts.size();
+  std::set<std::string_view> names;
+  std::uint64_t tensors = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const Header& part = parts[i];
+    const std::uint64_t count = std::max<std::uint64_t>(part.number("split.count").value_or(1), 1);
+    const std::uint64_t number = part.number("split.no").value_or(0);
+    if (count != files) {
+      return corrupt("file " + std::to_string(i + 1) + " is " + part_of(number, count) + ", and " +
+                     std::to_string(files) + " were given; all parts of one model are needed");
+    }
+    if (count > 1 && number != i) {
+      return corrupt("the parts are in the wrong order: file " + std::to_string(i + 1) + " is " +
+                     part_of(number, count) + "; number their names as they number themselves");
+    }
+    tensors += part.tensors.size();
+    const std::string* architecture = part.text("general.architecture");
+    const std::string* first = parts[0].text("general.architecture");
+    const bool other = architecture != nullptr && first != nullptr && *architecture != *first;
+    if (other || part.number("split.tensors.count") != parts[0].number("split.tensors.count")) {
+      return corrupt(part_of(i, count) + " is of another model than the first");
+    }
+    for (const Tensor& tensor : part.tensors) {
+      if (names.insert(tensor.name).second) continue;
+      return corrupt("tensor " + shown(tensor.name) + " is in two parts: they are of two models");
+    }
+  }
+  const std::uint64_t expected = parts[0].number("split.tensors.count").value_or(tensors);
+  if (files == 1 || expected == tensors) return ok();
+  return corrupt("the parts hold " + std::to_string(tensors) + " tensors and should hold " +
+                 std::to_string(expected) + ": they are not of one model");
+}
+
+}  // namespace
+
 Result<std::vector<Header>> read_headers(const std::vector<int>& fds) {
   if (fds.empty()) return corrupt("no model file was given");
   std::vector<Header> headers;
-  for (std::size_t i = 0; i < fds.size(); ++i) {
-    AIOSS_TRY(Header header, read_header(fds[i]));
-    const std::uint64_t count = header.number("split.count").value_or(1);
-    const std::uint64_t number = header.number("split.no").value_or(0);
-    if (std::max<std::uint64_t>(count, 1) != fds.size() || (count > 1 && number != i)) {
-      return corrupt("the model is split into " + std::to_string(count) +
-                     " files and this is number " + std::to_string(number + 1) + "; " +
-                     std::to_string(fds.size()) + " were given");
-    }
+  for (const int fd : fds) {
+    AIOSS_TRY(Header header, read_header(fd));
     headers.push_back(std::move(header));
   }
+  AIOSS_CHECK(check_parts(headers));
   return headers;
 }
 

@@ -231,9 +231,39 @@ TEST(Gguf, SplitFilesMustBelongTogether) {
   const os::Fd first = part(0, 2);
   const os::Fd second = part(1, 2);
   EXPECT_TRUE(read_headers({first.get(), second.get()}));
-  EXPECT_FALSE(read_headers({second.get(), first.get()}));
-  EXPECT_FALSE(read_headers({first.get()}));
+  const auto why = [](const std::vector<int>& fds) {
+    const auto read = read_headers(fds);
+    return read ? std::string() : read.error().message;
+  };
+  EXPECT_NE(why({second.get(), first.get()}).find("wrong order"), std::string::npos);
+  EXPECT_NE(why({first.get()}).find("all parts of one model are needed"), std::string::npos);
+  EXPECT_NE(why({first.get(), first.get()}).find("wrong order"), std::string::npos);
   EXPECT_FALSE(read_headers({}));
+}
+
+TEST(Gguf, PartsOfDifferentModelsAreRefused) {
+  const auto part = [](std::uint32_t number, std::string_view tensor, std::uint32_t tensors,
+                       std::string_view architecture = "llama") {
+    Builder b;
+    b.start(1, 4).entry("split.no", number).entry("split.count", 2U);
+    b.entry("split.tensors.count", tensors).entry("general.architecture", architecture);
+    b.tensor(tensor, {32}, 0, 0);
+    return b.align(32).data(128).file();
+  };
+  const os::Fd first = part(0, "a.weight", 2);
+  const auto why = [&](const os::Fd& second) {
+    const auto read = read_headers({first.get(), second.get()});
+    return read ? std::string() : read.error().message;
+  };
+  EXPECT_EQ(why(part(1, "b.weight", 2)), "");
+  EXPECT_NE(why(part(1, "a.weight", 2)).find("is in two parts"), std::string::npos);
+  EXPECT_NE(why(part(1, "b.weight", 3)).find("another model"), std::string::npos);
+  EXPECT_NE(why(part(1, "b.weight", 2, "gemma3")).find("another model"), std::string::npos);
+  const os::Fd three = part(0, "a.weight", 3);
+  const os::Fd last = part(1, "b.weight", 3);
+  const auto read = read_headers({three.get(), last.get()});
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().message.find("should hold 3"), std::string::npos);
 }
 
 // Every byte of the header, and random damage: refused, or read within bounds.

@@ -88,7 +88,8 @@ class Records(unittest.TestCase):
         alice, olga = key("alice", "user"), key("olga", "operator")
         as_alice = {"Authorization": f"Bearer {alice['key']}"}
         as_olga = {"Authorization": f"Bearer {olga['key']}"}
-        with AiossServer("--keys", keys, fake=True, models=self.models) as server:
+        with AiossServer("--keys", keys, "--models-watch", "off", fake=True,
+                         models=self.models) as server:
             for headers, model, expect in ((as_alice, "scripted", 200), (as_alice, "nosuch", 404),
                                            (as_alice, "damaged", 500), ({}, "scripted", 401)):
                 status, _, answer = server.post("/v1/chat/completions", {**CHAT, "model": model},

@@ -328,6 +328,16 @@ void append_facts(std::string& out, const ipc::Ready& facts) {
   append_bool(out, facts.has_chat_template);
 }
 
+void append_aliases(std::string& out, const std::vector<std::string>& aliases) {
+  if (aliases.empty()) return;
+  out += ",\"aliases\":[";
+  for (std::size_t i = 0; i < aliases.size(); ++i) {
+    if (i > 0) out += ',';
+    append_string(out, aliases[i]);
+  }
+  out += ']';
+}
+
 void append_residence(std::string& out, const runtime::ModelEntry& entry) {
   const runtime::Residence& residence = entry.residence;
   if (entry.state == "loading") {
@@ -363,6 +373,7 @@ std::string model_object(const runtime::ModelEntry& entry) {
   append_member(out, "file_bytes", entry.file_bytes);
   if (!entry.sha256.empty()) append_member(out, "sha256", entry.sha256);
   if (entry.facts.has_value()) append_facts(out, *entry.facts);
+  append_aliases(out, entry.aliases);
   append_residence(out, entry);
   out += "}}";
   return out;

@@ -303,6 +303,11 @@ TEST(Models, ListAndObject) {
             R"("engine":"","file_bytes":0,"sha256":"ab","architecture":"llama","parameters":0,)"
             R"("context_tokens":4096,"context_tokens_train":0,"parallel":4,"profile":"fast",)"
             R"("chat":true,"pinned":false}})");
+  ready.facts.reset();
+  ready.aliases = {"chat", "s"};
+  EXPECT_EQ(model_object(ready),
+            R"({"id":"m","object":"model","created":0,"owned_by":"aioss","aioss":{"state":"ready",)"
+            R"("engine":"","file_bytes":0,"sha256":"ab","aliases":["chat","s"],"pinned":false}})");
 }
 
 TEST(Models, SayHowLongTheyStayAndWhyTheyFailed) {

@@ -1,9 +1,6 @@
 // Opening a model from a file descriptor. Model files are untrusted; what
 // llama.cpp refuses comes back as a status, what it asserts on ends the process, which is a
 // worker's.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,9 +8,11 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/assert.h"
 #include "engine/abi.h"
+#include "engines/llama/descriptor_file.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 #include "llama-ext.h"
@@ -24,33 +23,8 @@ namespace {
 using engine::fail;
 
 constexpr std::uint32_t kCellsPad = 256;           // llama.cpp rounds a stream's cells up to this
+constexpr std::uint32_t kPartsMax = 64;            // of a split model; each is a descriptor
 constexpr std::uint32_t kMicroBatchDefault = 512;  // llama.cpp's own choice
-
-struct FileCloser {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using FilePointer = std::unique_ptr<std::FILE, FileCloser>;
-
-aioss_status open_stream(int fd, FilePointer& out, aioss_error* error) {
-  char magic[4] = {};
-  const ssize_t n = pread(fd, magic, sizeof magic, 0);
-  if (n < 0) return fail(error, AIOSS_E_IO, "cannot read the model file");
-  if (n != sizeof magic || std::memcmp(magic, "GGUF", sizeof magic) != 0) {
-    return fail(error, AIOSS_E_CORRUPT, "not a GGUF file");
-  }
-  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (own < 0) return fail(error, AIOSS_E_IO, "cannot duplicate the model's descriptor");
-  out.reset(fdopen(own, "rb"));
-  if (!out) {
-    close(own);
-    return fail(error, AIOSS_E_IO, "cannot open a stream on the model's descriptor");
-  }
-  // The duplicate shares its offset with the caller's descriptor, which may have been read before.
-  if (std::fseek(out.get(), 0, SEEK_SET) != 0) {
-    return fail(error, AIOSS_E_IO, "the model must be a seekable file");
-  }
-  return AIOSS_OK;
-}
 
 struct Progress {
   const aioss_model_options* options;
@@ -92,6 +66,26 @@ aioss_status check_kind(const llama_model& model, aioss_error* error) {
   return AIOSS_OK;
 }
 
+// One file, or the parts of a split model in their order. On AIOSS_OK `out` may still be empty:
+// then llama.cpp has logged why.
+aioss_status read_files(const aioss_model_options& options, const llama_model_params& params,
+                        ModelPointer& out, aioss_error* error) {
+  if (options.fd_count == 1) {
+    FilePointer file;
+    if (const auto s = open_stream(options.fds[0], file, error); s != AIOSS_OK) return s;
+    out.reset(llama_model_load_from_file_ptr(file.get(), params));
+    return AIOSS_OK;
+  }
+  std::vector<std::string> paths;
+  for (std::uint32_t i = 0; i < options.fd_count; ++i) {
+    paths.push_back(descriptor_path(options.fds[i]));
+  }
+  std::vector<const char*> names;
+  for (const std::string& path : paths) names.push_back(path.c_str());
+  out.reset(llama_model_load_from_splits(names.data(), names.size(), params));
+  return AIOSS_OK;
+}
+
 static_assert(engine::kCellsPerSequenceMax % kCellsPad == 0);  // so that rounding stays in range
 
 std::uint32_t padded_cells(std::uint32_t cells) {
@@ -110,9 +104,8 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
   if (options.fds == nullptr || options.fd_count == 0) {
     return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
   }
-  if (options.fd_count != 1) {
-    return fail(error, AIOSS_E_UNSUPPORTED,
-                "split models are not supported; join the parts with llama-gguf-split --merge");
+  if (options.fd_count > kPartsMax) {
+    return fail(error, AIOSS_E_UNSUPPORTED, "a model may have at most 64 parts");
   }
   if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
     return fail(error, AIOSS_E_INVALID, "unknown model flags");
@@ -125,8 +118,9 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
   }
   ensure_backend();
   const LogScope log;
-  FilePointer file;
-  if (const auto s = open_stream(options.fds[0], file, error); s != AIOSS_OK) return s;
+  for (std::uint32_t i = 0; i < options.fd_count; ++i) {
+    if (const auto s = check_magic(options.fds[i], error); s != AIOSS_OK) return s;
+  }
 
   Progress progress{.options = &options};
   ggml_backend_dev_t no_devices[] = {nullptr};  // the CPU alone, whatever else is compiled in
@@ -139,7 +133,7 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
   params.progress_callback_user_data = &progress;
   params.use_extra_bufts = options.profile == AIOSS_PROFILE_FAST;  // repacking changes bits
   params.no_alloc = dry;
-  out.reset(llama_model_load_from_file_ptr(file.get(), params));
+  if (const auto s = read_files(options, params, out, error); s != AIOSS_OK) return s;
   if (progress.cancelled) {
     out.reset();
     return fail(error, AIOSS_E_ABORTED, "loading was cancelled");

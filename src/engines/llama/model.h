@@ -36,8 +36,8 @@ inline const LlamaModel* model_of(const aioss_model* model) {
   return reinterpret_cast<const LlamaModel*>(model);
 }
 
-// Loads the GGUF behind options.fds[0]; a dry run reads its header only and allocates no weights.
-// `options` is a copy made by read_struct.
+// Loads the GGUF behind options.fds, the parts of a split one in their order; a dry run reads
+// headers only and allocates no weights. `options` is a copy made by read_struct.
 aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error);
 
 // engine::check_session_options, and this engine's own: the cells of all sequences, rounded up as

@@ -312,11 +312,13 @@ inline constexpr std::uint64_t kSubject = 16,  // text: subject id, or "*"
 
 enum class ActorKind : std::uint8_t { kProgram = 0, kUser = 1, kOperator = 2, kAuditor = 3 };
 
-// How a model's SHA-256 was obtained. Only the first was read from the disk at the time of a
+// How a model's SHA-256 was obtained. All but the second were read from the disk at the time of a
 // load.
 enum class HashSource : std::uint8_t {
   kComputed = 0,  // for this load, or for another under way over an equal file
   kCached = 1,    // by an earlier load; equal: device, inode, size and modification time
+  kSealed = 2,  // for this load, over the very bytes that the worker got: a sealed copy, or a file
+                // with fs-verity
 };
 
 namespace abort_cause {

@@ -1,0 +1,77 @@
+#include "os/fixed_content.h"
+
+#include <fcntl.h>
+#include <linux/fsverity.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace aioss::os {
+namespace {
+
+constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+Error failed(const std::string& what) {
+  const bool full = errno == ENOSPC || errno == ENOMEM;
+  return {full ? Code::kNoMemory : Code::kIo, what + ": " + std::strerror(errno)};
+}
+
+}  // namespace
+
+std::optional<bool> is_open_for_writing(int descriptor) {
+  // Who opens the file for writing while we have the lease waits for us, and we are told by a
+  // signal: by one that nobody has to handle, instead of SIGIO, which would end the process.
+  if (::fcntl(descriptor, F_SETSIG, SIGURG) != 0) return std::nullopt;
+  if (::fcntl(descriptor, F_SETLEASE, F_RDLCK) == 0) {
+    (void)::fcntl(descriptor, F_SETLEASE, F_UNLCK);
+    return false;
+  }
+  if (errno == EAGAIN) return true;
+  return std::nullopt;
+}
+
+std::optional<Fd> verity_descriptor(int descriptor) {
+  constexpr std::size_t kDigestMax = 64;
+  alignas(fsverity_digest) std::array<std::uint8_t, sizeof(fsverity_digest) + kDigestMax> room{};
+  fsverity_digest head{};
+  head.digest_size = kDigestMax;
+  std::memcpy(room.data(), &head, sizeof head);
+  if (::ioctl(descriptor, FS_IOC_MEASURE_VERITY, room.data()) != 0) return std::nullopt;
+  Fd own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!own.valid()) return std::nullopt;
+  return own;
+}
+
+Result<SealedCopy> SealedCopy::create(const std::string& name) {
+  Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return failed("cannot make a memory for a sealed copy");
+  return SealedCopy(std::move(fd));
+}
+
+Status SealedCopy::append(ByteView bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return failed("cannot write a sealed copy");
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+  return ok();
+}
+
+// Opened anew: a shared mapping of a descriptor that could write counts as a writer, and is refused
+// by kernels before 6.7.
+Result<Fd> SealedCopy::seal() {
+  if (::fcntl(fd_.get(), F_ADD_SEALS, kSeals) != 0) return failed("cannot seal a copy");
+  const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
+  Fd reader(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!reader.valid()) return failed("cannot open a sealed copy for reading");
+  fd_.reset();
+  return reader;
+}
+
+}  // namespace aioss::os
