@@ -18,6 +18,7 @@ struct MemoryOfModel {
   bool exact = false;  // planned by a dry run, not by the file's size
   std::int64_t unused_ms = 0;   // since its last request
   std::int64_t restore_ms = 0;  // that its last load took
+  std::int64_t priority = 0;    // the lower go first
 };
 
 struct MemoryOfDevice {

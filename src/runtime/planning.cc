@@ -7,6 +7,8 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "ipc/limits.h"
+#include "memory/eviction.h"
+#include "memory/pool.h"
 #include "runtime/catalogue.h"
 
 namespace aioss::runtime {
@@ -35,6 +37,35 @@ Status in_range(std::string_view name, std::uint64_t value, std::uint64_t most) 
   return Error{Code::kInvalidArgument,
                std::string(name) + " takes a whole number from 0 to " + std::to_string(most),
                std::string(name)};
+}
+
+const MemoryOfDevice* host_book(const MemoryReport& report) {
+  for (const MemoryOfDevice& device : report.devices) {
+    if (device.name == memory::kHost) return &device;
+  }
+  return nullptr;
+}
+
+// Names, in the order in which they would go; none if all that may go is not enough.
+std::vector<std::string> who_would_go(const MemoryOfDevice& book, const std::string& model,
+                                      std::uint64_t missing) {
+  constexpr std::int64_t kNsPerMs = 1'000'000;
+  std::vector<memory::Candidate> candidates;
+  for (const MemoryOfModel& shown : book.models) {
+    if (shown.holding.holder == model || shown.state != "ready" || !shown.stays.empty()) continue;
+    memory::Candidate one;
+    one.name = shown.holding.holder;
+    one.bytes = shown.holding.used();
+    one.unused_ns = shown.unused_ms * kNsPerMs;
+    one.restore_ns = shown.restore_ms * kNsPerMs;
+    one.priority = shown.priority;
+    candidates.push_back(std::move(one));
+  }
+  std::vector<std::string> names;
+  for (const memory::Judged& one : memory::choose(std::move(candidates), {missing, 0}).judged) {
+    if (one.goes) names.push_back(one.candidate.name);
+  }
+  return names;
 }
 
 codec::OrderedJson needs_json(const memory::Needs& needs) {
@@ -109,8 +140,11 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   AIOSS_TRY(const auto files, open_model(parts_.fs, entry->second));
   PlanAnswer answer;
   AIOSS_TRY(answer.memory, parts_.memory());
+  const MemoryReport report = parts_.books ? parts_.books() : MemoryReport();
+  const MemoryOfDevice* const book = host_book(report);
+  const std::uint64_t free = book != nullptr ? book->balance.free : answer.memory.usable();
   // At least a byte: none would mean that no options are wanted.
-  const std::uint64_t room = std::max<std::uint64_t>(answer.memory.usable(), 1);
+  const std::uint64_t room = std::max<std::uint64_t>(free, 1);
   AIOSS_TRY(PlanSurvey survey, parts_.planner.survey_and_wait(files, wanted, room));
   answer.model = call.model;
   answer.engine = wanted.engine;
@@ -119,17 +153,18 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   answer.plan = survey.plan;
   answer.context_tokens_train = survey.context_tokens_train;
   answer.devices = std::move(survey.devices);
-  answer.fits = survey.plan.needs.committed() <= answer.memory.usable();
+  const std::uint64_t needs = survey.plan.needs.committed();
+  answer.fits = needs <= free;
   if (answer.fits) return answer;
   answer.options = std::move(survey.options);
-  if (parts_.would_evict) answer.would_evict = parts_.would_evict(call.model, survey.plan.needs);
-  add_other_quantizations(catalogue, wanted, answer);
+  if (book != nullptr) answer.would_evict = who_would_go(*book, call.model, needs - free);
+  add_other_quantizations(catalogue, wanted, free, answer);
   return answer;
 }
 
 // Of the same model, by name. One that cannot be planned is no option, for whatever reason.
 void Planning::add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
-                                       PlanAnswer& answer) const {
+                                       std::uint64_t free, PlanAnswer& answer) const {
   const std::string base = base_name(answer.model);
   std::vector<PlanOption> found;
   std::size_t tried = 0;
@@ -139,7 +174,7 @@ void Planning::add_other_quantizations(const Catalogue& catalogue, const PlanWan
     const auto files = open_model(parts_.fs, entry);
     if (!files) continue;
     const auto other = parts_.planner.survey_and_wait(*files, wanted, 0);
-    if (!other || other->plan.needs.committed() > answer.memory.usable()) continue;
+    if (!other || other->plan.needs.committed() > free) continue;
     found.push_back({name, other->plan.streams, other->plan.cells_per_stream, wanted.kv_type,
                      other->plan.needs});
   }

@@ -12,6 +12,7 @@
 #include "os/memory.h"
 #include "runtime/child_planner.h"
 #include "runtime/gateway.h"
+#include "runtime/memory_report.h"
 #include "runtime/plan_answer.h"
 
 namespace aioss::runtime {
@@ -26,9 +27,9 @@ class Planning final {
     const GatewayOptions& options;
     ChildPlanner& planner;
     std::function<Result<os::MemoryState>()> memory = [] { return os::memory_state(); };
-    // Names of models that would go to make room; empty: nobody knows.
-    std::function<std::vector<std::string>(const std::string& model, const memory::Needs& needs)>
-        would_evict = {};
+    // The books of a gateway that runs, which say what is free and who would go; empty: there are
+    // none, and what the system says holds.
+    std::function<MemoryReport()> books = {};
   };
   explicit Planning(Parts parts) : parts_(std::move(parts)) {}
 
@@ -39,7 +40,7 @@ class Planning final {
  private:
   Result<PlanWanted> wanted_by(const PlanCall& call, const CatalogueEntry& entry) const;
   void add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
-                               PlanAnswer& answer) const;
+                               std::uint64_t free, PlanAnswer& answer) const;
 
   const Parts parts_;
 };

@@ -189,6 +189,7 @@ MemoryOfModel Supervisor::memory_of(const memory::Holding& holding) const {
     shown.unused_ms = (parts_.clock.monotonic_ns() - slot.last_used_ns) / kNsPerMs;
   }
   shown.restore_ms = slot.room.restore_ns / kNsPerMs;
+  shown.priority = priority_of(slot);
   return shown;
 }
 
