@@ -152,9 +152,8 @@ class Measured(Plan):
     def fill(self, url, model, sequences, context):
         """Every sequence at once, each with a prompt that leaves little of its context."""
         def ask(number):
-            # Of two digits and a space: two tokens each, or three.
-            words = max(16, context * 3 // 8)
-            prompt = " ".join(f"{(number * 7919 + i * 104729) % 99:02d}" for i in range(words))
+            # Tokens that both vocabularies have.
+            prompt = [300 + (number * 7919 + i * 104729) % 40000 for i in range(context - 40)]
             body = {"model": model, "prompt": prompt, "max_tokens": 24, "temperature": 0}
             request = urllib.request.Request(
                 f"{url}/v1/completions", data=json.dumps(body).encode(),
@@ -170,6 +169,12 @@ class Measured(Plan):
                    # Rows for drafts are touched only where drafts are found to pay.
                    "--speculation", "off")
         process, url = self.serve(MODELS, "--queue", 64, *options)
+        try:
+            return self.measure_served(process, url, model, sequences, context)
+        finally:
+            self.end(process)
+
+    def measure_served(self, process, url, model, sequences, context):
         self.fill(url, model, sequences, context)
         (worker,) = worker_of(process)
         try:
@@ -182,7 +187,6 @@ class Measured(Plan):
                  "mapped": mapped_and_used(worker, model)}
         query = urllib.parse.urlencode({"model": model})
         plan = self.get(f"{url}/admin/plan?{query}")[1]
-        self.end(process)
         return plan["bytes"], parts
 
     def check(self, session):

@@ -159,7 +159,7 @@ TEST_F(ChildPlannerTest, AChildThatSpeaksNonsenseIsNotBelieved) {
   EXPECT_NE(survey.error().message.find("nonsense"), std::string::npos) << survey.error().message;
 }
 
-TEST_F(ChildPlannerTest, AChildThatTalksForEverIsCutOff) {
+TEST_F(ChildPlannerTest, AChildThatTalksTooMuchIsCutOff) {
   const auto survey = this->survey("fail_plan flood");
   ASSERT_FALSE(survey.has_value());
   EXPECT_EQ(survey.error().code, Code::kModelCorrupt);
@@ -227,6 +227,22 @@ TEST_F(ChildPlannerTest, OptionsThatFitAreLookedFor) {
   EXPECT_EQ(cells.cells_per_stream, 2304U);  // 9 MiB; 2,560 would be 10, and tables beside it
   EXPECT_EQ(survey->options[2].streams, 2U);
   EXPECT_EQ(survey->options[2].cells_per_stream, 4096U);
+}
+
+// What is known of a model says nothing of what would fit now.
+TEST_F(ChildPlannerTest, OptionsAreLookedForAnew) {
+  add("model", "memory weights=1048576 kv=1024");
+  ChildPlanner planner(planner_options(), clock_);
+  const auto survey = [&](std::uint64_t room) {
+    auto found = planner.survey_and_wait(open("model"), wanted(), room);
+    EXPECT_TRUE(found.has_value());
+    return found ? found->options.size() : 0;
+  };
+  EXPECT_EQ(survey(0), 0U);
+  EXPECT_EQ(survey(11 * kMiB), 3U);
+  EXPECT_EQ(survey(0), 0U);
+  EXPECT_EQ(survey(100 * kMiB), 0U);
+  EXPECT_EQ(planner.children_started(), 2U);
 }
 
 TEST_F(ChildPlannerTest, IfNoChangeAloneIsEnoughSeveralAre) {

@@ -281,6 +281,18 @@ TEST(WorkerProcess, DraftsOnlyWhereProfileAndSettingAllowIt) {
   EXPECT_EQ(drafted_tokens(ipc::Profile::kReproducible, true), 0U);
 }
 
+TEST(WorkerProcess, AnUnknownKvTypeIsRefusedByName) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.expect<ipc::Hello>();
+  ipc::Configure configure;
+  configure.engine = "fake";
+  configure.kv_type = "q1_0";
+  worker.send(configure);
+  const auto failed = worker.expect<ipc::LoadFailed>();
+  EXPECT_EQ(failed.error.code, Code::kInvalidArgument);
+  EXPECT_NE(failed.error.message.find("no kv_type 'q1_0'"), std::string::npos);
+}
+
 TEST(WorkerProcess, AnUnknownEngineOrProtocolIsRefused) {
   RunningWorker unknown(kSmallScript);
   (void)unknown.expect<ipc::Hello>();

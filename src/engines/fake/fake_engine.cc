@@ -26,7 +26,8 @@ using engine::write_struct;
 
 constexpr std::uint32_t kGridTokens = 64;
 constexpr std::chrono::hours kHang{1};
-constexpr std::chrono::milliseconds kSleepSlice{5};  // between two questions of abort
+constexpr std::size_t kFloodBytes = std::size_t{1} << 20;  // more than any host has a use for
+constexpr std::chrono::milliseconds kSleepSlice{5};        // between two questions of abort
 
 struct FakeSession {
   FakeModel* model = nullptr;
@@ -126,8 +127,13 @@ void scripted_plan_failure(const std::string& kind) {
   constexpr int kSocket = 3;
   const std::string junk(std::size_t{64} << 10, '\xFF');
   if (kind == "garbage" && write(kSocket, junk.data(), 64) > 0) _exit(0);
-  while (kind == "flood" && write(kSocket, junk.data(), junk.size()) > 0) {
+  if (kind != "flood") return;
+  for (std::size_t left = kFloodBytes; left > 0;) {
+    const ssize_t written = write(kSocket, junk.data(), std::min(left, junk.size()));
+    if (written <= 0) break;
+    left -= static_cast<std::size_t>(written);
   }
+  _exit(0);
 }
 
 aioss_status plan(aioss_model* model, const aioss_session_options* options, aioss_plan* out,
