@@ -172,8 +172,17 @@ TEST_F(ConfigTest, EverySettingIsCheckedInTheFile) {
     const std::string wrong = at.type == SettingType::kNumber ? std::to_string(at.most + 1)
                               : text                          ? "7"
                                                               : "\"no such choice\"";
-    const std::string bad = write("\n\n" + name + " = " + wrong + "\n");
+    const bool list = at.type == SettingType::kList;
+    const std::string bad = write("\n\n" + name + " = " + (list ? "[\"a\", 7]" : wrong) + "\n");
     EXPECT_EQ(message({.flags = {}, .config_file = bad}).find(bad + ":3: "), 0U) << name;
+  }
+}
+
+TEST_F(ConfigTest, ListIsAnArrayOrATextWithCommas) {
+  for (const std::string value : {"[\"a\", \"b\"]", "\"a,b\""}) {
+    const auto config = load({.flags = {}, .config_file = write("pin = " + value + "\n")});
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->text(Key::kPin), "a,b");
   }
 }
 

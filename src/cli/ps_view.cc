@@ -1,6 +1,7 @@
 #include "cli/ps_view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -84,7 +85,7 @@ Result<std::vector<Model>> models_of(std::string_view page, const PsLook& look) 
 
 std::string state_of(const Model& model) {
   if (model.state == "loading") {
-    return "loading " + std::to_string(static_cast<int>(100 * model.load_fraction)) + " %";
+    return "loading " + std::to_string(std::lround(100 * model.load_fraction)) + " %";
   }
   return model.unloading ? "ready, to unload" : model.state;
 }

@@ -415,6 +415,7 @@ TEST_F(GatewayTest, ManyThreadsManyRequests) {
 
 TEST_F(GatewayTest, WaitIsCountedOnceARequestAndIncludesTheLoad) {
   bench.options.load_timeout = std::chrono::hours(24);
+  bench.options.load_wait = std::chrono::hours(24);
   start();
   bench.disk().hold();
   auto call = bench.call("m", "a");

@@ -50,6 +50,10 @@ class ResidenceTest : public ::testing::Test {
     order.by.role = Role::kOperator;
     return bench.gateway().order(order);
   }
+  // The end of a request is noted just after its client sees it.
+  bool is_idle(const std::string& model) {
+    return eventually([&] { return entry(model).residence.idle_unix_s.has_value(); });
+  }
   static bool eventually(const std::function<bool()>& condition) {
     for (int i = 0; i < 2'000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
     return condition();
@@ -99,6 +103,7 @@ TEST_F(ResidenceTest, RequestSaysHowLongItStays) {
   EXPECT_TRUE(bench.wait_for_state("a", "cold")) << "unloaded after use";
   EXPECT_TRUE(ask("a", kForever).done);
   EXPECT_TRUE(bench.ask("b", "q").done);
+  ASSERT_TRUE(is_idle("a") && is_idle("b"));
   bench.clock().advance(seconds(601));
   EXPECT_TRUE(bench.wait_for_state("b", "cold"));
   EXPECT_EQ(entry("a").state, "ready");
@@ -137,6 +142,7 @@ TEST_F(ResidenceTest, UnpinnedModelWhoseTimeIsOverGoes) {
   bench.add_model("m", kHello);
   bench.start();
   EXPECT_TRUE(bench.ask("m", "q").done);
+  ASSERT_TRUE(is_idle("m"));
   bench.clock().advance(seconds(120));
   ASSERT_TRUE(order(ModelOrder::What::kUnpin, "m"));
   EXPECT_TRUE(bench.wait_for_state("m", "cold"));
