@@ -510,7 +510,10 @@ void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
   stop_answer_ = std::move(answer);
   for (auto& [name, slot] : slots_) {
     abort_waiting(*slot, *refusing_);
-    if (slot->phase == Phase::kWaitingForRoom) slot->phase = Phase::kCold;
+    if (slot->phase == Phase::kWaitingForRoom) {
+      slot->phase = Phase::kCold;
+      slot->room.committed.clear();
+    }
     const bool runs = slot->phase == Phase::kLoading || slot->phase == Phase::kReady;
     if (runs && !slot->link) {
       give_up_sealing(*slot);

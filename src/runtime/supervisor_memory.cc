@@ -126,7 +126,8 @@ void Supervisor::leave_room(Slot& slot, const LinkEnded& ended) {
     left.leases.push_back(std::move(room.spilled));
     unreaped_.push_back(std::move(left));
   }
-  room.committed.clear();
+  // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
+  if (refusing_ || !has_begun_waiting(slot)) room.committed.clear();
   room.spilled.release();
   pool_.measured(kHost, slot.name, std::nullopt);
   follow(slot);

@@ -58,6 +58,7 @@ void Supervisor::plan(Slot& slot) {
   // Answers that have begun go on in the room that their worker had, before anybody else.
   if (has_begun_waiting(slot) && slot.room.plan) return;
   slot.room.turn = ++turns_;
+  slot.room.committed.clear();
   slot.room.plan.reset();
   slot.room.planning = ++plans_;
   const auto entry = catalogue_.models.find(slot.name);
@@ -146,6 +147,7 @@ bool Supervisor::admit(Slot& slot) {
 
 bool Supervisor::take_room(Slot& slot) {
   if (links() >= parts_.options.workers_max) return false;
+  if (!slot.room.committed.empty()) return true;  // that of its last worker: leave_room()
   const ModelPlan& plan = *slot.room.plan;
   const std::uint64_t shortfall = shortfall_of(slot);
   if (shortfall > 0 && plan.device == kHost && kept_prefixes() >= shortfall) {
@@ -309,6 +311,7 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
   log::warn("a model is not loaded", {{"model", slot.name}, {"reason", error.message}});
   slot.phase = Phase::kCold;
   if (!slot.load_waiters.empty()) slot.last_error = error;  // for whoever ordered it
+  slot.room.committed.clear();
   publish(slot);
   for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
   if (!slot.load_waiters.empty()) {

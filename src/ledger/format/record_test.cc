@@ -40,7 +40,7 @@ TEST(KeyNames, CoverEveryKeyOfEveryType) {
       {RecordType::kModelUnload, 16},   {RecordType::kConfigChange, 20},
       {RecordType::kUpdate, 19},        {RecordType::kInferRequest, 31},
       {RecordType::kInferResult, 17},   {RecordType::kInferAbort, 17},
-      {RecordType::kDecision, 22},      {RecordType::kHumanReview, 18},
+      {RecordType::kDecision, 23},      {RecordType::kHumanReview, 18},
       {RecordType::kAuth, 19},          {RecordType::kAdminAction, 19},
       {RecordType::kAccess, 18},        {RecordType::kRedact, 20},
       {RecordType::kRetentionDrop, 19}, {RecordType::kLegalHold, 18}};
