@@ -39,7 +39,7 @@ struct Plan {
 
 std::string target_name(const std::string& model, std::size_t part, std::size_t parts) {
   if (parts == 1) return model + ".gguf";
-  char suffix[32];
+  char suffix[64];
   std::snprintf(suffix, sizeof suffix, "-%05zu-of-%05zu.gguf", part + 1, parts);
   return model + suffix;
 }
