@@ -102,7 +102,11 @@ class GatewayImpl final : public Gateway {
   MemoryReport memory() const override { return view_.memory(); }
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
-  Result<PlanAnswer> plan(const PlanCall& call) override { return planning_.answer(call); }
+  Result<PlanAnswer> plan(const PlanCall& call) override {
+    PlanCall real = call;
+    real.model = view_.resolve(call.model);
+    return planning_.answer(real);
+  }
   Status spend(const Principal& by) override { return spend(by.tenant, 1); }
   Result<Reviewed> review(const ReviewCall& call) override;
   void note_stranger(std::string_view auth_reason) override { tally_->refused(auth_reason); }
@@ -423,9 +427,11 @@ Result<ModelEntry> GatewayImpl::load(const std::string& name,
 
 Result<ModelEntry> GatewayImpl::order(const ModelOrder& order) {
   AIOSS_CHECK(check_open());
-  AIOSS_CHECK(check_model(order.model));
+  ModelOrder real = order;
+  real.model = view_.resolve(order.model);
+  AIOSS_CHECK(check_model(real.model));
   AIOSS_CHECK(spend(order.by.tenant, 1));
-  return take_order(order, view_, *desk_, [this](auto action, const auto& details) {
+  return take_order(real, view_, *desk_, [this](auto action, const auto& details) {
     return record_action(action, details);
   });
 }
