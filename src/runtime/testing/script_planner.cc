@@ -1,5 +1,7 @@
 #include "runtime/testing/script_planner.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <string_view>
 #include <utility>
@@ -11,7 +13,10 @@ namespace {
 
 Result<ModelPlan> read_plan(const OpenModel& files) {
   std::array<std::uint8_t, 4096> text{};
-  AIOSS_TRY(const std::size_t size, files.files.front()->read_at(0, text));
+  // As a child would, past whatever the test's file system holds up.
+  const ssize_t got = ::pread(files.files.front()->descriptor(), text.data(), text.size(), 0);
+  if (got < 0) return Error{Code::kIo, "the script cannot be read"};
+  const auto size = static_cast<std::size_t>(got);
   ModelPlan plan;
   plan.exact = true;
   plan.needs.weights = files.bytes();
