@@ -60,7 +60,8 @@ class Gguf:
         for _ in range(tensors):
             begin = self.at
             self.skip(8)
-            self.at += 8 * self.take("<I")[0] + 4
+            dimensions = self.take("<I")[0]  # takes, and so moves, before it is added to
+            self.at += 8 * dimensions + 4
             table.append((self.raw[begin:self.at], self.take("<Q")[0]))
         data = self.at + -self.at % ALIGNMENT
         ends = [offset for _, offset in table[1:]] + [len(self.raw) - data]
@@ -74,7 +75,8 @@ class Gguf:
 
     def skip(self, kind):
         if kind == 8:
-            self.at += self.take("<Q")[0]
+            size = self.take("<Q")[0]
+            self.at += size
         elif kind == 9:
             inner, count = self.take("<IQ")
             if inner == 8:
