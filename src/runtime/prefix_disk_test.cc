@@ -214,7 +214,9 @@ class Left {
     record.mark = ipc::kPrefixWhole;
     const Digest digest = ipc::prefix_digest(record, tokens);
     std::copy_n(digest.begin(), sizeof record.digest, std::begin(record.digest));
-    if (record.offset + record.size <= bytes.size()) {
+    const bool inside = record.offset >= ipc::kPrefixDataFrom && record.offset < bytes.size() &&
+                        record.size <= bytes.size() - record.offset;
+    if (inside) {
       std::memcpy(bytes.data() + record.offset, tokens.data(), tokens.size() * sizeof(token));
     }
     std::memcpy(bytes.data() + sizeof(ipc::PrefixHead) + number * sizeof record, &record,

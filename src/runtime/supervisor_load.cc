@@ -34,6 +34,7 @@ void Supervisor::want(Slot& slot) {
   slot.load_began_ns = parts_.clock.monotonic_ns();
   slot.phase = Phase::kWaitingForRoom;
   publish(slot);
+  publish_load(slot);
   plan(slot);
 }
 

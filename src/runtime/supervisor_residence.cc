@@ -279,11 +279,14 @@ ModelWait Supervisor::wait_of(const Slot& slot, std::size_t position) const {
   ModelWait wait;
   wait.position = static_cast<std::uint32_t>(position);
   if (slot.phase == Phase::kStopping) wait.state = "unloading";  // the last one of its workers
-  if (slot.phase == Phase::kWaitingForRoom) wait.state = "waiting_for_room";
+  // Before its need is known it waits for nobody else.
+  const bool planned = slot.room.planning == 0;
+  if (slot.phase == Phase::kWaitingForRoom && planned) wait.state = "waiting_for_room";
   if (wait.state.empty()) wait.state = "loading";
   const std::int64_t so_far = parts_.clock.monotonic_ns() - slot.load_began_ns;
-  if (slot.phase != Phase::kLoading || !slot.link) return wait;
+  if (slot.phase == Phase::kStopping) return wait;
   wait.seconds = static_cast<std::uint32_t>(so_far / kSecondNs);
+  if (slot.phase != Phase::kLoading || !slot.link) return wait;
   wait.fraction = std::clamp(slot.link->load_fraction(), 0.0F, 1.0F);
   if (wait.fraction >= kFractionTelling) {
     const double rest =
