@@ -2,14 +2,13 @@
 
 A repetition has its own prompts, so that cold is cold: (1) one cold request alone; (2) four at once
 with another system prompt, all cold; (3) one more with that system prompt and another question;
-(4) the same after the model was unloaded and loaded again. aioss unloads a model when others
-need its place; llama-server is started again. All figures are times to the first token against
+(4) the same after the model was unloaded and loaded again; llama-server is started again. All
+figures are times to the first token against
 (1) of the same repetition and server, so each server is compared with itself.
 """
-import os
 import pathlib
-import shutil
-import tempfile
+import time
+import urllib.request
 
 import client
 import figures
@@ -22,7 +21,6 @@ SYSTEM_WORDS = 800
 TAIL_WORDS = 22  # about 30 tokens with the template's own
 CLIENTS = 4
 CONTEXT = 2048
-WORKERS_MAX = 4  # models that aioss keeps loaded
 GOALS = {"four at once, the slowest": Goal(1.25), "later, another tail": Goal(0.15),
          "after unload and reload": Goal(0.25)}
 
@@ -38,28 +36,26 @@ def request(name, system_seed, tail_seed):
 
 
 class Aioss:
-    """With as many other models beside the one as may be loaded at once."""
+    """Unloads the model by order."""
 
     def __init__(self, args, model):
-        self.model = pathlib.Path(model)
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="aioss-bench-models-"))
-        try:
-            os.link(self.model, self.folder / self.model.name)
-        except OSError:  # another file system
-            shutil.copy(self.model, self.folder / self.model.name)
-        for i in range(WORKERS_MAX):
-            (self.folder / f"other{i}.fake").write_text("aioss-fake 1\nreply x\n")
-        self.server = servers.start_aioss(args.aioss, self.folder, CLIENTS, CONTEXT, args.threads,
-                                          args.profile, ("--fake-models",))
+        self.name = pathlib.Path(model).stem
+        self.server = servers.start_aioss(args.aioss, args.models, CLIENTS, CONTEXT, args.threads,
+                                          args.profile)
 
     def reload(self):
-        for i in range(WORKERS_MAX):
-            ask(self.server, {"model": f"other{i}", "prompt": "x", "max_tokens": 1})
-        ask(self.server, {"model": self.model.stem, "prompt": "x", "max_tokens": 1})
+        base = f"http://127.0.0.1:{self.server.port}"
+        urllib.request.urlopen(f"{base}/admin/models/{self.name}/unload", data=b"", timeout=60)
+        deadline = time.monotonic() + 60
+        while b'"state":"cold"' not in urllib.request.urlopen(
+                f"{base}/v1/models/{self.name}", timeout=60).read():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the model is not unloaded after a minute")
+            time.sleep(0.01)
+        ask(self.server, {"model": self.name, "prompt": "x", "max_tokens": 1})
 
     def stop(self):
         self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class LlamaServer:
