@@ -200,10 +200,18 @@ void PrefixDisk::look() {
 
 // The oldest go, but none of `kept`.
 bool PrefixDisk::make_room(std::uint64_t bytes, const std::set<std::string>& kept) {
-  std::uint64_t total = bytes;
-  for (const PrefixFiles::File& file : there_) total += file.bytes;
+  std::uint64_t total = bytes, stays = bytes;
+  std::size_t staying = 0;
+  for (const PrefixFiles::File& file : there_) {
+    total += file.bytes;
+    if (!kept.contains(file.name)) continue;
+    stays += file.bytes;
+    ++staying;
+  }
+  // Nobody goes for what cannot have room all the same.
+  if (bytes > 0 && (stays > bytes_max_ || staying >= kPrefixFilesMax)) return false;
   const auto fits = [&] { return total <= bytes_max_ && there_.size() < kPrefixFilesMax; };
-  for (auto file = there_.begin(); file != there_.end() && !fits();) {
+  for (auto file = there_.begin(); file != there_.end() && !fits() && !given_up_.load();) {
     if (kept.contains(file->name)) {
       ++file;
       continue;
@@ -288,9 +296,13 @@ bool PrefixDisk::begin(Saving& saving) {
   if (!mapped || mapped->bytes().size() <= ipc::kPrefixDataFrom) return false;
   saving.mapped = std::move(*mapped);
   look();
+  std::uint64_t bytes = 0;
   for (std::uint32_t number = 0; number < ipc::kPrefixesMax; ++number) {
+    if (saving.left.taken_back->load() || given_up_.load()) return false;
     const auto found = entry(saving, number);
     if (!found) continue;
+    bytes += found->prefix.tokens.size_bytes() + found->prefix.state.size();
+    if (bytes > saving.mapped->bytes().size()) return false;  // they overlap: no worker of ours
     saving.kept.insert(files_.name_of(*found->owner->subject, saving.left.identity, found->prefix));
   }
   return true;

@@ -51,7 +51,10 @@ bool PrefixStore::is_new(std::string_view model) const {
 
 void PrefixStore::identify(std::string_view model, const Digest& identity) {
   const auto held = held_.find(model);
-  if (held != held_.end()) held->second.identity = identity;
+  if (held == held_.end()) return;
+  std::optional<Digest>& known = held->second.identity;
+  if (known && *known != identity) held->second.is_mixed = true;
+  known = identity;
 }
 
 void PrefixStore::add_owner(std::string_view model, const PrefixOwner& owner) {
@@ -70,6 +73,7 @@ std::optional<PrefixesLeft> PrefixStore::left_by(std::string_view model) {
   if (found == held_.end()) return std::nullopt;
   Held& held = found->second;
   if (held.runs || !held.memory || !held.identity || held.owners.empty()) return std::nullopt;
+  if (held.is_mixed) return std::nullopt;
   held.taken_back = std::make_shared<std::atomic<bool>>(false);
   return PrefixesLeft{held.memory, *held.identity, held.owners, 0, held.taken_back};
 }
@@ -82,7 +86,9 @@ std::optional<std::uint64_t> PrefixStore::bytes_of(std::string_view model) const
 
 void PrefixStore::drop(std::string_view model) {
   const auto held = held_.find(model);
-  if (held != held_.end()) held_.erase(held);
+  if (held == held_.end()) return;
+  if (held->second.taken_back) held->second.taken_back->store(true);  // the disk lets go, too
+  held_.erase(held);
 }
 
 void PrefixStore::ended(std::string_view model) {

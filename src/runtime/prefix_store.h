@@ -54,6 +54,7 @@ class PrefixStore final {
     PrefixOwners owners;
     std::shared_ptr<std::atomic<bool>> taken_back;  // of what was given to the disk
     bool is_new = true;
+    bool is_mixed = false;  // of workers with different settings: entries have no one identity
     std::vector<os::FileInfo> files;
     std::uint64_t started = 0;  // counts workers
     std::uint64_t bytes = 0;    // at most

@@ -117,6 +117,8 @@ class Supervisor final {
     bool outdated = false;  // the catalogue has other files or settings by this name, or none
     bool forgets = false;   // once it listens: somebody was erased meanwhile
     enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
+    // A worker crashed: what the disk has is not brought again, for it may be the cause.
+    bool distrusts_prefixes = false;
     bool load_appended = false;
     std::optional<std::uint64_t> load_record;
     std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end

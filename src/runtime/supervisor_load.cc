@@ -100,12 +100,17 @@ Status Supervisor::start_worker(Slot& slot) {
   link.exit_grace = options.worker_exit_grace;
 
   const auto desk = parts_.desk;
-  AIOSS_TRY(slot.link,
-            parts_.start_link(link, [desk, name = slot.name, load = slot.load](LinkEvent event) {
-              desk->post([name, load, event = std::move(event)](Supervisor& supervisor) {
-                supervisor.on_link(name, load, event);
-              });
-            }));
+  auto started =
+      parts_.start_link(link, [desk, name = slot.name, load = slot.load](LinkEvent event) {
+        desk->post([name, load, event = std::move(event)](Supervisor& supervisor) {
+          supervisor.on_link(name, load, event);
+        });
+      });
+  if (!started) {
+    prefixes_.is_new(slot.name) ? prefixes_.drop(slot.name) : prefixes_.ended(slot.name);
+    return std::move(started).error();
+  }
+  slot.link = std::move(*started);
   slot.files = files;
   if (slot.died_before) restarts_.add();
   slot.died_before = false;
@@ -467,7 +472,10 @@ void Supervisor::on_ended(Slot& slot, const LinkEnded& ended) {
   slot.suspect.reset();
   const bool asked_to = phase == Phase::kStopping && !slot.ended_by_itself;
   prefixes_.ended(slot.name);
-  if ((ended.from_inside && !asked_to) || ended.unreaped) prefixes_.drop(slot.name);
+  const bool fell = ended.signal != 0 && ended.signal != SIGKILL && ended.signal != SIGTERM;
+  const bool crashed = (ended.from_inside && !asked_to) || fell;  // also on its way out
+  if (crashed) slot.distrusts_prefixes = true;
+  if (crashed || ended.unreaped) prefixes_.drop(slot.name);
   take_prefixes(slot, chunk_ns);
   find_the_cause(slot, ended);
   slot.survivors.clear();

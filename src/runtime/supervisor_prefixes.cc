@@ -16,7 +16,8 @@ constexpr double kTokensPerChunk = 64;  // of Stats::chunk_ns
 void Supervisor::give_prefixes(Slot& slot, LinkOptions& link,
                                const std::vector<os::FileInfo>& files) {
   link.prefix_fd = prefixes_.memory_for(slot.name, files, slot.room.prefix_bytes_max);
-  const bool comes = parts_.prefix_disk && link.prefix_fd >= 0 && prefixes_.is_new(slot.name);
+  const bool comes = parts_.prefix_disk && !slot.distrusts_prefixes && link.prefix_fd >= 0 &&
+                     prefixes_.is_new(slot.name);
   slot.prefixes = comes ? Slot::Prefixes::kOnTheDisk : Slot::Prefixes::kThere;
   link.configure.prefixes_later = comes;
   slot.configured = link.configure;
@@ -52,8 +53,9 @@ void Supervisor::on_prefixes_brought(const std::string& model, std::uint64_t loa
 
 // Before the model's next worker starts, which takes them back.
 void Supervisor::take_prefixes(Slot& slot, std::uint64_t chunk_ns) {
-  // The disk may still be writing into it.
-  if (slot.prefixes != Slot::Prefixes::kThere) prefixes_.drop(slot.name);
+  // The disk may still be writing into it, or it was computed with other weights than were hashed.
+  const bool changed = slot.files && slot.files->was_changed();
+  if (changed || slot.prefixes != Slot::Prefixes::kThere) prefixes_.drop(slot.name);
   if (!parts_.prefix_disk) return;
   std::optional<PrefixesLeft> left = prefixes_.left_by(slot.name);
   if (!left) return;

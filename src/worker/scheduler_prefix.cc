@@ -97,7 +97,7 @@ Result<Scheduler::Loaded> Scheduler::load_prefix(Sequence& sequence, PrefixCache
     return loaded;
   }
   if (cut) cuts_ = true;
-  if (cut && options_.profile == ipc::Profile::kFast) ends_are_cut_ = true;
+  if (cut && options_.profile == ipc::Profile::kFast && !ends_are_cut_) ends_are_cut_ = true;
   prefixes_->was_of_use(number);
   sequence.computed = sequence.cached = tokens;
   sequence.started_ns = start;
@@ -197,8 +197,9 @@ Result<bool> Scheduler::fork_from(Sequence& source, std::int32_t stream,
 // Of a copy that holds `held` tokens. False: it cannot be cut, and holds more than it may.
 bool Scheduler::cut_to_fork(Sequence& fork, std::uint32_t held) {
   const auto cut = [&](std::uint32_t at) {
-    ends_are_cut_ = session_.remove(fork.stream, static_cast<std::int32_t>(at), -1).has_value();
-    return *ends_are_cut_;
+    const bool done = session_.remove(fork.stream, static_cast<std::int32_t>(at), -1).has_value();
+    ends_are_cut_ = done && ends_are_cut_.value_or(true);  // one refusal counts for good
+    return done;
   };
   if (held > fork.fork_at && !cut(fork.fork_at)) return false;
   fork.computed = fork.cached = fork.fork_at;

@@ -332,9 +332,18 @@ void Service::run_engine() {
   }
 }
 
+// Since the text thread passed it on: one Forget stands for all that come until it is looked at,
+// and may stand before this request.
+bool Service::is_to_be_forgotten(ipc::RequestId id) {
+  std::lock_guard lock(requests_mutex_);
+  const auto known = requests_.find(id);
+  return known != requests_.end() && !known->second.leaves_prefix;
+}
+
 bool Service::engine_turn(std::chrono::milliseconds patience) {
   for (EngineCommand& command : commands_.take_all(patience)) {
     if (auto* prepared = std::get_if<PreparedRequest>(&command)) {
+      if (is_to_be_forgotten(prepared->submit.id)) prepared->submit.leaves_prefix = false;
       scheduler_.submit(std::move(*prepared));
     } else if (const auto* credit = std::get_if<ipc::Credit>(&command)) {
       const std::uint64_t bytes = take_credit(credit->id);

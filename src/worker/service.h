@@ -54,6 +54,7 @@ class Service final : private EventSink {
   std::optional<WorkerExit> take_frame(ByteView frame);
   void text_turn(std::chrono::milliseconds patience);
   bool engine_turn(std::chrono::milliseconds patience);
+  bool is_to_be_forgotten(ipc::RequestId id);
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:

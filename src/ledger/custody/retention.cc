@@ -105,7 +105,10 @@ Result<Dropped> Custody::drop(std::int64_t before_ns, std::string_view ground,
   }
   AIOSS_CHECK(check_retention(before_ns));
   AIOSS_TRY(Dropped dropped, choose(before_ns));
-  if (dropped.segments == 0) return dropped;
+  if (dropped.segments == 0) {  // also of a drop that was cut short, and is ordered again
+    AIOSS_CHECK(drop_prefixes(before_ns));
+    return dropped;
+  }
   codec::Map body;
   body.set(key::kActor, Value::map(actor))
       .set(own::kFirstIndex, Value::uint(dropped.first))
