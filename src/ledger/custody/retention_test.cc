@@ -182,6 +182,11 @@ TEST_F(RetentionTest, StatesOfPromptsGoByTheirOwnAge) {
   EXPECT_EQ(files.list(10)->size(), 1U);
   ASSERT_TRUE(office.custody->drop(kBefore, kGround, operator_actor()).has_value());
   EXPECT_TRUE(files.list(10)->empty());
+  ASSERT_TRUE(*files.save(*office.custody->find(kAlice), {}, prefix, [] { return true; }));
+  const auto again = office.custody->drop(kBefore, kGround, operator_actor());
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->segments, 0U);
+  EXPECT_TRUE(files.list(10)->empty()) << "also when no segment goes";
 }
 
 TEST_F(RetentionTest, TheFloorAndHoldsRefuse) {
