@@ -67,9 +67,12 @@ Status AllowList::check_names(const std::vector<std::string>& paths) const {
 Status AllowList::check(const std::vector<std::string>& paths,
                         const std::vector<Digest>& digests) const {
   AIOSS_CHECK(check_names(paths));
+  if (paths.size() != digests.size()) {
+    return Error{Code::kForbidden, "the model has other parts by now; try again"};
+  }
   for (std::size_t i = 0; i < paths.size(); ++i) {
     const auto found = files_.find(base_name(paths[i]));
-    if (i < digests.size() && found->second.contains(digests[i])) continue;
+    if (found->second.contains(digests[i])) continue;
     return Error{Code::kForbidden, "the file " + shown(base_name(paths[i])) +
                                        " is not the one in the list of allowed models: its SHA-256 "
                                        "is another; 'aioss models verify' shows both"};

@@ -11,6 +11,7 @@
 // of the model wins. An alias never hides a model. Values; functions block on the disk.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -76,6 +77,7 @@ struct OpenModel {
   // Made by the hasher if the worker must read exactly what was hashed: sealed copies of the files,
   // or their own descriptors again where the system keeps them from changing (runtime/hasher.h).
   std::vector<os::Fd> sealed;
+  std::atomic<std::uint64_t> copied_bytes{0};  // of those copies, as far as they are
   std::uint64_t bytes() const;
   std::vector<int> descriptors() const;  // what a worker is given: the sealed ones, if there are
   // Whether a part was written to since then. Asks the descriptors, so a name that now leads to

@@ -52,9 +52,13 @@ ChildPlanner::ChildPlanner(ChildPlannerOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock), thread_([this] { run(); }) {}
 
 ChildPlanner::~ChildPlanner() {
+  stop();
+  thread_.join();
+}
+
+void ChildPlanner::stop() {
   stopping_.store(true);
   jobs_.close();
-  thread_.join();
 }
 
 void ChildPlanner::plan(std::shared_ptr<const OpenModel> files, PlanWanted wanted, Done done) {

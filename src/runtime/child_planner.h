@@ -54,6 +54,8 @@ class ChildPlanner final : public Planner {
   ChildPlanner(ChildPlannerOptions options, const Clock& clock);
   // Kills the child that runs; what waits is told kShuttingDown.
   ~ChildPlanner() override;
+  // What waits or comes is told kShuttingDown. Any thread.
+  void stop();
   ChildPlanner(const ChildPlanner&) = delete;
   ChildPlanner& operator=(const ChildPlanner&) = delete;
 

@@ -103,6 +103,7 @@ class GatewayImpl final : public Gateway {
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Result<PlanAnswer> plan(const PlanCall& call) override {
+    AIOSS_CHECK(check_open());
     PlanCall real = call;
     real.model = view_.resolve(call.model);
     return planning_.answer(real);
@@ -526,6 +527,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
   if (is_shut_down_) return;
   is_shut_down_ = true;
   keeper_.stop();
+  planner_.stop();
   if (!desk_->wait_until_empty(drain)) {
     desk_->post([](Supervisor& supervisor) {
       supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});

@@ -170,7 +170,10 @@ Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job,
     if (got == 0) return hasher.finish();
     const ByteView bytes(buffer.data(), got);
     hasher.update(bytes);
-    if (copy != nullptr) AIOSS_CHECK(copy->append(bytes));
+    if (copy != nullptr) {
+      AIOSS_CHECK(copy->append(bytes));
+      job.model->copied_bytes += got;
+    }
     offset += got;
   }
 }

@@ -12,7 +12,9 @@
 namespace aioss::runtime {
 
 struct ModelRoom {
-  std::optional<ModelPlan> plan;    // of its current load, or the last one
+  std::optional<ModelPlan> plan;  // of its current load, or the last one
+  PlanWanted wanted;              // what was planned, and of which files: nothing else is started
+  std::vector<os::FileInfo> parts;
   std::uint64_t planning = 0;       // number of the plan that is on its way; 0: none
   std::uint64_t turn = 0;           // among those that wait for room: lower comes first
   std::int64_t waits_since_ns = 0;  // for room; 0: it does not yet

@@ -22,6 +22,9 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
     if (found.problem) {
       entry.state = "failed";
       entry.last_error = found.problem;
+    } else if (entry.state == "failed") {  // it may have been mended
+      entry.state = "cold";
+      entry.last_error.reset();
     }
     models.emplace(name, std::move(entry));
   }

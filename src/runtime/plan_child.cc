@@ -1,6 +1,8 @@
 #include "runtime/plan_child.h"
 
 #include <algorithm>
+#include <csignal>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -66,6 +68,15 @@ bool is_whole_frame(const Bytes& bytes) {
   return length == bytes.size() - kLengthBytes;
 }
 
+// One that a disk holds in the kernel does not end when it is killed: it is left to init.
+struct KillAndLeave {
+  void operator()(os::Child* child) const {
+    (void)child->send_signal(SIGKILL);
+    if (child->wait_for(kExitTime)) delete child;
+  }
+};
+using KilledChild = std::unique_ptr<os::Child, KillAndLeave>;
+
 Result<ipc::PlanReport> parse(const Bytes& said, os::Child& child) {
   if (said.empty()) {
     const auto status = child.wait_for(kExitTime);
@@ -110,13 +121,14 @@ Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAs
   }
   spawn.arguments = {"aioss",    "worker", "--plan", "--socket", std::to_string(kSocketInChild),
                      "--models", numbers};
-  AIOSS_TRY(os::Child child, os::Child::spawn(spawn));
+  AIOSS_TRY(os::Child spawned, os::Child::spawn(spawn));
+  const KilledChild child(new os::Child(std::move(spawned)));
   sockets.second.reset();  // so that the child's end is the only one
   ipc::Channel channel(std::move(sockets.first));
   // Of some hundred bytes: the socket's buffer takes it, whether the child reads or not.
   (void)channel.send(ipc::encode(ask));  // a child that is gone is noticed by what it does not say
   AIOSS_TRY(const Bytes said, read_all(channel.descriptor(), options, clock, stop));
-  return parse(said, child);
+  return parse(said, *child);
 }
 
 }  // namespace aioss::runtime

@@ -157,7 +157,8 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   answer.fits = needs <= free;
   if (answer.fits) return answer;
   answer.options = std::move(survey.options);
-  if (book != nullptr) answer.would_evict = who_would_go(*book, call.model, needs - free);
+  if (book != nullptr)
+    answer.would_evict = who_would_go(*book, call.model, needs - free + book->balance.over);
   add_other_quantizations(catalogue, wanted, free, answer);
   return answer;
 }

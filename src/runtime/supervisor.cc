@@ -59,7 +59,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                                              {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300})) {
   if (const auto cpu = os::cpu_info()) cpu_model_ = cpu->model;
   take_pins({});
-  for (const std::string& model : parts_.options.pin) slot_of(model).pinned = true;
+  for (const std::string& model : parts_.options.pin) slot_of(real_name(model)).pinned = true;
 }
 
 Supervisor::~Supervisor() = default;

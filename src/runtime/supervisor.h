@@ -113,7 +113,7 @@ class Supervisor final {
     ipc::Configure configured;
     std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
     std::shared_ptr<OpenModel> sealing;      // they, until they are sealed and a worker has them
-    ModelSettings settings;                  // it was started with these
+    ModelSettings settings;                  // it was planned and is started with these
     bool outdated = false;  // the catalogue has other files or settings by this name, or none
     bool forgets = false;   // once it listens: somebody was erased meanwhile
     enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
@@ -203,6 +203,7 @@ class Supervisor final {
   const ModelSettings& own_settings(const std::string& model) const;
   std::chrono::seconds stay_of(const Slot& slot) const;
   std::int64_t priority_of(const Slot& slot) const;
+  const std::string& real_name(const std::string& name) const;  // of an alias
   void take_pins(const Catalogue& before);
   void begin_residence(Slot& slot);  // it is ready
   void note_use(Slot& slot, const StreamState& stream);
@@ -266,6 +267,8 @@ class Supervisor final {
     std::size_t workers = 0;
   };
   void plan(Slot& slot);
+  bool is_as_planned(const Slot& slot, const CatalogueEntry& entry, const OpenModel& files) const;
+  void plan_again(Slot& slot);
   Status within_own_limit(const Slot& slot, const ModelPlan& plan) const;
   void on_planned(const std::string& model, std::uint64_t number, Result<ModelPlan> plan);
   void admit_waiting();

@@ -7,10 +7,15 @@
 
 namespace aioss::runtime {
 
-// Null: they are being sealed; the load goes on when that is done.
+// Null: they are being sealed, and the load goes on when that is done; or they are not those that
+// were planned, and it begins again.
 Result<std::shared_ptr<OpenModel>> Supervisor::files_of(Slot& slot, const CatalogueEntry& entry) {
   if (slot.hash && slot.hash->sealed) return std::exchange(slot.sealing, nullptr);
   AIOSS_TRY(std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry));
+  if (!is_as_planned(slot, entry, *files)) {
+    plan_again(slot);
+    return std::shared_ptr<OpenModel>();
+  }
   if (!catalogue_.allowed) return files;
   slot.files = slot.sealing = std::move(files);
   begin_sealing(slot);
@@ -33,6 +38,9 @@ bool Supervisor::on_sealed(Slot& slot) {
   Status fit = ok();
   if (entry == catalogue_.models.end()) {
     fit = Error{Code::kNotFound, "the file of model '" + slot.name + "' is gone"};
+  } else if (!slot.files->is_of(entry->second)) {
+    fit = Error{Code::kModelCorrupt, "the file of model '" + slot.name +
+                                         "' was replaced while it was sealed; try again"};
   } else if (catalogue_.allowed) {
     fit = catalogue_.allowed->check(entry->second.paths, slot.hash->parts);
   }

@@ -75,9 +75,8 @@ Status Supervisor::start_worker(Slot& slot) {
   AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(slot, entry->second));
   if (!files) return ok();
 
-  slot.settings = entry->second.settings;
   const GatewayOptions& options = parts_.options;
-  const PlanWanted wanted = wanted_of(entry->second, options);
+  const PlanWanted& wanted = slot.room.wanted;
   LinkOptions link;
   link.model = slot.name;
   link.executable = options.worker_executable;

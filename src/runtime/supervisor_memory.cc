@@ -58,20 +58,22 @@ std::uint64_t Supervisor::follow(Slot& slot) {
   // A worker is not to be trusted, but it has no more than it was given.
   const std::uint64_t prefixes =
       prefixes_.bytes_of(slot.name).value_or(std::min(stats.prefix_bytes, room.prefix_bytes_max));
+  // Sealed copies of its files are weights that are leased, and memory of this process.
+  const std::uint64_t sealed = slot.files ? slot.files->copied_bytes.load() : 0;
   if (!slot.link && prefixes == 0) {
     room.prefixes.release();
-    return 0;
+    return sealed;
   }
   open(slot, room.prefixes, memory::Kind::kPrefixes);
   room.prefixes.follow(prefixes);
-  if (!slot.link) return prefixes;
+  if (!slot.link) return prefixes + sealed;
   open(slot, room.spilled, memory::Kind::kSpilled);
   room.spilled.follow(std::min(stats.spilled_bytes, room.spill_bytes_max));
   const auto memory = parts_.options.memory.of_process(slot.link->pid());
-  if (!memory) return prefixes;
+  if (!memory) return prefixes + sealed;
   pool_.measured(kHost, slot.name, memory->resident);
   // Pages of the model's file are available to all, as the system counts them.
-  return memory->anonymous + std::max(memory->shared, prefixes);
+  return memory->anonymous + std::max(memory->shared, prefixes + sealed);
 }
 
 void Supervisor::set_host_limit(std::uint64_t held) {
@@ -184,7 +186,7 @@ MemoryOfModel Supervisor::memory_of(const memory::Holding& holding) const {
     shown.state = "loading";
   }
   if (slot.phase == Phase::kReady) shown.state = "ready";
-  if (slot.link) shown.stays = name(stays(slot));
+  if (slot.link || slot.phase == Phase::kLoading) shown.stays = name(stays(slot));
   shown.exact = slot.room.plan && slot.room.plan->exact;
   if (slot.last_used_ns > 0) {
     shown.unused_ms = (parts_.clock.monotonic_ns() - slot.last_used_ns) / kNsPerMs;

@@ -51,6 +51,11 @@ std::int64_t Supervisor::priority_of(const Slot& slot) const {
   return own_settings(slot.name).priority.value_or(slot.priority);
 }
 
+const std::string& Supervisor::real_name(const std::string& name) const {
+  const auto alias = catalogue_.aliases.find(name);
+  return alias == catalogue_.aliases.end() ? name : alias->second;
+}
+
 // Pins of the settings, where they are new: what an operator has ordered since stays as it is.
 void Supervisor::take_pins(const Catalogue& before) {
   for (const auto& [name, entry] : catalogue_.models) {
@@ -58,6 +63,9 @@ void Supervisor::take_pins(const Catalogue& before) {
     const auto was = known == before.models.end() ? std::nullopt : known->second.settings.pinned;
     const auto& pinned = entry.settings.pinned;
     if (pinned != was) slot_of(name).pinned = pinned.value_or(false);
+  }
+  for (const auto& [name, entry] : before.models) {
+    if (entry.settings.pinned && !catalogue_.models.contains(name)) slot_of(name).pinned = false;
   }
 }
 
@@ -197,12 +205,19 @@ void Supervisor::order_unload(Slot& slot, bool force) {
   } else if (slot.phase == Phase::kWaitingForRoom) {
     slot.phase = Phase::kCold;
     abort_waiting(slot, {Code::kCancelled, "an operator wants the model unloaded"});
+  } else if (slot.phase == Phase::kStopping) {  // and would be loaded again
+    abort_waiting(slot, {Code::kCancelled, "an operator wants the model unloaded"});
   }
 }
 
 void Supervisor::end_streams_of(Slot& slot) {
   const Error why{Code::kShuttingDown, "an operator has unloaded the model; try again later"};
   abort_waiting(slot, why);
+  if (slot.phase == Phase::kStopping) {  // those that its last worker had would go on
+    for (auto& [id, running] : running_) {
+      if (running.slot == &slot) running.stream->abort(why);
+    }
+  }
   if (slot.phase == Phase::kWaitingForRoom) slot.phase = Phase::kCold;
   if (slot.phase != Phase::kLoading && slot.phase != Phase::kReady) return;
   decide(ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded,
@@ -225,7 +240,8 @@ void Supervisor::order_unpin(Slot& slot) {
 
 void Supervisor::preload() {
   if (refusing_) return;
-  for (const std::string& model : parts_.options.preload) {
+  for (const std::string& name : parts_.options.preload) {
+    const std::string& model = real_name(name);
     if (!catalogue_.models.contains(model)) {
       log::warn("a model to be loaded at the start is not in the catalogue", {{"model", model}});
       continue;

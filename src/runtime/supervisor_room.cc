@@ -67,17 +67,21 @@ void Supervisor::plan(Slot& slot) {
   }
   auto files = open_model(parts_.fs, entry->second);
   if (!files) return fail_load(slot, std::move(files).error());
+  slot.settings = entry->second.settings;
+  slot.room.wanted = wanted_of(entry->second, parts_.options);
+  slot.room.parts = (*files)->parts;
   if (parts_.planner == nullptr) return on_planned(slot.name, plans_, guess(**files));
   if (plans_pending_ >= kPlansMax) {
     const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
     slot.phase = Phase::kCold;
+    slot.by_order = false;
     publish(slot);
     for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, busy);
     return abort_waiting(slot, busy);
   }
   ++plans_pending_;
   parts_.planner->plan(
-      *files, wanted_of(entry->second, parts_.options),
+      *files, slot.room.wanted,
       [desk = parts_.desk, name = slot.name, number = plans_](Result<ModelPlan> result) {
         desk->post([name, number, result = std::move(result)](Supervisor& supervisor) {
           --supervisor.plans_pending_;
@@ -97,6 +101,21 @@ void Supervisor::on_planned(const std::string& model, std::uint64_t number,
   }
   slot.room.plan = std::move(*plan);
   room_changed_ = true;
+}
+
+bool Supervisor::is_as_planned(const Slot& slot, const CatalogueEntry& entry,
+                               const OpenModel& files) const {
+  return slot.room.wanted == wanted_of(entry, parts_.options) &&
+         std::equal(files.parts.begin(), files.parts.end(), slot.room.parts.begin(),
+                    slot.room.parts.end(), is_same_file);
+}
+
+// Its files or settings are others by now: what was leased was for something else.
+void Supervisor::plan_again(Slot& slot) {
+  slot.phase = Phase::kWaitingForRoom;
+  slot.files.reset();
+  slot.room.plan.reset();
+  plan(slot);
 }
 
 // max_bytes of the model's own settings.
@@ -235,7 +254,8 @@ std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
   std::vector<memory::Candidate> list;
   const std::int64_t now = parts_.clock.monotonic_ns();
   for (const auto& [name, slot] : slots_) {
-    if (slot.get() == but || !slot->link) continue;
+    // One whose files are being sealed has its room, and no worker yet.
+    if (slot.get() == but || (!slot->link && slot->phase != Phase::kLoading)) continue;
     if (slot->phase == Phase::kStopping && !has_begun_waiting(*slot)) continue;
     memory::Candidate one;
     one.name = name;
@@ -310,6 +330,7 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
   }
   log::warn("a model is not loaded", {{"model", slot.name}, {"reason", error.message}});
   slot.phase = Phase::kCold;
+  slot.by_order = false;
   if (!slot.load_waiters.empty()) slot.last_error = error;  // for whoever ordered it
   slot.room.committed.clear();
   publish(slot);
