@@ -1,6 +1,7 @@
 // How long models stay, what operators order of them, and what those are told who wait for one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -58,8 +59,11 @@ class ResidenceTest : public ::testing::Test {
     for (int i = 0; i < 2'000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
     return condition();
   }
+  // Sorted: they are written as the processes end, in whatever order.
   std::vector<std::string> unloads() {
-    return bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
+    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
+    std::sort(reasons.begin(), reasons.end());
+    return reasons;
   }
   std::vector<std::string> decisions() {
     return bench.texts(RecordType::kDecision, key::decision::kReason);

@@ -2,6 +2,7 @@
 // turned away, and that every byte comes back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <string>
@@ -68,8 +69,11 @@ class SupervisorMemoryTest : public ::testing::Test {
       return false;
     });
   }
+  // Sorted: they are written as the processes end, in whatever order.
   std::vector<std::string> unloads() {
-    return bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
+    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
+    std::sort(reasons.begin(), reasons.end());
+    return reasons;
   }
 
   testing::TestBench bench;
