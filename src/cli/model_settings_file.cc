@@ -12,6 +12,7 @@
 #include "base/suggest.h"
 #include "ipc/limits.h"
 #include "runtime/catalogue.h"
+#include "runtime/kv_types.h"
 
 namespace aioss::cli {
 namespace {
@@ -22,8 +23,6 @@ constexpr std::int64_t kContextMax = 1'048'576;
 constexpr std::int64_t kPriorityMax = 100;
 constexpr std::int64_t kSecondsMax = 366LL * 24 * 3600;
 constexpr std::int64_t kBytesMax = std::int64_t{1} << 50;
-constexpr auto kKvTypes =
-    std::to_array<std::string_view>({"f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"});
 
 std::string range(std::int64_t least, std::int64_t most) {
   return "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
@@ -88,7 +87,7 @@ Wanted read_max_bytes(const toml::node& node, ModelSettings& out) {
 Wanted read_kv_type(const toml::node& node, ModelSettings& out) {
   const auto* text = node.as_string();
   std::string all;
-  for (const std::string_view type : kKvTypes) {
+  for (const std::string_view type : runtime::kKvTypes) {
     if (text != nullptr && text->get() == type) {
       out.kv_type = std::string(type);
       return std::nullopt;

@@ -1,29 +1,13 @@
 #include "os/pressure.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <fstream>
-#include <string>
+#include "os/test_tree.h"
 
 namespace aioss::os {
 namespace {
 
-class PressureTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "aioss-pressure-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-  void put(const std::string& path, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
-    std::ofstream(root_ + path) << text << '\n';
-  }
-  std::string root_;
-};
+class PressureTest : public TreeTest {};
 
 TEST_F(PressureTest, NothingThereIsNotKnown) {
   const Pressure pressure = memory_pressure(root_);

@@ -22,6 +22,7 @@
 #include "os/memory.h"
 #include "os/signals.h"
 #include "os/terminal.h"
+#include "os/test_tree.h"
 #include "os/thread.h"
 
 namespace aioss::os {
@@ -256,21 +257,7 @@ TEST(Memory, UseIsSeenInThisProcessAndInOthers) {
   EXPECT_EQ(process_memory(-1).error().code, Code::kNotFound);
 }
 
-// Trees of files as the kernel shows them.
-class ControlGroupTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "aioss-group-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-  void put(const std::string& path, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
-    std::ofstream(root_ + path) << text << '\n';
-  }
-  std::string root_;
-};
+class ControlGroupTest : public TreeTest {};
 
 TEST_F(ControlGroupTest, NoGroupsNoLimits) {
   EXPECT_EQ(group_cpu_quota(root_), std::nullopt);

@@ -1,7 +1,6 @@
 #include "runtime/planning.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/strings.h"
@@ -10,14 +9,13 @@
 #include "memory/eviction.h"
 #include "memory/pool.h"
 #include "runtime/catalogue.h"
+#include "runtime/kv_types.h"
 
 namespace aioss::runtime {
 namespace {
 
 // Each is a dry run; a model has about as many common quantizations.
 constexpr std::size_t kQuantizationsTriedMax = 8;
-constexpr std::array<std::string_view, 8> kKvTypes{"f16",  "bf16", "f32",  "q8_0",
-                                                   "q5_1", "q5_0", "q4_1", "q4_0"};
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';

@@ -279,6 +279,7 @@ class Supervisor final {
   Missing missing_for(const Slot& slot) const;
   std::vector<Slot*> waiting_for_room();
   void turn_away(Slot& slot, const Missing& missing, const memory::Choice& choice);
+  void refuse_waiting(Slot& slot, const Error& error);
   memory::Stays stays(const Slot& slot) const;  // why it may not be evicted
   std::vector<memory::Candidate> candidates(const std::string& device, const Slot* but) const;
   void evict_chosen(const memory::Choice& choice, std::string_view reason, const std::string& why);

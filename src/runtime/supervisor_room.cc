@@ -73,11 +73,7 @@ void Supervisor::plan(Slot& slot) {
   if (parts_.planner == nullptr) return on_planned(slot.name, plans_, guess(**files));
   if (plans_pending_ >= kPlansMax) {
     const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
-    slot.phase = Phase::kCold;
-    slot.by_order = false;
-    publish(slot);
-    for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, busy);
-    return abort_waiting(slot, busy);
+    return refuse_waiting(slot, busy);
   }
   ++plans_pending_;
   parts_.planner->plan(
@@ -329,16 +325,21 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
     error = {Code::kNoMemory, text};
   }
   log::warn("a model is not loaded", {{"model", slot.name}, {"reason", error.message}});
-  slot.phase = Phase::kCold;
-  slot.by_order = false;
-  if (!slot.load_waiters.empty()) slot.last_error = error;  // for whoever ordered it
   slot.room.committed.clear();
-  publish(slot);
-  for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
-  if (!slot.load_waiters.empty()) {
+  if (!slot.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
+    slot.last_error = error;
     decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused, info(error.code).name,
            slot);
   }
+  refuse_waiting(slot, error);
+}
+
+// It is not loaded now: whoever waits is told why.
+void Supervisor::refuse_waiting(Slot& slot, const Error& error) {
+  slot.phase = Phase::kCold;
+  slot.by_order = false;
+  publish(slot);
+  for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
   abort_waiting(slot, error);
 }
 

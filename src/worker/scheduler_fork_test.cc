@@ -214,7 +214,7 @@ TEST_P(Forks, ARefusedCutCostsTheOthersOnePrefill) {
 }
 
 TEST_P(Forks, EndsGoOneAfterAnotherWithinWhatAShortPromptMayTake) {
-  if (!fast()) GTEST_SKIP() << "as before";
+  if (!fast()) GTEST_SKIP() << "ends go in a row in profile fast alone";
   ask(1);
   rig_->clock.graph_ns = 200'000'000;  // three of them: more than the target, less than the most
   ask(2);
