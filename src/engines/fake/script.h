@@ -4,7 +4,8 @@
 //   context N               tokens the model was "trained" for (default 4096)
 //   template yes|no         whether it has a chat template (default yes)
 //   reply TEXT              what it answers; several: one is chosen by a hash of the prompt
-//   margin N                logits between the scripted token and the next best (default 12)
+//   margin N                logits between the scripted token and the next best (default 32, so
+//                           that no temperature up to 2 ever gives another)
 //   delay_us_per_call N     time of a decode call, and for each token in it
 //   delay_us_per_token N    (times the logits that are wanted of one sequence alone)
 //   load_ms N               time of loading, with progress
@@ -67,7 +68,7 @@ struct Script {
   std::uint32_t context_tokens = 4096;
   bool has_template = true;
   std::vector<std::string> replies;
-  float margin = 12.0F;
+  float margin = 32.0F;
   std::uint32_t delay_us_per_call = 0;
   std::uint32_t delay_us_per_token = 0;
   std::uint32_t load_ms = 0;
