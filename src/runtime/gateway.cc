@@ -1,8 +1,7 @@
-// The gateway's door: checks what can be checked at once, gives a request its id and seed, sees to
-// it that the vault knows whose it is, and leaves the rest to the runtime thread.
+// The gateway's door: checks what can be checked at once, and leaves the rest to the runtime
+// thread.
 #include "runtime/gateway.h"
 
-#include <array>
 #include <atomic>
 #include <functional>
 #include <mutex>
@@ -19,11 +18,11 @@
 #include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
+#include "runtime/intake.h"
 #include "runtime/model_orders.h"
 #include "runtime/model_view.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
-#include "runtime/request_checks.h"
 #include "runtime/salts.h"
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
@@ -35,7 +34,6 @@ namespace {
 // Streams beside those that the worker's queue holds: running ones, and ends that are being
 // recorded. More than the KV streams of any worker (ipc::kStreamsMax).
 constexpr std::uint32_t kRunningMax = 512;
-constexpr std::size_t kRequestIdBytes = 12;
 constexpr auto kProgressStep = std::chrono::milliseconds(100);
 constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
 constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
@@ -63,23 +61,6 @@ struct Parts {  // all outlive the gateway
   ledger::Custody& custody;
   MetricRegistry& metrics;
 };
-
-// Makes a new user known to the vault, then hands their request to the runtime thread. On the
-// custodian's thread.
-void introduce(ledger::Custody& custody, const std::shared_ptr<StreamState>& stream,
-               std::size_t bytes, StreamDesk& desk) {
-  auto subject = custody.obtain(subject_name(stream->principal()));
-  if (subject) {
-    stream->belongs_to(std::move(*subject));
-    desk.post([stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
-    return;
-  }
-  const Error error{Code::kLedgerUnavailable,
-                    "the ledger cannot record this request: " + subject.error().message};
-  desk.post([stream, bytes, error](Supervisor& supervisor) {
-    supervisor.turn_away(stream, bytes, error);
-  });
-}
 
 class GatewayImpl final : public Gateway {
  public:
@@ -120,16 +101,11 @@ class GatewayImpl final : public Gateway {
  private:
   std::uint32_t streams_max() const { return options_.queue_requests_max + kRunningMax; }
   Status post(Task task);
-  std::string make_request_id();
-  std::uint64_t make_seed();
   Status check_open() const;
   Status check_model(const std::string& model) const;
-  Result<std::shared_ptr<Stream>> begin(GenerateCall call);
   void note_refused(Code code, const std::string& model);
   Status spend(const std::string& tenant, std::uint32_t record_count);
   Status record_action(records::AdminAction action, const std::vector<std::string>& details);
-  Status take_place(const GenerateCall& call, std::size_t bytes);
-  bool hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes);
   void remember_hashes(const Catalogue& catalogue);
   Status take_up(const Principal& by, const Result<Catalogue>& scanned,
                  const std::vector<std::string>& details);
@@ -148,7 +124,6 @@ class GatewayImpl final : public Gateway {
   const std::shared_ptr<Tally> tally_;
   RecordBudget budget_;
   std::shared_ptr<StreamDesk> desk_;
-  std::atomic<ipc::RequestId> last_id_{0};
   std::atomic<bool> stopping_{false};
   mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
@@ -162,6 +137,7 @@ class GatewayImpl final : public Gateway {
   const Planning planning_;
   Hasher hasher_;
   Custodian custodian_;
+  Intake intake_;
   const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
   Supervisor supervisor_;
   std::thread runtime_;
@@ -189,6 +165,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
                  [this] { return view_.memory(); }}),
       hasher_(fs_, hashes_, clock_),
       custodian_(custody_, streams_max()),
+      intake_(
+          {options_, clock_, random_, ledger_, custody_, custodian_, view_, config_record_, desk_}),
       prefix_disk_(
           open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
@@ -222,21 +200,6 @@ void GatewayImpl::remember_hashes(const Catalogue& catalogue) {
 Status GatewayImpl::post(Task task) {
   if (desk_->tasks().try_push(std::move(task)) == TaskQueue::Push::kAccepted) return ok();
   return Error{Code::kBusy, "the gateway is busy; try again later"};
-}
-
-std::string GatewayImpl::make_request_id() {
-  std::array<std::uint8_t, kRequestIdBytes> bytes{};
-  random_.fill(bytes);
-  return "req_" + codec::to_hex(bytes);
-}
-
-// 63 bits, so that a client that reads it as a signed number sees the same.
-std::uint64_t GatewayImpl::make_seed() {
-  std::array<std::uint8_t, 8> bytes{};
-  random_.fill(bytes);
-  std::uint64_t seed = 0;
-  for (const std::uint8_t byte : bytes) seed = (seed << 8) | byte;
-  return seed >> 1;
 }
 
 Status GatewayImpl::check_open() const {
@@ -281,55 +244,10 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   Status fit = check_open();
   if (fit) fit = check_model(model);
   if (fit) AIOSS_CHECK(spend(call.principal.tenant, kRecordsPerRequest));
-  auto stream = fit ? begin(std::move(call)) : std::move(fit).error();
-  if (!stream) note_refused(stream.error().code, model);
-  return stream;
-}
-
-// Of a model that exists, for a tenant who may.
-Result<std::shared_ptr<Stream>> GatewayImpl::begin(GenerateCall call) {
-  call.request.id = ++last_id_;
-  call.request.credit_bytes = kCreditBytes;
-  const std::string tenant = turn_name(call.principal);
-  AIOSS_CHECK(check_limits(call));
-  call.request.tenant = tenant_number(tenant);
-  call.request.weight = call.principal.limits.weight;
-  call.request.prompt_tokens_max = call.principal.limits.prompt_tokens_max;
-  if (!call.seed_given) call.request.sampling.seed = make_seed();
-  call.seed_given = true;
-  if (!call.load_wait) call.load_wait = options_.load_wait;
-  AIOSS_TRY(const std::size_t bytes, check_frame(call.request));
-  AIOSS_CHECK(take_place(call, bytes));
-  StreamSetup setup{std::move(call),
-                    make_request_id(),
-                    options_.profile,
-                    config_record_.load(),
-                    options_.privacy == Privacy::kSealed,
-                    bytes,
-                    desk_->erasures()};
-  auto stream = std::make_shared<StreamState>(std::move(setup), ledger_, custodian_, clock_, desk_);
-  if (!hand_on(stream, bytes)) {
-    desk_->tenants().leave(tenant);
-    desk_->leave(bytes);
-    return Error{Code::kShuttingDown, "the gateway is stopping"};
-  }
-  return std::static_pointer_cast<Stream>(stream);
-}
-
-// For its stream, until that ends.
-Status GatewayImpl::take_place(const GenerateCall& call, std::size_t bytes) {
-  const Principal& by = call.principal;
-  const std::string tenant = turn_name(by);
-  if (!desk_->tenants().enter(tenant, by.limits.requests_max)) {
-    const std::uint32_t requests = desk_->tenants().requests_of(tenant);
-    return Error{Code::kBusy, "the tenant '" + by.tenant + "' has " + std::to_string(requests) +
-                                  " requests under way, as many as it may; try again later"}
-        .with_backlog({requests, view_.wait_seconds(call.model)});
-  }
-  if (desk_->enter(bytes)) return ok();
-  desk_->tenants().leave(tenant);
-  return Error{Code::kBusy, "too many requests are waiting; try again later"}.with_backlog(
-      {desk_->streams(), view_.wait_seconds(call.model)});
+  auto stream = fit ? intake_.begin(std::move(call)) : std::move(fit).error();
+  if (stream) return std::static_pointer_cast<Stream>(*stream);
+  note_refused(stream.error().code, model);
+  return std::move(stream).error();
 }
 
 std::vector<ModelLoad> GatewayImpl::queue() const {
@@ -342,19 +260,6 @@ std::vector<ModelLoad> GatewayImpl::queue() const {
     }
   }
   return loads;
-}
-
-// To the runtime thread; for a user who has never asked before, by way of the custodian.
-bool GatewayImpl::hand_on(const std::shared_ptr<StreamState>& stream, std::size_t bytes) {
-  if (ledger::SubjectPtr known = custody_.find(subject_name(stream->principal()))) {
-    stream->belongs_to(std::move(known));
-    const auto pushed = desk_->tasks().try_push(
-        [stream, bytes](Supervisor& supervisor) { supervisor.submit(stream, bytes); });
-    return pushed == TaskQueue::Push::kAccepted;
-  }
-  return custodian_.post([stream, bytes, desk = desk_](ledger::Custody& custody) {
-    introduce(custody, stream, bytes, *desk);
-  });
 }
 
 Status GatewayImpl::record_action(records::AdminAction action,

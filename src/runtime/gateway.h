@@ -116,6 +116,7 @@ struct GenerateCall {
   bool streaming = false;  // for the record
   // How long its model stays after it, and how long it waits for its model; the setting if absent.
   std::optional<std::chrono::seconds> keep_alive = {}, load_wait = {};
+  std::uint64_t canary_of = 0;  // load whose worker is tried with it (runtime/canary.h); 0: none
 };
 
 // One effective setting that changes while the gateway runs.

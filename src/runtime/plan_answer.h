@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "os/memory.h"
@@ -18,6 +19,11 @@ struct PlanCall {
   std::optional<std::string> kv_type;
 };
 
+// How a new file of a model that is loaded takes its place: beside it, which then drains, or only
+// after it.
+enum class Replacement { kBeside, kInTurn };
+std::string_view name(Replacement replacement);  // "beside", "in_turn"
+
 struct PlanAnswer {
   std::string model, engine;
   ipc::Profile profile = ipc::Profile::kFast;
@@ -29,6 +35,7 @@ struct PlanAnswer {
   bool fits = false;                // committed() into memory.usable()
   std::vector<PlanOption> options;  // that fit, if it does not
   std::vector<std::string> would_evict;
+  std::optional<Replacement> replacement;  // of a model that is loaded now
 };
 
 }  // namespace aioss::runtime

@@ -44,6 +44,12 @@ const MemoryOfDevice* host_book(const MemoryReport& report) {
   return nullptr;
 }
 
+bool is_loaded(const MemoryOfDevice& book, const std::string& model) {
+  return std::any_of(book.models.begin(), book.models.end(), [&](const MemoryOfModel& shown) {
+    return shown.holding.holder == model && shown.state == "ready";
+  });
+}
+
 // Names, in the order in which they would go; none if all that may go is not enough.
 std::vector<std::string> who_would_go(const MemoryOfDevice& book, const std::string& model,
                                       std::uint64_t missing) {
@@ -81,6 +87,10 @@ codec::OrderedJson needs_json(const memory::Needs& needs) {
 }
 
 }  // namespace
+
+std::string_view name(Replacement replacement) {
+  return replacement == Replacement::kBeside ? "beside" : "in_turn";
+}
 
 std::string base_name(std::string_view model) {
   std::string lower(model);
@@ -153,6 +163,9 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   answer.devices = std::move(survey.devices);
   const std::uint64_t needs = survey.plan.needs.committed();
   answer.fits = needs <= free;
+  if (book != nullptr && is_loaded(*book, call.model)) {
+    answer.replacement = answer.fits ? Replacement::kBeside : Replacement::kInTurn;
+  }
   if (answer.fits) return answer;
   answer.options = std::move(survey.options);
   if (book != nullptr)
@@ -223,6 +236,8 @@ codec::OrderedJson plan_json(const PlanAnswer& answer) {
                               {"committed", option.needs.committed()}});
   }
   out["would_evict"] = answer.would_evict;
+  out["replacement"] = nullptr;
+  if (answer.replacement) out["replacement"] = std::string(name(*answer.replacement));
   return out;
 }
 

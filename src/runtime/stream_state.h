@@ -116,7 +116,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<std::int64_t> deadline_ns() const;   // monotonic
   std::optional<std::int64_t> load_wait_ns() const;  // likewise: until then its model is ready
   std::optional<std::chrono::seconds> keep_alive() const { return setup_.call.keep_alive; }
-  std::vector<std::vector<ipc::Token>> tokens() const;  // of each choice, so far
+  std::uint64_t canary_of() const { return setup_.call.canary_of; }  // a load; 0: it is none
+  std::vector<std::vector<ipc::Token>> tokens() const;               // of each choice, so far
 
   // Runtime thread. False: it has ended or its client has left, and must not start.
   bool wants_to_run() const;
