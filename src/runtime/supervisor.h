@@ -30,9 +30,9 @@
 #include "runtime/catalogue.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
-#include "runtime/load_failures.h"
+#include "runtime/load_records.h"
 #include "runtime/memory_gauges.h"
-#include "runtime/model_room.h"
+#include "runtime/model_table.h"
 #include "runtime/model_view.h"
 #include "runtime/planner.h"
 #include "runtime/prefix_store.h"
@@ -99,84 +99,32 @@ class Supervisor final {
   std::uint64_t bytes_of_workers() const;
 
  private:
-  enum class Phase { kCold, kWaitingForRoom, kLoading, kReady, kStopping };
-
-  struct Slot {  // one model
-    std::string name;
-    Phase phase = Phase::kCold;
-    std::uint64_t load = 0;  // number of the load, so that late tasks of an earlier one are known
-    std::unique_ptr<WorkerLink> link;
-    std::optional<ipc::Hello> hello;
-    std::optional<ipc::Ready> ready;
-    std::optional<ModelHash> hash;
-    std::optional<Hasher::Ticket> hashing;
-    ipc::Configure configured;
-    std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
-    std::shared_ptr<OpenModel> sealing;      // they, until they are sealed and a worker has them
-    ModelSettings settings;                  // it was planned and is started with these
-    bool outdated = false;  // the catalogue has other files or settings by this name, or none
-    bool forgets = false;   // once it listens: somebody was erased meanwhile
-    enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
-    // A worker crashed: what the disk has is not brought again, for it may be the cause.
-    bool distrusts_prefixes = false;
-    bool load_appended = false;
-    std::optional<std::uint64_t> load_record;
-    std::string unload_reason;  // for MODEL_UNLOAD; "": nobody asked it to end
-    std::deque<std::shared_ptr<StreamState>> waiting;
-    std::vector<std::shared_ptr<StreamState>> survivors;  // of the worker that was lost
-    std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
-    std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
-    std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
-    std::optional<Error> last_error;
-    std::int64_t failed_ns = 0, load_began_ns = 0, stop_began_ns = 0, last_used_ns = 0;
-    // How long it stays: supervisor_residence.cc.
-    bool pinned = false;                   // never evicted, never expires
-    int priority = 0;                      // the lower go first
-    std::int64_t keep_alive_until_ns = 0;  // while it is idle; kForeverNs
-    bool by_order = false;                 // an operator wanted this load
-    bool unload_ordered = false;           // once it is idle
-    std::string user;                      // the first tenant since it was loaded
-    bool shared = false;                   // not the only one
-    LoadFailures failures;
-    std::int64_t last_load_ns = 0;  // how long the last load took; 0: not known
-    std::int64_t logged_ns = 0;     // when the log was last told how far the load is
-    bool died_before = false;
-    std::uint32_t loads_killed = 0;  // one after another, by somebody else
-    bool ended_by_itself = false;    // while stopping: nobody asked it to
-    ModelRoom room;
-  };
-
   struct Running {
     std::shared_ptr<StreamState> stream;
-    Slot* slot = nullptr;
+    Model* model = nullptr;
     std::size_t prompt_bytes = 0;
-    bool handed_over = false;
-  };
-
-  struct Engine {
-    bool appended = false;
-    std::optional<std::uint64_t> record;
+    std::uint64_t life = 0;  // that it was handed to, which may have ended; 0: it waits
+    bool is_handed_over() const { return life != 0; }
   };
 
   // supervisor.cc
-  Slot& slot_of(const std::string& model);
   void decide(std::string_view kind, std::string_view outcome, std::string_view reason,
-              const Slot& slot, std::vector<std::string> details = {});
-  void refuse(Slot& slot, StreamState& stream, const Error& error);
-  bool refuse_quarantined(Slot& slot, StreamState& stream);
-  void hand_over(Slot& slot, const std::shared_ptr<StreamState>& stream);
-  void hand_over_waiting(Slot& slot);
-  bool must_wait(const Slot& slot, const StreamState& stream) const;
-  bool end_if_changed(Slot& slot);
-  void evict_if_outdated(Slot& slot);
-  void abort_waiting(Slot& slot, const Error& error);
-  void await_end(Slot& slot);
-  void hurry(Slot& slot, std::int64_t stopping_ns);
+              const Model& model, std::vector<std::string> details = {});
+  void refuse(const Model& model, StreamState& stream, const Error& error);
+  bool refuse_quarantined(const Model& model, StreamState& stream);
+  void hand_over(Life& life, const std::shared_ptr<StreamState>& stream);
+  void hand_over_waiting(Model& model);
+  bool must_wait(const Life& life, const StreamState& stream) const;
+  WorkerLink* link_of(const Running& running) const;
+  bool end_if_changed(Life& life);
+  void evict_if_outdated(Life& life);
+  void abort_waiting(Model& model, const Error& error);
+  void await_end(Life& life);
+  void hurry(Life& life, std::int64_t stopping_ns);
   void tick();
   void check_workers(std::int64_t now_ns);
   void check_ledger();
-  bool is_idle(const Slot& slot) const;
-  void publish(Slot& slot);
+  void publish(Model& model);
   void publish_totals();
 
   // supervisor_queue.cc
@@ -184,115 +132,106 @@ class Supervisor final {
   void forget_deadline(const StreamState& stream);
   void end_overdue(std::int64_t now_ns);
   std::chrono::milliseconds patience(std::chrono::milliseconds most) const;
-  void publish_load(const Slot& slot);
+  void publish_load(const Model& model);
 
   // supervisor_files.cc
-  Result<std::shared_ptr<OpenModel>> files_of(Slot& slot, const CatalogueEntry& entry);
-  void begin_sealing(Slot& slot);
-  bool on_sealed(Slot& slot);
-  void give_up_sealing(Slot& slot);
+  Result<std::shared_ptr<OpenModel>> files_of(Life& life, const CatalogueEntry& entry);
+  void begin_sealing(Life& life);
+  bool on_sealed(Life& life);
+  void give_up_sealing(Life& life);
 
   // supervisor_prefixes.cc
-  void give_prefixes(Slot& slot, LinkOptions& link, const std::vector<os::FileInfo>& files);
-  void bring_prefixes(Slot& slot);
-  void on_prefixes_brought(const std::string& model, std::uint64_t load, PrefixOwners owners);
-  void take_prefixes(Slot& slot, std::uint64_t chunk_ns);
-  void note_owner(const Slot& slot, const StreamState& stream);
+  void give_prefixes(Life& life, LinkOptions& link, const std::vector<os::FileInfo>& files);
+  void bring_prefixes(Life& life);
+  void on_prefixes_brought(std::uint64_t number, PrefixOwners owners);
+  void take_prefixes(const Life& life, std::uint64_t chunk_ns);
+  void note_owner(const Model& model, const StreamState& stream);
 
   // supervisor_residence.cc
-  const ModelSettings& own_settings(const std::string& model) const;
-  std::chrono::seconds stay_of(const Slot& slot) const;
-  std::int64_t priority_of(const Slot& slot) const;
-  const std::string& real_name(const std::string& name) const;  // of an alias
+  std::chrono::seconds stay_of(const Model& model) const;
   void take_pins(const Catalogue& before);
-  void begin_residence(Slot& slot);  // it is ready
-  void note_use(Slot& slot, const StreamState& stream);
-  bool may_evict(const Slot& slot) const;
-  void expire(Slot& slot, std::int64_t now_ns);
+  void begin_residence(const Life& life);  // it is ready
+  void note_use(Model& model, const StreamState& stream);
+  bool may_evict(const Model& model) const;
+  void expire(Model& model, std::int64_t now_ns);
   void keep_residence(std::int64_t now_ns);  // every second
-  void publish_residence(const Slot& slot);
-  void order_load(Slot& slot, const std::shared_ptr<Answer<ModelEntry>>& answer);
-  void order_unload(Slot& slot, bool force);
-  void order_unpin(Slot& slot);
-  void end_streams_of(Slot& slot);
-  void note_failure(Slot& slot, const Error& error);
-  bool refuse_failed(Slot& slot, StreamState& stream);
-  bool may_make_room(const Slot& slot) const;
-  ModelWait wait_of(const Slot& slot, std::size_t position) const;
+  void log_progress(Life& life, std::int64_t now_ns);
+  void publish_residence(const Model& model);
+  void order_load(Model& model, const std::shared_ptr<Answer<ModelEntry>>& answer);
+  void order_unload(Model& model, bool force);
+  void order_unpin(Model& model);
+  void end_streams_of(Model& model);
+  void note_failure(const Life& life, const Error& error, std::int64_t now_ns);
+  bool refuse_failed(Model& model, StreamState& stream);
+  bool may_make_room(const Model& model) const;
+  ModelWait wait_of(const Model& model, std::size_t position) const;
   void note_load_wait(const StreamState& stream);
   void forget_load_wait(const StreamState& stream);
   void end_load_waits(std::int64_t now_ns);
   void tell_waiting(std::int64_t now_ns);  // how far their loads are
 
-  // supervisor_load.cc
-  void want(Slot& slot);  // start it, once there is room
-  void start(Slot& slot);
-  Status start_worker(Slot& slot);
-  void on_link(const std::string& model, std::uint64_t load, LinkEvent event);
-  void on_hello(Slot& slot, ipc::Hello hello);
-  void on_ready(Slot& slot, ipc::Ready ready);
-  void on_load_failed(Slot& slot, const Error& error);
-  void on_probe(Slot& slot, const ipc::ProbeReport& report);
-  void on_ended(Slot& slot, const LinkEnded& ended);
-  void on_lost(Slot& slot, LinkLost lost);
-  void find_the_cause(Slot& slot, const LinkEnded& ended);
-  void quarantine(const Slot& slot, const StreamState& stream);
-  static bool has_begun_waiting(const Slot& slot);
-  bool loads_again(Slot& slot, const LinkEnded& ended);
-  void on_hashed(const std::string& model, std::uint64_t load, Result<ModelHash> hash);
-  void advance(Slot& slot);  // towards ready: what is still missing?
-  void append_update();
-  void on_update_recorded(const Result<ledger::Committed>& result);
-  void fail_ready_loads(const Error& error);
-  void append_engine_start(Slot& slot, const std::string& identity);
-  void on_engine_recorded(const std::string& identity, const Result<ledger::Committed>& result);
-  void append_model_load(Slot& slot, std::uint64_t engine_record);
-  void on_load_recorded(const std::string& model, std::uint64_t load,
-                        const Result<ledger::Committed>& result);
-  void become_ready_if_whole(Slot& slot);
-  void became_ready(Slot& slot);
-  void fail_load(Slot& slot, Error error);
-  void stop_hashing(Slot& slot);
-  void stop(Slot& slot, std::string_view reason);
+  // supervisor_load.cc. `number`: of a life.
+  void want(Model& model, LifeRoom room = {});  // start it, once there is room
+  void start(Life& life);
+  Status start_worker(Life& life);
+  void on_link(std::uint64_t number, LinkEvent event);
+  void on_hello(Life& life, ipc::Hello hello);
+  void on_ready(Life& life, ipc::Ready ready);
+  void on_load_failed(Life& life, const Error& error);
+  void on_probe(Life& life, const ipc::ProbeReport& report);
+  void on_ended(Life& life, const LinkEnded& ended);
+  void note_death(Life& life, const LinkEnded& ended);
+  void on_lost(Life& life, LinkLost lost);
+  void find_the_cause(Life& life, const LinkEnded& ended);
+  void quarantine(const Life& life, const StreamState& stream);
+  bool loads_again(Model& model, const LinkEnded& ended);
+  void on_hashed(std::uint64_t number, Result<ModelHash> hash);
+  LoadRecords::Told when_recorded();
+  void advance(Life& life);  // towards ready: what is still missing?
+  void on_load_recorded(std::uint64_t number, const Result<std::uint64_t>& record);
+  void become_ready_if_whole(Life& life);
+  void became_ready(Life& life);
+  void fail_load(Life& life, Error error);
+  void stop_hashing(Life& life);
+  void stop(Life& life, std::string_view reason);
   // stop() by our own decision. `details`: why this one.
-  void evict(Slot& slot, std::string_view reason, std::vector<std::string> details = {});
-  void append_model_unload(std::uint64_t load_record, const std::string& reason);
-  void on_unload_recorded(const Result<ledger::Committed>& result);
+  void evict(Life& life, std::string_view reason, std::vector<std::string> details = {});
   void finish_stop_all();
-  std::size_t links() const;
 
   // supervisor_room.cc: how a model that is wanted comes to have room, and who has to go for it.
   struct Missing {  // for a load, beside what is free or will be
     std::uint64_t bytes = 0;
     std::size_t workers = 0;
   };
-  void plan(Slot& slot);
-  bool is_as_planned(const Slot& slot, const CatalogueEntry& entry, const OpenModel& files) const;
-  void plan_again(Slot& slot);
-  Status within_own_limit(const Slot& slot, const ModelPlan& plan) const;
-  void on_planned(const std::string& model, std::uint64_t number, Result<ModelPlan> plan);
+  void plan(Life& life);
+  bool is_as_planned(const Life& life, const CatalogueEntry& entry, const OpenModel& files) const;
+  void plan_again(Life& life);
+  Status within_own_limit(const Model& model, const ModelPlan& plan) const;
+  void on_planned(std::uint64_t number, Result<ModelPlan> plan);
   void admit_waiting();
-  bool admit(Slot& slot);
-  bool take_room(Slot& slot);
-  bool make_room(Slot& slot);
-  std::uint64_t shortfall_of(const Slot& slot) const;
-  Missing missing_for(const Slot& slot) const;
-  std::vector<Slot*> waiting_for_room();
-  void turn_away(Slot& slot, const Missing& missing, const memory::Choice& choice);
-  void refuse_waiting(Slot& slot, const Error& error);
-  memory::Stays stays(const Slot& slot) const;  // why it may not be evicted
-  std::vector<memory::Candidate> candidates(const std::string& device, const Slot* but) const;
+  bool admit(Life& life);
+  bool take_room(Life& life);
+  bool make_room(Life& life);
+  std::uint64_t shortfall_of(const Life& life) const;
+  Missing missing_for(const Life& life) const;
+  std::vector<Life*> waiting_for_room() const;
+  void turn_away(Life& life, const Missing& missing, const memory::Choice& choice);
+  void refuse_waiting(Life& life, const Error& error);
+  memory::Stays stays(const Life& life) const;  // why it may not be evicted
+  std::vector<memory::Candidate> candidates(const std::string& device, const Life* but) const;
   void evict_chosen(const memory::Choice& choice, std::string_view reason, const std::string& why);
   std::uint64_t kept_prefixes() const;
   std::uint64_t drop_kept_prefixes(std::uint64_t bytes);
 
   // supervisor_memory.cc: the books of memory.
   void update_books();
-  std::uint64_t follow(Slot& slot);
-  void open(const Slot& slot, memory::Lease& lease, memory::Kind kind);
+  std::uint64_t follow(Model& model);
+  std::uint64_t follow_prefixes(Model& model);
+  std::uint64_t follow(Life& life, std::uint64_t prefixes);
+  void open(const std::string& holder, memory::Lease& lease, memory::Kind kind);
   void set_host_limit(std::uint64_t held);
-  void limit_caches(Slot& slot);
-  void leave_room(Slot& slot, const LinkEnded& ended);
+  void limit_caches(Life& life);
+  void leave_room(Life& life, const LinkEnded& ended);
   void give_way(std::int64_t now_ns);
   bool is_under_pressure();
   void publish_memory();
@@ -300,35 +239,25 @@ class Supervisor final {
 
   const SupervisorParts parts_;
   StreamDesk& desk_;
-  Catalogue catalogue_;
+  memory::Pool pool_;  // before whoever has leases
+  ModelTable models_;
+  LoadRecords records_;
   PrefixStore prefixes_;
-  memory::Pool pool_;                                 // before whoever has leases
   std::uint64_t host_usable_ = 0, host_reserve_ = 0;  // as the system last said
   std::optional<os::Pressure> pressure_;              // likewise
   unsigned seconds_over_ = 0;  // one after another in which more was in use than may be
   std::int64_t gave_way_ns_ = 0;
-  std::uint64_t plans_ = 0, turns_ = 0;
+  std::uint64_t turns_ = 0;
   std::size_t plans_pending_ = 0;
   bool room_changed_ = false;       // those that wait for it should be looked at
   std::deque<Eviction> evictions_;  // the last kEvictionsShown
   std::uint64_t evictions_total_ = 0;
-  std::map<std::string, std::unique_ptr<Slot>, std::less<>> slots_;
   std::unordered_map<ipc::RequestId, Running> running_;
   Quarantine quarantine_;
   std::set<std::pair<std::int64_t, ipc::RequestId>> deadlines_;   // of running_, by time
   std::set<std::pair<std::int64_t, ipc::RequestId>> load_waits_;  // likewise: for their models
   std::int64_t told_ns_ = 0;                                      // see tell_waiting()
-  std::map<std::string, Engine> engines_;                         // by identity
-  std::optional<Digest> binary_sha3_;
-  // Another executable than the ledger's last one: UPDATE comes before anything it does.
-  enum class Update { kNone, kDue, kAppended };
-  Update update_ = Update::kNone;
-  std::optional<Error> binary_problem_;  // why it could not be hashed: no engine can be recorded
-  std::string cpu_model_;
-  std::uint64_t loads_ = 0;
-  // UPDATE, ENGINE_START, MODEL_LOAD and MODEL_UNLOAD that are not durable yet.
-  std::size_t records_pending_ = 0;
-  std::size_t records_lost_ = 0;
+  std::uint64_t workers_started_ = 0;
   std::optional<Error> refusing_;  // everything, since abort_all()
   std::shared_ptr<Answer<Stopped>> stop_answer_;
   std::int64_t last_second_ns_ = 0;

@@ -9,55 +9,55 @@ namespace aioss::runtime {
 
 // Null: they are being sealed, and the load goes on when that is done; or they are not those that
 // were planned, and it begins again.
-Result<std::shared_ptr<OpenModel>> Supervisor::files_of(Slot& slot, const CatalogueEntry& entry) {
-  if (slot.hash && slot.hash->sealed) return std::exchange(slot.sealing, nullptr);
+Result<std::shared_ptr<OpenModel>> Supervisor::files_of(Life& life, const CatalogueEntry& entry) {
+  if (life.hash && life.hash->sealed) return std::exchange(life.sealing, nullptr);
   AIOSS_TRY(std::shared_ptr<OpenModel> files, open_model(parts_.fs, entry));
-  if (!is_as_planned(slot, entry, *files)) {
-    plan_again(slot);
+  if (!is_as_planned(life, entry, *files)) {
+    plan_again(life);
     return std::shared_ptr<OpenModel>();
   }
-  if (!catalogue_.allowed) return files;
-  slot.files = slot.sealing = std::move(files);
-  begin_sealing(slot);
+  if (!models_.catalogue().allowed) return files;
+  life.files = life.sealing = std::move(files);
+  begin_sealing(life);
   return std::shared_ptr<OpenModel>();
 }
 
-void Supervisor::begin_sealing(Slot& slot) {
+void Supervisor::begin_sealing(Life& life) {
   const auto desk = parts_.desk;
-  slot.hashing =
-      parts_.hasher.seal_model(slot.sealing, [desk, name = slot.name, load = slot.load](auto hash) {
-        desk->post([name, load, hash = std::move(hash)](Supervisor& supervisor) {
-          supervisor.on_hashed(name, load, hash);
-        });
-      });
+  life.hashing = parts_.hasher.seal_model(life.sealing, [desk, number = life.number](auto hash) {
+    desk->post([number, hash = std::move(hash)](Supervisor& supervisor) {
+      supervisor.on_hashed(number, hash);
+    });
+  });
 }
 
 // False: the load has failed.
-bool Supervisor::on_sealed(Slot& slot) {
-  const auto entry = catalogue_.models.find(slot.name);
+bool Supervisor::on_sealed(Life& life) {
+  const std::string& model = life.model.name;
+  const CatalogueEntry* const entry = models_.entry(model);
   Status fit = ok();
-  if (entry == catalogue_.models.end()) {
-    fit = Error{Code::kNotFound, "the file of model '" + slot.name + "' is gone"};
-  } else if (!slot.files->is_of(entry->second)) {
-    fit = Error{Code::kModelCorrupt, "the file of model '" + slot.name +
-                                         "' was replaced while it was sealed; try again"};
-  } else if (catalogue_.allowed) {
-    fit = catalogue_.allowed->check(entry->second.paths, slot.hash->parts);
+  if (entry == nullptr) {
+    fit = Error{Code::kNotFound, "the file of model '" + model + "' is gone"};
+  } else if (!life.files->is_of(*entry)) {
+    fit = Error{Code::kModelCorrupt,
+                "the file of model '" + model + "' was replaced while it was sealed; try again"};
+  } else if (models_.catalogue().allowed) {
+    fit = models_.catalogue().allowed->check(entry->paths, life.hash->parts);
   }
-  if (fit) fit = start_worker(slot);
-  if (!fit) fail_load(slot, std::move(fit).error());
-  return slot.link != nullptr;
+  if (fit) fit = start_worker(life);
+  if (!fit) fail_load(life, std::move(fit).error());
+  return life.link != nullptr;
 }
 
 // A load without a worker: there is none to be stopped.
-void Supervisor::give_up_sealing(Slot& slot) {
-  stop_hashing(slot);
-  slot.phase = Phase::kCold;
-  slot.files.reset();
-  slot.sealing.reset();
-  slot.room.committed.clear();
+void Supervisor::give_up_sealing(Life& life) {
+  stop_hashing(life);
+  models_.end_life(life);
+  life.files.reset();
+  life.sealing.reset();
+  life.room.committed.clear();
   room_changed_ = true;
-  publish(slot);
+  publish(life.model);
 }
 
 }  // namespace aioss::runtime

@@ -39,39 +39,55 @@ std::uint64_t reserve_of(const os::MemoryState& state) {
 // What workers and the system say now.
 void Supervisor::update_books() {
   std::uint64_t held = 0;
-  for (auto& [name, slot] : slots_) held += follow(*slot);
+  for (const auto& [name, model] : models_.models()) held += follow(*model);
   set_host_limit(held);
 }
 
-void Supervisor::open(const Slot& slot, memory::Lease& lease, memory::Kind kind) {
+void Supervisor::open(const std::string& holder, memory::Lease& lease, memory::Kind kind) {
   if (lease.is_open()) return;
-  auto opened = pool_.lease(kHost, slot.name, kind, 0);
+  auto opened = pool_.lease(kHost, holder, kind, 0);
   ASSERT(opened.has_value());  // of nothing there is always enough
   lease = std::move(*opened);
 }
 
 // How much the model has of what the system would otherwise call available.
-std::uint64_t Supervisor::follow(Slot& slot) {
-  ModelRoom& room = slot.room;
-  ipc::Stats stats;
-  if (slot.link) stats = slot.link->stats();
-  // A worker is not to be trusted, but it has no more than it was given.
-  const std::uint64_t prefixes =
-      prefixes_.bytes_of(slot.name).value_or(std::min(stats.prefix_bytes, room.prefix_bytes_max));
-  // Sealed copies of its files are weights that are leased, and memory of this process.
-  const std::uint64_t sealed = slot.files ? slot.files->copied_bytes.load() : 0;
-  if (!slot.link && prefixes == 0) {
-    room.prefixes.release();
-    return sealed;
+std::uint64_t Supervisor::follow(Model& model) {
+  const std::uint64_t prefixes = follow_prefixes(model);
+  std::uint64_t held = model.serving == nullptr ? prefixes : 0;
+  for (const auto& life : model.lives) {
+    held += follow(*life, life.get() == model.serving ? prefixes : 0);
   }
-  open(slot, room.prefixes, memory::Kind::kPrefixes);
-  room.prefixes.follow(prefixes);
-  if (!slot.link) return prefixes + sealed;
-  open(slot, room.spilled, memory::Kind::kSpilled);
-  room.spilled.follow(std::min(stats.spilled_bytes, room.spill_bytes_max));
-  const auto memory = parts_.options.memory.of_process(slot.link->pid());
+  return held;
+}
+
+// Kept of its prompts, or being made by the life that serves.
+std::uint64_t Supervisor::follow_prefixes(Model& model) {
+  std::uint64_t told = 0;
+  // A worker is not to be trusted, but it has no more than it was given.
+  if (model.has_link()) {
+    const Life& life = *model.serving;
+    told = std::min(life.link->stats().prefix_bytes, life.room.prefix_bytes_max);
+  }
+  const std::uint64_t prefixes = prefixes_.bytes_of(model.name).value_or(told);
+  if (!model.has_link() && prefixes == 0) {
+    model.prefixes.release();
+    return 0;
+  }
+  open(model.name, model.prefixes, memory::Kind::kPrefixes);
+  model.prefixes.follow(prefixes);
+  return prefixes;
+}
+
+std::uint64_t Supervisor::follow(Life& life, std::uint64_t prefixes) {
+  // Sealed copies of its files are weights that are leased, and memory of this process.
+  const std::uint64_t sealed = life.files ? life.files->copied_bytes.load() : 0;
+  if (!life.link) return prefixes + sealed;
+  LifeRoom& room = life.room;
+  open(life.holder, room.spilled, memory::Kind::kSpilled);
+  room.spilled.follow(std::min(life.link->stats().spilled_bytes, room.spill_bytes_max));
+  const auto memory = parts_.options.memory.of_process(life.link->pid());
   if (!memory) return prefixes + sealed;
-  pool_.measured(kHost, slot.name, memory->resident);
+  pool_.measured(kHost, life.holder, memory->resident);
   // Pages of the model's file are available to all, as the system counts them.
   return memory->anonymous + std::max(memory->shared, prefixes + sealed);
 }
@@ -91,9 +107,9 @@ void Supervisor::set_host_limit(std::uint64_t held) {
 
 std::uint64_t Supervisor::bytes_of_workers() const {
   std::uint64_t bytes = 0;
-  for (const auto& [name, slot] : slots_) {
-    for (const memory::Lease& lease : slot->room.committed) bytes += lease.bytes();
-    bytes += slot->room.spilled.bytes() + slot->room.spilled.beyond();
+  for (const Life* const life : models_.lives()) {
+    for (const memory::Lease& lease : life->room.committed) bytes += lease.bytes();
+    bytes += life->room.spilled.bytes() + life->room.spilled.beyond();
   }
   return bytes;
 }
@@ -102,37 +118,37 @@ std::uint64_t Supervisor::bytes_of_workers() const {
 
 // States of prompts and spilled sequences come by and by: a worker may have of them what its
 // settings allow, as far as it is free and not promised to another one's.
-void Supervisor::limit_caches(Slot& slot) {
+void Supervisor::limit_caches(Life& life) {
   std::uint64_t promised = 0;
-  for (const auto& [name, other] : slots_) {
-    if (other.get() == &slot || !other->link) continue;
-    const ModelRoom& room = other->room;
+  for (const Life* const other : models_.lives()) {
+    if (other == &life || !other->link) continue;
+    const LifeRoom& room = other->room;
     const std::uint64_t most = room.prefix_bytes_max + room.spill_bytes_max;
-    promised += most - std::min(most, room.prefixes.bytes() + room.spilled.bytes());
+    promised += most - std::min(most, other->model.prefixes.bytes() + room.spilled.bytes());
   }
   // What is kept of its own prompts, it gets again.
-  const std::uint64_t free = pool_.balance(kHost).free + slot.room.prefixes.bytes();
+  const std::uint64_t free = pool_.balance(kHost).free + life.model.prefixes.bytes();
   const std::uint64_t each = (free - std::min(free, promised)) / 2;
   const GatewayOptions& options = parts_.options;
-  slot.room.spill_bytes_max = std::min(options.spill_bytes, each);
+  life.room.spill_bytes_max = std::min(options.spill_bytes, each);
   // In powers of two, so that the memory of the last worker mostly fits the next.
-  slot.room.prefix_bytes_max =
+  life.room.prefix_bytes_max =
       each >= options.prefix_bytes ? options.prefix_bytes : std::bit_floor(each);
 }
 
 // Its process has ended, or will at some time that nobody knows.
-void Supervisor::leave_room(Slot& slot, const LinkEnded& ended) {
-  ModelRoom& room = slot.room;
+void Supervisor::leave_room(Life& life, const LinkEnded& ended) {
+  LifeRoom& room = life.room;
   if (ended.unreaped) {
     Unreaped left{ended.unreaped, std::exchange(room.committed, {})};
     left.leases.push_back(std::move(room.spilled));
     unreaped_.push_back(std::move(left));
   }
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
-  if (refusing_ || !has_begun_waiting(slot)) room.committed.clear();
+  if (refusing_ || !life.model.has_begun_waiting()) room.committed.clear();
   room.spilled.release();
-  pool_.measured(kHost, slot.name, std::nullopt);
-  follow(slot);
+  pool_.measured(kHost, life.holder, std::nullopt);
+  follow_prefixes(life.model);
   room_changed_ = true;
 }
 
@@ -178,21 +194,24 @@ MemoryOfModel Supervisor::memory_of(const memory::Holding& holding) const {
   MemoryOfModel shown;
   shown.holding = holding;
   shown.state = "cold";
-  const auto found = slots_.find(holding.holder);
-  if (found == slots_.end()) return shown;
-  const Slot& slot = *found->second;
-  if (slot.phase == Phase::kStopping) shown.state = "stopping";
-  if (slot.phase == Phase::kLoading || slot.phase == Phase::kWaitingForRoom) {
-    shown.state = "loading";
+  const Life* const life = models_.holder_life(holding.holder);
+  const Model* const model = life == nullptr ? models_.find(holding.holder) : &life->model;
+  if (model == nullptr) return shown;
+  shown.exact = model->was_exact;
+  if (life != nullptr) {
+    if (life->phase == Phase::kStopping) shown.state = "stopping";
+    if (life->phase == Phase::kLoading || life->phase == Phase::kWaitingForRoom) {
+      shown.state = "loading";
+    }
+    if (life->phase == Phase::kReady) shown.state = "ready";
+    if (life->has_worker_or_place()) shown.stays = name(stays(*life));
+    shown.exact = life->room.plan && life->room.plan->exact;
   }
-  if (slot.phase == Phase::kReady) shown.state = "ready";
-  if (slot.link || slot.phase == Phase::kLoading) shown.stays = name(stays(slot));
-  shown.exact = slot.room.plan && slot.room.plan->exact;
-  if (slot.last_used_ns > 0) {
-    shown.unused_ms = (parts_.clock.monotonic_ns() - slot.last_used_ns) / kNsPerMs;
+  if (model->last_used_ns > 0) {
+    shown.unused_ms = (parts_.clock.monotonic_ns() - model->last_used_ns) / kNsPerMs;
   }
-  shown.restore_ms = slot.room.restore_ns / kNsPerMs;
-  shown.priority = priority_of(slot);
+  shown.restore_ms = model->restore_ns / kNsPerMs;
+  shown.priority = models_.priority_of(*model);
   return shown;
 }
 
@@ -211,7 +230,7 @@ void Supervisor::publish_memory() {
       shown.models.push_back(memory_of(holding));
     }
   }
-  for (const Slot* slot : waiting_for_room()) report.waiting.push_back(slot->name);
+  for (const Life* const life : waiting_for_room()) report.waiting.push_back(life->model.name);
   report.evictions.assign(evictions_.begin(), evictions_.end());
   report.evictions_total = evictions_total_;
   parts_.view.set_memory(std::move(report));

@@ -48,11 +48,11 @@ std::chrono::milliseconds Supervisor::patience(std::chrono::milliseconds most) c
 
 // ---- what is shown ------------------------------------------------------------------------------
 
-void Supervisor::publish_load(const Slot& slot) {
+void Supervisor::publish_load(const Model& model) {
   ModelLoad load;
-  load.waiting_for_load = static_cast<std::uint32_t>(slot.waiting.size());
-  if (slot.link) {
-    const ipc::Stats stats = slot.link->stats();
+  load.waiting_for_load = static_cast<std::uint32_t>(model.waiting.size());
+  if (model.has_link()) {
+    const ipc::Stats stats = model.serving->link->stats();
     load.running = stats.running;
     load.waiting_batch = stats.waiting_batch;
     load.waiting_interactive = stats.queued - std::min(stats.queued, stats.waiting_batch);
@@ -69,10 +69,10 @@ void Supervisor::publish_load(const Slot& slot) {
     for (const ipc::TenantLoad& tenant : stats.tenants) {
       load.tenants.push_back({"", tenant.tenant, tenant.waiting, tenant.running, tenant.tokens});
     }
-    const auto holding = pool_.holding(std::string(memory::kHost), slot.name);
+    const auto holding = pool_.holding(std::string(memory::kHost), model.serving->holder);
     if (holding) load.memory_bytes = holding->measured.value_or(0);
   }
-  parts_.view.set_load(slot.name, std::move(load));
+  parts_.view.set_load(model.name, std::move(load));
 }
 
 }  // namespace aioss::runtime

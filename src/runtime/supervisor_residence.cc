@@ -35,111 +35,102 @@ std::uint32_t whole_seconds(std::int64_t ns) {
 
 // ---- what a model's own settings say ------------------------------------------------------------
 
-const ModelSettings& Supervisor::own_settings(const std::string& model) const {
-  static const ModelSettings kNone;
-  const auto found = catalogue_.models.find(model);
-  return found == catalogue_.models.end() ? kNone : found->second.settings;
-}
-
-std::chrono::seconds Supervisor::stay_of(const Slot& slot) const {
-  const auto own = own_settings(slot.name).keep_alive_seconds;
+std::chrono::seconds Supervisor::stay_of(const Model& model) const {
+  const auto own = models_.settings_of(model.name).keep_alive_seconds;
   if (!own) return parts_.options.keep_alive;
   return *own == kKeepAliveForever ? kForever : std::chrono::seconds(*own);
 }
 
-std::int64_t Supervisor::priority_of(const Slot& slot) const {
-  return own_settings(slot.name).priority.value_or(slot.priority);
-}
-
-const std::string& Supervisor::real_name(const std::string& name) const {
-  const auto alias = catalogue_.aliases.find(name);
-  return alias == catalogue_.aliases.end() ? name : alias->second;
-}
-
 // Pins of the settings, where they are new: what an operator has ordered since stays as it is.
 void Supervisor::take_pins(const Catalogue& before) {
-  for (const auto& [name, entry] : catalogue_.models) {
+  for (const auto& [name, entry] : models_.catalogue().models) {
     const auto known = before.models.find(name);
     const auto was = known == before.models.end() ? std::nullopt : known->second.settings.pinned;
     const auto& pinned = entry.settings.pinned;
-    if (pinned != was) slot_of(name).pinned = pinned.value_or(false);
+    if (pinned != was) models_.of(name).pinned = pinned.value_or(false);
   }
   for (const auto& [name, entry] : before.models) {
-    if (entry.settings.pinned && !catalogue_.models.contains(name)) slot_of(name).pinned = false;
+    if (entry.settings.pinned && !models_.catalogue().models.contains(name))
+      models_.of(name).pinned = false;
   }
 }
 
 // ---- how long it stays --------------------------------------------------------------------------
 
-void Supervisor::begin_residence(Slot& slot) {
+void Supervisor::begin_residence(const Life& life) {
+  Model& model = life.model;
   const std::int64_t now = parts_.clock.monotonic_ns();
-  slot.failures.forget();
-  slot.last_load_ns = now - slot.load_began_ns;
-  slot.user.clear();
-  slot.shared = false;
-  const bool by_order = std::exchange(slot.by_order, false);
+  model.failures.forget();
+  model.last_load_ns = now - life.wanted_ns;
+  model.user.clear();
+  model.shared = false;
+  const bool by_order = std::exchange(model.by_order, false);
   const std::chrono::seconds least = by_order ? kOrderedStay : std::chrono::seconds(0);
-  slot.keep_alive_until_ns = later(now, std::max(stay_of(slot), least));
-  publish_residence(slot);
+  model.keep_alive_until_ns = later(now, std::max(stay_of(model), least));
+  publish_residence(model);
 }
 
 // The last request says how long, but no tenant takes away what another one uses, too.
-void Supervisor::note_use(Slot& slot, const StreamState& stream) {
-  if (slot.phase != Phase::kReady) return;
+void Supervisor::note_use(Model& model, const StreamState& stream) {
+  if (model.phase() != Phase::kReady) return;
   const std::string& tenant = stream.principal().tenant;
-  if (slot.user.empty()) slot.user = tenant;
-  if (slot.user != tenant) slot.shared = true;
-  const std::chrono::seconds setting = stay_of(slot);
+  if (model.user.empty()) model.user = tenant;
+  if (model.user != tenant) model.shared = true;
+  const std::chrono::seconds setting = stay_of(model);
   std::chrono::seconds stay = stream.keep_alive().value_or(setting);
-  if (slot.shared) stay = std::max(stay, setting);
-  slot.keep_alive_until_ns = later(parts_.clock.monotonic_ns(), stay);
+  if (model.shared) stay = std::max(stay, setting);
+  model.keep_alive_until_ns = later(parts_.clock.monotonic_ns(), stay);
 }
 
-bool Supervisor::may_evict(const Slot& slot) const {
-  return is_idle(slot) && !slot.pinned;
+bool Supervisor::may_evict(const Model& model) const {
+  return model.is_idle() && !model.pinned;
 }
 
-void Supervisor::expire(Slot& slot, std::int64_t now_ns) {
-  if (!may_evict(slot)) return;
-  if (std::exchange(slot.unload_ordered, false)) {
-    evict(slot, ledger::unload_reason::kByOrder);
-  } else if (now_ns >= slot.keep_alive_until_ns) {
-    evict(slot, ledger::unload_reason::kExpired);
+void Supervisor::expire(Model& model, std::int64_t now_ns) {
+  if (!may_evict(model)) return;
+  if (std::exchange(model.unload_ordered, false)) {
+    evict(*model.serving, ledger::unload_reason::kByOrder);
+  } else if (now_ns >= model.keep_alive_until_ns) {
+    evict(*model.serving, ledger::unload_reason::kExpired);
   }
 }
 
 void Supervisor::keep_residence(std::int64_t now_ns) {
-  for (auto& [name, slot] : slots_) {
-    if (slot->phase == Phase::kCold && slot->waiting.empty()) slot->unload_ordered = false;
-    expire(*slot, now_ns);
-    publish_residence(*slot);
-    const std::int64_t since = std::max(slot->load_began_ns, slot->logged_ns);
-    if (slot->phase != Phase::kLoading || !slot->link || now_ns - since < kLogNs) continue;
-    slot->logged_ns = now_ns;
-    log::info("a model is still loading",
-              {{"model", name},
-               {"percent", static_cast<int>(100 * slot->link->load_fraction())},
-               {"seconds", (now_ns - slot->load_began_ns) / kSecondNs}});
+  for (const auto& [name, model] : models_.models()) {
+    if (model->phase() == Phase::kCold && model->waiting.empty()) model->unload_ordered = false;
+    expire(*model, now_ns);
+    publish_residence(*model);
+    for (Life* const life : model->all()) log_progress(*life, now_ns);
   }
 }
 
-void Supervisor::publish_residence(const Slot& slot) {
+void Supervisor::log_progress(Life& life, std::int64_t now_ns) {
+  const std::int64_t since = std::max(life.wanted_ns, life.logged_ns);
+  if (life.phase != Phase::kLoading || !life.link || now_ns - since < kLogNs) return;
+  life.logged_ns = now_ns;
+  log::info("a model is still loading",
+            {{"model", life.model.name},
+             {"percent", static_cast<int>(100 * life.link->load_fraction())},
+             {"seconds", (now_ns - life.wanted_ns) / kSecondNs}});
+}
+
+void Supervisor::publish_residence(const Model& model) {
   const std::int64_t now = parts_.clock.monotonic_ns();
   const auto wall = [&](std::int64_t ns) {
     return (parts_.clock.wall_ns() + ns - now) / kSecondNs;
   };
   Residence residence;
-  residence.pinned = slot.pinned;
-  residence.unloading = slot.unload_ordered;
-  if (is_idle(slot)) {
-    residence.idle_unix_s = wall(slot.last_used_ns);
-    const bool ever = !slot.pinned && slot.keep_alive_until_ns != kForeverNs;
-    if (ever) residence.expires_unix_s = wall(slot.keep_alive_until_ns);
+  residence.pinned = model.pinned;
+  residence.unloading = model.unload_ordered;
+  if (model.is_idle()) {
+    residence.idle_unix_s = wall(model.last_used_ns);
+    const bool ever = !model.pinned && model.keep_alive_until_ns != kForeverNs;
+    if (ever) residence.expires_unix_s = wall(model.keep_alive_until_ns);
   }
-  if (slot.failures.must_wait(now)) {
-    residence.retry_seconds = slot.failures.refusal(now).wait->estimate_seconds;
+  if (model.failures.must_wait(now)) {
+    residence.retry_seconds = model.failures.refusal(now).wait->estimate_seconds;
   }
-  parts_.view.set_residence(slot.name, residence);
+  parts_.view.set_residence(model.name, residence);
 }
 
 // ---- orders -------------------------------------------------------------------------------------
@@ -149,168 +140,173 @@ void Supervisor::order(const ModelOrder& order, std::shared_ptr<Answer<ModelEntr
     answer->give(*refusing_);
     return;
   }
-  Slot& slot = slot_of(order.model);
+  Model& model = models_.of(order.model);
   switch (order.what) {
     case ModelOrder::What::kLoad:
-      order_load(slot, answer);
+      order_load(model, answer);
       break;
     case ModelOrder::What::kUnload:
-      order_unload(slot, order.force);
+      order_unload(model, order.force);
       break;
     case ModelOrder::What::kPin:
-      slot.pinned = true;
-      slot.unload_ordered = false;
+      model.pinned = true;
+      model.unload_ordered = false;
       break;
     case ModelOrder::What::kUnpin:
-      order_unpin(slot);
+      order_unpin(model);
       break;
   }
-  publish(slot);
-  publish_residence(slot);
+  publish(model);
+  publish_residence(model);
   const auto entry = parts_.view.entry(order.model);
   answer->give(entry ? Result<ModelEntry>(*entry)
                      : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
 }
 
 // Somebody must wait for it, or what stops would not be started again: an answer that nobody reads.
-void Supervisor::order_load(Slot& slot, const std::shared_ptr<Answer<ModelEntry>>& answer) {
-  slot.unload_ordered = false;
-  if (slot.phase == Phase::kReady) {
+void Supervisor::order_load(Model& model, const std::shared_ptr<Answer<ModelEntry>>& answer) {
+  model.unload_ordered = false;
+  if (model.phase() == Phase::kReady) {
     const std::int64_t stay = later(parts_.clock.monotonic_ns(), kOrderedStay);
-    slot.keep_alive_until_ns = std::max(slot.keep_alive_until_ns, stay);
+    model.keep_alive_until_ns = std::max(model.keep_alive_until_ns, stay);
     return;
   }
-  slot.by_order = true;
-  slot.failures.forget();
-  if (slot.load_waiters.empty()) {
-    slot.load_waiters.push_back(std::make_shared<Answer<ModelEntry>>());
+  model.by_order = true;
+  model.failures.forget();
+  if (model.load_waiters.empty()) {
+    model.load_waiters.push_back(std::make_shared<Answer<ModelEntry>>());
   }
-  const auto waiter = slot.load_waiters.front();
-  want(slot);
+  const auto waiter = model.load_waiters.front();
+  want(model);
   const auto at_once = waiter->wait_for(std::chrono::milliseconds(0));
   if (at_once && !*at_once) answer->give(at_once->error());  // no room, no such file
 }
 
-void Supervisor::order_unload(Slot& slot, bool force) {
-  slot.by_order = false;
+void Supervisor::order_unload(Model& model, bool force) {
+  model.by_order = false;
   if (force) {
-    slot.pinned = slot.unload_ordered = false;
-    end_streams_of(slot);
-  } else if (slot.phase == Phase::kLoading && slot.waiting.empty()) {
-    abort_waiting(slot, {Code::kCancelled, "an operator unloaded the model while it was loaded"});
-    evict(slot, ledger::unload_reason::kByOrder);
-  } else if (slot.phase == Phase::kReady || !slot.waiting.empty()) {
-    slot.unload_ordered = true;
-    expire(slot, parts_.clock.monotonic_ns());
-  } else if (slot.phase == Phase::kWaitingForRoom) {
-    slot.phase = Phase::kCold;
-    abort_waiting(slot, {Code::kCancelled, "an operator wants the model unloaded"});
-  } else if (slot.phase == Phase::kStopping) {  // and would be loaded again
-    abort_waiting(slot, {Code::kCancelled, "an operator wants the model unloaded"});
+    model.pinned = model.unload_ordered = false;
+    end_streams_of(model);
+  } else if (model.phase() == Phase::kLoading && model.waiting.empty()) {
+    abort_waiting(model, {Code::kCancelled, "an operator unloaded the model while it was loaded"});
+    evict(*model.serving, ledger::unload_reason::kByOrder);
+  } else if (model.phase() == Phase::kReady || !model.waiting.empty()) {
+    model.unload_ordered = true;
+    expire(model, parts_.clock.monotonic_ns());
+  } else if (model.phase() == Phase::kWaitingForRoom) {
+    models_.end_life(*model.serving);
+    abort_waiting(model, {Code::kCancelled, "an operator wants the model unloaded"});
+  } else if (model.phase() == Phase::kStopping) {  // and would be loaded again
+    abort_waiting(model, {Code::kCancelled, "an operator wants the model unloaded"});
   }
 }
 
-void Supervisor::end_streams_of(Slot& slot) {
+void Supervisor::end_streams_of(Model& model) {
   const Error why{Code::kShuttingDown, "an operator has unloaded the model; try again later"};
-  abort_waiting(slot, why);
-  if (slot.phase == Phase::kStopping) {  // those that its last worker had would go on
+  abort_waiting(model, why);
+  if (model.phase() == Phase::kStopping) {  // those that its last worker had would go on
     for (auto& [id, running] : running_) {
-      if (running.slot == &slot) running.stream->abort(why);
+      if (running.model == &model) running.stream->abort(why);
     }
   }
-  if (slot.phase == Phase::kWaitingForRoom) slot.phase = Phase::kCold;
-  if (slot.phase != Phase::kLoading && slot.phase != Phase::kReady) return;
+  if (model.phase() == Phase::kWaitingForRoom) models_.end_life(*model.serving);
+  if (model.phase() != Phase::kLoading && model.phase() != Phase::kReady) return;
+  Life& life = *model.serving;
   decide(ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded,
-         ledger::unload_reason::kByOrder, slot);
-  const bool idle = is_idle(slot);
-  if (idle || slot.phase == Phase::kLoading) return stop(slot, ledger::unload_reason::kByOrder);
+         ledger::unload_reason::kByOrder, model);
+  if (life.is_idle() || life.phase == Phase::kLoading) {
+    return stop(life, ledger::unload_reason::kByOrder);
+  }
   log::info("unloading a model that is in use",
-            {{"model", slot.name}, {"requests", slot.link->outstanding()}});
-  slot.phase = Phase::kStopping;
-  slot.stop_began_ns = parts_.clock.monotonic_ns();
-  slot.unload_reason = ledger::unload_reason::kByOrder;
-  slot.link->kill(why, WorkerLink::Streams::kEnd);
+            {{"model", model.name}, {"requests", life.link->outstanding()}});
+  life.phase = Phase::kStopping;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+  life.unload_reason = ledger::unload_reason::kByOrder;
+  life.link->kill(why, WorkerLink::Streams::kEnd);
 }
 
-void Supervisor::order_unpin(Slot& slot) {
-  slot.pinned = false;
-  const bool over = parts_.clock.monotonic_ns() >= slot.keep_alive_until_ns;
-  if (may_evict(slot) && over) evict(slot, ledger::unload_reason::kUnpinned);
+void Supervisor::order_unpin(Model& model) {
+  model.pinned = false;
+  const bool over = parts_.clock.monotonic_ns() >= model.keep_alive_until_ns;
+  if (may_evict(model) && over) evict(*model.serving, ledger::unload_reason::kUnpinned);
 }
 
 void Supervisor::preload() {
   if (refusing_) return;
   for (const std::string& name : parts_.options.preload) {
-    const std::string& model = real_name(name);
-    if (!catalogue_.models.contains(model)) {
+    const std::string& model = models_.real_name(name);
+    if (!models_.catalogue().models.contains(model)) {
       log::warn("a model to be loaded at the start is not in the catalogue", {{"model", model}});
       continue;
     }
-    Slot& slot = slot_of(model);
-    slot.by_order = true;
-    want(slot);
+    Model& wanted = models_.of(model);
+    wanted.by_order = true;
+    want(wanted);
   }
 }
 
 // ---- loads that failed --------------------------------------------------------------------------
 
-void Supervisor::note_failure(Slot& slot, const Error& error) {
-  slot.by_order = false;
-  const auto entry = catalogue_.models.find(slot.name);
+void Supervisor::note_failure(const Life& life, const Error& error, std::int64_t now_ns) {
+  Model& model = life.model;
+  model.by_order = false;
+  const CatalogueEntry* const entry = models_.entry(model.name);
   std::vector<os::FileInfo> parts;
-  if (slot.files) {
-    parts = slot.files->parts;
-  } else if (entry != catalogue_.models.end()) {  // its worker was not even started
-    if (const auto files = open_model(parts_.fs, entry->second)) parts = (*files)->parts;
+  if (life.files) {
+    parts = life.files->parts;
+  } else if (entry != nullptr) {  // its worker was not even started
+    if (const auto files = open_model(parts_.fs, *entry)) parts = (*files)->parts;
   }
-  slot.failures.note(error, std::move(parts), slot.failed_ns);
-  publish_residence(slot);
+  model.failures.note(error, std::move(parts), now_ns);
+  publish_residence(model);
 }
 
 // True: told at once why, and when it may be tried again.
-bool Supervisor::refuse_failed(Slot& slot, StreamState& stream) {
+bool Supervisor::refuse_failed(Model& model, StreamState& stream) {
   const std::int64_t now = parts_.clock.monotonic_ns();
-  if (!slot.failures.must_wait(now)) return false;
-  const auto entry = catalogue_.models.find(slot.name);
-  if (entry != catalogue_.models.end()) {
-    const auto files = open_model(parts_.fs, entry->second);
+  if (!model.failures.must_wait(now)) return false;
+  if (const CatalogueEntry* const entry = models_.entry(model.name)) {
+    const auto files = open_model(parts_.fs, *entry);
     const std::vector<os::FileInfo> none;
-    if (!slot.failures.are_of(files ? (*files)->parts : none)) {
-      slot.failures.forget();  // it is another file
+    if (!model.failures.are_of(files ? (*files)->parts : none)) {
+      model.failures.forget();  // it is another file
       return false;
     }
   }
-  refuse(slot, stream, slot.failures.refusal(now));
+  refuse(model, stream, model.failures.refusal(now));
   return true;
 }
 
 // A file that cannot be loaded takes the place of no model that works, whoever asks for it again.
-bool Supervisor::may_make_room(const Slot& slot) const {
-  return !slot.failures.is_lasting();
+bool Supervisor::may_make_room(const Model& model) const {
+  return !model.failures.is_lasting();
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
 
-ModelWait Supervisor::wait_of(const Slot& slot, std::size_t position) const {
+ModelWait Supervisor::wait_of(const Model& model, std::size_t position) const {
   ModelWait wait;
   wait.position = static_cast<std::uint32_t>(position);
-  if (slot.phase == Phase::kStopping) wait.state = "unloading";  // the last one of its workers
+  wait.state = "loading";
+  if (model.serving == nullptr) return wait;
+  const Life& life = *model.serving;
+  if (life.phase == Phase::kStopping) {
+    wait.state = "unloading";  // the last one of its workers
+    return wait;
+  }
   // Before its need is known it waits for nobody else.
-  const bool planned = slot.room.planning == 0;
-  if (slot.phase == Phase::kWaitingForRoom && planned) wait.state = "waiting_for_room";
-  if (wait.state.empty()) wait.state = "loading";
-  const std::int64_t so_far = parts_.clock.monotonic_ns() - slot.load_began_ns;
-  if (slot.phase == Phase::kStopping) return wait;
+  if (life.phase == Phase::kWaitingForRoom && !life.room.planning) wait.state = "waiting_for_room";
+  const std::int64_t so_far = parts_.clock.monotonic_ns() - life.wanted_ns;
   wait.seconds = static_cast<std::uint32_t>(so_far / kSecondNs);
-  if (slot.phase != Phase::kLoading || !slot.link) return wait;
-  wait.fraction = std::clamp(slot.link->load_fraction(), 0.0F, 1.0F);
+  if (life.phase != Phase::kLoading || !life.link) return wait;
+  wait.fraction = std::clamp(life.link->load_fraction(), 0.0F, 1.0F);
   if (wait.fraction >= kFractionTelling) {
     const double rest =
         (1.0 - static_cast<double>(wait.fraction)) / static_cast<double>(wait.fraction);
     wait.estimate_seconds =
         whole_seconds(static_cast<std::int64_t>(static_cast<double>(so_far) * rest));
-  } else if (slot.last_load_ns > so_far) {
-    wait.estimate_seconds = whole_seconds(slot.last_load_ns - so_far);
+  } else if (model.last_load_ns > so_far) {
+    wait.estimate_seconds = whole_seconds(model.last_load_ns - so_far);
   }
   return wait;
 }
@@ -328,28 +324,29 @@ void Supervisor::end_load_waits(std::int64_t now_ns) {
   while (!load_waits_.empty() && load_waits_.begin()->first <= now_ns) {
     const auto found = running_.find(load_waits_.begin()->second);
     load_waits_.erase(load_waits_.begin());
-    if (found == running_.end() || found->second.handed_over) continue;
-    Slot& slot = *found->second.slot;
+    if (found == running_.end() || found->second.is_handed_over()) continue;
+    Model& model = *found->second.model;
     const std::shared_ptr<StreamState> stream = found->second.stream;
-    const auto place = std::find(slot.waiting.begin(), slot.waiting.end(), stream);
-    if (slot.phase == Phase::kReady || stream->has_begun() || place == slot.waiting.end()) continue;
-    const auto before = static_cast<std::size_t>(place - slot.waiting.begin());
-    slot.waiting.erase(place);
-    refuse(slot, *stream,
-           Error{Code::kLoading, "model '" + slot.name +
+    const auto place = std::find(model.waiting.begin(), model.waiting.end(), stream);
+    const bool waits = place != model.waiting.end() && !stream->has_begun();
+    if (!waits || model.phase() == Phase::kReady) continue;
+    const auto before = static_cast<std::size_t>(place - model.waiting.begin());
+    model.waiting.erase(place);
+    refuse(model, *stream,
+           Error{Code::kLoading, "model '" + model.name +
                                      "' is not ready yet; it goes on loading: try again later, or "
                                      "wait longer (X-Aioss-Load-Wait)"}
-               .with_wait(wait_of(slot, before)));
+               .with_wait(wait_of(model, before)));
   }
 }
 
 void Supervisor::tell_waiting(std::int64_t now_ns) {
   if (now_ns - told_ns_ < kTellNs) return;
   told_ns_ = now_ns;
-  for (auto& [name, slot] : slots_) {
-    if (slot->phase == Phase::kReady || slot->phase == Phase::kCold) continue;
-    for (std::size_t i = 0; i < slot->waiting.size(); ++i) {
-      slot->waiting[i]->set_model_wait(wait_of(*slot, i));
+  for (const auto& [name, model] : models_.models()) {
+    if (model->phase() == Phase::kReady || model->phase() == Phase::kCold) continue;
+    for (std::size_t i = 0; i < model->waiting.size(); ++i) {
+      model->waiting[i]->set_model_wait(wait_of(*model, i));
     }
   }
 }

@@ -50,90 +50,91 @@ std::string holders_of(const memory::Choice& choice) {
 
 // ---- planning -----------------------------------------------------------------------------------
 
-void Supervisor::plan(Slot& slot) {
-  ASSERT(slot.phase == Phase::kWaitingForRoom);
-  slot.room.turn = 0;
-  slot.room.waits_since_ns = 0;
+void Supervisor::plan(Life& life) {
+  const std::string& model = life.model.name;
+  ASSERT(life.phase == Phase::kWaitingForRoom);
+  life.room.turn = 0;
+  life.room.waits_since_ns = 0;
   room_changed_ = true;
   // Answers that have begun go on in the room that their worker had, before anybody else.
-  if (has_begun_waiting(slot) && slot.room.plan) return;
-  slot.room.turn = ++turns_;
-  slot.room.committed.clear();
-  slot.room.plan.reset();
-  slot.room.planning = ++plans_;
-  const auto entry = catalogue_.models.find(slot.name);
-  if (entry == catalogue_.models.end()) {
-    return fail_load(slot, {Code::kNotFound, "there is no model '" + slot.name + "'"});
+  if (life.model.has_begun_waiting() && life.room.plan) return;
+  life.room.turn = ++turns_;
+  life.room.committed.clear();
+  life.room.plan.reset();
+  life.room.planning = true;
+  const CatalogueEntry* const entry = models_.entry(model);
+  if (entry == nullptr) {
+    return fail_load(life, {Code::kNotFound, "there is no model '" + model + "'"});
   }
-  auto files = open_model(parts_.fs, entry->second);
-  if (!files) return fail_load(slot, std::move(files).error());
-  slot.settings = entry->second.settings;
-  slot.room.wanted = wanted_of(entry->second, parts_.options);
-  slot.room.parts = (*files)->parts;
-  if (parts_.planner == nullptr) return on_planned(slot.name, plans_, guess(**files));
+  auto files = open_model(parts_.fs, *entry);
+  if (!files) return fail_load(life, std::move(files).error());
+  life.settings = entry->settings;
+  life.room.wanted = wanted_of(*entry, parts_.options);
+  life.room.parts = (*files)->parts;
+  if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
   if (plans_pending_ >= kPlansMax) {
     const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
-    return refuse_waiting(slot, busy);
+    return refuse_waiting(life, busy);
   }
   ++plans_pending_;
-  parts_.planner->plan(
-      *files, slot.room.wanted,
-      [desk = parts_.desk, name = slot.name, number = plans_](Result<ModelPlan> result) {
-        desk->post([name, number, result = std::move(result)](Supervisor& supervisor) {
-          --supervisor.plans_pending_;
-          supervisor.on_planned(name, number, result);
-        });
-      });
+  parts_.planner->plan(*files, life.room.wanted,
+                       [desk = parts_.desk, number = life.number](Result<ModelPlan> result) {
+                         desk->post([number, result = std::move(result)](Supervisor& supervisor) {
+                           --supervisor.plans_pending_;
+                           supervisor.on_planned(number, result);
+                         });
+                       });
 }
 
-void Supervisor::on_planned(const std::string& model, std::uint64_t number,
-                            Result<ModelPlan> plan) {
-  Slot& slot = slot_of(model);
-  if (slot.room.planning != number || slot.phase != Phase::kWaitingForRoom) return;
-  slot.room.planning = 0;
-  if (!plan) return fail_load(slot, std::move(plan).error());
-  if (const Status small = within_own_limit(slot, *plan); !small) {
-    return fail_load(slot, small.error());
+void Supervisor::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
+  Life* const found = models_.life(number);
+  if (found == nullptr || !found->room.planning) return;
+  Life& life = *found;
+  life.room.planning = false;
+  if (!plan) return fail_load(life, std::move(plan).error());
+  if (const Status small = within_own_limit(life.model, *plan); !small) {
+    return fail_load(life, small.error());
   }
-  slot.room.plan = std::move(*plan);
+  life.room.plan = std::move(*plan);
   room_changed_ = true;
 }
 
-bool Supervisor::is_as_planned(const Slot& slot, const CatalogueEntry& entry,
+bool Supervisor::is_as_planned(const Life& life, const CatalogueEntry& entry,
                                const OpenModel& files) const {
-  return slot.room.wanted == wanted_of(entry, parts_.options) &&
-         std::equal(files.parts.begin(), files.parts.end(), slot.room.parts.begin(),
-                    slot.room.parts.end(), is_same_file);
+  return life.room.wanted == wanted_of(entry, parts_.options) &&
+         std::equal(files.parts.begin(), files.parts.end(), life.room.parts.begin(),
+                    life.room.parts.end(), is_same_file);
 }
 
 // Its files or settings are others by now: what was leased was for something else.
-void Supervisor::plan_again(Slot& slot) {
-  slot.phase = Phase::kWaitingForRoom;
-  slot.files.reset();
-  slot.room.plan.reset();
-  plan(slot);
+void Supervisor::plan_again(Life& life) {
+  life.phase = Phase::kWaitingForRoom;
+  life.files.reset();
+  life.outdated = false;
+  life.room.plan.reset();
+  plan(life);
 }
 
 // max_bytes of the model's own settings.
-Status Supervisor::within_own_limit(const Slot& slot, const ModelPlan& plan) const {
-  const auto most = own_settings(slot.name).max_bytes;
+Status Supervisor::within_own_limit(const Model& model, const ModelPlan& plan) const {
+  const auto most = models_.settings_of(model.name).max_bytes;
   const std::uint64_t needs = committed(plan.needs).total();
   if (!most || needs <= *most) return ok();
   return Error{Code::kNoMemory,
-               "model '" + slot.name + "' needs " + human_bytes(needs) +
+               "model '" + model.name + "' needs " + human_bytes(needs) +
                    " of memory, and its max_bytes allows " + human_bytes(*most) +
                    "; take a smaller ctx or parallel for it, or a larger max_bytes"};
 }
 
 // ---- turns --------------------------------------------------------------------------------------
 
-std::vector<Supervisor::Slot*> Supervisor::waiting_for_room() {
-  std::vector<Slot*> waiting;
-  for (auto& [name, slot] : slots_) {
-    if (slot->phase == Phase::kWaitingForRoom && slot->room.plan) waiting.push_back(slot.get());
-  }
+std::vector<Life*> Supervisor::waiting_for_room() const {
+  std::vector<Life*> waiting = models_.lives();
+  std::erase_if(waiting, [](const Life* life) {
+    return life->phase != Phase::kWaitingForRoom || !life->room.plan;
+  });
   std::stable_sort(waiting.begin(), waiting.end(),
-                   [](const Slot* a, const Slot* b) { return a->room.turn < b->room.turn; });
+                   [](const Life* a, const Life* b) { return a->room.turn < b->room.turn; });
   return waiting;
 }
 
@@ -141,85 +142,86 @@ std::vector<Supervisor::Slot*> Supervisor::waiting_for_room() {
 // wait for ever.
 void Supervisor::admit_waiting() {
   if (refusing_) return;
-  const std::vector<Slot*> waiting = waiting_for_room();
+  const std::vector<Life*> waiting = waiting_for_room();
   if (waiting.empty()) return;
   update_books();
-  for (Slot* slot : waiting) {
-    if (!admit(*slot) && !slot->room.hopes) return;
+  for (Life* const life : waiting) {
+    if (!admit(*life) && !life->room.hopes) return;
   }
 }
 
 // True if it waits no more: it is started, or turned away.
-bool Supervisor::admit(Slot& slot) {
-  if (take_room(slot)) {
-    start(slot);
+bool Supervisor::admit(Life& life) {
+  if (take_room(life)) {
+    start(life);
     return true;
   }
-  if (!make_room(slot)) return true;
-  if (slot.room.waits_since_ns == 0) slot.room.waits_since_ns = parts_.clock.monotonic_ns();
+  if (!make_room(life)) return true;
+  if (life.room.waits_since_ns == 0) life.room.waits_since_ns = parts_.clock.monotonic_ns();
   return false;
 }
 
-bool Supervisor::take_room(Slot& slot) {
-  if (links() >= parts_.options.workers_max) return false;
-  if (!slot.room.committed.empty()) return true;  // that of its last worker: leave_room()
-  const ModelPlan& plan = *slot.room.plan;
-  const std::uint64_t shortfall = shortfall_of(slot);
+bool Supervisor::take_room(Life& life) {
+  if (models_.workers() >= parts_.options.workers_max) return false;
+  if (!life.room.committed.empty()) return true;  // that of its last worker: leave_room()
+  const ModelPlan& plan = *life.room.plan;
+  const std::uint64_t shortfall = shortfall_of(life);
   if (shortfall > 0 && plan.device == kHost && kept_prefixes() >= shortfall) {
     drop_kept_prefixes(shortfall);
   }
-  auto leases = pool_.lease_all(plan.device, slot.name, committed(plan.needs));
+  auto leases = pool_.lease_all(plan.device, life.holder, committed(plan.needs));
   if (!leases) return false;
-  slot.room.committed = std::move(*leases);
+  life.room.committed = std::move(*leases);
   return true;
 }
 
 // What is free now lacks so much.
-std::uint64_t Supervisor::shortfall_of(const Slot& slot) const {
-  const memory::Balance balance = pool_.balance(slot.room.plan->device);
-  const std::uint64_t needs = committed(slot.room.plan->needs).total();
+std::uint64_t Supervisor::shortfall_of(const Life& life) const {
+  const memory::Balance balance = pool_.balance(life.room.plan->device);
+  const std::uint64_t needs = committed(life.room.plan->needs).total();
   return balance.over > 0 ? std::max(needs, needs + balance.over) : less(needs, balance.free);
 }
 
 // What is being freed already is not missing, and what is kept for models that do not run gives
 // way.
-Supervisor::Missing Supervisor::missing_for(const Slot& slot) const {
-  const std::string& device = slot.room.plan->device;
+Supervisor::Missing Supervisor::missing_for(const Life& life) const {
+  const std::string& device = life.room.plan->device;
   std::uint64_t coming = device == kHost ? kept_prefixes() : 0;
-  std::size_t workers = links() + 1, leaving = 0;
-  for (const auto& [name, other] : slots_) {
+  std::size_t workers = models_.workers() + 1, leaving = 0;
+  for (const Life* const other : models_.lives()) {
     // One with answers that have begun starts again at once.
-    if (other->phase != Phase::kStopping || !other->link || has_begun_waiting(*other)) continue;
-    coming += pool_.used_by(device, name);
+    if (other->phase != Phase::kStopping || !other->link || other->model.has_begun_waiting())
+      continue;
+    coming += pool_.used_by(device, other->holder);
     ++leaving;
   }
   Missing missing;
-  missing.bytes = less(shortfall_of(slot), coming);
+  missing.bytes = less(shortfall_of(life), coming);
   workers -= std::min(workers, leaving);
   missing.workers = less(workers, parts_.options.workers_max);
   return missing;
 }
 
 // True if it waits for room that will come, or may. Otherwise it is turned away.
-bool Supervisor::make_room(Slot& slot) {
-  slot.room.hopes = false;
-  const Missing missing = missing_for(slot);
+bool Supervisor::make_room(Life& life) {
+  life.room.hopes = false;
+  const Missing missing = missing_for(life);
   if (missing.bytes == 0 && missing.workers == 0) return true;
   const memory::Wanted wanted{missing.bytes, missing.workers};
-  std::vector<memory::Candidate> known = candidates(slot.room.plan->device, &slot);
+  std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
   const memory::Choice choice = memory::choose(known, wanted);
-  if (!may_make_room(slot)) {
-    turn_away(slot, missing, choice);
+  if (!may_make_room(life.model)) {
+    turn_away(life, missing, choice);
     return false;
   }
   if (choice.enough) {
-    const std::uint64_t needs = committed(slot.room.plan->needs).total();
+    const std::uint64_t needs = committed(life.room.plan->needs).total();
     evict_chosen(choice, ledger::unload_reason::kReplaced,
-                 "for " + slot.name + " bytes=" + std::to_string(needs) +
+                 "for " + life.model.name + " bytes=" + std::to_string(needs) +
                      " missing=" + std::to_string(missing.bytes));
     return true;
   }
-  slot.room.hopes = true;
+  life.room.hopes = true;
   // What is being loaded, or just was, can be asked again in a moment: it may be idle then.
   for (memory::Candidate& one : known) {
     const bool passes =
@@ -227,39 +229,40 @@ bool Supervisor::make_room(Slot& slot) {
     if (passes) one.stays = memory::Stays::kNo;
   }
   if (memory::choose(std::move(known), wanted).enough) return true;
-  const std::int64_t since = slot.room.waits_since_ns;
+  const std::int64_t since = life.room.waits_since_ns;
   if (since != 0 && parts_.clock.monotonic_ns() - since < kHopeNs) return true;
-  turn_away(slot, missing, choice);
+  turn_away(life, missing, choice);
   return false;
 }
 
 // ---- who has to go ------------------------------------------------------------------------------
 
-memory::Stays Supervisor::stays(const Slot& slot) const {
-  if (slot.phase != Phase::kReady) return memory::Stays::kChanging;
-  if (slot.pinned) return memory::Stays::kPinned;
-  if (!is_idle(slot)) return memory::Stays::kBusy;
-  const bool just = parts_.clock.monotonic_ns() - slot.room.ready_ns < kJustLoadedNs;
-  if (just && !slot.room.was_used) return memory::Stays::kJustLoaded;
+memory::Stays Supervisor::stays(const Life& life) const {
+  if (life.phase != Phase::kReady) return memory::Stays::kChanging;
+  if (life.model.pinned) return memory::Stays::kPinned;
+  if (!life.is_idle()) return memory::Stays::kBusy;
+  const bool just = parts_.clock.monotonic_ns() - life.room.ready_ns < kJustLoadedNs;
+  if (just && !life.room.was_used) return memory::Stays::kJustLoaded;
   return memory::Stays::kNo;
 }
 
 // Those that are leaving already are none.
 std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
-                                                      const Slot* but) const {
+                                                      const Life* but) const {
   std::vector<memory::Candidate> list;
   const std::int64_t now = parts_.clock.monotonic_ns();
-  for (const auto& [name, slot] : slots_) {
+  for (const Life* const life : models_.lives()) {
     // One whose files are being sealed has its room, and no worker yet.
-    if (slot.get() == but || (!slot->link && slot->phase != Phase::kLoading)) continue;
-    if (slot->phase == Phase::kStopping && !has_begun_waiting(*slot)) continue;
+    if (life == but || !life->has_worker_or_place()) continue;
+    const Model& model = life->model;
+    if (life->phase == Phase::kStopping && !model.has_begun_waiting()) continue;
     memory::Candidate one;
-    one.name = name;
-    one.bytes = pool_.used_by(device, name);
-    one.unused_ns = now - slot->last_used_ns;
-    one.restore_ns = slot->room.restore_ns;
-    one.priority = priority_of(*slot);
-    one.stays = stays(*slot);
+    one.name = life->holder;
+    one.bytes = pool_.used_by(device, life->holder);
+    one.unused_ns = now - model.last_used_ns;
+    one.restore_ns = model.restore_ns;
+    one.priority = models_.priority_of(model);
+    one.stays = stays(*life);
     list.push_back(std::move(one));
   }
   return list;
@@ -272,15 +275,15 @@ void Supervisor::evict_chosen(const memory::Choice& choice, std::string_view rea
     if (details.size() < records::kDecisionDetailsMax) details.push_back(describe(one));
   }
   for (const memory::Judged& one : choice.judged) {
-    if (one.goes) evict(slot_of(one.candidate.name), reason, details);
+    if (one.goes) evict(*models_.holder_life(one.candidate.name), reason, details);
   }
 }
 
 // Of models that have no worker: nobody needs them now.
 std::uint64_t Supervisor::kept_prefixes() const {
   std::uint64_t bytes = 0;
-  for (const auto& [name, slot] : slots_) {
-    if (!slot->link) bytes += slot->room.prefixes.bytes() + slot->room.prefixes.beyond();
+  for (const auto& [name, model] : models_.models()) {
+    if (!model->has_worker()) bytes += model->prefixes.bytes() + model->prefixes.beyond();
   }
   return bytes;
 }
@@ -289,13 +292,13 @@ std::uint64_t Supervisor::kept_prefixes() const {
 std::uint64_t Supervisor::drop_kept_prefixes(std::uint64_t bytes) {
   std::uint64_t dropped = 0;
   while (dropped < bytes) {
-    Slot* oldest = nullptr;
-    for (auto& [name, slot] : slots_) {
-      if (slot->link || slot->room.prefixes.bytes() + slot->room.prefixes.beyond() == 0) continue;
-      if (oldest == nullptr || slot->last_used_ns < oldest->last_used_ns) oldest = slot.get();
+    Model* oldest = nullptr;
+    for (const auto& [name, model] : models_.models()) {
+      if (model->has_worker() || model->prefixes.bytes() + model->prefixes.beyond() == 0) continue;
+      if (oldest == nullptr || model->last_used_ns < oldest->last_used_ns) oldest = model.get();
     }
     if (oldest == nullptr) break;
-    const memory::Lease lease = std::move(oldest->room.prefixes);
+    const memory::Lease lease = std::move(oldest->prefixes);
     dropped += lease.bytes() + lease.beyond();
     prefixes_.drop(oldest->name);
     log::info("what was computed of prompts gives way",
@@ -306,15 +309,16 @@ std::uint64_t Supervisor::drop_kept_prefixes(std::uint64_t bytes) {
 
 // ---- no room ------------------------------------------------------------------------------------
 
-void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Choice& choice) {
+void Supervisor::turn_away(Life& life, const Missing& missing, const memory::Choice& choice) {
+  Model& model = life.model;
   Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
                                " loaded models are busy or pinned; try again later"};
-  if (!may_make_room(slot)) {
-    error = slot.failures.refusal(parts_.clock.monotonic_ns());
+  if (!may_make_room(life.model)) {
+    error = model.failures.refusal(parts_.clock.monotonic_ns());
   } else if (missing.bytes > 0) {
-    const std::uint64_t needs = committed(slot.room.plan->needs).total();
-    const memory::Balance balance = pool_.balance(slot.room.plan->device);
-    std::string text = "model '" + slot.name + "' needs " + human_bytes(needs) + " of memory; " +
+    const std::uint64_t needs = committed(life.room.plan->needs).total();
+    const memory::Balance balance = pool_.balance(life.room.plan->device);
+    std::string text = "model '" + model.name + "' needs " + human_bytes(needs) + " of memory; " +
                        human_bytes(balance.free) + " of " + human_bytes(balance.limit) +
                        " are free";
     if (!choice.judged.empty()) text += ", and " + holders_of(choice);
@@ -324,23 +328,24 @@ void Supervisor::turn_away(Slot& slot, const Missing& missing, const memory::Cho
                                     "quantization, a smaller --ctx or a smaller --parallel";
     error = {Code::kNoMemory, text};
   }
-  log::warn("a model is not loaded", {{"model", slot.name}, {"reason", error.message}});
-  slot.room.committed.clear();
-  if (!slot.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
-    slot.last_error = error;
+  log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
+  life.room.committed.clear();
+  if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
+    model.last_error = error;
     decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused, info(error.code).name,
-           slot);
+           model);
   }
-  refuse_waiting(slot, error);
+  refuse_waiting(life, error);
 }
 
 // It is not loaded now: whoever waits is told why.
-void Supervisor::refuse_waiting(Slot& slot, const Error& error) {
-  slot.phase = Phase::kCold;
-  slot.by_order = false;
-  publish(slot);
-  for (const auto& stream : std::exchange(slot.waiting, {})) refuse(slot, *stream, error);
-  abort_waiting(slot, error);
+void Supervisor::refuse_waiting(Life& life, const Error& error) {
+  Model& model = life.model;
+  models_.end_life(life);
+  model.by_order = false;
+  publish(model);
+  for (const auto& stream : std::exchange(model.waiting, {})) refuse(model, *stream, error);
+  abort_waiting(model, error);
 }
 
 }  // namespace aioss::runtime
