@@ -60,7 +60,7 @@ struct Model final {
   bool distrusts_prefixes = false;
   memory::Lease prefixes;  // states of prompts, which outlive workers
 
-  // How long it stays: supervisor_residence.cc.
+  // How long it stays: residency.h.
   bool pinned = false;                   // never evicted, never expires
   int priority = 0;                      // the lower go first
   std::int64_t last_used_ns = 0;         // monotonic

@@ -1,6 +1,5 @@
-// How a model that is wanted comes to have room: what it needs is planned, others are unloaded if
-// they must be, and only when all of it is leased its worker is started. What cannot have room is
-// told so before anything is touched.
+#include "runtime/room.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +8,6 @@
 #include "base/strings.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
-#include "runtime/supervisor.h"
 
 namespace aioss::runtime {
 namespace {
@@ -50,12 +48,12 @@ std::string holders_of(const memory::Choice& choice) {
 
 // ---- planning -----------------------------------------------------------------------------------
 
-void Supervisor::plan(Life& life) {
+void Room::plan(Life& life) {
   const std::string& model = life.model.name;
   ASSERT(life.phase == Phase::kWaitingForRoom);
   life.room.turn = 0;
   life.room.waits_since_ns = 0;
-  room_changed_ = true;
+  changed_ = true;
   // Answers that have begun go on in the room that their worker had, before anybody else.
   if (life.model.has_begun_waiting() && life.room.plan) return;
   life.room.turn = ++turns_;
@@ -64,50 +62,50 @@ void Supervisor::plan(Life& life) {
   life.room.planning = true;
   const CatalogueEntry* const entry = models_.entry(model);
   if (entry == nullptr) {
-    return fail_load(life, {Code::kNotFound, "there is no model '" + model + "'"});
+    return parts_.host.fail_load(life, {Code::kNotFound, "there is no model '" + model + "'"});
   }
   auto files = open_model(parts_.fs, *entry);
-  if (!files) return fail_load(life, std::move(files).error());
+  if (!files) return parts_.host.fail_load(life, std::move(files).error());
   life.settings = entry->settings;
   life.room.wanted = wanted_of(*entry, parts_.options);
   life.room.parts = (*files)->parts;
   if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
   if (plans_pending_ >= kPlansMax) {
     const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
-    return refuse_waiting(life, busy);
+    return parts_.host.refuse_waiting(life, busy);
   }
   ++plans_pending_;
   parts_.planner->plan(*files, life.room.wanted,
-                       [desk = parts_.desk, number = life.number](Result<ModelPlan> result) {
-                         desk->post([number, result = std::move(result)](Supervisor& supervisor) {
-                           --supervisor.plans_pending_;
-                           supervisor.on_planned(number, result);
+                       [this, post = parts_.post, number = life.number](Result<ModelPlan> result) {
+                         post([this, number, result = std::move(result)] {
+                           --plans_pending_;
+                           on_planned(number, result);
                          });
                        });
 }
 
-void Supervisor::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
+void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
   Life* const found = models_.life(number);
   if (found == nullptr || !found->room.planning) return;
   Life& life = *found;
   life.room.planning = false;
-  if (!plan) return fail_load(life, std::move(plan).error());
+  if (!plan) return parts_.host.fail_load(life, std::move(plan).error());
   if (const Status small = within_own_limit(life.model, *plan); !small) {
-    return fail_load(life, small.error());
+    return parts_.host.fail_load(life, small.error());
   }
   life.room.plan = std::move(*plan);
-  room_changed_ = true;
+  changed_ = true;
 }
 
-bool Supervisor::is_as_planned(const Life& life, const CatalogueEntry& entry,
-                               const OpenModel& files) const {
+bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
+                         const OpenModel& files) const {
   return life.room.wanted == wanted_of(entry, parts_.options) &&
          std::equal(files.parts.begin(), files.parts.end(), life.room.parts.begin(),
                     life.room.parts.end(), is_same_file);
 }
 
 // Its files or settings are others by now: what was leased was for something else.
-void Supervisor::plan_again(Life& life) {
+void Room::plan_again(Life& life) {
   life.phase = Phase::kWaitingForRoom;
   life.files.reset();
   life.outdated = false;
@@ -116,7 +114,7 @@ void Supervisor::plan_again(Life& life) {
 }
 
 // max_bytes of the model's own settings.
-Status Supervisor::within_own_limit(const Model& model, const ModelPlan& plan) const {
+Status Room::within_own_limit(const Model& model, const ModelPlan& plan) const {
   const auto most = models_.settings_of(model.name).max_bytes;
   const std::uint64_t needs = committed(plan.needs).total();
   if (!most || needs <= *most) return ok();
@@ -128,7 +126,7 @@ Status Supervisor::within_own_limit(const Model& model, const ModelPlan& plan) c
 
 // ---- turns --------------------------------------------------------------------------------------
 
-std::vector<Life*> Supervisor::waiting_for_room() const {
+std::vector<Life*> Room::waiting() const {
   std::vector<Life*> waiting = models_.lives();
   std::erase_if(waiting, [](const Life* life) {
     return life->phase != Phase::kWaitingForRoom || !life->room.plan;
@@ -140,20 +138,19 @@ std::vector<Life*> Supervisor::waiting_for_room() const {
 
 // In the order in which they came. None overtakes one whose room is on its way: a large one would
 // wait for ever.
-void Supervisor::admit_waiting() {
-  if (refusing_) return;
-  const std::vector<Life*> waiting = waiting_for_room();
-  if (waiting.empty()) return;
-  update_books();
-  for (Life* const life : waiting) {
+void Room::admit() {
+  const std::vector<Life*> all = waiting();
+  if (all.empty()) return;
+  parts_.books.update();
+  for (Life* const life : all) {
     if (!admit(*life) && !life->room.hopes) return;
   }
 }
 
 // True if it waits no more: it is started, or turned away.
-bool Supervisor::admit(Life& life) {
+bool Room::admit(Life& life) {
   if (take_room(life)) {
-    start(life);
+    parts_.host.start(life);
     return true;
   }
   if (!make_room(life)) return true;
@@ -161,13 +158,13 @@ bool Supervisor::admit(Life& life) {
   return false;
 }
 
-bool Supervisor::take_room(Life& life) {
+bool Room::take_room(Life& life) {
   if (models_.workers() >= parts_.options.workers_max) return false;
-  if (!life.room.committed.empty()) return true;  // that of its last worker: leave_room()
+  if (!life.room.committed.empty()) return true;  // that of its last worker
   const ModelPlan& plan = *life.room.plan;
   const std::uint64_t shortfall = shortfall_of(life);
-  if (shortfall > 0 && plan.device == kHost && kept_prefixes() >= shortfall) {
-    drop_kept_prefixes(shortfall);
+  if (shortfall > 0 && plan.device == kHost && parts_.books.kept_prefixes() >= shortfall) {
+    parts_.books.drop_kept_prefixes(shortfall);
   }
   auto leases = pool_.lease_all(plan.device, life.holder, committed(plan.needs));
   if (!leases) return false;
@@ -176,7 +173,7 @@ bool Supervisor::take_room(Life& life) {
 }
 
 // What is free now lacks so much.
-std::uint64_t Supervisor::shortfall_of(const Life& life) const {
+std::uint64_t Room::shortfall_of(const Life& life) const {
   const memory::Balance balance = pool_.balance(life.room.plan->device);
   const std::uint64_t needs = committed(life.room.plan->needs).total();
   return balance.over > 0 ? std::max(needs, needs + balance.over) : less(needs, balance.free);
@@ -184,9 +181,9 @@ std::uint64_t Supervisor::shortfall_of(const Life& life) const {
 
 // What is being freed already is not missing, and what is kept for models that do not run gives
 // way.
-Supervisor::Missing Supervisor::missing_for(const Life& life) const {
+Room::Missing Room::missing_for(const Life& life) const {
   const std::string& device = life.room.plan->device;
-  std::uint64_t coming = device == kHost ? kept_prefixes() : 0;
+  std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
   std::size_t workers = models_.workers() + 1, leaving = 0;
   for (const Life* const other : models_.lives()) {
     // One with answers that have begun starts again at once.
@@ -203,15 +200,16 @@ Supervisor::Missing Supervisor::missing_for(const Life& life) const {
 }
 
 // True if it waits for room that will come, or may. Otherwise it is turned away.
-bool Supervisor::make_room(Life& life) {
+bool Room::make_room(Life& life) {
   life.room.hopes = false;
   const Missing missing = missing_for(life);
   if (missing.bytes == 0 && missing.workers == 0) return true;
   const memory::Wanted wanted{missing.bytes, missing.workers};
   std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
   const memory::Choice choice = memory::choose(known, wanted);
-  if (!may_make_room(life.model)) {
-    turn_away(life, missing, choice);
+  // A file that cannot be loaded takes the place of no model that works, whoever asks for it again.
+  if (life.model.failures.is_lasting()) {
+    refuse(life, missing, choice);
     return false;
   }
   if (choice.enough) {
@@ -231,13 +229,13 @@ bool Supervisor::make_room(Life& life) {
   if (memory::choose(std::move(known), wanted).enough) return true;
   const std::int64_t since = life.room.waits_since_ns;
   if (since != 0 && parts_.clock.monotonic_ns() - since < kHopeNs) return true;
-  turn_away(life, missing, choice);
+  refuse(life, missing, choice);
   return false;
 }
 
 // ---- who has to go ------------------------------------------------------------------------------
 
-memory::Stays Supervisor::stays(const Life& life) const {
+memory::Stays Room::stays(const Life& life) const {
   if (life.phase != Phase::kReady) return memory::Stays::kChanging;
   if (life.model.pinned) return memory::Stays::kPinned;
   if (!life.is_idle()) return memory::Stays::kBusy;
@@ -247,8 +245,7 @@ memory::Stays Supervisor::stays(const Life& life) const {
 }
 
 // Those that are leaving already are none.
-std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
-                                                      const Life* but) const {
+std::vector<memory::Candidate> Room::candidates(const std::string& device, const Life* but) const {
   std::vector<memory::Candidate> list;
   const std::int64_t now = parts_.clock.monotonic_ns();
   for (const Life* const life : models_.lives()) {
@@ -268,52 +265,46 @@ std::vector<memory::Candidate> Supervisor::candidates(const std::string& device,
   return list;
 }
 
-void Supervisor::evict_chosen(const memory::Choice& choice, std::string_view reason,
-                              const std::string& why) {
+void Room::evict_chosen(const memory::Choice& choice, std::string_view reason,
+                        const std::string& why) {
   std::vector<std::string> details{why};
   for (const memory::Judged& one : choice.judged) {
     if (details.size() < records::kDecisionDetailsMax) details.push_back(describe(one));
   }
   for (const memory::Judged& one : choice.judged) {
-    if (one.goes) evict(*models_.holder_life(one.candidate.name), reason, details);
+    if (one.goes) parts_.host.evict(*models_.holder_life(one.candidate.name), reason, details);
   }
 }
 
-// Of models that have no worker: nobody needs them now.
-std::uint64_t Supervisor::kept_prefixes() const {
-  std::uint64_t bytes = 0;
-  for (const auto& [name, model] : models_.models()) {
-    if (!model->has_worker()) bytes += model->prefixes.bytes() + model->prefixes.beyond();
-  }
-  return bytes;
-}
+// What nobody uses goes before the kernel takes what somebody does.
+void Room::give_way(const Books::Shortage& shortage) {
+  const std::uint64_t over = shortage.over;
+  const std::uint64_t kept = parts_.books.kept_prefixes();
+  parts_.books.drop_kept_prefixes(shortage.pressed ? kept : over);
+  if (kept >= std::max<std::uint64_t>(over, 1)) return;
 
-// At least so many bytes of them, those first whose models were not used for longest.
-std::uint64_t Supervisor::drop_kept_prefixes(std::uint64_t bytes) {
-  std::uint64_t dropped = 0;
-  while (dropped < bytes) {
-    Model* oldest = nullptr;
-    for (const auto& [name, model] : models_.models()) {
-      if (model->has_worker() || model->prefixes.bytes() + model->prefixes.beyond() == 0) continue;
-      if (oldest == nullptr || model->last_used_ns < oldest->last_used_ns) oldest = model.get();
-    }
-    if (oldest == nullptr) break;
-    const memory::Lease lease = std::move(oldest->prefixes);
-    dropped += lease.bytes() + lease.beyond();
-    prefixes_.drop(oldest->name);
-    log::info("what was computed of prompts gives way",
-              {{"model", oldest->name}, {"bytes", lease.bytes() + lease.beyond()}});
+  std::vector<memory::Candidate> known = candidates(kHost, nullptr);
+  std::uint64_t possible = 0;
+  for (const memory::Candidate& one : known) {
+    if (one.stays == memory::Stays::kNo) possible += one.bytes;
   }
-  return dropped;
+  // Pressed without being over, one model goes and then it is seen what that does.
+  const std::uint64_t wanted =
+      std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
+  if (wanted == 0) return;
+  const memory::Choice choice = memory::choose(std::move(known), {wanted, 1});
+  evict_chosen(choice, ledger::unload_reason::kPressure,
+               "over=" + std::to_string(over) +
+                   " stalled_percent=" + std::to_string(shortage.stalled_percent));
 }
 
 // ---- no room ------------------------------------------------------------------------------------
 
-void Supervisor::turn_away(Life& life, const Missing& missing, const memory::Choice& choice) {
-  Model& model = life.model;
+void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choice) {
+  const Model& model = life.model;
   Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
                                " loaded models are busy or pinned; try again later"};
-  if (!may_make_room(life.model)) {
+  if (model.failures.is_lasting()) {
     error = model.failures.refusal(parts_.clock.monotonic_ns());
   } else if (missing.bytes > 0) {
     const std::uint64_t needs = committed(life.room.plan->needs).total();
@@ -330,22 +321,7 @@ void Supervisor::turn_away(Life& life, const Missing& missing, const memory::Cho
   }
   log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
   life.room.committed.clear();
-  if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
-    model.last_error = error;
-    decide(ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused, info(error.code).name,
-           model);
-  }
-  refuse_waiting(life, error);
-}
-
-// It is not loaded now: whoever waits is told why.
-void Supervisor::refuse_waiting(Life& life, const Error& error) {
-  Model& model = life.model;
-  models_.end_life(life);
-  model.by_order = false;
-  publish(model);
-  for (const auto& stream : std::exchange(model.waiting, {})) refuse(model, *stream, error);
-  abort_waiting(model, error);
+  parts_.host.turn_away(life, error);
 }
 
 }  // namespace aioss::runtime

@@ -1,17 +1,16 @@
-// The books of memory: what models have of it, how much they may have, and who gives way when the
-// machine is short.
+#include "runtime/books.h"
+
 #include <algorithm>
 #include <bit>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "runtime/supervisor.h"
+#include "runtime/model_table.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 // Left to others, and to what no book sees: a 32nd of the machine or of the control group.
@@ -34,16 +33,19 @@ std::uint64_t reserve_of(const os::MemoryState& state) {
 
 }  // namespace
 
+Books::Books(const Parts& parts)
+    : parts_(parts), pool_(parts_.pool), models_(parts_.models), gauges_(parts_.metrics) {}
+
 // ---- what there is ------------------------------------------------------------------------------
 
 // What workers and the system say now.
-void Supervisor::update_books() {
+void Books::update() {
   std::uint64_t held = 0;
   for (const auto& [name, model] : models_.models()) held += follow(*model);
   set_host_limit(held);
 }
 
-void Supervisor::open(const std::string& holder, memory::Lease& lease, memory::Kind kind) {
+void Books::open(const std::string& holder, memory::Lease& lease, memory::Kind kind) {
   if (lease.is_open()) return;
   auto opened = pool_.lease(kHost, holder, kind, 0);
   ASSERT(opened.has_value());  // of nothing there is always enough
@@ -51,7 +53,7 @@ void Supervisor::open(const std::string& holder, memory::Lease& lease, memory::K
 }
 
 // How much the model has of what the system would otherwise call available.
-std::uint64_t Supervisor::follow(Model& model) {
+std::uint64_t Books::follow(Model& model) {
   const std::uint64_t prefixes = follow_prefixes(model);
   std::uint64_t held = model.serving == nullptr ? prefixes : 0;
   for (const auto& life : model.lives) {
@@ -61,14 +63,14 @@ std::uint64_t Supervisor::follow(Model& model) {
 }
 
 // Kept of its prompts, or being made by the life that serves.
-std::uint64_t Supervisor::follow_prefixes(Model& model) {
+std::uint64_t Books::follow_prefixes(Model& model) {
   std::uint64_t told = 0;
   // A worker is not to be trusted, but it has no more than it was given.
   if (model.has_link()) {
     const Life& life = *model.serving;
     told = std::min(life.link->stats().prefix_bytes, life.room.prefix_bytes_max);
   }
-  const std::uint64_t prefixes = prefixes_.bytes_of(model.name).value_or(told);
+  const std::uint64_t prefixes = parts_.prefixes.bytes_of(model.name).value_or(told);
   if (!model.has_link() && prefixes == 0) {
     model.prefixes.release();
     return 0;
@@ -78,7 +80,7 @@ std::uint64_t Supervisor::follow_prefixes(Model& model) {
   return prefixes;
 }
 
-std::uint64_t Supervisor::follow(Life& life, std::uint64_t prefixes) {
+std::uint64_t Books::follow(Life& life, std::uint64_t prefixes) {
   // Sealed copies of its files are weights that are leased, and memory of this process.
   const std::uint64_t sealed = life.files ? life.files->copied_bytes.load() : 0;
   if (!life.link) return prefixes + sealed;
@@ -92,7 +94,7 @@ std::uint64_t Supervisor::follow(Life& life, std::uint64_t prefixes) {
   return memory->anonymous + std::max(memory->shared, prefixes + sealed);
 }
 
-void Supervisor::set_host_limit(std::uint64_t held) {
+void Books::set_host_limit(std::uint64_t held) {
   const std::uint64_t most = parts_.options.memory_max;
   const auto state = parts_.options.memory.state();
   if (!state) {
@@ -105,7 +107,7 @@ void Supervisor::set_host_limit(std::uint64_t held) {
   pool_.set_limit(kHost, memory::limit_of({most, host_usable_, held, host_reserve_}));
 }
 
-std::uint64_t Supervisor::bytes_of_workers() const {
+std::uint64_t Books::bytes_of_workers() const {
   std::uint64_t bytes = 0;
   for (const Life* const life : models_.lives()) {
     for (const memory::Lease& lease : life->room.committed) bytes += lease.bytes();
@@ -118,7 +120,7 @@ std::uint64_t Supervisor::bytes_of_workers() const {
 
 // States of prompts and spilled sequences come by and by: a worker may have of them what its
 // settings allow, as far as it is free and not promised to another one's.
-void Supervisor::limit_caches(Life& life) {
+void Books::limit_caches(Life& life) {
   std::uint64_t promised = 0;
   for (const Life* const other : models_.lives()) {
     if (other == &life || !other->link) continue;
@@ -137,86 +139,86 @@ void Supervisor::limit_caches(Life& life) {
 }
 
 // Its process has ended, or will at some time that nobody knows.
-void Supervisor::leave_room(Life& life, const LinkEnded& ended) {
+void Books::leave(Life& life, const LinkEnded& ended, bool keeps_room) {
   LifeRoom& room = life.room;
   if (ended.unreaped) {
     Unreaped left{ended.unreaped, std::exchange(room.committed, {})};
     left.leases.push_back(std::move(room.spilled));
     unreaped_.push_back(std::move(left));
   }
-  // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
-  if (refusing_ || !life.model.has_begun_waiting()) room.committed.clear();
+  if (!keeps_room) room.committed.clear();
   room.spilled.release();
   pool_.measured(kHost, life.holder, std::nullopt);
   follow_prefixes(life.model);
-  room_changed_ = true;
+}
+
+void Books::look_after_unreaped() {
+  std::erase_if(unreaped_, [](const Unreaped& left) {
+    return left.child->wait_for(std::chrono::milliseconds(0)).has_value();
+  });
 }
 
 // ---- pressure -----------------------------------------------------------------------------------
 
-bool Supervisor::is_under_pressure() {
+bool Books::is_under_pressure() {
   const os::Pressure now = parts_.options.memory.pressure();
   const auto before = std::exchange(pressure_, now);
   const bool failed = before && now.out_of_memory > before->out_of_memory;
   return (now.known && now.full_percent >= kStalledPercent) || failed;
 }
 
-// What nobody uses goes before the kernel takes what somebody does.
-void Supervisor::give_way(std::int64_t now_ns) {
+std::optional<Books::Shortage> Books::shortage(std::int64_t now_ns) {
   const std::uint64_t over = pool_.balance(kHost).over;
   seconds_over_ = over > 0 ? seconds_over_ + 1 : 0;
   const bool pressed = is_under_pressure();
-  if (refusing_ || (!pressed && seconds_over_ < kSecondsOver)) return;
-  if (gave_way_ns_ != 0 && now_ns - gave_way_ns_ < kGiveWayEveryNs) return;
-  gave_way_ns_ = now_ns;
-  const std::uint64_t kept = kept_prefixes();
-  drop_kept_prefixes(pressed ? kept : over);
-  if (kept >= std::max<std::uint64_t>(over, 1)) return;
+  if (!pressed && seconds_over_ < kSecondsOver) return std::nullopt;
+  if (said_short_ns_ != 0 && now_ns - said_short_ns_ < kGiveWayEveryNs) return std::nullopt;
+  said_short_ns_ = now_ns;
+  return Shortage{over, pressed, static_cast<unsigned>(pressure_->full_percent)};
+}
 
-  std::vector<memory::Candidate> known = candidates(kHost, nullptr);
-  std::uint64_t possible = 0;
-  for (const memory::Candidate& one : known) {
-    if (one.stays == memory::Stays::kNo) possible += one.bytes;
+// ---- what is kept of prompts --------------------------------------------------------------------
+
+// Of models that have no worker: nobody needs them now.
+std::uint64_t Books::kept_prefixes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, model] : models_.models()) {
+    if (!model->has_worker()) bytes += model->prefixes.bytes() + model->prefixes.beyond();
   }
-  // Pressed without being over, one model goes and then it is seen what that does.
-  const std::uint64_t wanted =
-      std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
-  if (wanted == 0) return;
-  const memory::Choice choice = memory::choose(std::move(known), {wanted, 1});
-  evict_chosen(choice, ledger::unload_reason::kPressure,
-               "over=" + std::to_string(over) + " stalled_percent=" +
-                   std::to_string(static_cast<unsigned>(pressure_->full_percent)));
+  return bytes;
+}
+
+// At least so many bytes of them, those first whose models were not used for longest.
+std::uint64_t Books::drop_kept_prefixes(std::uint64_t bytes) {
+  std::uint64_t dropped = 0;
+  while (dropped < bytes) {
+    Model* oldest = nullptr;
+    for (const auto& [name, model] : models_.models()) {
+      if (model->has_worker() || model->prefixes.bytes() + model->prefixes.beyond() == 0) continue;
+      if (oldest == nullptr || model->last_used_ns < oldest->last_used_ns) oldest = model.get();
+    }
+    if (oldest == nullptr) break;
+    const memory::Lease lease = std::move(oldest->prefixes);
+    dropped += lease.bytes() + lease.beyond();
+    parts_.prefixes.drop(oldest->name);
+    log::info("what was computed of prompts gives way",
+              {{"model", oldest->name}, {"bytes", lease.bytes() + lease.beyond()}});
+  }
+  return dropped;
 }
 
 // ---- what is shown ------------------------------------------------------------------------------
 
-MemoryOfModel Supervisor::memory_of(const memory::Holding& holding) const {
-  MemoryOfModel shown;
-  shown.holding = holding;
-  shown.state = "cold";
-  const Life* const life = models_.holder_life(holding.holder);
-  const Model* const model = life == nullptr ? models_.find(holding.holder) : &life->model;
-  if (model == nullptr) return shown;
-  shown.exact = model->was_exact;
-  if (life != nullptr) {
-    if (life->phase == Phase::kStopping) shown.state = "stopping";
-    if (life->phase == Phase::kLoading || life->phase == Phase::kWaitingForRoom) {
-      shown.state = "loading";
-    }
-    if (life->phase == Phase::kReady) shown.state = "ready";
-    if (life->has_worker_or_place()) shown.stays = name(stays(*life));
-    shown.exact = life->room.plan && life->room.plan->exact;
-  }
-  if (model->last_used_ns > 0) {
-    shown.unused_ms = (parts_.clock.monotonic_ns() - model->last_used_ns) / kNsPerMs;
-  }
-  shown.restore_ms = model->restore_ns / kNsPerMs;
-  shown.priority = models_.priority_of(*model);
-  return shown;
+void Books::note_eviction(const Life& life, std::string_view reason,
+                          std::vector<std::string> details) {
+  ++evictions_total_;
+  evictions_.push_back({parts_.clock.wall_ns(), life.model.name, std::string(reason),
+                        pool_.used_by(kHost, life.holder), std::move(details)});
+  if (evictions_.size() > kEvictionsShown) evictions_.pop_front();
 }
 
-void Supervisor::publish_memory() {
-  memory_gauges_.set(pool_, evictions_total_);
+MemoryReport Books::report() {
+  gauges_.set(pool_, evictions_total_);
   MemoryReport report;
   report.memory_max = parts_.options.memory_max;
   report.usable = host_usable_;
@@ -227,13 +229,12 @@ void Supervisor::publish_memory() {
     shown.name = device;
     shown.balance = pool_.balance(device);
     for (const memory::Holding& holding : pool_.holdings(device)) {
-      shown.models.push_back(memory_of(holding));
+      shown.models.emplace_back().holding = holding;
     }
   }
-  for (const Life* const life : waiting_for_room()) report.waiting.push_back(life->model.name);
   report.evictions.assign(evictions_.begin(), evictions_.end());
   report.evictions_total = evictions_total_;
-  parts_.view.set_memory(std::move(report));
+  return report;
 }
 
 }  // namespace aioss::runtime
