@@ -112,9 +112,11 @@ void Board::show_memory() {
 void Board::complete(MemoryOfModel& shown) const {
   const std::string& holder = shown.holding.holder;
   shown.state = "cold";
+  shown.model = holder;
   const Life* const life = parts_.models.holder_life(holder);
   const Model* const model = life == nullptr ? parts_.models.find(holder) : &life->model;
   if (model == nullptr) return;
+  shown.model = model->name;
   shown.exact = model->was_exact;
   if (life != nullptr) {
     if (life->phase == Phase::kStopping) shown.state = "stopping";
@@ -122,6 +124,8 @@ void Board::complete(MemoryOfModel& shown) const {
       shown.state = "loading";
     }
     if (life->phase == Phase::kReady) shown.state = "ready";
+    if (life->role == Life::Role::kComing) shown.state = "coming";
+    if (life->role == Life::Role::kLeaving) shown.state = "leaving";
     if (life->has_worker_or_place()) shown.stays = name(parts_.room.stays(*life));
     shown.exact = life->room.plan && life->room.plan->exact;
   }

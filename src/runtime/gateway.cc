@@ -14,6 +14,7 @@
 #include "ledger/format/commitment.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
+#include "runtime/canary.h"
 #include "runtime/catalogue_keeper.h"
 #include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
@@ -171,7 +172,11 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
           open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
                    streams_max(), &WorkerLink::start,
-                   options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get()},
+                   options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get(),
+                   [this](const std::string& model, std::uint64_t life) -> Status {
+                     AIOSS_CHECK(intake_.begin(canary_call(model, life)));
+                     return ok();
+                   }},
                   catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {

@@ -55,7 +55,8 @@ void Lives::start(Life& life) {
   model.last_error.reset();
   life.room.began_ns = parts_.clock.monotonic_ns();
   life.room.was_used = false;
-  log::info("loading a model", {{"model", model.name}});
+  const bool beside = life.role == Life::Role::kComing;
+  log::info(beside ? "loading a model beside itself" : "loading a model", {{"model", model.name}});
   if (Status started = start_worker(life); !started) fail_load(life, std::move(started).error());
   parts_.board.show(model);
   parts_.board.show_totals();
@@ -176,8 +177,12 @@ void Lives::on_hashed(std::uint64_t number, const Result<ModelHash>& hash) {
     return;
   }
   life->hash = *hash;
-  parts_.view.set_sha256(life->model.name, codec::to_hex(hash->sha256));
+  if (life->role == Life::Role::kServes) show_hash(*life);
   if (!hash->sealed || on_sealed(*life)) advance(*life);
+}
+
+void Lives::show_hash(const Life& life) {
+  if (life.hash) parts_.view.set_sha256(life.model.name, codec::to_hex(life.hash->sha256));
 }
 
 // Whatever comes of the load, nobody needs the hash now: it may be of 40 GB.
@@ -263,15 +268,10 @@ void Lives::become_ready_if_whole(Life& life) {
 }
 
 void Lives::became_ready(Life& life) {
-  Model& model = life.model;
+  const Model& model = life.model;
   life.phase = Phase::kReady;
-  model.loads_killed = 0;
-  const std::int64_t now = parts_.clock.monotonic_ns();
-  const double seconds = static_cast<double>(now - life.wanted_ns) / kNsPerSecond;
-  model.last_used_ns = now;
-  life.room.ready_ns = now;
-  model.restore_ns = now - life.room.began_ns;
-  parts_.residency.begin(life);
+  life.room.ready_ns = parts_.clock.monotonic_ns();
+  const double seconds = static_cast<double>(life.room.ready_ns - life.wanted_ns) / kNsPerSecond;
   load_seconds_.observe(seconds);
   parts_.books.update();  // what was planned, against what there is
   const auto room = parts_.pool.holding(std::string(memory::kHost), life.holder);
@@ -281,6 +281,17 @@ void Lives::became_ready(Life& life) {
                                  {"cells_per_stream", life.ready->cells_per_stream},
                                  {"planned_bytes", room ? room->leased.total() : 0},
                                  {"measured_bytes", room ? room->measured.value_or(0) : 0}});
+  life.role == Life::Role::kComing ? parts_.replacement.was_loaded(life) : begin_service(life);
+}
+
+// From now on its model's requests are its own.
+void Lives::begin_service(Life& life) {
+  Model& model = life.model;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  model.loads_killed = 0;
+  model.last_used_ns = now;
+  model.restore_ns = life.room.ready_ns - life.room.began_ns;
+  parts_.residency.begin(life);
   parts_.board.show(model);
   parts_.board.show_totals();
   if (const auto entry = parts_.view.entry(model.name)) {
@@ -291,8 +302,8 @@ void Lives::became_ready(Life& life) {
 }
 
 void Lives::fail_load(Life& life, Error error) {
+  if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
-  stop_hashing(life);
   log::error("a model cannot be loaded", {{"model", model.name}, {"reason", error.message}});
   load_failures_.add();
   // Forbidden: its file is not in the list of those that may be loaded.
@@ -301,12 +312,27 @@ void Lives::fail_load(Life& life, Error error) {
                                         : ledger::decision_outcome::kFailed,
          info(error.code).name, model);
   model.last_error = error;
-  const std::int64_t now = parts_.clock.monotonic_ns();
-  note_failure(life, error, now);
+  note_failure(life, error, parts_.clock.monotonic_ns());
+  cut_short(life, error);
+  parts_.board.show(model);
+  parts_.requests.abort_waiting(model, error);
+}
+
+// Nobody waits for it: the old one goes on.
+void Lives::fail_coming(Life& life, const Error& error) {
+  load_failures_.add();
+  cut_short(life, error);
+  parts_.replacement.has_failed(life.model, error);
+  parts_.board.show(life.model);
+}
+
+// A life that does not serve yet.
+void Lives::cut_short(Life& life, const Error& error) {
+  stop_hashing(life);
   life.unload_reason = ledger::unload_reason::kLoadFailed;
   if (life.link) {
     life.phase = Phase::kStopping;
-    life.stop_began_ns = now;
+    life.stop_began_ns = parts_.clock.monotonic_ns();
     life.link->kill(error);
   } else {
     models_.end_life(life);
@@ -316,8 +342,18 @@ void Lives::fail_load(Life& life, Error error) {
     life.files.reset();
     life.sealing.reset();
   }
-  parts_.board.show(model);
-  parts_.requests.abort_waiting(model, error);
+}
+
+void Lives::drop(Life& coming, const Error& why) {
+  cut_short(coming, why);
+  parts_.board.show_totals();
+}
+
+void Lives::take_over(Life& coming) {
+  models_.serves(coming);
+  show_hash(coming);
+  begin_service(coming);
+  parts_.replacement.look(coming.model);  // those that it leaves may be idle
 }
 
 void Lives::note_failure(const Life& life, const Error& error, std::int64_t now_ns) {
@@ -335,6 +371,7 @@ void Lives::note_failure(const Life& life, const Error& error, std::int64_t now_
 }
 
 void Lives::turn_away(Life& life, const Error& error) {
+  if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
     model.last_error = error;
@@ -346,6 +383,7 @@ void Lives::turn_away(Life& life, const Error& error) {
 
 // It is not loaded now: whoever waits is told why.
 void Lives::refuse_waiting(Life& life, const Error& error) {
+  if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   models_.end_life(life);
   model.by_order = false;

@@ -2,7 +2,7 @@
 // room) → loading → ready → stopping → cold. Ready means: the worker is ready, the file's hash is
 // known and MODEL_LOAD is durable. It serves what was hashed: a file that is written to while it is
 // loaded ends its worker, at the next request or within a second. One whose name leads to another
-// file goes at the next rescan, or once it is idle after that.
+// file is replaced (replacement.h); one whose file is gone goes once it is idle.
 //
 // Everything that happens to a life happens here; what is decided about it is decided elsewhere:
 // room.h, residency.h. It never waits: what takes time (loading, hashing, durable records, a
@@ -25,6 +25,7 @@
 #include "runtime/load_records.h"
 #include "runtime/model_table.h"
 #include "runtime/prefix_custody.h"
+#include "runtime/replacement.h"
 #include "runtime/requests.h"
 #include "runtime/residency.h"
 #include "runtime/room.h"
@@ -33,7 +34,10 @@
 
 namespace aioss::runtime {
 
-class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
+class Lives final : public RoomHost,
+                    public RequestsHost,
+                    public ResidencyHost,
+                    public ReplacementHost {
  public:
   struct Parts {  // all outlive it
     const GatewayOptions& options;
@@ -53,6 +57,7 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
     Room& room;
     Requests& requests;
     Residency& residency;
+    Replacement& replacement;
     Board& board;
     Post post;
     std::function<void()> less_to_wait_for;  // a life is over, or a record is durable
@@ -67,8 +72,9 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
 
   // Towards its end.
   void evict(Life& life, std::string_view reason, std::vector<std::string> details) override;
-  void evict_if_outdated(Life& life);
+  void evict_if_removed(Life& life);
   void end_at_once(Model& model) override;
+  void replace_no_more(Model& model) override;
   void give_up(Model& model, const Error& error) override;
   bool end_if_changed(Life& life) override;
   void await_end(Life& life) override;
@@ -81,8 +87,15 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
   void check(std::int64_t now_ns);
   void log_progress(Life& life, std::int64_t now_ns);
 
+  // What Replacement wants.
+  void begin_beside(Model& model) override { begin(model, {}); }
+  void drop(Life& coming, const Error& why) override;
+  void take_over(Life& coming) override;
+  void end_if_idle(Life& life, std::string_view reason) override;
+
   // What Room finds for one that waits for it.
   void start(Life& life) override;
+  void has_no_room_beside(Life& life) override { parts_.replacement.has_no_room(life); }
   void fail_load(Life& life, Error error) override;
   void turn_away(Life& life, const Error& error) override;
   void refuse_waiting(Life& life, const Error& error) override;
@@ -97,6 +110,7 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
   bool on_sealed(Life& life);
   void give_up_sealing(Life& life);
   void on_hashed(std::uint64_t number, const Result<ModelHash>& hash);
+  void show_hash(const Life& life);
   void stop_hashing(Life& life);
   void on_hello(Life& life, ipc::Hello hello);
   void on_ready(Life& life, ipc::Ready ready);
@@ -105,6 +119,9 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
   void on_load_recorded(std::uint64_t number, const Result<std::uint64_t>& record);
   void become_ready_if_whole(Life& life);
   void became_ready(Life& life);
+  void begin_service(Life& life);
+  void cut_short(Life& life, const Error& error);
+  void fail_coming(Life& life, const Error& error);
   void note_failure(const Life& life, const Error& error, std::int64_t now_ns);
 
   // lives_end.cc
@@ -114,6 +131,7 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
   void on_lost(Life& life, LinkLost lost);
   void on_ended(Life& life, const LinkEnded& ended);
   void note_death(Life& life, const LinkEnded& ended);
+  void follow(Model& model, Life& ended);
   bool loads_again(Model& model, const LinkEnded& ended);
   void hurry(Life& life, std::int64_t stopping_ns);
 

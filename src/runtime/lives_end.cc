@@ -64,9 +64,12 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   parts_.prefixes.take(life, !crashed && !ended.unreaped, chunk_ns);
   parts_.requests.find_the_cause(life, ended);
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
-  parts_.books.leave(life, ended, !begins_no_more_ && model.has_begun_waiting());
+  const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr;
+  parts_.books.leave(life, ended, is_followed && !begins_no_more_ && model.has_begun_waiting());
   parts_.room.changed();
-  if (phase == Phase::kLoading) {
+  if (life.role == Life::Role::kComing) {
+    if (!asked_to) fail_coming(life, ended.error);
+  } else if (phase == Phase::kLoading) {
     if (loads_again(model, ended)) {
       stop_hashing(life);
     } else {
@@ -79,9 +82,22 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   parts_.board.show(model);
   parts_.board.show_totals();
   parts_.less_to_wait_for();
+  follow(model, life);
+}
+
+// After one of its lives has ended. What was coming takes its place as it is.
+void Lives::follow(Model& model, Life& ended) {
   if (begins_no_more_ || model.serving != nullptr) return;
-  // Those who made it stop have their turns before its own new requests.
-  if (!model.waiting.empty() || !model.load_waiters.empty()) begin(model, std::move(life.room));
+  if (Life* const coming = model.coming()) {
+    models_.serves(*coming);
+    show_hash(*coming);
+    if (coming->phase == Phase::kReady) begin_service(*coming);
+    return parts_.board.show(model);
+  }
+  // Those who made it stop have their turns before its own new requests. One that has drained was
+  // loaded, and is to be loaded again.
+  const bool is_wanted = !model.waiting.empty() || !model.load_waiters.empty() || ended.drains;
+  if (is_wanted) begin(model, std::move(ended.room));
 }
 
 // Nobody asked it to end.
@@ -152,8 +168,22 @@ bool Lives::end_if_changed(Life& life) {
   return true;
 }
 
-void Lives::evict_if_outdated(Life& life) {
-  if (life.outdated && life.is_idle()) evict(life, ledger::unload_reason::kRemoved, {});
+void Lives::evict_if_removed(Life& life) {
+  const bool is_gone = models_.entry(life.model.name) == nullptr;
+  if (is_gone && life.is_idle()) evict(life, ledger::unload_reason::kRemoved, {});
+}
+
+void Lives::end_if_idle(Life& life, std::string_view reason) {
+  if (life.has_no_requests()) stop(life, reason);
+}
+
+// An operator wants something else of it.
+void Lives::replace_no_more(Model& model) {
+  if (Life* const coming = model.coming()) {
+    drop(*coming, {Code::kCancelled, "an operator wants the model unloaded"});
+  }
+  if (model.serving == nullptr || !std::exchange(model.serving->drains, false)) return;
+  parts_.requests.hand_over_waiting(model);
 }
 
 void Lives::end_at_once(Model& model) {
@@ -161,6 +191,10 @@ void Lives::end_at_once(Model& model) {
   parts_.requests.abort_waiting(model, why);
   if (model.phase() == Phase::kStopping) {  // those that its last worker had would go on
     parts_.requests.abort_of(model, why);
+  }
+  for (Life* const life : model.all()) {
+    const bool leaves = life->role == Life::Role::kLeaving && life->phase == Phase::kReady;
+    if (leaves) kill(*life, why, ledger::unload_reason::kByOrder);
   }
   if (model.phase() == Phase::kWaitingForRoom) models_.end_life(*model.serving);
   if (model.phase() != Phase::kLoading && model.phase() != Phase::kReady) return;
@@ -201,7 +235,7 @@ void Lives::look(std::int64_t now_ns) {
 }
 
 void Lives::hurry(Life& life, std::int64_t stopping_ns) {
-  if (stopping_ns > kGoneGraceNs) {
+  if (stopping_ns > kGoneGraceNs && life.role == Life::Role::kServes) {
     parts_.requests.abort_waiting(
         life.model, {Code::kWorkerDied, "the last worker of model '" + life.model.name +
                                             "' does not end; try again later"});
@@ -232,7 +266,7 @@ void Lives::check(std::int64_t now_ns) {
     } else {
       // A suspect's turn may have come between two tasks.
       parts_.requests.hand_over_waiting(life->model);
-      evict_if_outdated(*life);
+      evict_if_removed(*life);
     }
   }
 }

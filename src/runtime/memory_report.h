@@ -12,8 +12,11 @@
 namespace aioss::runtime {
 
 struct MemoryOfModel {
-  memory::Holding holding;
-  std::string state;   // of the model: "cold", "loading", "ready", "failed", "stopping"
+  memory::Holding holding;  // by the name in the books
+  std::string model;        // whose it is; the holder's name, if nobody knows it
+  // "cold", "loading", "ready", "failed", "stopping"; of one that takes another's place, "coming",
+  // and of that other one "leaving".
+  std::string state;
   std::string stays;   // why it would not be evicted now: memory::name(Stays); "": it could be
   bool exact = false;  // planned by a dry run, not by the file's size
   std::int64_t unused_ms = 0;   // since its last request

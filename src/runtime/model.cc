@@ -4,9 +4,12 @@
 
 namespace aioss::runtime {
 
+bool Life::has_no_requests() const {
+  return phase == Phase::kReady && link->outstanding() == 0 && probe_waiters.empty();
+}
+
 bool Life::is_idle() const {
-  return phase == Phase::kReady && link->outstanding() == 0 && probe_waiters.empty() &&
-         (model.serving != this || model.waiting.empty());
+  return has_no_requests() && (model.serving != this || model.waiting.empty());
 }
 
 std::vector<Life*> Model::all() const {
@@ -18,6 +21,13 @@ std::vector<Life*> Model::all() const {
 Life* Model::life(std::uint64_t number) const {
   const auto found = std::find_if(lives.begin(), lives.end(),
                                   [&](const auto& life) { return life->number == number; });
+  return found == lives.end() ? nullptr : found->get();
+}
+
+Life* Model::coming() const {
+  const auto found = std::find_if(lives.begin(), lives.end(), [](const auto& life) {
+    return life->role == Life::Role::kComing && life->phase != Phase::kStopping;
+  });
   return found == lives.end() ? nullptr : found->get();
 }
 

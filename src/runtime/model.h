@@ -1,9 +1,9 @@
 // One model: what there is of it with a worker or without. Its workers are its lives
 // (model_life.h). Owned by ModelTable, for as long as the gateway lives; runtime thread only.
 //
-// Requests wait for the model, not for a life: whichever serves next gets them. Today a model has
-// at most one life. A second one beside it is one more in `lives` that does not serve: one that is
-// being loaded to take the place of the one that does, or one that ends its streams and goes.
+// Requests wait for the model, not for a life: whichever serves next gets them. Beside the one that
+// serves there may be one that is coming to take its place, and some that end their streams and go
+// (replacement.h).
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,8 @@ struct Model final {
   Phase phase() const { return serving == nullptr ? Phase::kCold : serving->phase; }
   bool has_link() const { return serving != nullptr && serving->link != nullptr; }
   bool is_idle() const { return serving != nullptr && serving->is_idle(); }
+  bool takes_requests() const { return phase() == Phase::kReady && !serving->drains; }
+  Life* coming() const;                    // null: none
   bool has_worker() const;                 // any of its lives
   std::vector<Life*> all() const;          // its lives; some may end while they are looked at
   Life* life(std::uint64_t number) const;  // null: it has ended
@@ -50,7 +52,7 @@ struct Model final {
 
   // How its lives went.
   std::optional<Error> last_error;  // of the last load
-  LoadFailures failures;
+  LoadFailures failures, replacement_failures;
   std::int64_t last_load_ns = 0;   // how long the last load took; 0: not known
   std::int64_t restore_ns = 0;     // likewise, without waiting for room
   std::uint32_t loads_killed = 0;  // one after another, by somebody else

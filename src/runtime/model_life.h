@@ -33,17 +33,22 @@ struct Life final {
   Life(const Life&) = delete;
   Life& operator=(const Life&) = delete;
 
-  // Its requests have ended, and nobody waits whom it would serve.
-  bool is_idle() const;
+  bool has_no_requests() const;       // it is ready, and they have ended
+  bool is_idle() const;               // likewise, and nobody waits whom it would serve
   bool has_worker_or_place() const {  // one whose files are sealed has its place
     return link != nullptr || phase == Phase::kLoading;
   }
 
+  // Of a model there is one at most that serves, and one that is coming to take its place.
+  enum class Role { kServes, kComing, kLeaving };
+
   Model& model;  // outlives it
   const std::uint64_t number;
-  // Its name in the books of memory: the model's. A life beside another needs one of its own.
+  // Its name in the books of memory: the model's; of one that came beside another, its own.
   std::string holder;
   Phase phase = Phase::kWaitingForRoom;
+  Role role = Role::kServes;
+  bool drains = false;  // it serves, but gets no more requests: see replacement.h
   LifeRoom room;
 
   // What it is started with.
@@ -61,7 +66,8 @@ struct Life final {
   std::optional<Hasher::Ticket> hashing;
   std::optional<std::uint64_t> load_record;
   enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
-  bool forgets = false;  // once it listens: somebody was erased meanwhile
+  bool has_own_prefixes = false;  // which end with its worker
+  bool forgets = false;           // once it listens: somebody was erased meanwhile
 
   // Who is with it, beside the requests that its link has.
   std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;

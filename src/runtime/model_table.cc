@@ -53,11 +53,26 @@ const Model* ModelTable::find(const std::string& name) const {
 // ---- lives --------------------------------------------------------------------------------------
 
 Life& ModelTable::begin_life(Model& model) {
-  ASSERT(model.lives.empty());
+  const bool alone = std::none_of(model.lives.begin(), model.lives.end(),
+                                  [&](const auto& one) { return one->holder == model.name; });
   Life& life = *model.lives.emplace_back(std::make_unique<Life>(model, ++lives_begun_));
-  life.holder = model.name;
-  model.serving = &life;
+  // No model has a name with this character (is_model_name).
+  life.holder = alone ? model.name : model.name + "#" + std::to_string(life.number);
+  if (model.serving == nullptr) {
+    model.serving = &life;
+  } else {
+    ASSERT(model.coming() == nullptr);
+    life.role = Life::Role::kComing;
+  }
   return life;
+}
+
+void ModelTable::serves(Life& life) {
+  Model& model = life.model;
+  ASSERT(model.serving != &life);
+  if (model.serving != nullptr) model.serving->role = Life::Role::kLeaving;
+  life.role = Life::Role::kServes;
+  model.serving = &life;
 }
 
 void ModelTable::end_life(Life& life) {

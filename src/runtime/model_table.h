@@ -33,8 +33,9 @@ class ModelTable final {
   const Model* find(const std::string& name) const;
   const Models& models() const { return models_; }
 
-  // Lives. A new one serves; a model that has one gets no other (yet: model.h).
+  // Lives. A new one serves, if none does; otherwise it is coming.
   Life& begin_life(Model& model);
+  void serves(Life& life);  // from now on; the one that did, if there is one, is leaving
   // It is over, and found no more. Whoever works with it may go on: it is destroyed by bury().
   void end_life(Life& life);
   void bury();

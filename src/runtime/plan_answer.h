@@ -21,8 +21,8 @@ struct PlanCall {
 
 // How a new file of a model that is loaded takes its place: beside it, which then drains, or only
 // after it.
-enum class Replacement { kBeside, kInTurn };
-std::string_view name(Replacement replacement);  // "beside", "in_turn"
+enum class ReplacementOrder { kBeside, kInTurn };
+std::string_view name(ReplacementOrder order);  // "beside", "in_turn"
 
 struct PlanAnswer {
   std::string model, engine;
@@ -35,7 +35,7 @@ struct PlanAnswer {
   bool fits = false;                // committed() into memory.usable()
   std::vector<PlanOption> options;  // that fit, if it does not
   std::vector<std::string> would_evict;
-  std::optional<Replacement> replacement;  // of a model that is loaded now
+  std::optional<ReplacementOrder> replacement;  // of a model that is loaded now
 };
 
 }  // namespace aioss::runtime

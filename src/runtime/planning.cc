@@ -46,7 +46,7 @@ const MemoryOfDevice* host_book(const MemoryReport& report) {
 
 bool is_loaded(const MemoryOfDevice& book, const std::string& model) {
   return std::any_of(book.models.begin(), book.models.end(), [&](const MemoryOfModel& shown) {
-    return shown.holding.holder == model && shown.state == "ready";
+    return shown.model == model && shown.state == "ready";
   });
 }
 
@@ -56,9 +56,9 @@ std::vector<std::string> who_would_go(const MemoryOfDevice& book, const std::str
   constexpr std::int64_t kNsPerMs = 1'000'000;
   std::vector<memory::Candidate> candidates;
   for (const MemoryOfModel& shown : book.models) {
-    if (shown.holding.holder == model || shown.state != "ready" || !shown.stays.empty()) continue;
+    if (shown.model == model || shown.state != "ready" || !shown.stays.empty()) continue;
     memory::Candidate one;
-    one.name = shown.holding.holder;
+    one.name = shown.model;
     one.bytes = shown.holding.used();
     one.unused_ns = shown.unused_ms * kNsPerMs;
     one.restore_ns = shown.restore_ms * kNsPerMs;
@@ -88,8 +88,8 @@ codec::OrderedJson needs_json(const memory::Needs& needs) {
 
 }  // namespace
 
-std::string_view name(Replacement replacement) {
-  return replacement == Replacement::kBeside ? "beside" : "in_turn";
+std::string_view name(ReplacementOrder order) {
+  return order == ReplacementOrder::kBeside ? "beside" : "in_turn";
 }
 
 std::string base_name(std::string_view model) {
@@ -164,7 +164,7 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   const std::uint64_t needs = survey.plan.needs.committed();
   answer.fits = needs <= free;
   if (book != nullptr && is_loaded(*book, call.model)) {
-    answer.replacement = answer.fits ? Replacement::kBeside : Replacement::kInTurn;
+    answer.replacement = answer.fits ? ReplacementOrder::kBeside : ReplacementOrder::kInTurn;
   }
   if (answer.fits) return answer;
   answer.options = std::move(survey.options);

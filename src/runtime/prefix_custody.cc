@@ -22,6 +22,11 @@ PrefixCustody::PrefixCustody(PrefixStore store, PrefixDisk* disk, ModelTable& mo
 
 void PrefixCustody::give(Life& life, LinkOptions& link, const std::vector<os::FileInfo>& files) {
   const Model& model = life.model;
+  life.has_own_prefixes = life.role == Life::Role::kComing;
+  if (life.has_own_prefixes) {  // those of the model are with the worker that serves
+    life.configured = link.configure;
+    return;
+  }
   link.prefix_fd = store_.memory_for(model.name, files, life.room.prefix_bytes_max);
   const bool comes = disk_ != nullptr && !model.distrusts_prefixes && link.prefix_fd >= 0 &&
                      store_.is_new(model.name);
@@ -31,12 +36,13 @@ void PrefixCustody::give(Life& life, LinkOptions& link, const std::vector<os::Fi
 }
 
 void PrefixCustody::was_not_started(const Life& life) {
+  if (life.has_own_prefixes) return;
   const std::string& model = life.model.name;
   store_.is_new(model) ? store_.drop(model) : store_.ended(model);
 }
 
 void PrefixCustody::bring(Life& life, const Digest& program) {
-  if (disk_ == nullptr) return;
+  if (disk_ == nullptr || life.has_own_prefixes) return;
   const Digest identity = prefix_identity(life.hash->sha256, program, life.configured, *life.ready);
   store_.identify(life.model.name, identity);
   if (life.prefixes != Life::Prefixes::kOnTheDisk) return;
@@ -64,7 +70,10 @@ void PrefixCustody::note_owner(const Model& model, const StreamState& stream) {
 
 void PrefixCustody::take(const Life& life, bool trusted, std::uint64_t chunk_ns) {
   const std::string& model = life.model.name;
+  if (life.has_own_prefixes) return;
   store_.ended(model);
+  // What follows it computes with another file or other settings.
+  if (life.role == Life::Role::kLeaving) return store_.drop(model);
   // The disk may still be writing into it, or it was computed with other weights than were hashed.
   const bool changed = life.files && life.files->was_changed();
   if (!trusted || changed || life.prefixes != Life::Prefixes::kThere) store_.drop(model);

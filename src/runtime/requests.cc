@@ -45,7 +45,7 @@ Requests::Left Requests::leave(ipc::RequestId id) {
   running_.erase(found);
   Model& model = *running.model;
   if (!running.is_handed_over()) std::erase(model.waiting, running.stream);
-  model.last_used_ns = parts_.clock.monotonic_ns();
+  if (running.stream->canary_of() == 0) model.last_used_ns = parts_.clock.monotonic_ns();
   if (const auto due = running.stream->deadline_ns()) deadlines_.erase({*due, id});
   if (const auto due = running.stream->load_wait_ns()) load_waits_.erase({*due, id});
   Life* const life = model.life(running.life);
@@ -178,11 +178,23 @@ bool Requests::must_wait(const Life& life, const StreamState& stream) const {
 
 // In their order, as far as they may.
 void Requests::hand_over_waiting(Model& model) {
-  while (model.phase() == Phase::kReady && !model.waiting.empty()) {
+  while (model.takes_requests() && !model.waiting.empty()) {
     const std::shared_ptr<StreamState> next = model.waiting.front();
     if (must_wait(*model.serving, *next)) return;
     model.waiting.pop_front();
     hand_over(*model.serving, next);
+  }
+}
+
+void Requests::try_out(const std::shared_ptr<StreamState>& canary) {
+  Life* const life = models_.life(canary->canary_of());
+  if (life == nullptr || life->phase != Phase::kReady || !life->link->admit(canary)) {
+    canary->abort({Code::kWorkerDied, "its worker has ended"});
+    return;
+  }
+  running_.at(canary->id()).life = life->number;
+  if (canary->begin({*life->load_record, life->ready->cells_per_stream, life->hash->sha256})) {
+    life->link->submit(*canary);
   }
 }
 
@@ -195,12 +207,15 @@ void Requests::take_back(Life& life, LinkLost lost) {
     const auto found = running_.find((*stream)->id());
     if (found == running_.end()) continue;  // it has ended since
     found->second.life = 0;
-    if ((*stream)->wants_to_run()) {
+    if ((*stream)->canary_of() != 0) {
+      (*stream)->abort({Code::kWorkerDied, "the worker that was tried has ended"});
+    } else if ((*stream)->wants_to_run()) {
       model.waiting.push_front(*stream);
     } else {
       (*stream)->abort({Code::kCancelled, "the client left"});
     }
   }
+  std::erase_if(lost.survivors, [](const auto& stream) { return stream->canary_of() != 0; });
   if (lost.survivors.empty()) return;
   life.survivors = std::move(lost.survivors);
   decide(parts_.tally, ledger::decision_kind::kRouting, ledger::decision_outcome::kChosen,
@@ -294,7 +309,7 @@ ModelWait Requests::wait_of(const Model& model, std::size_t position) const {
   wait.state = "loading";
   if (model.serving == nullptr) return wait;
   const Life& life = *model.serving;
-  if (life.phase == Phase::kStopping) {
+  if (life.phase == Phase::kStopping || life.drains) {
     wait.state = "unloading";  // the last one of its workers
     return wait;
   }
@@ -325,7 +340,7 @@ void Requests::end_load_waits(std::int64_t now_ns) {
     const std::shared_ptr<StreamState> stream = found->second.stream;
     const auto place = std::find(model.waiting.begin(), model.waiting.end(), stream);
     const bool waits = place != model.waiting.end() && !stream->has_begun();
-    if (!waits || model.phase() == Phase::kReady) continue;
+    if (!waits || model.takes_requests()) continue;
     const auto before = static_cast<std::size_t>(place - model.waiting.begin());
     model.waiting.erase(place);
     refuse(model, *stream,
@@ -340,7 +355,7 @@ void Requests::tell_waiting(std::int64_t now_ns) {
   if (now_ns - told_ns_ < kTellNs) return;
   told_ns_ = now_ns;
   for (const auto& [name, model] : models_.models()) {
-    if (model->phase() == Phase::kReady || model->phase() == Phase::kCold) continue;
+    if (model->takes_requests() || model->phase() == Phase::kCold) continue;
     for (std::size_t i = 0; i < model->waiting.size(); ++i) {
       model->waiting[i]->set_model_wait(wait_of(*model, i));
     }

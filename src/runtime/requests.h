@@ -66,6 +66,8 @@ class Requests final {
   void wait(Model& model, const std::shared_ptr<StreamState>& stream);
   // To the life that serves, in their order, as far as they may.
   void hand_over_waiting(Model& model);
+  // A canary, to the life that it is of and to no other.
+  void try_out(const std::shared_ptr<StreamState>& canary);
 
   // A worker is lost; its link has ended the streams that cannot go on.
   void take_back(Life& life, LinkLost lost);

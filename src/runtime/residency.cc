@@ -70,7 +70,6 @@ void Residency::begin(const Life& life) {
 }
 
 // The last request says how long, but no tenant takes away what another one uses, too.
-// The last request says how long, but no tenant takes away what another one uses, too.
 void Residency::note_use(Model& model, const StreamState& stream) {
   if (model.phase() != Phase::kReady) return;
   const std::string& tenant = stream.principal().tenant;
@@ -156,6 +155,7 @@ Status Residency::load(Model& model) {
 void Residency::unload(Model& model, bool force) {
   const Error why{Code::kCancelled, "an operator wants the model unloaded"};
   model.by_order = false;
+  host_.replace_no_more(model);
   if (force) {
     model.pinned = model.unload_ordered = false;
     host_.end_at_once(model);

@@ -25,7 +25,8 @@ class ResidencyHost {  // what has to be done for it
   virtual void want(Model& model) = 0;  // loaded, if it is not
   // By our own decision; `details`: why this one.
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
-  virtual void end_at_once(Model& model) = 0;                   // with its streams, by order
+  virtual void end_at_once(Model& model) = 0;                  // with its streams, by order
+  virtual void replace_no_more(Model& model) = 0;              // what is coming is not wanted
   virtual void give_up(Model& model, const Error& error) = 0;  // whoever waits for it
 };
 
@@ -54,7 +55,9 @@ class Residency final {
   Residence shown(const Model& model) const;
 
  private:
-  bool may_evict(const Model& model) const { return model.is_idle() && !model.pinned; }
+  bool may_evict(const Model& model) const {
+    return model.is_idle() && !model.pinned && model.coming() == nullptr && !model.serving->drains;
+  }
   std::chrono::seconds stay_of(const Model& model) const;
   Status load(Model& model);
   void unload(Model& model, bool force);

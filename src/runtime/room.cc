@@ -204,6 +204,10 @@ bool Room::make_room(Life& life) {
   life.room.hopes = false;
   const Missing missing = missing_for(life);
   if (missing.bytes == 0 && missing.workers == 0) return true;
+  if (life.role == Life::Role::kComing) {
+    parts_.host.has_no_room_beside(life);
+    return false;
+  }
   const memory::Wanted wanted{missing.bytes, missing.workers};
   std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
   const memory::Choice choice = memory::choose(known, wanted);
@@ -236,7 +240,8 @@ bool Room::make_room(Life& life) {
 // ---- who has to go ------------------------------------------------------------------------------
 
 memory::Stays Room::stays(const Life& life) const {
-  if (life.phase != Phase::kReady) return memory::Stays::kChanging;
+  const bool replaced = life.model.coming() != nullptr || life.drains;
+  if (life.phase != Phase::kReady || replaced) return memory::Stays::kChanging;
   if (life.model.pinned) return memory::Stays::kPinned;
   if (!life.is_idle()) return memory::Stays::kBusy;
   const bool just = parts_.clock.monotonic_ns() - life.room.ready_ns < kJustLoadedNs;

@@ -29,6 +29,7 @@ class RoomHost {  // what comes of it
  public:
   virtual ~RoomHost() = default;
   virtual void start(Life& life) = 0;                   // it has its room
+  virtual void has_no_room_beside(Life& life) = 0;      // one that is coming: nobody goes for it
   virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned
   // It is not loaded now: for want of room; for other reasons.
   virtual void turn_away(Life& life, const Error& error) = 0;

@@ -52,6 +52,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
              lives_}),
       requests_({parts_.fs, parts_.clock, parts_.tally, desk_, models_, prefixes_, lives_}),
       residency_(parts_.options, parts_.clock, models_, lives_),
+      replacement_({parts_.clock, parts_.tally, models_, parts_.ask_canary, lives_}),
       board_(
           {parts_.clock, parts_.metrics, parts_.view, models_, pool_, books_, room_, residency_}),
       lives_({parts_.options,
@@ -71,6 +72,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
               room_,
               requests_,
               residency_,
+              replacement_,
               board_,
               post_,
               [this] { finish_stop_all(); }}) {
@@ -108,12 +110,13 @@ bool Supervisor::is_changing() const {
 
 void Supervisor::submit(std::shared_ptr<StreamState> stream, std::size_t prompt_bytes) {
   Model& model = requests_.enter(stream, prompt_bytes);
-  if (model.serving != nullptr) lives_.evict_if_outdated(*model.serving);
   if (refusing_) {
     requests_.refuse(model, *stream, *refusing_);
   } else if (!stream->wants_to_run()) {
     stream->abort({Code::kCancelled, "the client left before its request started"});
-  } else if (model.phase() == Phase::kReady) {
+  } else if (stream->canary_of() != 0) {
+    requests_.try_out(stream);
+  } else if (model.takes_requests()) {
     model.waiting.push_back(stream);
     requests_.hand_over_waiting(model);
   } else if (!requests_.refuse_quarantined(model, *stream) &&
@@ -139,10 +142,19 @@ void Supervisor::give_credit(ipc::RequestId id) {
 
 void Supervisor::stream_ended(ipc::RequestId id) {
   const Requests::Left left = requests_.leave(id);
+  if (left.stream->canary_of() != 0) return canary_ended(left);
   residency_.note_use(left.model, *left.stream);
   requests_.hand_over_waiting(left.model);
   room_.changed();  // it may be idle now
   residency_.expire(left.model);
+  if (!refusing_) replacement_.look(left.model);
+}
+
+void Supervisor::canary_ended(const Requests::Left& left) {
+  Life* const life = left.model.life(left.stream->canary_of());
+  const bool counts =
+      life != nullptr && life->role == Life::Role::kComing && life->phase == Phase::kReady;
+  if (counts && !refusing_) replacement_.canary_ended(*life, *left.stream);
 }
 
 void Supervisor::abort_all(const Error& why) {
@@ -209,12 +221,14 @@ void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<b
   for (const auto& [name, model] : models_.models()) {
     model->last_error.reset();  // a file may have been mended
     model->failures.forget();
+    model->replacement_failures.forget();
     const CatalogueEntry* const entry = models_.entry(name);
     for (Life* const life : model->all()) {
       life->outdated = life->files && (entry == nullptr || !life->files->is_of(*entry) ||
                                        !life->settings.loads_like(entry->settings));
-      lives_.evict_if_outdated(*life);
+      lives_.evict_if_removed(*life);
     }
+    if (!refusing_) replacement_.look(*model);
     board_.show(*model);
   }
   answer->give(true);
@@ -245,6 +259,7 @@ void Supervisor::each_second(std::int64_t now_ns) {
   lives_.check(now_ns);
   for (const auto& [name, model] : models_.models()) {
     residency_.look(*model);
+    if (!refusing_) replacement_.look(*model);
     board_.show_residence(*model);
     for (Life* const life : model->all()) lives_.log_progress(*life, now_ns);
   }

@@ -32,6 +32,7 @@
 #include "runtime/model_view.h"
 #include "runtime/planner.h"
 #include "runtime/prefix_custody.h"
+#include "runtime/replacement.h"
 #include "runtime/requests.h"
 #include "runtime/residency.h"
 #include "runtime/room.h"
@@ -55,6 +56,7 @@ struct SupervisorParts {  // all outlive the supervisor
   WorkerLink::Start start_link = &WorkerLink::start;
   Planner* planner = nullptr;         // null: what a model needs is guessed from its file's size
   PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
+  Replacement::AskCanary ask_canary = {};
 };
 
 class Supervisor final {
@@ -97,6 +99,7 @@ class Supervisor final {
 
  private:
   bool is_changing() const;
+  void canary_ended(const Requests::Left& left);
   void tick();
   void each_second(std::int64_t now_ns);
   void admit();
@@ -114,6 +117,7 @@ class Supervisor final {
   Room room_;
   Requests requests_;
   Residency residency_;
+  Replacement replacement_;
   Board board_;
   Lives lives_;
   std::optional<Error> refusing_;  // everything, since abort_all()

@@ -9,7 +9,7 @@ namespace {
 
 codec::OrderedJson model_of(const runtime::MemoryOfModel& model) {
   codec::OrderedJson out;
-  out["model"] = model.holding.holder;
+  out["model"] = model.model;
   out["state"] = model.state;
   codec::OrderedJson& leases = out["leases"];
   leases = codec::OrderedJson::object();

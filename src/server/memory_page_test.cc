@@ -19,7 +19,8 @@ runtime::MemoryReport report() {
   host.name = "CPU";
   host.balance = {1'000, 700, 720, 280, 0};
   runtime::MemoryOfModel& model = host.models.emplace_back();
-  model.holding.holder = "smol";
+  model.holding.holder = "smol#7";
+  model.model = "smol";
   model.holding.leased[memory::Kind::kWeights] = 600;
   model.holding.leased[memory::Kind::kKv] = 100;
   model.holding.measured = 720;

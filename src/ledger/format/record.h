@@ -342,6 +342,7 @@ inline constexpr std::string_view kShutdown = "shutdown",
     kUnpinned = "unpinned",       // that was over before, but it was pinned
     kByOrder = "by_order",        // an operator wanted it to go
     kRemoved = "removed",         // its file left the models folder
+    kNewFile = "new_file",        // another file or other settings took its place
     kChanged = "changed",         // its file was written to while loaded
     kLoadFailed = "load_failed",  // after its MODEL_LOAD was written
     kUnhealthy = "unhealthy",     // it was killed because it did not do what it must; why follows
@@ -357,16 +358,22 @@ inline constexpr std::string_view kRunning = "running",  // seen between two gro
 namespace decision_kind {
 inline constexpr std::string_view kAdmission =
                                       "admission",  // a known caller's request was not taken
-    kRouting = "routing",    // which worker got a request, where there was a choice
-    kEviction = "eviction",  // a model had to make room
-    kBudget = "budget",      // a tenant was over its budget of records
-    kLoad = "load";          // a model was to be loaded
+    kRouting = "routing",          // which worker got a request, where there was a choice
+    kEviction = "eviction",        // a model had to make room
+    kBudget = "budget",            // a tenant was over its budget of records
+    kLoad = "load",                // a model was to be loaded
+    kReplacement = "replacement";  // another file or other settings were to take a model's place
 }  // namespace decision_kind
 
 namespace decision_outcome {
 inline constexpr std::string_view kRefused = "refused", kChosen = "chosen", kUnloaded = "unloaded",
                                   kFailed = "failed";
 }  // namespace decision_outcome
+
+namespace replacement_reason {                         // of a DECISION `replacement` `chosen`
+inline constexpr std::string_view kBeside = "beside",  // the old one served until the new one could
+    kInTurn = "in_turn";  // there was no room for both: the old one had to go first
+}  // namespace replacement_reason
 
 namespace review_verdict {
 inline constexpr std::string_view kApproved = "approved", kRejected = "rejected",

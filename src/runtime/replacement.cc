@@ -1,0 +1,94 @@
+#include "runtime/replacement.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "codec/hex.h"
+#include "runtime/canary.h"
+#include "runtime/decide.h"
+
+namespace aioss::runtime {
+namespace {
+
+namespace kind = ledger::decision_kind;
+namespace outcome = ledger::decision_outcome;
+namespace reason = ledger::replacement_reason;
+
+std::string sha256_of(const Life* life) {
+  return life != nullptr && life->hash ? codec::to_hex(life->hash->sha256) : "unknown";
+}
+
+}  // namespace
+
+void Replacement::look(Model& model) {
+  Life* const coming = model.coming();
+  if (coming != nullptr && coming->outdated) {
+    return parts_.host.drop(*coming, {Code::kCancelled, "its file or settings are others again"});
+  }
+  for (Life* const life : model.all()) {
+    if (life->role == Life::Role::kLeaving || life->drains) {
+      parts_.host.end_if_idle(*life, ledger::unload_reason::kNewFile);
+    }
+  }
+  const Life* const serving = model.serving;
+  const bool is_old = serving != nullptr && serving->phase == Phase::kReady && serving->outdated;
+  if (!is_old || serving->drains || coming != nullptr || model.unload_ordered) return;
+  if (parts_.models.entry(model.name) == nullptr) return;  // it is gone, and nothing comes
+  if (model.replacement_failures.must_wait(parts_.clock.monotonic_ns())) return;
+  log::info("a model has another file or other settings, which are loaded beside it",
+            {{"model", model.name}});
+  parts_.host.begin_beside(model);
+}
+
+void Replacement::has_no_room(Life& coming) {
+  Model& model = coming.model;
+  Life* const serving = model.serving;
+  parts_.host.drop(coming, {Code::kNoMemory, "there is no room for both"});
+  if (serving == nullptr) return;
+  log::info("there is no room for the new file of a model beside the old one: it drains first",
+            {{"model", model.name}});
+  decide(parts_.tally, kind::kReplacement, outcome::kChosen, reason::kInTurn, model,
+         {"old sha256=" + sha256_of(serving)});
+  serving->drains = true;
+  parts_.host.end_if_idle(*serving, ledger::unload_reason::kNewFile);
+}
+
+void Replacement::was_loaded(Life& coming) {
+  if (!parts_.ask_canary) return succeed(coming, "no canary");
+  if (const Status asked = parts_.ask_canary(coming.model.name, coming.number); !asked) {
+    parts_.host.drop(coming, asked.error());
+    has_failed(coming.model, asked.error());
+  }
+}
+
+void Replacement::canary_ended(Life& coming, Stream& canary) {
+  const Result<CanaryAnswer> answer = canary_answer(canary);
+  if (answer) return succeed(coming, "canary tokens=" + std::to_string(answer->tokens));
+  const Error why{answer.error().code, "it did not answer its canary: " + answer.error().message};
+  parts_.host.drop(coming, why);
+  has_failed(coming.model, why);
+}
+
+void Replacement::succeed(Life& coming, std::string_view how) {
+  Model& model = coming.model;
+  model.replacement_failures.forget();
+  decide(parts_.tally, kind::kReplacement, outcome::kChosen, reason::kBeside, model,
+         {"old sha256=" + sha256_of(model.serving), "new sha256=" + sha256_of(&coming),
+          std::string(how)});
+  log::info("a model's new file takes its requests from now on", {{"model", model.name}});
+  parts_.host.take_over(coming);
+}
+
+void Replacement::has_failed(Model& model, const Error& why) {
+  log::error("a model's new file or settings cannot be used; the old one goes on",
+             {{"model", model.name}, {"reason", why.message}});
+  decide(parts_.tally, kind::kReplacement, outcome::kFailed, info(why.code).name, model);
+  model.replacement_failures.note(why, {}, parts_.clock.monotonic_ns());
+  model.last_error = Error{why.code,
+                           "its new file or settings cannot be used, and the old one "
+                           "goes on: " +
+                               why.message};
+}
+
+}  // namespace aioss::runtime
