@@ -111,6 +111,7 @@ OrderedJson settings_json(const runtime::ModelSettings& settings) {
   add("priority", settings.priority);
   add("pinned", settings.pinned);
   add("max_bytes", settings.max_bytes);
+  add("adapters", settings.adapters);
   return out;
 }
 

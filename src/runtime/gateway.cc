@@ -280,6 +280,9 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   const std::string model = call.model;
   Status fit = check_open();
   if (fit) fit = check_model(model);
+  if (fit && !call.adapters.empty()) {
+    fit = check_adapters(call, view_.entry(model).value_or(ModelEntry{}));
+  }
   if (fit) AIOSS_CHECK(spend(call.principal.tenant, kRecordsPerRequest));
   auto stream = fit ? begin(std::move(call)) : std::move(fit).error();
   if (!stream) note_refused(stream.error().code, model);
@@ -559,8 +562,9 @@ std::optional<Privacy> privacy_from_name(std::string_view name) {
 }
 
 CatalogueOptions catalogue_options(const GatewayOptions& options) {
-  return {options.models_dir,     options.model_files,          options.fake_models,
-          options.model_settings, options.parse_model_settings, options.models_allow};
+  return {options.models_dir,    options.model_files,    options.fake_models,
+          options.adapter_files, options.model_settings, options.parse_model_settings,
+          options.models_allow};
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
