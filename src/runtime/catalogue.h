@@ -41,10 +41,10 @@ struct CatalogueOptions {
   std::string models_dir;                // "" for none
   std::vector<std::string> model_files;  // their names are made safe rather than refused
   bool fake_models = false;
-  std::vector<std::string> adapter_files = {};  // likewise, beside those of the directory
-  ModelSettingsMap settings = {};               // of the server's configuration
-  ParseModelSettings parse_settings = {};       // null: NAME.toml is not looked at
-  std::string allow_path = {};  // of the list of files that may be loaded; "": all may
+  ModelSettingsMap settings = {};          // of the server's configuration
+  ParseModelSettings parse_settings = {};  // null: NAME.toml is not looked at
+  std::string allow_path = {};             // of the list of files that may be loaded; "": all may
+  std::vector<std::string> adapter_files = {};  // as model_files, of adapters
 };
 
 struct CatalogueEntry {

@@ -562,9 +562,9 @@ std::optional<Privacy> privacy_from_name(std::string_view name) {
 }
 
 CatalogueOptions catalogue_options(const GatewayOptions& options) {
-  return {options.models_dir,    options.model_files,    options.fake_models,
-          options.adapter_files, options.model_settings, options.parse_model_settings,
-          options.models_allow};
+  return {options.models_dir,     options.model_files,          options.fake_models,
+          options.model_settings, options.parse_model_settings, options.models_allow,
+          options.adapter_files};
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
