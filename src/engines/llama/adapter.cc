@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <string_view>
 
@@ -145,11 +146,19 @@ bool fits(const ggml_tensor& weight, const Pair& pair, bool embedding) {
   return w[0] == a[0] && w[1] == b[1] && a[1] == b[0];
 }
 
+std::uint64_t experts_of_a_token(const LlamaModel& model) {
+  char text[32] = {};
+  const std::string key = model.architecture + ".expert_used_count";
+  const int length = llama_model_meta_val_str(model.model.get(), key.c_str(), text, sizeof text);
+  return length > 0 ? std::max<std::uint64_t>(std::strtoull(text, nullptr, 10), 1) : 1;
+}
+
 aioss_status check_pairs(const Pairs& pairs, const LlamaModel& model, LlamaAdapter& out,
                          aioss_error* error) {
   const auto& list = llama_internal_get_tensor_map(model.model.get());
   const std::map<std::string, const ggml_tensor*> weights(list.begin(), list.end());
   const std::string embedding_name = "token_embd.weight";
+  const std::uint64_t experts = experts_of_a_token(model);
   for (const auto& [name, pair] : pairs) {
     if (pair.a == nullptr || pair.b == nullptr) {
       return corrupt(error, "the adapter has only one half of the pair for " + name);
@@ -178,8 +187,10 @@ aioss_status check_pairs(const Pairs& pairs, const LlamaModel& model, LlamaAdapt
       return corrupt(error, "the adapter's rank of " + name + " is " + std::to_string(rank));
     }
     out.rank = std::max(out.rank, static_cast<std::uint32_t>(rank));
-    // Of a pair's products, and their sum with the weight's own, two rows live at once.
-    const auto row = static_cast<std::uint64_t>(rank + 2 * pair.b->ne[1]) * sizeof(float);
+    // Of a pair's products, and their sum with the weight's own, two rows live at once; of experts,
+    // those of each that a token goes to.
+    const std::uint64_t rows = weight->second->ne[2] > 1 ? experts : 1;
+    const auto row = static_cast<std::uint64_t>(rank + 2 * pair.b->ne[1]) * sizeof(float) * rows;
     out.compute_bytes_per_token = std::max(out.compute_bytes_per_token, row);
     out.bytes += ggml_nbytes(pair.a) + ggml_nbytes(pair.b);
     ++out.pair_count;
