@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/format/commitment.h"
+#include "runtime/adapter_copier.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
 #include "runtime/catalogue_keeper.h"
@@ -36,6 +37,7 @@ namespace {
 // recorded. More than the KV streams of any worker (ipc::kStreamsMax).
 constexpr std::uint32_t kRunningMax = 512;
 constexpr std::size_t kRequestIdBytes = 12;
+constexpr std::size_t kAdapterJobsPerWorker = 2;  // its own, and one of the worker before it
 constexpr auto kProgressStep = std::chrono::milliseconds(100);
 constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
 constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
@@ -161,6 +163,7 @@ class GatewayImpl final : public Gateway {
   ChildPlanner planner_;
   const Planning planning_;
   Hasher hasher_;
+  AdapterCopier adapter_copier_;
   Custodian custodian_;
   const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
   Supervisor supervisor_;
@@ -188,13 +191,15 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
                  [this] { return view_.memory(); }}),
       hasher_(fs_, hashes_, clock_),
+      adapter_copier_(fs_, kAdapterJobsPerWorker * options.workers_max),
       custodian_(custody_, streams_max()),
       prefix_disk_(
           open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
-      supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-                   streams_max(), &WorkerLink::start,
-                   options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get()},
-                  catalogue),
+      supervisor_(
+          {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
+           streams_max(), &WorkerLink::start, options_.planner ? options_.planner.get() : &planner_,
+           prefix_disk_.get(), &adapter_copier_},
+          catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
                 return take_up(by, scanned, details);
