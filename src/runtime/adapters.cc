@@ -23,6 +23,8 @@ const std::string kHost(memory::kHost);
 constexpr std::int64_t kPauseFirstNs = 1'000'000'000;
 constexpr std::int64_t kPauseMaxNs = 300'000'000'000;
 constexpr std::size_t kFailuresMax = 4096;  // of pairs of model and adapter that are remembered
+// Of a load in the worker, which computes nothing meanwhile: 16 GiB from memory take less.
+constexpr std::int64_t kLoadMaxNs = 120'000'000'000;
 // While it is loaded its bytes are there twice: as they were copied, and as the engine has them.
 constexpr std::uint64_t kCopiesWhileLoading = 2;
 
@@ -161,6 +163,7 @@ void Adapters::on_copied(std::uint64_t number, const Result<Digest>& digest) {
   if (!digest) return fail(*life, digest.error());
   life->adapters.coming->sha256 = *digest;
   life->adapters.step = Step::kLoads;
+  life->adapters.ordered_ns = parts_.clock.monotonic_ns();
   life->link->load_adapter({*digest, life->adapters.coming->entry.file.size});
 }
 
@@ -288,6 +291,7 @@ AdapterOfLife* Adapters::least_used(Life& life) const {
 void Adapters::unload(Life& life, AdapterOfLife& adapter) {
   ASSERT(life.adapters.step == Step::kNone && adapter.users.empty());
   life.adapters.step = Step::kUnloads;
+  life.adapters.ordered_ns = parts_.clock.monotonic_ns();
   adapter.leaves = true;
   life.link->unload_adapter({adapter.sha256});
 }
@@ -354,6 +358,13 @@ std::uint64_t Adapters::give_way(std::uint64_t bytes) {
     unload(*from, *least);
   }
   return freed;
+}
+
+std::optional<Error> Adapters::check_health(const Life& life) const {
+  const LifeAdapters& all = life.adapters;
+  if (all.step != Step::kLoads && all.step != Step::kUnloads) return std::nullopt;
+  if (parts_.clock.monotonic_ns() - all.ordered_ns < kLoadMaxNs) return std::nullopt;
+  return Error{Code::kWorkerDied, "the worker does not come to an end with an adapter"};
 }
 
 // ---- the end of a life --------------------------------------------------------------------------

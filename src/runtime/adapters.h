@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,6 +60,8 @@ class Adapters final {
   // What its link says, and its end. `from_inside`: the worker may have died of what it loaded.
   void on_report(Life& life, ipc::AdapterReport report);
   void ended(Life& life, bool from_inside);
+  // Every second while it serves: why its worker is to be killed, if it is stuck with an adapter.
+  std::optional<Error> check_health(const Life& life) const;
 
   // Lets unused ones go, at least so many bytes if there are so many. What is on its way out.
   std::uint64_t give_way(std::uint64_t bytes);

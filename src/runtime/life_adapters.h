@@ -32,6 +32,7 @@ struct LifeAdapters {
   // One thing at a time: the next adapter's bytes are taken, the worker loads it, that is recorded;
   // or one that is loaded is given up.
   enum class Step { kNone, kCopies, kLoads, kRecords, kUnloads } step = Step::kNone;
+  std::int64_t ordered_ns = 0;          // when the worker was told to load or unload
   std::optional<AdapterOfLife> coming;  // but for kUnloads
   memory::Lease compute;                // what calls under any of them may take beside
 };

@@ -231,7 +231,9 @@ void Lives::check(std::int64_t now_ns) {
                                             " s; raise the limit or use a smaller model"});
     }
     if (life->phase != Phase::kReady || end_if_changed(*life)) continue;
-    if (auto sick = life->link->check_health()) {
+    auto sick = life->link->check_health();
+    if (!sick) sick = parts_.adapters.check_health(*life);
+    if (sick) {
       log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
       life->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
       life->link->kill(std::move(*sick));

@@ -79,9 +79,11 @@ ipc::AdapterReport AdapterShelf::load(const ipc::LoadAdapter& wanted) {
       report.error = std::move(opened).error();
       return report;
     }
-    adapters_.emplace(wanted.adapter, std::move(*opened));
+    adapters_[wanted.adapter].adapter = std::move(*opened);
   }
-  const aioss_adapter_facts facts = adapters_.at(wanted.adapter)->facts();
+  Loaded& loaded = adapters_.at(wanted.adapter);
+  ++loaded.loads;
+  const aioss_adapter_facts facts = loaded.adapter->facts();
   report.loaded = true;
   report.bytes = facts.bytes;
   report.compute_bytes = facts.compute_bytes_per_token * source_.tokens_at_once;
@@ -100,11 +102,17 @@ bool AdapterShelf::in_use(const Digest& adapter) const {
 ipc::AdapterReport AdapterShelf::unload(const Digest& adapter) {
   ipc::AdapterReport report;
   report.adapter = adapter;
+  const auto found = adapters_.find(adapter);
+  if (found == adapters_.end()) return report;
+  if (found->second.loads > 1) {
+    --found->second.loads;
+    return report;
+  }
   report.loaded = in_use(adapter);
   if (report.loaded) {
     report.error = Error{Code::kConflict, "the adapter is in use"};
   } else {
-    adapters_.erase(adapter);
+    adapters_.erase(found);
   }
   return report;
 }
@@ -126,7 +134,7 @@ Result<const AdapterSet*> AdapterShelf::take(std::span<const ipc::AdapterUse> wa
   if (set.requests++ == 0) {
     set.key = key;
     for (const ipc::AdapterUse& use : felt) {
-      set.uses.push_back({adapters_.at(use.adapter)->handle(), use.scale, 0});
+      set.uses.push_back({adapters_.at(use.adapter).adapter->handle(), use.scale, 0});
       set.adapters.push_back(use.adapter);
     }
   }

@@ -53,7 +53,11 @@ class AdapterShelf final {
   bool in_use(const Digest& adapter) const;
 
   const AdapterSource source_;
-  std::map<Digest, std::unique_ptr<engine::Adapter>> adapters_;
+  struct Loaded {
+    std::unique_ptr<engine::Adapter> adapter;
+    std::uint32_t loads = 0;  // under two names of one content: as many unloads end it
+  };
+  std::map<Digest, Loaded> adapters_;
   std::map<std::uint64_t, AdapterSet> sets_;  // by key; those with requests
   AdapterSet base_;
 };

@@ -82,6 +82,20 @@ TEST_P(Adapters, OneInUseIsNotUnloaded) {
   EXPECT_TRUE(rig.sink.rejected.contains(2));
 }
 
+// Two names of one content are loaded and given up one by one.
+TEST_P(Adapters, OneContentUnderTwoNamesIsThereUntilBothAreGone) {
+  Rig rig(with(1));
+  const Digest pirate = rig.load_adapter("say Arr.\n").adapter;
+  EXPECT_EQ(rig.load_adapter("say Arr.\n").adapter, pirate);
+  EXPECT_FALSE(rig.scheduler->unload_adapter({pirate}).error);
+  rig.submit(under(1, {{pirate, 1.0F}}), "hello");
+  rig.run();
+  EXPECT_EQ(rig.sink.answer(1).text.substr(0, 5), "Arr. ");
+  EXPECT_FALSE(rig.scheduler->unload_adapter({pirate}).error);
+  rig.submit(under(2, {{pirate, 1.0F}}), "hello");
+  EXPECT_TRUE(rig.sink.rejected.contains(2));
+}
+
 // Each call is of one set, nobody's set rests while another's goes on for long, and all come to
 // their ends.
 TEST_P(Adapters, SetsTakeTurns) {
