@@ -47,6 +47,7 @@ TEST_P(Adapters, SpeakWhereTheyAreAskedFor) {
   EXPECT_EQ(rig.sink.answer(2).text.substr(0, 5), "Arr. ");
   EXPECT_EQ(rig.sink.answer(3).text.substr(0, 17), "Arr.*0.5 Please. ");
   EXPECT_EQ(rig.sink.answer(4).text, base.text);
+  ASSERT_TRUE(rig.scheduler->step());  // the streams that ended are cleared
   EXPECT_TRUE(rig.scheduler->is_settled());
 }
 
