@@ -46,6 +46,9 @@ Result<RunOptions::Adapter> parse_adapter(const std::string& text) {
     char* end = nullptr;
     out.scale = std::strtof(number.c_str(), &end);
     const bool whole = !number.empty() && *end == '\0' && std::isfinite(out.scale);
+    if (!whole && looks_like_file(text)) {  // its name has a '='
+      return RunOptions::Adapter{.name = text, .scale = 1.0F, .is_file = true};
+    }
     if (!whole || std::fabs(out.scale) > ipc::kAdapterScaleMax) {
       return Error(Code::kUsage,
                    "--lora takes NAME or NAME=SCALE, and SCALE is a number from -100 "
