@@ -144,8 +144,8 @@ class Adapters(unittest.TestCase):
             self.assertEqual(model["aioss"]["adapters"], sorted(self.files))
             self.ask(server)
             self.ask(server, [("one", 1), ("two", 0.5)])
-            _, _, memory = server.get("/admin/memory")
-            self.assertIn('"adapters"', json.dumps(memory))
+            wait_until(lambda: '"adapters"' in json.dumps(server.get("/admin/memory")[2]),
+                       what="the adapters in the books")
             server.stop()
             server.verify()
             records = server.records()
