@@ -52,6 +52,7 @@ void Lives::start(Life& life) {
   ASSERT(!life.link);
   Model& model = life.model;
   life.phase = Phase::kLoading;
+  life.start = ++starts_;
   model.last_error.reset();
   life.room.began_ns = parts_.clock.monotonic_ns();
   life.room.was_used = false;
@@ -95,7 +96,7 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   LinkOptions link;
   link.model = life.model.name;
   link.executable = options.worker_executable;
-  link.number = ++workers_started_;
+  link.number = life.start;
   link.model_fds = files.descriptors();
   link.configure.engine = wanted.engine;
   link.configure.profile = wanted.profile;

@@ -122,7 +122,7 @@ class Lives final : public RoomHost, public RequestsHost, public ResidencyHost {
   const Parts parts_;
   ModelTable& models_;
   LoadRecords records_;
-  std::uint64_t workers_started_ = 0;
+  std::uint64_t starts_ = 0;
   bool begins_no_more_ = false;
   Counter& restarts_;
   Counter& load_failures_;

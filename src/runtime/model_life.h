@@ -55,6 +55,7 @@ struct Life final {
   bool outdated = false;  // the catalogue has other files or settings by this name, or none
 
   // What is known of it, as it comes.
+  std::uint64_t start = 0;  // counts starts of workers, for the names of its threads
   std::unique_ptr<WorkerLink> link;
   std::optional<ipc::Hello> hello;
   std::optional<ipc::Ready> ready;

@@ -25,7 +25,7 @@ class ResidencyHost {  // what has to be done for it
   virtual void want(Model& model) = 0;  // loaded, if it is not
   // By our own decision; `details`: why this one.
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
-  virtual void end_at_once(Model& model) = 0;                   // with its streams, by order
+  virtual void end_at_once(Model& model) = 0;                  // with its streams, by order
   virtual void give_up(Model& model, const Error& error) = 0;  // whoever waits for it
 };
 
