@@ -68,8 +68,9 @@ ONLY_IN = {
     "fmt/": {"base"},
 }
 # llama.cpp's own headers, which it includes by bare or folder name; for engines/llama alone.
-LLAMA_HEADERS = {"llama.h", "llama-ext.h", "chat.h", "log.h", "json.h", "build-info.h",
-                 "jinja/caps.h", "jinja/runtime.h", "ggml.h", "ggml-cpu.h", "ggml-backend.h"}
+LLAMA_HEADERS = {"llama.h", "llama-ext.h", "llama-model.h", "gguf.h", "chat.h", "log.h", "json.h",
+                 "build-info.h", "jinja/caps.h", "jinja/runtime.h", "ggml.h", "ggml-cpu.h",
+                 "ggml-backend.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 

@@ -21,8 +21,10 @@
  *    leaves the size of what it filled. A size of 0 is an error (AIOSS_E_INVALID; void calls do
  *    nothing).
  *  - Out pointers of failing calls: handles are set to NULL, other results are unspecified.
- *  - Untrusted input: model files. A damaged one may make an engine abort the process; hosts
- *    contain it. Arguments out of range never do: they are AIOSS_E_INVALID.
+ *  - Untrusted input: files of models and adapters. A damaged one may make an engine abort the
+ *    process; hosts contain it. Arguments out of range never do: they are AIOSS_E_INVALID.
+ *  - Optional calls: those at the end of the table that are marked so. An engine without them has a
+ *    table that ends before them, or null pointers there.
  *  - Units: bytes, tokens and KV cells.
  */
 #ifndef AIOSS_ENGINE_H
@@ -39,6 +41,7 @@ extern "C" {
 
 typedef struct aioss_model aioss_model;     /* weights, opened from file descriptors */
 typedef struct aioss_session aioss_session; /* KV cache and compute buffers over one model */
+typedef struct aioss_adapter aioss_adapter; /* low-rank changes (LoRA) of one model's weights */
 
 typedef enum aioss_status {
     AIOSS_OK = 0,
@@ -133,6 +136,38 @@ typedef struct aioss_model_facts {
     const char *description;  /* for people; likewise. From the model file: untrusted */
 } aioss_model_facts;
 
+/* ---- adapters (optional) --------------------------------------------------------------------- */
+
+#define AIOSS_ADAPTERS_MAX 8u          /* in one decode call */
+#define AIOSS_ADAPTER_SCALE_MAX 100.0f /* both signs; beyond it nothing of the model is left */
+
+typedef struct aioss_adapter_options {
+    uint32_t struct_size;
+    uint32_t flags; /* none yet: 0 */
+    int fd;         /* open, readable, seekable; borrowed. Its offset is unspecified afterwards */
+    uint32_t reserved;
+} aioss_adapter_options;
+
+typedef struct aioss_adapter_facts {
+    uint32_t struct_size;
+    uint32_t rank;       /* the largest of its pairs */
+    uint32_t pair_count; /* weights that it changes */
+    uint32_t reserved;
+    uint64_t bytes; /* as resident after load */
+    /* At most so many more bytes of compute buffers for each token of a micro-batch that it is used
+     * in. */
+    uint64_t compute_bytes_per_token;
+    const char *architecture; /* of the models it is made for; lives as long as the adapter */
+    const char *name;         /* for people; likewise. From the file: untrusted, "" if none */
+} aioss_adapter_facts;
+
+/* An adapter and how much of it: 0 is none. In an array, so it does not grow. */
+typedef struct aioss_adapter_use {
+    aioss_adapter *adapter; /* of the session's model */
+    float scale;            /* finite, at most AIOSS_ADAPTER_SCALE_MAX either way */
+    uint32_t reserved;      /* 0 */
+} aioss_adapter_use;
+
 /* ---- sessions -------------------------------------------------------------------------------- */
 
 typedef enum aioss_session_flags {
@@ -201,7 +236,14 @@ typedef struct aioss_plan {
  * ascending: the first is the number of tokens that it holds. Sequences that appear are best dense
  * and ascending too: gaps may cost one graph each. Outputs are numbered 0, 1, … in the order in
  * which they stand in the batch. The arrays have token_count entries each and are borrowed for the
- * call. */
+ * call.
+ *
+ * The weights of the whole call are the model's, changed by `adapters`: all different, in any order
+ * but always the same one for the same bits. A sequence does not remember under which adapters its
+ * tokens were computed; that they belong together is the host's business. A call without adapters
+ * has the bits that it has where none was ever loaded. Profiles hold for each set of adapters by
+ * itself; outside `fast` an engine may refuse several at once (AIOSS_E_UNSUPPORTED). Changing the
+ * set from one call to the next may cost time. */
 typedef struct aioss_batch {
     uint32_t struct_size;
     uint32_t token_count; /* 1 … batch_tokens_max */
@@ -209,6 +251,9 @@ typedef struct aioss_batch {
     const int32_t *positions;
     const int32_t *sequences; /* 0 … sequences_max - 1 */
     const uint8_t *outputs;
+    const aioss_adapter_use *adapters; /* adapter_count of them, borrowed; NULL if there are none */
+    uint32_t adapter_count;            /* 0 … AIOSS_ADAPTERS_MAX */
+    uint32_t reserved;
 } aioss_batch;
 
 typedef struct aioss_counters {
@@ -288,6 +333,17 @@ typedef struct aioss_engine {
 
     /* Since the session was created. Aborted and failed calls count in `graphs` only. */
     void (*counters)(const aioss_session *session, aioss_counters *out);
+
+    /* ---- optional: all three or none ---- */
+
+    /* For models that were not opened for a dry run. Not while a session of the model computes, and
+     * nor is adapter_close. Errors: INVALID, IO, CORRUPT, UNSUPPORTED (made for another
+     * architecture or other weights, of a kind that is not known), NO_MEMORY. */
+    aioss_status (*adapter_open)(aioss_model *model, const aioss_adapter_options *options,
+                                 aioss_adapter **out, aioss_error *error);
+    void (*adapter_facts)(const aioss_adapter *adapter, aioss_adapter_facts *out);
+    /* Before model_close; NULL is allowed. Sessions that have used it go on without it. */
+    void (*adapter_close)(aioss_adapter *adapter);
 } aioss_engine;
 
 /* The one symbol that a plugin exports. Never NULL, never freed; may be called more than once. */

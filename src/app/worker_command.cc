@@ -29,8 +29,7 @@ std::optional<int> parse_descriptor(std::string_view text) {
 }
 
 bool parse(std::span<const std::string> arguments, worker::WorkerOptions& options) {
-  const bool prefixes = arguments.size() == 6 && arguments[4] == "--prefixes";
-  if (arguments.size() != 4 && !prefixes) return false;
+  if (arguments.size() < 4 || arguments.size() % 2 != 0) return false;
   if (arguments[0] != "--socket" || arguments[2] != "--models") return false;
   const auto socket = parse_descriptor(arguments[1]);
   if (!socket) return false;
@@ -40,10 +39,18 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
     if (!model || options.model_fds.size() == kModelFilesMax) return false;
     options.model_fds.push_back(*model);
   }
-  if (!prefixes) return true;
-  const auto memory = parse_descriptor(arguments[5]);
-  if (memory) options.prefix_fd = *memory;
-  return memory.has_value();
+  for (std::size_t i = 4; i < arguments.size(); i += 2) {
+    const auto memory = parse_descriptor(arguments[i + 1]);
+    if (!memory) return false;
+    if (arguments[i] == "--prefixes") {
+      options.prefix_fd = *memory;
+    } else if (arguments[i] == "--adapters") {
+      options.adapter_fd = *memory;
+    } else {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace

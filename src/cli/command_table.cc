@@ -57,6 +57,8 @@ CommandSpec run() {
           {"--seed", "", "N", "Same seed, same answer; default: a new one each time."},
           {"--stop", "", "TEXT", "End the answer before this text; may be given up to 16 times.",
            true},
+          {"--lora", "", "NAME[=SCALE]",
+           "Answer under a LoRA adapter of the models folder, or a file; up to 4 times.", true},
           {"--raw", "", "", "Complete the prompt as it is, without the model's chat template."},
           {"--json", "", "", "Print one JSON object with the answer, its usage and its records."},
           {"--stats", "", "", "Print tokens, speed and record numbers to standard error."},

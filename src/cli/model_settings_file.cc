@@ -104,19 +104,27 @@ Wanted read_pinned(const toml::node& node, ModelSettings& out) {
   return std::nullopt;
 }
 
-Wanted read_aliases(const toml::node& node, ModelSettings& out) {
-  const std::string wanted = "a list of at most " + std::to_string(runtime::kAliasesMax) +
+Wanted read_names(const toml::node& node, std::size_t most, std::vector<std::string>& out) {
+  const std::string wanted = "a list of at most " + std::to_string(most) +
                              " names in quotes, of letters, digits and . _ + -";
   const auto* list = node.as_array();
-  if (list == nullptr || list->size() > runtime::kAliasesMax) return wanted;
-  std::vector<std::string> aliases;
+  if (list == nullptr || list->size() > most) return wanted;
   for (const toml::node& one : *list) {
     const auto* text = one.as_string();
     if (text == nullptr || !runtime::is_model_name(text->get())) return wanted;
-    aliases.push_back(text->get());
+    out.push_back(text->get());
   }
-  out.aliases = std::move(aliases);
   return std::nullopt;
+}
+
+Wanted read_aliases(const toml::node& node, ModelSettings& out) {
+  out.aliases.clear();
+  return read_names(node, runtime::kAliasesMax, out.aliases);
+}
+
+Wanted read_adapters(const toml::node& node, ModelSettings& out) {
+  out.adapters.emplace();
+  return read_names(node, runtime::kAdaptersListedMax, *out.adapters);
 }
 
 struct SettingReader {
@@ -140,6 +148,7 @@ constexpr auto kReaders = std::to_array<SettingReader>({
     {"pinned", read_pinned},
     {"max_bytes", read_max_bytes},
     {"aliases", read_aliases},
+    {"adapters", read_adapters},
 });
 
 std::string place(const std::string& path, const toml::key& key) {

@@ -15,12 +15,13 @@ std::string problem(const std::string& text) {
 TEST(ModelSettingsFile, ReadsEveryKey) {
   const auto parsed = parse_model_settings(
       "ctx = 8192\nparallel = 2\nthreads = 4\nkv_type = \"q8_0\"\nkeep_alive = \"10m\"\n"
-      "priority = -5\npinned = true\nmax_bytes = \"8GiB\"\naliases = [\"chat\", \"a.b\"]\n",
+      "priority = -5\npinned = true\nmax_bytes = \"8GiB\"\naliases = [\"chat\", \"a.b\"]\n"
+      "adapters = [\"pirate\"]\n",
       "m.toml");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->text(),
             "ctx=8192\nparallel=2\nthreads=4\nkv_type=q8_0\nkeep_alive=600\npriority=-5\n"
-            "pinned=true\nmax_bytes=8589934592\naliases=chat,a.b\n");
+            "pinned=true\nmax_bytes=8589934592\nadapters=pirate\naliases=chat,a.b\n");
   EXPECT_EQ(parse_model_settings("", "m.toml").value(), ModelSettings());
 }
 
@@ -50,6 +51,7 @@ TEST(ModelSettingsFile, MistakesAreNamedWithTheNearestKey) {
   EXPECT_EQ(problem("zzz = 1\naaa = 2").find("m.toml:1:"), 0U) << "the first of the file";
   EXPECT_EQ(problem("aliases = [\"../x\"]").find("m.toml:1: 'aliases' takes"), 0U);
   EXPECT_EQ(problem("aliases = \"x\"").find("m.toml:1: 'aliases' takes"), 0U);
+  EXPECT_EQ(problem("adapters = 3").find("m.toml:1: 'adapters' takes"), 0U);
   EXPECT_EQ(problem("kv_type = \"q2\"").find("m.toml:1: 'kv_type' takes one of \"f32\""), 0U);
   EXPECT_EQ(problem("ctx = \n").find("m.toml:1:"), 0U);
 }

@@ -10,6 +10,8 @@
 namespace aioss::cli {
 namespace {
 
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
 std::string as_json(const runtime::Catalogue& catalogue, const std::string& directory) {
   codec::OrderedJson models = codec::OrderedJson::array();
   for (const auto& [name, entry] : catalogue.models) {
@@ -23,9 +25,17 @@ std::string as_json(const runtime::Catalogue& catalogue, const std::string& dire
     if (entry.problem) model["problem"] = entry.problem->message;
     models.push_back(std::move(model));
   }
+  codec::OrderedJson adapters = codec::OrderedJson::array();
+  for (const auto& [name, entry] : catalogue.adapters) {
+    codec::OrderedJson adapter{
+        {"name", name}, {"engine", entry.engine}, {"bytes", entry.file.size}, {"path", entry.path}};
+    if (entry.problem) adapter["problem"] = entry.problem->message;
+    adapters.push_back(std::move(adapter));
+  }
   codec::OrderedJson out;
   out["models_dir"] = directory;
   out["models"] = std::move(models);
+  if (!adapters.empty()) out["adapters"] = std::move(adapters);
   out["notices"] = catalogue.notices;
   return codec::dump_json(out) + "\n";
 }
@@ -35,6 +45,10 @@ std::string as_table(const runtime::Catalogue& catalogue, const Console& console
   for (const auto& [name, entry] : catalogue.models) {
     table.add({name, human_bytes(entry.file_bytes), utc_time(entry.modified_unix_s),
                entry.problem ? entry.problem->message : ""});
+  }
+  for (const auto& [name, entry] : catalogue.adapters) {
+    table.add({name, human_bytes(entry.file.size), utc_time(entry.file.modified_ns / kNsPerSecond),
+               entry.problem ? entry.problem->message : "adapter (LoRA)"});
   }
   return table.render(console.table_columns(), console.facts().output_color);
 }
@@ -53,7 +67,7 @@ int models_command(const Services& services, const Invocation& invocation) {
     return console.out(as_json(*catalogue, directory)) ? 0 : static_cast<int>(ExitCode::kFailure);
   }
   for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
-  if (catalogue->models.empty()) {
+  if (catalogue->models.empty() && catalogue->adapters.empty()) {
     console.note("aioss: no models in " + directory +
                  "; 'aioss models add FILE' puts one there, or name another folder with "
                  "--models-dir");

@@ -55,6 +55,7 @@ Result<std::string> remove(const Services& services, const Config& config,
 // ---- show ---------------------------------------------------------------------------------------
 
 struct Shown {
+  std::vector<std::string> adapters;
   const CatalogueEntry* entry = nullptr;
   std::vector<std::optional<Digest>> digests;  // of the parts, if they are known
   std::optional<InspectReport> report;         // of the first part; the sums are of all
@@ -63,6 +64,7 @@ struct Shown {
 Result<Shown> look_at(const Services& services, const ModelStore& store, const std::string& name) {
   Shown shown;
   AIOSS_TRY(shown.entry, find_model(store, name));
+  shown.adapters = runtime::adapters_of(store.catalogue, *shown.entry);
   const runtime::HashCache cache(services.files, state_directory(services));
   for (const os::FileInfo& part : shown.entry->parts) shown.digests.push_back(cache.find(part));
   for (const std::string& path : shown.entry->paths) {
@@ -111,6 +113,7 @@ OrderedJson settings_json(const runtime::ModelSettings& settings) {
   add("priority", settings.priority);
   add("pinned", settings.pinned);
   add("max_bytes", settings.max_bytes);
+  add("adapters", settings.adapters);
   return out;
 }
 
@@ -120,6 +123,7 @@ std::string show_json(const Shown& shown) {
   out["name"] = entry.name;
   out["aliases"] = entry.settings.aliases;
   out["settings"] = settings_json(entry.settings);
+  if (!shown.adapters.empty()) out["adapters"] = shown.adapters;
   if (entry.problem) out["problem"] = entry.problem->message;
   OrderedJson files = OrderedJson::array();
   for (std::size_t i = 0; i < entry.paths.size(); ++i) {
@@ -149,6 +153,8 @@ std::string show_text(const Shown& shown, const Console& console) {
   if (const std::string settings = entry.settings.text(); !settings.empty()) {
     out += "settings\n" + settings;
   }
+  if (!shown.adapters.empty()) out += "adapters\n";
+  for (const std::string& name : shown.adapters) out += "  " + name + "\n";
   if (shown.report) out += "\n" + inspect_text(*shown.report, console.table_columns(), color);
   return out;
 }

@@ -69,6 +69,7 @@ Result<runtime::PlanAnswer> plan(const Services& services, const Invocation& inv
   AIOSS_TRY(runtime::GatewayOptions options, gateway_options(services, config, invocation));
   runtime::PlanCall call;
   call.model = invocation.operand(0);
+  call.adapters = invocation.texts("--lora");
   // A flag is about this plan, and goes before what the model's own settings say.
   if (config.source(Key::kCtx) == Source::kFlag) call.context_tokens = config.number(Key::kCtx);
   if (config.source(Key::kParallel) == Source::kFlag) call.parallel = config.number(Key::kParallel);

@@ -26,6 +26,7 @@ std::string needs_table(const runtime::ModelPlan& plan, std::size_t columns, boo
   row("output", needs.output, "rows of logits");
   row("vocabulary", needs.vocabulary, "tables of tokens");
   row("overhead", needs.overhead, "of engine and process, calibrated");
+  if (needs.adapters > 0) row("adapters", needs.adapters, "that were named (--lora)");
   row("together", needs.committed(), "as soon as the model is loaded");
   row("prefixes", needs.prefixes, "at most, by and by (prefix_mib)");
   row("spill", needs.spill, "at most, by and by (spill_mib)");

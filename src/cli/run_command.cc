@@ -70,6 +70,9 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   } else {
     AIOSS_TRY(out.models_dir, models_directory(services, config));
   }
+  for (const RunOptions::Adapter& adapter : options.adapters) {
+    if (adapter.is_file) out.adapter_files.push_back(adapter.name);
+  }
   out.fake_models = options.fake_models;
   add_model_settings(config, out);
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
@@ -172,6 +175,10 @@ class Run {
     call.model = model;
     call.request = options_.request;
     call.seed_given = options_.seed_given;
+    for (const RunOptions::Adapter& adapter : options_.adapters) {
+      call.adapters.push_back(
+          {adapter.is_file ? runtime::adapter_name_of(adapter.name) : adapter.name, adapter.scale});
+    }
     call.endpoint = "cli";
     call.streaming = !options_.json;
     return call;

@@ -1,5 +1,8 @@
 #include "cli/run_options.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 
 namespace aioss::cli {
@@ -33,6 +36,43 @@ Status parse_sampling(const Invocation& invocation, RunOptions& options) {
   return ok();
 }
 
+// NAME, NAME=SCALE, or either with a path.
+Result<RunOptions::Adapter> parse_adapter(const std::string& text) {
+  RunOptions::Adapter out;
+  const std::size_t equals = text.rfind('=');
+  out.name = text.substr(0, equals);
+  if (equals != std::string::npos) {
+    const std::string number = text.substr(equals + 1);
+    char* end = nullptr;
+    out.scale = std::strtof(number.c_str(), &end);
+    const bool whole = !number.empty() && *end == '\0' && std::isfinite(out.scale);
+    if (!whole && looks_like_file(text)) {  // its name has a '='
+      return RunOptions::Adapter{.name = text, .scale = 1.0F, .is_file = true};
+    }
+    if (!whole || std::fabs(out.scale) > ipc::kAdapterScaleMax) {
+      return Error(Code::kUsage,
+                   "--lora takes NAME or NAME=SCALE, and SCALE is a number from -100 "
+                   "to 100");
+    }
+  }
+  if (out.name.empty()) return Error(Code::kUsage, "--lora takes NAME or NAME=SCALE");
+  out.is_file = looks_like_file(out.name);
+  return out;
+}
+
+Status parse_adapters(const Invocation& invocation, RunOptions& options) {
+  const std::vector<std::string> given = invocation.texts("--lora");
+  if (given.size() > ipc::kAdaptersMax) {
+    return Error(Code::kUsage,
+                 "--lora may be given at most " + std::to_string(ipc::kAdaptersMax) + " times");
+  }
+  for (const std::string& text : given) {
+    AIOSS_TRY(RunOptions::Adapter adapter, parse_adapter(text));
+    options.adapters.push_back(std::move(adapter));
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<RunOptions> parse_run_options(const Invocation& invocation) {
@@ -46,6 +86,7 @@ Result<RunOptions> parse_run_options(const Invocation& invocation) {
   if (options.prompt && options.prompt->empty()) return Error(Code::kUsage, "the prompt is empty");
   options.system = invocation.text("--system").value_or("");
   AIOSS_CHECK(parse_sampling(invocation, options));
+  AIOSS_CHECK(parse_adapters(invocation, options));
   AIOSS_TRY(const auto max_tokens, invocation.number("--max-tokens", 1, kMaxTokensMost));
   options.request.tokens_max = static_cast<std::uint32_t>(max_tokens.value_or(0));
   options.request.stop = invocation.texts("--stop");

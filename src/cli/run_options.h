@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/args.h"
@@ -16,6 +17,13 @@ struct RunOptions {
   std::optional<std::string> prompt;
   std::string system;
   ipc::Submit request;  // sampling, tokens_max, stop; the prompt comes later
+  // Of --lora, in their order; files by their paths, which the catalogue names.
+  struct Adapter {
+    std::string name;
+    float scale = 1.0F;
+    bool is_file = false;
+  };
+  std::vector<Adapter> adapters;
   bool seed_given = false;
   bool raw = false, json = false, stats = false, fake_models = false;
 };

@@ -1,5 +1,6 @@
 #include "engine/abi.h"
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,27 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
     return fail(
         error, AIOSS_E_FULL,
         "a sequence would outgrow its " + std::to_string(options.cells_per_sequence) + " cells");
+  }
+  return AIOSS_OK;
+}
+
+aioss_status check_adapters(const aioss_batch& batch, aioss_error* error) {
+  if (batch.adapter_count == 0) return AIOSS_OK;
+  if (batch.adapters == nullptr || batch.adapter_count > AIOSS_ADAPTERS_MAX) {
+    return fail(error, AIOSS_E_INVALID,
+                "a call has 0 to " + std::to_string(AIOSS_ADAPTERS_MAX) + " adapters, not " +
+                    std::to_string(batch.adapter_count));
+  }
+  for (std::uint32_t i = 0; i < batch.adapter_count; ++i) {
+    const aioss_adapter_use& use = batch.adapters[i];
+    if (use.adapter == nullptr) return fail(error, AIOSS_E_INVALID, "there is no such adapter");
+    if (!std::isfinite(use.scale) || std::fabs(use.scale) > AIOSS_ADAPTER_SCALE_MAX) {
+      return fail(error, AIOSS_E_INVALID, "the scale of an adapter is at most 100 either way");
+    }
+    for (std::uint32_t k = 0; k < i; ++k) {
+      if (batch.adapters[k].adapter != use.adapter) continue;
+      return fail(error, AIOSS_E_INVALID, "an adapter is named twice");
+    }
   }
   return AIOSS_OK;
 }

@@ -76,4 +76,7 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
                          std::uint32_t vocabulary_size, std::span<const std::int32_t> lengths,
                          aioss_error* error);
 
+// AIOSS_OK if the adapters of a batch obey the ABI: their number, scales, and that all differ.
+aioss_status check_adapters(const aioss_batch& batch, aioss_error* error);
+
 }  // namespace aioss::engine

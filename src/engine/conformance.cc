@@ -42,6 +42,7 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
   check_state(harness, recorder);
   check_plan(harness, recorder);
   check_invariance(harness, recorder);
+  check_adapters(harness, recorder);
 }
 
 }  // namespace

@@ -115,5 +115,6 @@ void check_copy(Harness& harness, Recorder& recorder);
 void check_state(Harness& harness, Recorder& recorder);
 void check_plan(Harness& harness, Recorder& recorder);
 void check_invariance(Harness& harness, Recorder& recorder);
+void check_adapters(Harness& harness, Recorder& recorder);
 
 }  // namespace aioss::engine::conformance

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -80,7 +81,7 @@ Status validate(const aioss_engine& engine, aioss_profile profile) {
                      ", this program version " + std::to_string(AIOSS_ENGINE_ABI_VERSION) +
                      "; install the engine built for this program"};
   }
-  if (engine.struct_size < sizeof(aioss_engine)) {
+  if (engine.struct_size < offsetof(aioss_engine, adapter_open)) {  // what follows is optional
     return Error{Code::kUnsupported, "the engine's table is shorter than this program needs"};
   }
   const bool complete = engine.identity != nullptr && engine.profiles != nullptr &&
@@ -100,6 +101,11 @@ Status validate(const aioss_engine& engine, aioss_profile profile) {
                                          "'; choose another profile or engine"};
   }
   return ok();
+}
+
+bool has_adapters(const aioss_engine& engine) {
+  return engine.struct_size >= sizeof(aioss_engine) && engine.adapter_open != nullptr &&
+         engine.adapter_facts != nullptr && engine.adapter_close != nullptr;
 }
 
 std::string_view profile_name(aioss_profile profile) {
@@ -185,6 +191,32 @@ Result<aioss_plan> Model::plan(const aioss_session_options& session) {
   AIOSS_CHECK(
       check(engine_.plan(handle_, &session, &out, &error), error, "cannot plan the session"));
   return out;
+}
+
+Result<std::unique_ptr<Adapter>> Adapter::open(Model& model, int fd) {
+  if (!has_adapters(model.engine())) {
+    return Error{Code::kUnsupported, "this engine knows no adapters"};
+  }
+  aioss_adapter_options options = {};
+  options.struct_size = sizeof options;
+  options.fd = fd;
+  aioss_adapter* handle = nullptr;
+  aioss_error error = {};
+  AIOSS_CHECK(check(model.engine().adapter_open(model.handle(), &options, &handle, &error), error,
+                    "cannot load the adapter"));
+  if (handle == nullptr) return Error{Code::kEngineFailed, "the engine returned no adapter"};
+  return std::unique_ptr<Adapter>(new Adapter(model.engine(), handle));
+}
+
+Adapter::~Adapter() {
+  engine_.adapter_close(handle_);
+}
+
+aioss_adapter_facts Adapter::facts() const {
+  aioss_adapter_facts facts = {};
+  facts.struct_size = sizeof facts;
+  engine_.adapter_facts(handle_, &facts);
+  return facts;
 }
 
 Result<std::unique_ptr<Session>> Session::create(Model& model,

@@ -24,6 +24,8 @@ Status check(aioss_status status, const aioss_error& error, std::string_view wha
 
 // Refuses a table of another ABI version, with missing functions, or without the profile.
 Status validate(const aioss_engine& engine, aioss_profile profile);
+// Whether it has the optional calls for adapters.
+bool has_adapters(const aioss_engine& engine);
 
 // Copies of what the table's calls answer, with struct_size set as the ABI asks.
 struct Identity {
@@ -60,6 +62,24 @@ class Model final {
   Model(const aioss_engine& engine, aioss_model* handle) : engine_(engine), handle_(handle) {}
   const aioss_engine& engine_;  // a static table
   aioss_model* handle_;
+};
+
+// Closed before its model.
+class Adapter final {
+ public:
+  // kUnsupported if the engine has none.
+  static Result<std::unique_ptr<Adapter>> open(Model& model, int fd);
+  ~Adapter();
+  Adapter(const Adapter&) = delete;
+  Adapter& operator=(const Adapter&) = delete;
+
+  aioss_adapter* handle() const { return handle_; }
+  aioss_adapter_facts facts() const;
+
+ private:
+  Adapter(const aioss_engine& engine, aioss_adapter* handle) : engine_(engine), handle_(handle) {}
+  const aioss_engine& engine_;
+  aioss_adapter* handle_;
 };
 
 class Session final {

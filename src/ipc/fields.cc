@@ -99,6 +99,17 @@ std::string FieldReader::bytes(std::uint64_t key, std::size_t bytes_max) {
   return std::string(as_text(*bytes));
 }
 
+Digest FieldReader::digest(std::uint64_t key) {
+  Digest out = {};
+  const std::string raw = bytes(key, out.size());
+  if (raw.size() != out.size()) {
+    fail(key, "is no digest of 32 bytes");
+    return out;
+  }
+  std::copy(raw.begin(), raw.end(), out.begin());
+  return out;
+}
+
 std::vector<Token> FieldReader::tokens(std::uint64_t key, std::size_t count_max) {
   const Value* value = take(key);
   if (value == nullptr) return {};
@@ -174,6 +185,10 @@ Value text_value(std::string_view text, std::size_t bytes_max) {
 
 Value bytes_value(std::string_view bytes, std::size_t bytes_max) {
   return Value::bytes(as_bytes(bytes.substr(0, bytes_max)));
+}
+
+Value digest_value(const Digest& digest) {
+  return Value::bytes(digest);
 }
 
 Value tokens_value(const std::vector<Token>& tokens) {

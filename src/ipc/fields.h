@@ -39,6 +39,7 @@ class FieldReader final {
   float real(std::uint64_t key, float low, float high);  // finite, within [low, high]
   std::string text(std::uint64_t key, std::size_t bytes_max);
   std::string bytes(std::uint64_t key, std::size_t bytes_max);  // need not be UTF-8
+  Digest digest(std::uint64_t key);                             // exactly as long
   std::vector<Token> tokens(std::uint64_t key, std::size_t count_max);
   Error error(std::uint64_t key);
   const Array& array(std::uint64_t key, std::size_t count_max);
@@ -62,6 +63,7 @@ class FieldReader final {
 
 Value text_value(std::string_view text, std::size_t bytes_max);  // made valid, cut to size
 Value bytes_value(std::string_view bytes, std::size_t bytes_max);
+Value digest_value(const Digest& digest);
 Value tokens_value(const std::vector<Token>& tokens);  // little-endian i32s in one byte string
 Value error_value(const Error& error);
 

@@ -1,4 +1,4 @@
-// Frames from a worker to the gateway: kinds 101 to 111, so that a frame that went the wrong way is
+// Frames from a worker to the gateway: kinds from 101, so that a frame that went the wrong way is
 // refused by its kind.
 #include <algorithm>
 
@@ -11,6 +11,7 @@ namespace {
 
 using detail::Array;
 using detail::bytes_value;
+using detail::digest_value;
 using detail::error_value;
 using detail::FieldReader;
 using detail::Map;
@@ -33,6 +34,7 @@ enum Kind : std::uint64_t {
   kStats,
   kPong,
   kProbeReport,
+  kAdapterReport = 132,  // 130 and 131 go the other way
 };
 
 Map message(Kind kind) {
@@ -383,6 +385,31 @@ Result<FromWorker> read_probe_report(FieldReader& reader) {
   return FromWorker{std::move(m)};
 }
 
+Map to_map(const AdapterReport& m) {
+  Map map = message(kAdapterReport);
+  map.set(1, digest_value(m.adapter));
+  map.set(2, Value::boolean(m.loaded));
+  map.set(3, Value::uint(m.bytes));
+  map.set(4, Value::uint(m.compute_bytes));
+  map.set(5, Value::uint(m.rank));
+  map.set(6, text_value(m.name, kFactBytesMax));
+  if (m.error) map.set(7, error_value(*m.error));
+  return map;
+}
+
+Result<FromWorker> read_adapter_report(FieldReader& reader) {
+  AdapterReport m;
+  m.adapter = reader.digest(1);
+  m.loaded = reader.boolean(2);
+  m.bytes = reader.uint(3, 0, INT64_MAX);
+  m.compute_bytes = reader.uint(4, 0, INT64_MAX);
+  m.rank = reader.u32(5, UINT32_MAX);
+  m.name = reader.text(6, kFactBytesMax);
+  if (reader.has(7)) m.error = reader.error(7);
+  AIOSS_CHECK(reader.finish());
+  return FromWorker{std::move(m)};
+}
+
 }  // namespace
 
 Bytes encode(const FromWorker& message) {
@@ -397,7 +424,7 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
   }
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "from worker");
-  switch (reader.uint(0, kHello, kProbeReport)) {
+  switch (reader.uint(0, kHello, kAdapterReport)) {
     case kHello:
       return read_hello(reader);
     case kLoadProgress:
@@ -418,8 +445,13 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
       return read_stats(reader);
     case kPong:
       return read_pong(reader);
-    default:
+    case kProbeReport:
       return read_probe_report(reader);
+    case kAdapterReport:
+      return read_adapter_report(reader);
+    default:
+      reader.fail(0, "there is no such message");
+      return reader.finish().error();
   }
 }
 

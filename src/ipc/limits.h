@@ -64,6 +64,11 @@ inline constexpr std::size_t kKvTypeBytesMax = 16;  // of a name: "q8_0"
 inline constexpr std::uint32_t kPrefillChunkMax = 1U << 16;
 inline constexpr std::uint32_t kQueueRequestsMax = 65536;
 inline constexpr std::uint32_t kPrefixesMax = 512;  // of a worker's cache
+// Of one request; engines take twice as many. Their order counts, and people name them by hand.
+inline constexpr std::size_t kAdaptersMax = 4;
+inline constexpr float kAdapterScaleMax = 100.0F;  // both signs; the engines' own (aioss/engine.h)
+inline constexpr std::size_t kAdaptersLoadedMax = 64;  // of a worker
+inline constexpr std::uint64_t kAdapterBytesMax = std::uint64_t{16} << 30;
 inline constexpr std::uint32_t kVocabularyMax = 1U << 24;
 
 // The largest frame that a worker can have a reason to send: a Delta with all of the above, each

@@ -96,6 +96,13 @@ struct ResumedChoice {
   bool operator==(const ResumedChoice&) const = default;
 };
 
+// A LoRA adapter by the SHA-256 of its file, and how much of it.
+struct AdapterUse {
+  Digest adapter = {};
+  float scale = 1.0F;  // finite, at most kAdapterScaleMax either way
+  bool operator==(const AdapterUse&) const = default;
+};
+
 struct Submit {
   RequestId id = 0;
   std::uint64_t tenant = 0;  // whose it is, for fair turns: the same number for the same tenant
@@ -121,6 +128,8 @@ struct Submit {
   // time. 0: none.
   std::uint64_t deadline_ms = 0;
   std::uint64_t owner = 0;  // whose prompt it is, for what is kept of it; nothing to the worker
+  // Under which it is computed, all different; the worker has them. At most kAdaptersMax.
+  std::vector<AdapterUse> adapters = {};
   bool operator==(const Submit&) const = default;
 };
 
@@ -134,6 +143,15 @@ struct Credit {  // the consumer has read so much more
   RequestId id = 0;
   std::uint64_t bytes = 0;  // 1 … kCreditBytesMax
 };
+// The adapter's file is in the memory for adapters, all of it, until the worker has answered with
+// an AdapterReport. One at a time.
+struct LoadAdapter {
+  Digest adapter = {};
+  std::uint64_t bytes = 0;  // of the file: 1 … kAdapterBytesMax
+};
+struct UnloadAdapter {  // answered likewise; refused (kConflict) while a request uses it
+  Digest adapter = {};
+};
 struct TakeOver {};  // the memory for prefixes is whole; only if Configure has promised it, once
 struct Forget {};    // nothing of what was asked so far stays in the prefix cache
 struct Ping {
@@ -142,8 +160,8 @@ struct Ping {
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
-using ToWorker =
-    std::variant<Configure, Submit, Cancel, Credit, TakeOver, Forget, Ping, Probe, Shutdown>;
+using ToWorker = std::variant<Configure, Submit, Cancel, Credit, TakeOver, Forget, Ping, Probe,
+                              Shutdown, LoadAdapter, UnloadAdapter>;
 
 // ---- worker → gateway ---------------------------------------------------------------------------
 
@@ -276,8 +294,19 @@ struct ProbeReport {
   std::vector<Item> items;
 };
 
+// How it stands with an adapter after a LoadAdapter or UnloadAdapter.
+struct AdapterReport {
+  Digest adapter = {};
+  bool loaded = false;
+  std::uint64_t bytes = 0;          // that it takes
+  std::uint64_t compute_bytes = 0;  // that calls under it may take beside those of others, at most
+  std::uint32_t rank = 0;
+  std::string name;            // as the file has it, for people
+  std::optional<Error> error;  // what was asked did not come to be
+};
+
 using FromWorker = std::variant<Hello, LoadProgress, Ready, LoadFailed, Accepted, Rejected, Delta,
-                                Finished, Stats, Pong, ProbeReport>;
+                                Finished, Stats, Pong, ProbeReport, AdapterReport>;
 
 // Encodes without failing; decode checks every field and every bound (kCorrupt).
 Bytes encode(const ToWorker& message);

@@ -44,6 +44,7 @@ Submit full_submit() {
   m.prompt_tokens_max = 4096;
   m.deadline_ms = kDeadlineMsMax;
   m.owner = ~0ULL;
+  m.adapters = {{Digest{1, 2, 3}, -kAdapterScaleMax}, {Digest{4}, 0.25F}};
   return m;
 }
 
@@ -67,7 +68,9 @@ std::vector<ToWorker> all_to_worker() {
           Forget{},
           Ping{~0ULL},
           Probe{},
-          Shutdown{}};
+          Shutdown{},
+          LoadAdapter{Digest{9}, kAdapterBytesMax},
+          UnloadAdapter{Digest{9}}};
 }
 
 std::vector<FromWorker> all_from_worker() {
@@ -116,7 +119,9 @@ std::vector<FromWorker> all_from_worker() {
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}},
           Rejected{5, busy},
           Rejected{6, unmeasured},
-          loaded};
+          loaded,
+          AdapterReport{Digest{9}, true, 1 << 20, 1 << 10, 8, "Pirate", {}},
+          AdapterReport{Digest{9}, false, 0, 0, 0, "", Error{Code::kModelCorrupt, "x"}}};
 }
 
 TEST(Messages, EveryMessageToAWorkerComesBackTheSame) {

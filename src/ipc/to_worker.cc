@@ -1,4 +1,4 @@
-// Frames from the gateway to a worker: kinds 1 to 8.
+// Frames from the gateway to a worker.
 #include "ipc/fields.h"
 #include "ipc/limits.h"
 #include "ipc/messages.h"
@@ -7,6 +7,7 @@ namespace aioss::ipc {
 namespace {
 
 using detail::Array;
+using detail::digest_value;
 using detail::FieldReader;
 using detail::Map;
 using detail::text_value;
@@ -23,6 +24,8 @@ enum Kind : std::uint64_t {
   kCredit = 7,
   kForget = 8,
   kTakeOver = 110,
+  kLoadAdapter = 130,
+  kUnloadAdapter = 131,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -215,7 +218,30 @@ Map to_map(const Submit& m) {
   map.set(42, Value::uint(m.prompt_tokens_max));
   map.set(43, Value::uint(m.deadline_ms));
   map.set(110, Value::uint(m.owner));
+  Array adapters;
+  for (const AdapterUse& use : m.adapters) {
+    Map entry;
+    entry.set(0, digest_value(use.adapter)).set(1, Value::float_bits(use.scale));
+    adapters.push_back(Value::map(std::move(entry)));
+  }
+  map.set(130, Value::array(std::move(adapters)));
   return map;
+}
+
+std::vector<AdapterUse> read_adapters(FieldReader& outer) {
+  std::vector<AdapterUse> adapters;
+  for (const Value& value : outer.array(130, kAdaptersMax)) {
+    FieldReader entry(outer.as_map(value), "Submit.adapters");
+    const AdapterUse use{entry.digest(0), entry.real(1, -kAdapterScaleMax, kAdapterScaleMax)};
+    (void)entry.finish();
+    outer.adopt(entry);
+    for (const AdapterUse& other : adapters) {
+      if (other.adapter == use.adapter) outer.fail(130, "an adapter is named twice");
+    }
+    if (outer.failed()) return {};
+    adapters.push_back(use);
+  }
+  return adapters;
 }
 
 Result<ToWorker> read_submit(FieldReader& reader) {
@@ -246,6 +272,7 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.prompt_tokens_max = reader.u32(42, UINT32_MAX);
   m.deadline_ms = reader.uint(43, 0, kDeadlineMsMax);
   m.owner = reader.u64(110);
+  m.adapters = read_adapters(reader);
   const bool fits = m.resume.empty() || m.resume.size() == m.choices;
   if (!fits) reader.fail(12, "not as many choices are resumed as there are");
   AIOSS_CHECK(reader.finish());
@@ -280,6 +307,17 @@ Map to_map(const Probe&) {
 Map to_map(const Shutdown&) {
   return message(kShutdown);
 }
+Map to_map(const LoadAdapter& m) {
+  Map map = message(kLoadAdapter);
+  map.set(1, digest_value(m.adapter));
+  map.set(2, Value::uint(m.bytes));
+  return map;
+}
+Map to_map(const UnloadAdapter& m) {
+  Map map = message(kUnloadAdapter);
+  map.set(1, digest_value(m.adapter));
+  return map;
+}
 
 }  // namespace
 
@@ -290,7 +328,7 @@ Bytes encode(const ToWorker& message) {
 Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
-  switch (reader.uint(0, kConfigure, kTakeOver)) {
+  switch (reader.uint(0, kConfigure, kUnloadAdapter)) {
     case kConfigure:
       return read_configure(reader);
     case kSubmit:
@@ -319,6 +357,16 @@ Result<ToWorker> decode_to_worker(ByteView frame) {
     case kTakeOver:
       AIOSS_CHECK(reader.finish());
       return ToWorker{TakeOver{}};
+    case kLoadAdapter: {
+      const LoadAdapter m{reader.digest(1), reader.uint(2, 1, kAdapterBytesMax)};
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{m};
+    }
+    case kUnloadAdapter: {
+      const UnloadAdapter m{reader.digest(1)};
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{m};
+    }
     case kShutdown:
       AIOSS_CHECK(reader.finish());
       return ToWorker{Shutdown{}};

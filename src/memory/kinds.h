@@ -18,16 +18,18 @@ enum class Kind : std::uint8_t {
   kVocabulary,
   kPrefixes,  // states of prompts that are kept
   kSpilled,   // sequences that wait for their clients
+  kAdapters,  // that are loaded, and one that is about to be
   kOverhead,
 };
 inline constexpr std::size_t kKindCount = static_cast<std::size_t>(Kind::kOverhead) + 1;
 inline constexpr std::array<Kind, kKindCount> kKinds{
-    Kind::kWeights,    Kind::kKv,       Kind::kCompute, Kind::kOutput,
-    Kind::kVocabulary, Kind::kPrefixes, Kind::kSpilled, Kind::kOverhead};
+    Kind::kWeights,  Kind::kKv,      Kind::kCompute,  Kind::kOutput,  Kind::kVocabulary,
+    Kind::kPrefixes, Kind::kSpilled, Kind::kAdapters, Kind::kOverhead};
 
 constexpr std::string_view name(Kind kind) {
-  constexpr std::array<std::string_view, kKindCount> kNames{
-      "weights", "kv", "compute", "output", "vocabulary", "prefixes", "spilled", "overhead"};
+  constexpr std::array<std::string_view, kKindCount> kNames{"weights", "kv",         "compute",
+                                                            "output",  "vocabulary", "prefixes",
+                                                            "spilled", "adapters",   "overhead"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -15,10 +15,11 @@ struct Needs {
   std::uint64_t prefixes = 0;    // at most: states of prompts that are kept
   std::uint64_t spill = 0;       // at most: sequences that wait for their clients
   std::uint64_t overhead = 0;    // of the engine and the process, calibrated
+  std::uint64_t adapters = 0;    // that were planned with it
 
   // What is there as soon as the model is; prefixes and spilled sequences come by and by.
   std::uint64_t committed() const {
-    return weights + kv + compute + output + vocabulary + overhead;
+    return weights + kv + compute + output + vocabulary + overhead + adapters;
   }
   bool operator==(const Needs&) const = default;
 };

@@ -38,6 +38,7 @@ Amounts committed(const Needs& needs) {
   amounts[Kind::kOutput] = needs.output;
   amounts[Kind::kVocabulary] = needs.vocabulary;
   amounts[Kind::kOverhead] = needs.overhead;
+  amounts[Kind::kAdapters] = needs.adapters;
   return amounts;
 }
 

@@ -112,6 +112,7 @@ std::uint64_t Books::bytes_of_workers() const {
   for (const Life* const life : models_.lives()) {
     for (const memory::Lease& lease : life->room.committed) bytes += lease.bytes();
     bytes += life->room.spilled.bytes() + life->room.spilled.beyond();
+    for (const AdapterOfLife& adapter : life->adapters.loaded) bytes += adapter.lease.bytes();
   }
   return bytes;
 }

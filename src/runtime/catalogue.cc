@@ -39,6 +39,13 @@ std::optional<Stem> model_stem(std::string_view file_name, bool fake_models) {
   return std::nullopt;
 }
 
+// "x.lora" without its end; nothing if it has none.
+std::optional<std::string> adapter_name(std::string_view stem) {
+  constexpr std::string_view kLora = ".lora";
+  if (!stem.ends_with(kLora) || stem.size() == kLora.size()) return std::nullopt;
+  return std::string(stem.substr(0, stem.size() - kLora.size()));
+}
+
 struct Part {
   std::string prefix;
   std::uint32_t number = 0;  // from 1
@@ -72,10 +79,12 @@ class Scanner final {
   Status read_allow_list();
   Status scan_directory(const std::string& directory);
   Status add_file(const std::string& path);
+  Status add_adapter_file(const std::string& path);
   Catalogue take();
 
  private:
   void add_from_directory(const std::string& directory, const std::string& file_name);
+  bool add_adapter(std::string name, const std::string& engine, const std::string& path);
   CatalogueEntry split_entry(const std::string& directory, const Part& part);
   bool add_part(CatalogueEntry& entry, const std::string& path);
   void add(CatalogueEntry entry, const std::string& file_name);
@@ -176,8 +185,14 @@ void Scanner::add_from_directory(const std::string& directory, const std::string
   const std::optional<Stem> stem = model_stem(file_name, options_.fake_models);
   if (!stem) return;
   const std::optional<Part> part = stem->engine == "llama" ? parse_part(stem->name) : std::nullopt;
-  if (!is_model_name(part ? part->prefix : stem->name)) {
+  const std::optional<std::string> adapter = adapter_name(stem->name);
+  if (!is_model_name(part ? part->prefix : adapter ? *adapter : stem->name)) {
     notice(file_name, "rename it with letters, digits and . _ + - only");
+    return;
+  }
+  if (adapter) {
+    const bool added = add_adapter(*adapter, stem->engine, directory + "/" + file_name);
+    if (!added) notice(file_name, "it cannot be read, or another adapter has its name");
     return;
   }
   if (part) {
@@ -197,6 +212,19 @@ void Scanner::add_from_directory(const std::string& directory, const std::string
   }
   find_settings(entry, directory);
   add(std::move(entry), file_name);
+}
+
+bool Scanner::add_adapter(std::string name, const std::string& engine, const std::string& path) {
+  const Result<os::FileInfo> info = fs_.info(path);
+  if (!info || !info->is_regular) return false;
+  if (catalogue_.adapters.size() >= kAdaptersInCatalogueMax) return false;
+  AdapterEntry entry{name, engine, path, *info, {}};
+  if (catalogue_.allowed) {
+    if (Status listed = catalogue_.allowed->check_names({path}); !listed) {
+      entry.problem = std::move(listed).error();
+    }
+  }
+  return catalogue_.adapters.emplace(std::move(name), std::move(entry)).second;
 }
 
 Status Scanner::read_allow_list() {
@@ -251,6 +279,14 @@ Status Scanner::add_file(const std::string& path) {
   return ok();
 }
 
+Status Scanner::add_adapter_file(const std::string& path) {
+  const std::string name = adapter_name_of(path);
+  const bool fake = path.ends_with(".fake");
+  catalogue_.adapters.erase(name);  // what was named wins over the directory
+  if (add_adapter(name, fake ? "fake" : "llama", path)) return ok();
+  return Error{Code::kNotFound, "'" + path + "' is no file that can be read"};
+}
+
 }  // namespace
 
 bool is_model_name(std::string_view name) {
@@ -258,11 +294,20 @@ bool is_model_name(std::string_view name) {
          name.front() != '-' && std::all_of(name.begin(), name.end(), is_name_character);
 }
 
+std::string adapter_name_of(const std::string& path) {
+  const std::string file_name = path.substr(path.rfind('/') + 1);
+  const std::string stem = model_stem(file_name, true).value_or(Stem{file_name, ""}).name;
+  return safe_name(adapter_name(stem).value_or(stem));
+}
+
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options) {
   Scanner scanner(fs, options);
   AIOSS_CHECK(scanner.read_allow_list());
   if (!options.models_dir.empty()) AIOSS_CHECK(scanner.scan_directory(options.models_dir));
   for (const std::string& file : options.model_files) AIOSS_CHECK(scanner.add_file(file));
+  for (const std::string& file : options.adapter_files) {
+    AIOSS_CHECK(scanner.add_adapter_file(file));
+  }
   return scanner.take();
 }
 
@@ -279,21 +324,42 @@ bool is_like(const CatalogueEntry& a, const CatalogueEntry& b) {
          std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), is_same_file);
 }
 
+// "WORD NAME" of what vanished, appeared or is not like() what it was.
+template <typename Map, typename Like>
+void compare(const Map& before, const Map& after, const std::string& kind, Like like,
+             std::vector<std::string>& details) {
+  for (const auto& [name, entry] : before) {
+    if (!after.contains(name)) details.push_back("vanished " + kind + name);
+  }
+  for (const auto& [name, entry] : after) {
+    const auto known = before.find(name);
+    if (known == before.end()) {
+      details.push_back("appeared " + kind + name);
+    } else if (!like(known->second, entry)) {
+      details.push_back("changed " + kind + name);
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> adapters_of(const Catalogue& catalogue, const CatalogueEntry& model) {
+  std::vector<std::string> names;
+  const auto& listed = model.settings.adapters;
+  for (const auto& [name, adapter] : catalogue.adapters) {
+    const bool may = !listed || std::find(listed->begin(), listed->end(), name) != listed->end();
+    if (may && adapter.engine == model.engine) names.push_back(name);
+  }
+  return names;
+}
 
 std::vector<std::string> differences(const Catalogue& before, const Catalogue& after) {
   std::vector<std::string> details;
-  for (const auto& [name, entry] : before.models) {
-    if (!after.models.contains(name)) details.push_back("vanished " + name);
-  }
-  for (const auto& [name, entry] : after.models) {
-    const auto known = before.models.find(name);
-    if (known == before.models.end()) {
-      details.push_back("appeared " + name);
-    } else if (!is_like(known->second, entry)) {
-      details.push_back("changed " + name);
-    }
-  }
+  compare(before.models, after.models, "", is_like, details);
+  compare(
+      before.adapters, after.adapters, "adapter ",
+      [](const AdapterEntry& a, const AdapterEntry& b) { return is_same_file(a.file, b.file); },
+      details);
   const bool same_list = before.allowed && after.allowed ? *before.allowed == *after.allowed
                                                          : before.allowed == after.allowed;
   if (!same_list) details.push_back("other list of allowed models");

@@ -7,6 +7,10 @@
 // is opened, and the hash, the record and the worker all use that descriptor, so a link that is
 // swapped later changes nothing. What must be a regular file is checked on the descriptor.
 //
+// NAME.lora.gguf is no model but an adapter NAME (LoRA), one file. Which models it fits, its
+// content says, which only a worker reads: any model of its engine may be asked for with it, unless
+// the model's settings list the adapters that may.
+//
 // NAME.toml beside the file of a model holds its settings; what the server's own configuration says
 // of the model wins. An alias never hides a model. Values; functions block on the disk.
 #pragma once
@@ -29,6 +33,7 @@ namespace aioss::runtime {
 
 inline constexpr std::size_t kModelsMax = 1024;  // of one directory; far past any disk's room
 inline constexpr std::size_t kModelNameBytesMax = 128;
+inline constexpr std::size_t kAdaptersInCatalogueMax = 1024;
 // Each is a descriptor of the worker, which takes no more than these.
 inline constexpr std::uint32_t kSplitPartsMax = 64;
 
@@ -39,6 +44,7 @@ struct CatalogueOptions {
   ModelSettingsMap settings = {};          // of the server's configuration
   ParseModelSettings parse_settings = {};  // null: NAME.toml is not looked at
   std::string allow_path = {};             // of the list of files that may be loaded; "": all may
+  std::vector<std::string> adapter_files = {};  // as model_files, of adapters
 };
 
 struct CatalogueEntry {
@@ -52,19 +58,33 @@ struct CatalogueEntry {
   ModelSettings settings;
 };
 
+struct AdapterEntry {
+  std::string name;
+  std::string engine;  // of models that it may fit
+  std::string path;
+  os::FileInfo file;             // as it was when scanned
+  std::optional<Error> problem;  // why it cannot be loaded (it is not in the list of allowed files)
+};
+
 struct Catalogue {
   std::map<std::string, CatalogueEntry, std::less<>> models;
+  std::map<std::string, AdapterEntry, std::less<>> adapters;
   std::map<std::string, std::string, std::less<>> aliases;  // and the models that they name
   std::shared_ptr<const AllowList> allowed;                 // null: all may be loaded
   std::vector<std::string> notices;                         // what was left out, and why
 };
 
 bool is_model_name(std::string_view name);
+// What an adapter in a file that is named by its path is called.
+std::string adapter_name_of(const std::string& path);
 
 Result<Catalogue> scan_catalogue(os::FileSystem& fs, const CatalogueOptions& options);
 
-// "vanished NAME", "appeared NAME" and "changed NAME" (its files or its settings), and that the
-// list of allowed files is another; for a record.
+// Of those, the names that may be asked for with this model, in order.
+std::vector<std::string> adapters_of(const Catalogue& catalogue, const CatalogueEntry& model);
+
+// "vanished NAME", "appeared NAME" and "changed NAME" (its files or its settings), of adapters
+// "adapter NAME" in place of the name, and that the list of allowed files is another; for a record.
 std::vector<std::string> differences(const Catalogue& before, const Catalogue& after);
 
 // Equal device, inode, size and modification time: that counts as the same content.

@@ -347,5 +347,66 @@ TEST_F(CatalogueTest, AFileThatIsBeingWrittenIsNotOpened) {
   EXPECT_TRUE(open_model(fs_, scan().models.at("a")));
 }
 
+TEST_F(CatalogueTest, AdaptersAreNoModels) {
+  add("base.gguf");
+  add("base.fake");
+  add("pirate.lora.gguf");
+  add("polite.lora.fake");
+  add("bad name.lora.gguf");
+  add(".lora.gguf");
+  const Catalogue catalogue = scan(true);
+  EXPECT_EQ(names(catalogue), Names{"base"});
+  ASSERT_EQ(catalogue.adapters.size(), 2U);
+  EXPECT_EQ(catalogue.adapters.at("pirate").engine, "llama");
+  EXPECT_EQ(catalogue.adapters.at("polite").engine, "fake");
+  EXPECT_TRUE(noticed(catalogue, "bad name.lora.gguf"));
+  EXPECT_FALSE(scan(false).adapters.contains("polite"));
+}
+
+TEST_F(CatalogueTest, AModelHasTheAdaptersOfItsEngineOrThoseThatItLists) {
+  add("any.gguf");
+  add("some.gguf");
+  add("a.lora.gguf");
+  add("b.lora.gguf");
+  add("c.lora.fake");
+  ModelSettingsMap settings;
+  settings["some"].adapters = Names{"b", "c", "gone"};
+  const Catalogue catalogue = scan_with(settings);
+  EXPECT_EQ(adapters_of(catalogue, catalogue.models.at("any")), (Names{"a", "b"}));
+  EXPECT_EQ(adapters_of(catalogue, catalogue.models.at("some")), Names{"b"});
+}
+
+TEST_F(CatalogueTest, AdaptersThatComeAndGoAreTold) {
+  add("a.lora.gguf");
+  add("b.lora.gguf");
+  const Catalogue before = scan();
+  std::filesystem::remove(path("a.lora.gguf"));
+  add("b.lora.gguf", "other");
+  add("c.lora.gguf");
+  std::vector<std::string> told = differences(before, scan());
+  std::sort(told.begin(), told.end());
+  EXPECT_EQ(told, (Names{"appeared adapter c", "changed adapter b", "vanished adapter a"}));
+}
+
+TEST_F(CatalogueTest, AdaptersAreHeldToTheListToo) {
+  add("a.lora.gguf");
+  add("b.lora.gguf");
+  add("list", std::string(64, 'a') + "  a.lora.gguf\n");
+  const Catalogue catalogue = scan_with({}, path("list"));
+  EXPECT_FALSE(catalogue.adapters.at("a").problem);
+  ASSERT_TRUE(catalogue.adapters.at("b").problem);
+  EXPECT_EQ(catalogue.adapters.at("b").problem->code, Code::kForbidden);
+}
+
+TEST_F(CatalogueTest, AnAdapterThatIsNamedByItsPathHasASafeName) {
+  add("x y.lora.gguf");
+  CatalogueOptions options;
+  options.adapter_files = {path("x y.lora.gguf")};
+  auto scanned = scan_catalogue(fs_, options);
+  ASSERT_TRUE(scanned);
+  EXPECT_EQ(adapter_name_of(path("x y.lora.gguf")), "x-y");
+  EXPECT_TRUE(scanned->adapters.contains("x-y"));
+}
+
 }  // namespace
 }  // namespace aioss::runtime

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/format/commitment.h"
+#include "runtime/adapter_copier.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
 #include "runtime/canary.h"
@@ -35,6 +36,7 @@ namespace {
 // Streams beside those that the worker's queue holds: running ones, and ends that are being
 // recorded. More than the KV streams of any worker (ipc::kStreamsMax).
 constexpr std::uint32_t kRunningMax = 512;
+constexpr std::size_t kAdapterJobsPerWorker = 2;  // its own, and one of the worker before it
 constexpr auto kProgressStep = std::chrono::milliseconds(100);
 constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
 constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
@@ -137,6 +139,7 @@ class GatewayImpl final : public Gateway {
   ChildPlanner planner_;
   const Planning planning_;
   Hasher hasher_;
+  AdapterCopier adapter_copier_;
   Custodian custodian_;
   Intake intake_;
   const std::unique_ptr<PrefixDisk> prefix_disk_;  // null: none
@@ -165,6 +168,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
                  [this] { return view_.memory(); }}),
       hasher_(fs_, hashes_, clock_),
+      adapter_copier_(fs_, kAdapterJobsPerWorker * options.workers_max),
       custodian_(custody_, streams_max()),
       intake_(
           {options_, clock_, random_, ledger_, custody_, custodian_, view_, config_record_, desk_}),
@@ -173,6 +177,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
                    streams_max(), &WorkerLink::start,
                    options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get(),
+                   &adapter_copier_,
                    [this](const std::string& model, std::uint64_t life) -> Status {
                      AIOSS_CHECK(intake_.begin(canary_call(model, life)));
                      return ok();
@@ -248,6 +253,9 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   const std::string model = call.model;
   Status fit = check_open();
   if (fit) fit = check_model(model);
+  if (fit && !call.adapters.empty()) {
+    fit = check_adapters(call, view_.entry(model).value_or(ModelEntry{}));
+  }
   if (fit) AIOSS_CHECK(spend(call.principal.tenant, kRecordsPerRequest));
   auto stream = fit ? intake_.begin(std::move(call)) : std::move(fit).error();
   if (stream) return std::static_pointer_cast<Stream>(*stream);
@@ -470,7 +478,8 @@ std::optional<Privacy> privacy_from_name(std::string_view name) {
 
 CatalogueOptions catalogue_options(const GatewayOptions& options) {
   return {options.models_dir,     options.model_files,          options.fake_models,
-          options.model_settings, options.parse_model_settings, options.models_allow};
+          options.model_settings, options.parse_model_settings, options.models_allow,
+          options.adapter_files};
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,

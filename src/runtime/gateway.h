@@ -23,6 +23,7 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "runtime/adapter_wish.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
@@ -46,9 +47,10 @@ struct CatalogueOptions;  // catalogue.h
 
 struct GatewayOptions {
   std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
-  std::vector<std::string> model_files;  // also these single files (`aioss run FILE`)
-  bool fake_models = false;              // also *.fake: scripts of the fake engine, for tests
-  ModelSettingsMap model_settings = {};  // of single models; they win over NAME.toml
+  std::vector<std::string> model_files;    // also these single files (`aioss run FILE`)
+  std::vector<std::string> adapter_files;  // likewise, of adapters (`--lora FILE`)
+  bool fake_models = false;                // also *.fake: scripts of the fake engine, for tests
+  ModelSettingsMap model_settings = {};    // of single models; they win over NAME.toml
   ParseModelSettings parse_model_settings = {};  // null: NAME.toml is not looked at
   std::string models_allow;   // file of those that may be loaded (runtime/allow_list.h); "": all
   bool watch_models = false;  // take up what changes in the models directory
@@ -105,6 +107,7 @@ struct ModelEntry {  // of the catalogue
   std::string sha256;               // hex, "" until computed
   Residence residence;
   std::vector<std::string> aliases = {};
+  std::vector<std::string> adapters = {};  // that may be asked for with it
 };
 
 struct GenerateCall {
@@ -117,6 +120,7 @@ struct GenerateCall {
   // How long its model stays after it, and how long it waits for its model; the setting if absent.
   std::optional<std::chrono::seconds> keep_alive = {}, load_wait = {};
   std::uint64_t canary_of = 0;  // load whose worker is tried with it (runtime/canary.h); 0: none
+  std::vector<AdapterWish> adapters = {};  // all different; at most ipc::kAdaptersMax
 };
 
 // One effective setting that changes while the gateway runs.
@@ -154,11 +158,11 @@ class Gateway {
                                                  MetricRegistry& metrics);
   virtual ~Gateway() = default;
 
-  // Never blocks. Unknown model: kNotFound. Ledger shut: kLedgerUnavailable. Too many requests, of
-  // all or of this tenant: kBusy. A prompt over its tenant's limit: kTooLarge. A field out of the
-  // bounds of ipc/limits.h: kInvalidArgument. Everything later (load failures, refusals of the
-  // worker) comes as StreamFailed. Starts the model's worker if none runs. A refusal is counted for
-  // the ledger (DECISION).
+  // Never blocks. Unknown model or adapter: kNotFound. Ledger shut: kLedgerUnavailable. Too many
+  // requests, of all or of this tenant: kBusy. A prompt over its tenant's limit: kTooLarge. A field
+  // out of the bounds of ipc/limits.h: kInvalidArgument. Everything later (load failures, refusals
+  // of the worker) comes as StreamFailed. Starts the model's worker if none runs. A refusal is
+  // counted for the ledger (DECISION).
   virtual Result<std::shared_ptr<Stream>> submit(GenerateCall call) = 0;
 
   virtual std::vector<ModelEntry> models() const = 0;

@@ -112,6 +112,7 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.kv_type = wanted.kv_type;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
+  link.adapter_fd = parts_.adapters.give_memory(life);
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
   return link;

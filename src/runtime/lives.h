@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "os/file.h"
+#include "runtime/adapters.h"
 #include "runtime/board.h"
 #include "runtime/books.h"
 #include "runtime/hasher.h"
@@ -59,6 +60,7 @@ class Lives final : public RoomHost,
     Residency& residency;
     Replacement& replacement;
     Board& board;
+    Adapters& adapters;
     Post post;
     std::function<void()> less_to_wait_for;  // a life is over, or a record is durable
   };

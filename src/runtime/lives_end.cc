@@ -35,6 +35,9 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
   if (auto* report = std::get_if<ipc::ProbeReport>(&event)) {
     for (const auto& answer : std::exchange(life->probe_waiters, {})) answer->give(*report);
   }
+  if (auto* report = std::get_if<ipc::AdapterReport>(&event)) {
+    parts_.adapters.on_report(*life, std::move(*report));
+  }
   if (auto* lost = std::get_if<LinkLost>(&event)) on_lost(*life, std::move(*lost));
   if (auto* ended = std::get_if<LinkEnded>(&event)) on_ended(*life, *ended);
 }
@@ -62,7 +65,9 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   const bool crashed = (ended.from_inside && !asked_to) || fell;  // also on its way out
   if (crashed) model.distrusts_prefixes = true;
   parts_.prefixes.take(life, !crashed && !ended.unreaped, chunk_ns);
-  parts_.requests.find_the_cause(life, ended);
+  LinkEnded judged = ended;
+  if (life.adapters.step == LifeAdapters::Step::kLoads) judged.from_inside = false;  // no request's
+  parts_.requests.find_the_cause(life, judged);
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
   const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr;
   parts_.books.leave(life, ended, is_followed && !begins_no_more_ && model.has_begun_waiting());
@@ -77,6 +82,7 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
     }
   }
   if (phase == Phase::kReady || life.ended_by_itself) note_death(life, ended);
+  parts_.adapters.ended(life, ended.from_inside && !asked_to);
   records_.ended(life.number, life.unload_reason);
   life.files.reset();
   parts_.board.show(model);
@@ -259,7 +265,9 @@ void Lives::check(std::int64_t now_ns) {
                                             " s; raise the limit or use a smaller model"});
     }
     if (life->phase != Phase::kReady || end_if_changed(*life)) continue;
-    if (auto sick = life->link->check_health()) {
+    auto sick = life->link->check_health();
+    if (!sick) sick = parts_.adapters.check_health(*life);
+    if (sick) {
       log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
       life->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
       life->link->kill(std::move(*sick));

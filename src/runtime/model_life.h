@@ -16,6 +16,7 @@
 #include "runtime/answer.h"
 #include "runtime/catalogue.h"
 #include "runtime/hasher.h"
+#include "runtime/life_adapters.h"
 #include "runtime/life_room.h"
 #include "runtime/model_settings.h"
 #include "runtime/stream_state.h"
@@ -71,6 +72,7 @@ struct Life final {
   bool forgets = false;           // once it listens: somebody was erased meanwhile
 
   // Who is with it, beside the requests that its link has.
+  LifeAdapters adapters;
   std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
   std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
 

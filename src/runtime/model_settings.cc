@@ -15,6 +15,12 @@ void add(std::string& out, const char* name, const std::optional<T>& value) {
   if (value) out += std::string(name) + "=" + std::to_string(*value) + "\n";
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t i = 0; i < names.size(); ++i) out += (i > 0 ? "," : "") + names[i];
+  return out;
+}
+
 }  // namespace
 
 bool ModelSettings::loads_like(const ModelSettings& other) const {
@@ -32,6 +38,7 @@ ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   out.priority = first_of(upper.priority, priority);
   out.pinned = first_of(upper.pinned, pinned);
   out.max_bytes = first_of(upper.max_bytes, max_bytes);
+  out.adapters = first_of(upper.adapters, adapters);
   out.aliases = upper.aliases;
   for (const std::string& alias : aliases) {
     const bool known =
@@ -51,9 +58,8 @@ std::string ModelSettings::text() const {
   add(out, "priority", priority);
   if (pinned) out += std::string("pinned=") + (*pinned ? "true" : "false") + "\n";
   add(out, "max_bytes", max_bytes);
-  if (!aliases.empty()) out += "aliases=";
-  for (std::size_t i = 0; i < aliases.size(); ++i) out += (i > 0 ? "," : "") + aliases[i];
-  if (!aliases.empty()) out += "\n";
+  if (adapters) out += "adapters=" + joined(*adapters) + "\n";
+  if (!aliases.empty()) out += "aliases=" + joined(aliases) + "\n";
   return out;
 }
 

@@ -15,6 +15,7 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
       entry.sha256.clear();
     }
     entry.aliases.clear();
+    entry.adapters = adapters_of(catalogue, found);
     entry.name = name;
     entry.engine = found.engine;
     entry.file_bytes = found.file_bytes;

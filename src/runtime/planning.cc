@@ -80,6 +80,7 @@ codec::OrderedJson needs_json(const memory::Needs& needs) {
   out["output"] = needs.output;
   out["vocabulary"] = needs.vocabulary;
   out["overhead"] = needs.overhead;
+  if (needs.adapters > 0) out["adapters"] = needs.adapters;
   out["committed"] = needs.committed();
   out["prefixes_max"] = needs.prefixes;
   out["spill_max"] = needs.spill;
@@ -133,6 +134,28 @@ Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const CatalogueEntr
   return wanted;
 }
 
+namespace {
+
+// What adapters take once they are loaded: about what their files have.
+Result<std::uint64_t> adapter_bytes(const Catalogue& catalogue, const CatalogueEntry& model,
+                                    const std::vector<std::string>& wanted) {
+  const std::vector<std::string> known = adapters_of(catalogue, model);
+  std::uint64_t bytes = 0;
+  for (const std::string& name : wanted) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      return Error{Code::kNotFound,
+                   "model '" + model.name + "' has no adapter '" +
+                       one_line(name.substr(0, kModelNameBytesMax)) + "'" +
+                       did_you_mean(name, known),
+                   "lora"};
+    }
+    bytes += catalogue.adapters.at(name).file.size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   AIOSS_TRY(const Catalogue catalogue,
             scan_catalogue(parts_.fs, catalogue_options(parts_.options)));
@@ -161,7 +184,8 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   answer.plan = survey.plan;
   answer.context_tokens_train = survey.context_tokens_train;
   answer.devices = std::move(survey.devices);
-  const std::uint64_t needs = survey.plan.needs.committed();
+  AIOSS_TRY(answer.plan.needs.adapters, adapter_bytes(catalogue, entry->second, call.adapters));
+  const std::uint64_t needs = answer.plan.needs.committed();
   answer.fits = needs <= free;
   if (book != nullptr && is_loaded(*book, call.model)) {
     answer.replacement = answer.fits ? ReplacementOrder::kBeside : ReplacementOrder::kInTurn;

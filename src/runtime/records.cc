@@ -107,9 +107,14 @@ Bytes canonical_stops(const std::vector<std::string>& stops) {
 Configuration canonical_configuration(const GatewayOptions& options) {
   std::string files;
   for (const std::string& file : options.model_files) files += (files.empty() ? "" : ",") + file;
+  std::string adapter_files;
+  for (const std::string& file : options.adapter_files) {
+    adapter_files += (adapter_files.empty() ? "" : ",") + file;
+  }
   std::map<std::string, std::string> lines{
       {"models_dir", options.models_dir},
       {"model_files", files},
+      {"adapter_files", adapter_files},
       {"profile", std::string(name(options.profile))},
       {"privacy", std::string(name(options.privacy))},
       {"parallel", std::to_string(options.parallel)},
@@ -178,6 +183,17 @@ Map infer_request(const Request& request) {
   if (request.stop_commitment) {
     map.set(own::kStopCommitment, Value::bytes(*request.stop_commitment));
   }
+  if (request.adapters.empty()) return map;
+  Array adapters;
+  for (const LoadedAdapter& adapter : request.adapters) {
+    Map entry;
+    entry.set(key::adapter::kSha256, Value::bytes(adapter.use.adapter))
+        .set(key::adapter::kScale, Value::float_bits(adapter.use.scale))
+        .set(key::adapter::kName, text_of(adapter.name))
+        .set(key::adapter::kLoadRef, Value::uint(adapter.load_record));
+    adapters.push_back(Value::map(std::move(entry)));
+  }
+  map.set(own::kAdapters, Value::array(std::move(adapters)));
   return map;
 }
 
@@ -266,6 +282,18 @@ Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash
   if (chat_template && chat_template->size() == std::tuple_size_v<Digest>) {
     map.set(own::kChatTemplateSha3, Value::bytes(*chat_template));
   }
+  return map;
+}
+
+Map adapter_load(const AdapterLoad& load) {
+  namespace own = key::model_load;
+  Map map;
+  map.set(own::kName, Value::text(load.name))
+      .set(own::kSha256, Value::bytes(load.sha256))
+      .set(own::kHashSource, Value::uint(static_cast<std::uint64_t>(ledger::HashSource::kSealed)))
+      .set(own::kFileBytes, Value::uint(load.file_bytes))
+      .set(own::kAdapterOf, Value::uint(load.model_ref))
+      .set(own::kRank, Value::uint(load.rank));
   return map;
 }
 

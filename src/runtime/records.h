@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "runtime/hasher.h"
 #include "runtime/principal.h"
 #include "runtime/stream.h"
+#include "runtime/stream_state.h"
 
 namespace aioss::runtime::records {
 
@@ -48,6 +50,7 @@ struct Request {
   Digest prompt_commitment{};
   std::uint64_t prompt_bytes = 0;
   std::optional<Digest> stop_commitment;
+  std::span<const LoadedAdapter> adapters = {};
 };
 codec::Map infer_request(const Request& request);
 // Names the sealed prompt.
@@ -87,6 +90,16 @@ codec::Map engine_start(const EngineStart& start);
 
 codec::Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash& hash,
                       std::uint64_t file_bytes, std::uint64_t engine_ref);
+
+// Of an adapter, for the model of the record `model_ref`.
+struct AdapterLoad {
+  std::string name;
+  Digest sha256{};  // of the very bytes that the worker got
+  std::uint64_t file_bytes = 0;
+  std::uint32_t rank = 0;
+  std::uint64_t model_ref = 0;
+};
+codec::Map adapter_load(const AdapterLoad& load);
 
 // ENGINE_STOP and MODEL_UNLOAD: why, and the record that they end.
 codec::Map engine_stop(std::uint64_t start_ref, std::string_view reason);

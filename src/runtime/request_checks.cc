@@ -1,10 +1,14 @@
 #include "runtime/request_checks.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/strings.h"
+#include "base/suggest.h"
 #include "ipc/channel.h"
 #include "ipc/messages.h"
 
@@ -32,6 +36,41 @@ Status check_limits(const GenerateCall& call) {
                "the prompt has " + std::to_string(bytes) + " bytes and your tenant may send " +
                    std::to_string(most) + "; shorten the prompt",
                chat ? "messages" : "prompt"};
+}
+
+Status check_adapters(const GenerateCall& call, const ModelEntry& model) {
+  const auto& wanted = call.adapters;
+  if (wanted.size() > ipc::kAdaptersMax) {
+    return Error{Code::kInvalidArgument,
+                 "a request may ask for at most " + std::to_string(ipc::kAdaptersMax) +
+                     " adapters, not " + std::to_string(wanted.size()),
+                 "lora"};
+  }
+  for (auto one = wanted.begin(); one != wanted.end(); ++one) {
+    const std::string shown =
+        one_line(replace_invalid_utf8(one->name.substr(0, kModelNameBytesMax)));
+    if (!std::isfinite(one->scale) || std::fabs(one->scale) > ipc::kAdapterScaleMax) {
+      return Error{Code::kInvalidArgument,
+                   "the scale of adapter '" + shown + "' must be a number from -100 to 100",
+                   "lora"};
+    }
+    const bool twice = std::any_of(
+        wanted.begin(), one, [&](const AdapterWish& other) { return other.name == one->name; });
+    if (twice) {
+      return Error{Code::kInvalidArgument, "the adapter '" + shown + "' is asked for twice",
+                   "lora"};
+    }
+    const bool there =
+        std::find(model.adapters.begin(), model.adapters.end(), one->name) != model.adapters.end();
+    if (there) continue;
+    const std::string hint = did_you_mean(one->name, model.adapters);
+    return Error{
+        Code::kNotFound,
+        "model '" + model.name + "' has no adapter '" + shown + "'" +
+            (hint.empty() ? "; GET /v1/models/" + model.name + " lists those it has" : hint),
+        "lora"};
+  }
+  return ok();
 }
 
 // The frame is decoded again as the worker would do it: one place has the bounds of every field,

@@ -50,6 +50,7 @@ Requests::Left Requests::leave(ipc::RequestId id) {
   if (const auto due = running.stream->load_wait_ns()) load_waits_.erase({*due, id});
   Life* const life = model.life(running.life);
   if (life != nullptr && life->suspect == id) life->suspect.reset();
+  if (life != nullptr) parts_.adapters.left(*life, id);
   parts_.desk.tenants().leave(turn_name(running.stream->principal()));
   parts_.desk.leave(running.prompt_bytes);
   return {running.stream, model};
@@ -163,9 +164,10 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   running_.at(stream->id()).life = life.number;
   stream->set_model_wait(std::nullopt);
   if (stream->is_suspect()) life.suspect = stream->id();
+  std::vector<LoadedAdapter> adapters = parts_.adapters.use(life, *stream);
   const bool begun =
-      stream->has_begun() ||
-      stream->begin({*life.load_record, life.ready->cells_per_stream, life.hash->sha256});
+      stream->has_begun() || stream->begin({*life.load_record, life.ready->cells_per_stream,
+                                            life.hash->sha256, std::move(adapters)});
   if (!begun) return;
   parts_.prefixes.note_owner(model, *stream);
   life.link->submit(*stream);
@@ -176,13 +178,32 @@ bool Requests::must_wait(const Life& life, const StreamState& stream) const {
   return life.suspect || (stream.is_suspect() && life.link->outstanding() > 0);
 }
 
-// In their order, as far as they may.
+bool Requests::must_wait_for_adapters(Life& life, const std::shared_ptr<StreamState>& stream,
+                                      std::optional<Error>& refused) {
+  if (stream->wishes().empty() || !stream->wants_to_run()) return false;
+  const Result<Adapters::Stand> stand = parts_.adapters.stand(life, *stream);
+  if (!stand) refused = stand.error();
+  return stand.has_value() && *stand == Adapters::Stand::kWaits;
+}
+
 void Requests::hand_over_waiting(Model& model) {
-  while (model.takes_requests() && !model.waiting.empty()) {
-    const std::shared_ptr<StreamState> next = model.waiting.front();
+  std::size_t waiting = 0;  // for their adapters
+  while (model.takes_requests() && waiting < model.waiting.size()) {
+    const std::shared_ptr<StreamState> next = model.waiting[waiting];
     if (must_wait(*model.serving, *next)) return;
-    model.waiting.pop_front();
-    hand_over(*model.serving, next);
+    std::optional<Error> refused;
+    if (must_wait_for_adapters(*model.serving, next, refused)) {
+      ++waiting;
+      continue;
+    }
+    model.waiting.erase(model.waiting.begin() + static_cast<std::ptrdiff_t>(waiting));
+    if (!refused) {
+      hand_over(*model.serving, next);
+    } else if (next->has_begun()) {
+      next->abort(*refused);
+    } else {
+      refuse(model, *next, *refused);
+    }
   }
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "os/file.h"
+#include "runtime/adapters.h"
 #include "runtime/model_table.h"
 #include "runtime/prefix_custody.h"
 #include "runtime/quarantine.h"
@@ -41,6 +42,7 @@ class Requests final {
     ModelTable& models;
     PrefixCustody& prefixes;
     RequestsHost& host;
+    Adapters& adapters;
   };
   explicit Requests(const Parts& parts) : parts_(parts), models_(parts_.models) {}
 
@@ -64,7 +66,8 @@ class Requests final {
   void refuse(const Model& model, StreamState& stream, const Error& error);
   // It waits for its model's life, and is told how far that is at the next look.
   void wait(Model& model, const std::shared_ptr<StreamState>& stream);
-  // To the life that serves, in their order, as far as they may.
+  // To the life that serves, in their order, as far as they may; those whose adapters are on their
+  // way let others pass.
   void hand_over_waiting(Model& model);
   // A canary, to the life that it is of and to no other.
   void try_out(const std::shared_ptr<StreamState>& canary);
@@ -97,6 +100,8 @@ class Requests final {
   };
   using Times = std::set<std::pair<std::int64_t, ipc::RequestId>>;
 
+  bool must_wait_for_adapters(Life& life, const std::shared_ptr<StreamState>& stream,
+                              std::optional<Error>& refused);
   void hand_over(Life& life, const std::shared_ptr<StreamState>& stream);
   bool must_wait(const Life& life, const StreamState& stream) const;
   WorkerLink* link_of(const Running& running) const;

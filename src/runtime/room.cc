@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "runtime/adapters.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
 
@@ -184,6 +185,7 @@ std::uint64_t Room::shortfall_of(const Life& life) const {
 Room::Missing Room::missing_for(const Life& life) const {
   const std::string& device = life.room.plan->device;
   std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
+  if (device == kHost && parts_.adapters != nullptr) coming += parts_.adapters->leaving();
   std::size_t workers = models_.workers() + 1, leaving = 0;
   for (const Life* const other : models_.lives()) {
     // One with answers that have begun starts again at once.
@@ -202,7 +204,11 @@ Room::Missing Room::missing_for(const Life& life) const {
 // True if it waits for room that will come, or may. Otherwise it is turned away.
 bool Room::make_room(Life& life) {
   life.room.hopes = false;
-  const Missing missing = missing_for(life);
+  Missing missing = missing_for(life);
+  if (missing.bytes > 0 && parts_.adapters != nullptr && life.room.plan->device == kHost) {
+    parts_.adapters->give_way(parts_.adapters->leaving() + missing.bytes);
+    missing = missing_for(life);
+  }
   if (missing.bytes == 0 && missing.workers == 0) return true;
   if (life.role == Life::Role::kComing) {
     parts_.host.has_no_room_beside(life);

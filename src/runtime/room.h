@@ -22,6 +22,8 @@
 
 namespace aioss::runtime {
 
+class Adapters;
+
 // So many models are planned at once, whose answers are tasks; who wants another is told "busy".
 inline constexpr std::size_t kPlansMax = 64;
 
@@ -49,6 +51,7 @@ class Room final {
     Planner* planner;  // null: what a model needs is guessed from its file's size
     Post post;
     RoomHost& host;
+    Adapters* adapters = nullptr;  // unused ones go before any model; null: there are none
   };
   explicit Room(const Parts& parts) : parts_(parts), models_(parts_.models), pool_(parts_.pool) {}
 

@@ -343,12 +343,15 @@ bool StreamState::begin(const LoadedModel& model) {
     request_record_ = RequestRecord::kPending;
     begun_ns_ = clock_.monotonic_ns();
     begun_by_ = model.sha256;
+    for (const LoadedAdapter& adapter : model.adapters) {
+      setup_.call.request.adapters.push_back(adapter.use);
+    }
     token_limit_ = model.cells_per_stream;
     if (request.tokens_max > 0) token_limit_ = std::min(token_limit_, request.tokens_max);
   }
-  codec::Map body = records::infer_request({setup_.call, setup_.request_id, setup_.profile,
-                                            model.load_record, setup_.config_record,
-                                            prompt_commitment, prompt.size(), stop_commitment});
+  codec::Map body = records::infer_request(
+      {setup_.call, setup_.request_id, setup_.profile, model.load_record, setup_.config_record,
+       prompt_commitment, prompt.size(), stop_commitment, model.adapters});
   if (setup_.sealed) {
     seal_prompt(std::move(body), std::move(prompt));
   } else {

@@ -83,10 +83,17 @@ inline constexpr std::uint32_t kCrashesOfASuspect = 2;
 // them have the same consequence.
 inline constexpr std::uint32_t kKillsOfASuspect = 5;
 
+struct LoadedAdapter {
+  ipc::AdapterUse use;
+  std::string name;  // in the catalogue
+  std::uint64_t load_record = 0;
+};
+
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
   std::uint32_t cells_per_stream = 0;
-  Digest sha256{};  // of the file
+  Digest sha256{};                           // of the file
+  std::vector<LoadedAdapter> adapters = {};  // as they were asked for
 };
 
 class StreamState final : public Stream, public std::enable_shared_from_this<StreamState> {
@@ -112,7 +119,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   ipc::RequestId id() const { return setup_.call.request.id; }
   const std::string& model() const { return setup_.call.model; }
   const Principal& principal() const { return setup_.call.principal; }
+  // Its adapters are named once it has begun; until then, wishes() has what they are called.
   const ipc::Submit& request() const { return setup_.call.request; }
+  const std::vector<AdapterWish>& wishes() const { return setup_.call.adapters; }
   std::optional<std::int64_t> deadline_ns() const;   // monotonic
   std::optional<std::int64_t> load_wait_ns() const;  // likewise: until then its model is ready
   std::optional<std::chrono::seconds> keep_alive() const { return setup_.call.keep_alive; }

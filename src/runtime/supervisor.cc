@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "ipc/limits.h"
 #include "os/thread.h"
 
 namespace aioss::runtime {
@@ -13,8 +14,9 @@ namespace {
 // consumer has read on.
 constexpr std::size_t kTasksPerStream = 7;
 // A worker posts five events, its hash, that its prefixes are there, and the fates of three
-// records; UPDATE is a fourth.
-constexpr std::size_t kTasksPerWorker = 12;
+// records; UPDATE is a fourth. Of adapters: a copy, a report, the fate of a load's record, and of
+// each one's end.
+constexpr std::size_t kTasksPerWorker = 12 + 3 + ipc::kAdaptersLoadedMax;
 // Stopping workers stay beside their successors for a moment.
 constexpr std::size_t kGenerations = 2;
 
@@ -48,9 +50,13 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
           PrefixStore(parts_.options.prefix_bytes, kPrefixGenerations * parts_.options.workers_max),
           parts_.prefix_disk, models_, post_, [this](Life& life) { lives_.prefixes_came(life); }),
       books_({parts_.options, parts_.clock, parts_.metrics, pool_, models_, prefixes_}),
+      adapters_({parts_.clock, parts_.ledger, parts_.tally, models_, pool_, parts_.adapter_copier,
+                 post_, [this](Model& model) { requests_.hand_over_waiting(model); },
+                 [this] { room_.changed(); }, [this] { finish_stop_all(); }}),
       room_({parts_.options, parts_.fs, parts_.clock, models_, pool_, books_, parts_.planner, post_,
-             lives_}),
-      requests_({parts_.fs, parts_.clock, parts_.tally, desk_, models_, prefixes_, lives_}),
+             lives_, &adapters_}),
+      requests_(
+          {parts_.fs, parts_.clock, parts_.tally, desk_, models_, prefixes_, lives_, adapters_}),
       residency_(parts_.options, parts_.clock, models_, lives_),
       replacement_({parts_.clock, parts_.tally, models_, parts_.ask_canary, lives_}),
       board_(
@@ -74,6 +80,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
               residency_,
               replacement_,
               board_,
+              adapters_,
               post_,
               [this] { finish_stop_all(); }}) {
   residency_.take_pins({});
@@ -300,6 +307,7 @@ void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
 void Supervisor::finish_stop_all() {
   const LoadRecords& records = lives_.records();
   if (!stop_answer_ || models_.workers() > 0 || !records.all_settled()) return;
+  if (!adapters_.all_settled()) return;
   std::exchange(stop_answer_, nullptr)->give(Stopped{records.engine_records(), records.lost()});
 }
 

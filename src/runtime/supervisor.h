@@ -20,6 +20,7 @@
 #include "ledger/writing/ledger.h"
 #include "memory/pool.h"
 #include "os/file.h"
+#include "runtime/adapters.h"
 #include "runtime/answer.h"
 #include "runtime/board.h"
 #include "runtime/books.h"
@@ -56,6 +57,7 @@ struct SupervisorParts {  // all outlive the supervisor
   WorkerLink::Start start_link = &WorkerLink::start;
   Planner* planner = nullptr;         // null: what a model needs is guessed from its file's size
   PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
+  AdapterCopier* adapter_copier = nullptr;  // null: there are no adapters
   Replacement::AskCanary ask_canary = {};
 };
 
@@ -114,6 +116,7 @@ class Supervisor final {
   ModelTable models_;
   PrefixCustody prefixes_;
   Books books_;
+  Adapters adapters_;
   Room room_;
   Requests requests_;
   Residency residency_;

@@ -13,7 +13,8 @@
 namespace aioss::runtime {
 namespace {
 
-// Beside requests and their cancels: configure, shutdown, probes, one ping at a time.
+// Beside requests and their cancels: configure, shutdown, probes, one ping and one word about an
+// adapter at a time.
 constexpr std::size_t kOutboxSpare = 16;
 // A request, its cancel, and as often credit as its consumer can read before the worker sends more.
 constexpr std::size_t kFramesPerStream = 2 + kCreditBytes / kCreditStepBytes + 2;
@@ -27,17 +28,23 @@ constexpr unsigned kCancelChecksMax = 60;
 constexpr auto kReapStep = std::chrono::milliseconds(5);
 constexpr int kSocketInChild = 3;
 
-// What a worker finds at which number: its socket, the model's files, the memory for prefixes.
-std::vector<std::string> arguments(std::size_t model_count, bool prefixes) {
+// What a worker finds at which number: its socket, the model's files, the memory for prefixes, and
+// that for adapters.
+std::vector<std::string> arguments(std::size_t model_count, bool prefixes, bool adapters) {
   std::string models;
   for (std::size_t i = 0; i < model_count; ++i) {
     models += (i > 0 ? "," : "") + std::to_string(kSocketInChild + 1 + static_cast<int>(i));
   }
   std::vector<std::string> out{"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
                                "--models", models};
+  int next = kSocketInChild + 1 + static_cast<int>(model_count);
   if (prefixes) {
     out.emplace_back("--prefixes");
-    out.push_back(std::to_string(kSocketInChild + 1 + static_cast<int>(model_count)));
+    out.push_back(std::to_string(next++));
+  }
+  if (adapters) {
+    out.emplace_back("--adapters");
+    out.push_back(std::to_string(next));
   }
   return out;
 }
@@ -45,13 +52,15 @@ std::vector<std::string> arguments(std::size_t model_count, bool prefixes) {
 os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   os::SpawnOptions spawn;
   spawn.executable = options.executable;
-  spawn.arguments = arguments(options.model_fds.size(), options.prefix_fd >= 0);
+  spawn.arguments =
+      arguments(options.model_fds.size(), options.prefix_fd >= 0, options.adapter_fd >= 0);
   spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
   spawn.inherit_output = false;  // what the gateway prints there, or a pipe after it, is not theirs
   spawn.descriptors.emplace_back(kSocketInChild, socket);
   int number = kSocketInChild;
   for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
   if (options.prefix_fd >= 0) spawn.descriptors.emplace_back(++number, options.prefix_fd);
+  if (options.adapter_fd >= 0) spawn.descriptors.emplace_back(++number, options.adapter_fd);
   return spawn;
 }
 
@@ -195,6 +204,24 @@ void WorkerLink::probe() {
     ++probes_outstanding_;
   }
   send(ipc::Probe{});
+}
+
+void WorkerLink::load_adapter(const ipc::LoadAdapter& wanted) {
+  {
+    std::lock_guard lock(mutex_);
+    ASSERT(!adapter_outstanding_);
+    adapter_outstanding_ = wanted.adapter;
+  }
+  send(wanted);
+}
+
+void WorkerLink::unload_adapter(const ipc::UnloadAdapter& unwanted) {
+  {
+    std::lock_guard lock(mutex_);
+    ASSERT(!adapter_outstanding_);
+    adapter_outstanding_ = unwanted.adapter;
+  }
+  send(unwanted);
 }
 
 void WorkerLink::stop(Error why) {
@@ -434,6 +461,18 @@ Status WorkerLink::on(ipc::ProbeReport& message) {
     std::lock_guard lock(mutex_);
     if (probes_outstanding_ == 0) return violation("it reported a probe that was not asked for");
     --probes_outstanding_;
+  }
+  on_event_(std::move(message));
+  return ok();
+}
+
+Status WorkerLink::on(ipc::AdapterReport& message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (adapter_outstanding_ != message.adapter) {
+      return violation("it speaks of an adapter that it was not asked about");
+    }
+    adapter_outstanding_.reset();
   }
   on_event_(std::move(message));
   return ok();

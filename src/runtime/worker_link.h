@@ -37,6 +37,7 @@ struct LinkOptions {
   std::uint64_t number = 0;    // of the worker, for thread names
   std::vector<int> model_fds;  // borrowed until start() returns
   int prefix_fd = -1;          // likewise: memory for states of prefixes; -1: none
+  int adapter_fd = -1;         // likewise: memory where it finds adapters; -1: none
   ipc::Configure configure;
   std::size_t streams_max = 0;                 // that the gateway has at once
   std::chrono::milliseconds exit_grace{2000};  // from the end of its socket to SIGKILL
@@ -60,9 +61,10 @@ struct LinkEnded {
 };
 
 // In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()). LinkLost may
-// come at any point, and after it only LinkEnded, once the process is gone.
-using LinkEvent =
-    std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport, LinkLost, LinkEnded>;
+// come at any point, and after it only LinkEnded, once the process is gone. An AdapterReport
+// answers load_adapter() or unload_adapter().
+using LinkEvent = std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport,
+                               ipc::AdapterReport, LinkLost, LinkEnded>;
 
 class WorkerLink final {
  public:
@@ -93,6 +95,10 @@ class WorkerLink final {
   void take_over_prefixes();                    // once, if its Configure said so
   void forget_prefixes();
   void probe();
+  // Once it is ready, and not before the last of these was answered. What is loaded is in the
+  // memory for adapters, and stays there until then.
+  void load_adapter(const ipc::LoadAdapter& wanted);
+  void unload_adapter(const ipc::UnloadAdapter& unwanted);
 
   // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and
   // LinkEnded are told, if nothing was before.
@@ -139,6 +145,7 @@ class WorkerLink final {
   Status on(ipc::Stats& message);
   Status on(ipc::Pong& message);
   Status on(ipc::ProbeReport& message);
+  Status on(ipc::AdapterReport& message);
   Result<std::shared_ptr<StreamState>> stream_of(ipc::RequestId id) const;
   void forget(ipc::RequestId id);
   std::vector<std::shared_ptr<StreamState>> take_requests();
@@ -178,6 +185,7 @@ class WorkerLink final {
   std::optional<std::uint64_t> ping_outstanding_;
   unsigned silent_seconds_ = 0;
   unsigned probes_outstanding_ = 0;
+  std::optional<Digest> adapter_outstanding_;  // what is still to be answered is about it
 
   os::Thread reader_, writer_;
 };

@@ -126,6 +126,7 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit() {
   call.request.deadline_ms = wishes_.deadline_ms;
   call.keep_alive = request_.keep_alive;
   call.load_wait = wishes_.load_wait;
+  call.adapters = request_.adapters;
   call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
   return context_.gateway.submit(std::move(call));
 }

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "http/text.h"
+#include "ipc/limits.h"
 #include "runtime/planning.h"
 #include "server/replies.h"
 
@@ -39,8 +40,13 @@ Status take(std::string_view name, const std::string& value, runtime::PlanCall& 
     call.kv_type = value;
     return ok();
   }
+  if (name == "lora") {
+    if (call.adapters.size() >= ipc::kAdaptersLoadedMax) return wrong(name, "is given too often");
+    call.adapters.push_back(value);
+    return ok();
+  }
   if (name != "model") {
-    return wrong(one_line(name), "there are only 'model', 'ctx', 'parallel' and 'kv_type'");
+    return wrong(one_line(name), "there are only 'model', 'ctx', 'parallel', 'kv_type' and 'lora'");
   }
   if (!call.model.empty()) return wrong(name, "is given twice");
   call.model = value;

@@ -12,6 +12,9 @@ TEST(PlanQuery, NamesModelAndOptions) {
   EXPECT_EQ(call->context_tokens, 8192U);
   EXPECT_EQ(call->parallel, 0U);
   EXPECT_EQ(call->kv_type, "q8_0");
+  const auto adapted = parse_plan_query("model=m&lora=a&lora=b");
+  ASSERT_TRUE(adapted.has_value());
+  EXPECT_EQ(adapted->adapters, (std::vector<std::string>{"a", "b"}));
   const auto least = parse_plan_query("model=m");
   ASSERT_TRUE(least.has_value());
   EXPECT_FALSE(least->context_tokens || least->parallel || least->kv_type);

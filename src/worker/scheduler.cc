@@ -23,27 +23,12 @@ ChunkLimits chunk_limits(const SchedulerOptions& options) {
           .chunk_tokens_max = options.batch_tokens_max};
 }
 
-// Null: a free stream.
-bool may_run(const Sequence* sequence) {
-  return sequence != nullptr && sequence->phase == Phase::kDecode && !sequence->request.parked();
-}
-
-std::vector<std::uint32_t> runs_of(const std::vector<bool>& decoding) {
-  std::vector<std::uint32_t> runs;
-  bool in_run = false;
-  for (const bool active : decoding) {
-    if (active && in_run) ++runs.back();
-    if (active && !in_run) runs.push_back(1);
-    in_run = active;
-  }
-  return runs;
-}
-
 }  // namespace
 
 Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
                      const SchedulerOptions& options, const Clock& clock, AbortBoard& board,
-                     EventSink& sink, std::unique_ptr<PrefixCache> prefixes)
+                     EventSink& sink, std::unique_ptr<PrefixCache> prefixes,
+                     std::unique_ptr<AdapterShelf> adapters)
     : session_(session),
       vocabulary_(vocabulary),
       options_(options),
@@ -52,6 +37,7 @@ Scheduler::Scheduler(engine::Session& session, const Vocabulary& vocabulary,
       sink_(sink),
       costs_(chunk_limits(options), options.streams),
       prefixes_(std::move(prefixes)),
+      adapters_(adapters ? std::move(adapters) : std::make_unique<AdapterShelf>()),
       streams_(options.streams, nullptr),
       drafts_max_(options.draft_tokens_max) {
   ASSERT(options.streams > 0 && options.batch_tokens_max >= options.streams);
@@ -85,7 +71,7 @@ std::uint32_t Scheduler::running() const {
 bool Scheduler::is_settled() const {
   return requests_.empty() && queue_.empty() && queue_.requests() == 0 && !queue_.has_accounts() &&
          resuming_.empty() && prefilling_.empty() && running() == 0 && ended_streams_.empty() &&
-         spilled_ == 0 && spilled_bytes_ == 0;
+         spilled_ == 0 && spilled_bytes_ == 0 && adapters_->is_settled();
 }
 
 Status Scheduler::step() {
@@ -95,9 +81,11 @@ Status Scheduler::step() {
   AIOSS_CHECK(place_waiting());
   AIOSS_CHECK(find_prefixes());
   AIOSS_CHECK(close_hole());
+  choose_set();
   const Call call = choose_call();
   if (call != Call::kNone) {
     last_call_ = call;
+    ++turn_calls_;
     ++stats_.steps;
     AIOSS_CHECK(call == Call::kDecode ? decode_step() : prefill_step());
   }
@@ -106,10 +94,22 @@ Status Scheduler::step() {
   return ok();
 }
 
+// Null: a free stream.
+bool Scheduler::may_run(const Sequence* sequence) {
+  return sequence != nullptr && sequence->phase == Phase::kDecode && !sequence->request.parked();
+}
+
+bool Scheduler::can_compute() const {
+  return !prefilling_.empty() || std::any_of(streams_.begin(), streams_.end(), may_run);
+}
+
 Scheduler::Call Scheduler::choose_call() const {
-  const bool decoding = std::any_of(streams_.begin(), streams_.end(), may_run);
-  if (!decoding) return prefilling_.empty() ? Call::kNone : Call::kPrefill;
-  if (prefilling_.empty()) return Call::kDecode;
+  const bool decoding = std::any_of(streams_.begin(), streams_.end(),
+                                    [this](const Sequence* s) { return may_run_now(s); });
+  const bool prefilling = std::any_of(prefilling_.begin(), prefilling_.end(),
+                                      [this](const Sequence* s) { return in_turn(*s); });
+  if (!decoding) return prefilling ? Call::kPrefill : Call::kNone;
+  if (!prefilling) return Call::kDecode;
   return last_call_ == Call::kDecode || ends_go_on() ? Call::kPrefill : Call::kDecode;
 }
 
@@ -123,7 +123,7 @@ bool Scheduler::ends_go_on() const {
   std::uint32_t shortest = kEndTokens + 1;  // of those that forked
   for (const Sequence* const s : prefilling_) {
     const std::uint32_t rest = s->request.prompt_tokens() - s->computed;
-    if (s->cached == 0 || rest > kEndTokens) continue;
+    if (s->cached == 0 || rest > kEndTokens || !in_turn(*s)) continue;
     ends = true;
     if (s->fork_at > 0 && s->source == nullptr) shortest = std::min(shortest, rest);
   }
@@ -140,7 +140,7 @@ bool Scheduler::ends_go_on() const {
 bool Scheduler::can_step() const {
   if (!ended_streams_.empty()) return true;
   if (somebody_waits() && lowest_free_stream() != kNoStream) return true;
-  return choose_call() != Call::kNone || spill_due_ns() <= clock_.monotonic_ns();
+  return can_compute() || spill_due_ns() <= clock_.monotonic_ns();
 }
 
 std::int64_t Scheduler::idle_ns() const {
@@ -157,6 +157,10 @@ Status Scheduler::run_batch(std::span<Sequence* const> affected) {
   batch.positions = batch_.positions.data();
   batch.sequences = batch_.sequences.data();
   batch.outputs = batch_.outputs.data();
+  const AdapterSet& set = affected.front()->request.adapters;
+  batch.adapters = set.uses.data();
+  batch.adapter_count = static_cast<std::uint32_t>(set.uses.size());
+  set_was_changed_ = std::exchange(called_for_, set.key) != set.key;
   Status status = session_.decode(batch);
   if (status.has_value() || status.error().code == Code::kCancelled) return status;
   return broken(affected, std::move(status).error());
@@ -167,19 +171,23 @@ Status Scheduler::decode_step() {
   decoded_ns_ = clock_.monotonic_ns();
   batch_.clear();
   for (Sequence* const sequence : streams_) {
-    if (!may_run(sequence)) continue;
+    if (!may_run_now(sequence)) continue;
     batch_.add(sequence->next, sequence->computed, sequence->stream, true);
     decoding.push_back(sequence);
   }
   const std::span<const Token> drafts = foresee(decoding);
   if (!drafts.empty()) return verify_step(*decoding.front(), drafts);
-  const std::vector<std::uint32_t> runs = runs_of(decoding_streams());
+  StreamSets calling = decoding_streams();
+  std::replace_if(
+      calling.begin(), calling.end(), [this](const auto& key) { return key != turn_of_; },
+      std::optional<std::uint64_t>());
+  const std::vector<std::uint32_t> runs = runs_of(calling);
   const std::int64_t start = clock_.monotonic_ns();
   // A decode step is aborted only when the process ends: nothing is undone then.
   AIOSS_CHECK(run_batch(decoding));
   const std::int64_t elapsed = clock_.monotonic_ns() - start;
-  costs_.decoded(runs, elapsed);
-  if (decoding.size() == 1) verify_costs_.decoded(elapsed);
+  if (!set_was_changed_) costs_.decoded(runs, elapsed);
+  if (decoding.size() == 1 && !set_was_changed_) verify_costs_.decoded(elapsed);
   for (std::size_t i = 0; i < decoding.size(); ++i) {
     ++decoding[i]->computed;
     queue_.charge(decoding[i]->request.submit, 1);
@@ -196,12 +204,13 @@ Sequence& Scheduler::next_to_prefill() {
     while (s->source != nullptr) s = s->source;
     return s;
   };
-  if (++prefill_calls_ % kTurnOfTheOldest == 0) return *worker(prefilling_.front());
+  const std::vector<Sequence*> candidates = prefilling_now();
+  if (++prefill_calls_ % kTurnOfTheOldest == 0) return *worker(candidates.front());
   const auto rank = [&](Sequence* s) {  // interactive before batch, then the shortest rest
     return std::pair(s->request.submit.priority, s->request.prompt.size() - worker(s)->computed);
   };
   // The first of equals: the one that came first.
-  return *worker(*std::min_element(prefilling_.begin(), prefilling_.end(),
+  return *worker(*std::min_element(candidates.begin(), candidates.end(),
                                    [&](Sequence* a, Sequence* b) { return rank(a) < rank(b); }));
 }
 
@@ -254,7 +263,7 @@ Status Scheduler::prefill_step() {
     return after_abort(sequence);
   }
   AIOSS_CHECK(status);
-  costs_.prefilled(count, clock_.monotonic_ns() - start);
+  if (!set_was_changed_) costs_.prefilled(count, clock_.monotonic_ns() - start);
   sequence.computed = end;
   stats_.prompt_tokens += count;
   queue_.charge(request.submit, count);
@@ -266,8 +275,8 @@ Status Scheduler::prefill_step() {
   // call.
   AIOSS_TRY(const bool forked, fork_from(sequence, stream, forks));
   if (is_worth_keeping(sequence, forked)) {
-    keep_prefix({request.submit.tenant, request.submit.owner}, std::span(request.prompt).first(end),
-                stream);
+    keep_prefix({request.shares_prefixes_as, request.submit.owner},
+                std::span(request.prompt).first(end), stream);
   }
   return ok();
 }
@@ -313,10 +322,24 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
 }
 
 // By stream.
-std::vector<bool> Scheduler::decoding_streams() const {
-  std::vector<bool> decoding;
-  for (const Sequence* s : streams_) decoding.push_back(may_run(s));
+Scheduler::StreamSets Scheduler::decoding_streams() const {
+  StreamSets decoding;
+  for (const Sequence* s : streams_) {
+    decoding.push_back(may_run(s) ? std::optional(s->request.adapters.key) : std::nullopt);
+  }
   return decoding;
+}
+
+// Neighbours of one set share a graph.
+std::vector<std::uint32_t> Scheduler::runs_of(const StreamSets& decoding) {
+  std::vector<std::uint32_t> runs;
+  std::optional<std::uint64_t> before;
+  for (const std::optional<std::uint64_t>& set : decoding) {
+    if (set && set == before) ++runs.back();
+    if (set && set != before) runs.push_back(1);
+    before = set;
+  }
+  return runs;
 }
 
 // Moves the highest running sequence into the lowest hole, when nobody is about to fill it and the
@@ -330,10 +353,9 @@ Status Scheduler::close_hole() {
   if (highest <= static_cast<std::size_t>(hole)) return ok();
   Sequence* const sequence = streams_[highest];
 
-  std::vector<bool> running = decoding_streams();
+  StreamSets running = decoding_streams();
   const std::vector<std::uint32_t> before = runs_of(running);
-  running[highest] = false;
-  running[static_cast<std::size_t>(hole)] = true;
+  running[static_cast<std::size_t>(hole)] = std::exchange(running[highest], std::nullopt);
   const std::uint32_t steps = sequence->request.tokens_max - sequence->generated;
   if (!costs_.compaction_pays(before, runs_of(running), steps)) return ok();
 

@@ -28,6 +28,9 @@
 // both are cut at the engine's grid and hold nothing that was decoded, so no result depends on
 // them.
 //
+// Adapters: a call holds sequences of one set of them; sets take turns (scheduler_adapters.cc). A
+// prefix belongs to the set under which it was computed.
+//
 // Drafts (speculation.h): where one sequence decodes alone and repeats what it has said or was
 // told, a step computes several of its tokens. Each is sampled from the logits of its own position
 // as always, and what was drafted wrongly is cut off again.
@@ -49,6 +52,7 @@
 #include "engine/engine.h"
 #include "ipc/messages.h"
 #include "worker/abort_board.h"
+#include "worker/adapter_shelf.h"
 #include "worker/fair_queue.h"
 #include "worker/load_estimate.h"
 #include "worker/prefix_cache.h"
@@ -79,6 +83,8 @@ struct SchedulerOptions {
   // Tokens of a draft at most; the session has a row more. 0: no drafts, as `reproducible` needs.
   std::uint32_t draft_tokens_max = 0;
   bool overcommit = false;  // interactive requests take the streams of batch sequences
+  // Of a set of adapters while another one has something to compute.
+  std::int64_t adapter_turn_ns = 100'000'000;
 };
 
 // Where the scheduler says what happened. May block, when the reader of the events is slow.
@@ -90,10 +96,12 @@ class EventSink {
 
 class Scheduler final {
  public:
-  // The references outlive the scheduler. `prefixes` may be null: nothing is kept.
+  // The references outlive the scheduler. `prefixes` may be null: nothing is kept; `adapters`
+  // likewise: there are none.
   Scheduler(engine::Session& session, const Vocabulary& vocabulary, const SchedulerOptions& options,
             const Clock& clock, AbortBoard& board, EventSink& sink,
-            std::unique_ptr<PrefixCache> prefixes = nullptr);
+            std::unique_ptr<PrefixCache> prefixes = nullptr,
+            std::unique_ptr<AdapterShelf> adapters = nullptr);
 
   void submit(PreparedRequest prepared);  // → Accepted or Rejected
   void cancel(ipc::RequestId id);         // takes effect at once; unknown ids are ignored
@@ -102,6 +110,9 @@ class Scheduler final {
   void take_over_prefixes();
   // Nothing that was asked so far is kept, nor what is being computed now.
   void forget_prefixes();
+  // Between two calls of the engine, in which nothing is computed.
+  ipc::AdapterReport load_adapter(const ipc::LoadAdapter& wanted);
+  ipc::AdapterReport unload_adapter(const ipc::UnloadAdapter& wanted);
   // One engine call. An error means that the engine is broken: every request has been finished with
   // the reason, and the scheduler must not be used again.
   Status step();
@@ -130,6 +141,8 @@ class Scheduler final {
   // scheduler_admission.cc
   std::optional<Error> refusal(const PreparedRequest& prepared, std::uint32_t& tokens_max) const;
   void admit();
+  static bool may_run(const Sequence* sequence);
+  bool can_compute() const;
   void start(Sequence& sequence, std::int32_t stream);
   void waits_no_more(Request& request);
   std::uint32_t queue_share() const;
@@ -184,6 +197,14 @@ class Scheduler final {
   void keep_prefix(PrefixCache::Whose whose, std::span<const Token> prefix, std::int32_t stream);
   void keep_conversation(const EndedStream& ended);
 
+  // scheduler_adapters.cc
+  bool in_turn(const Sequence& sequence) const;
+  bool may_run_now(const Sequence* sequence) const;
+  std::vector<std::uint64_t> sets_at_work() const;
+  void choose_set();
+  std::vector<Sequence*> prefilling_now() const;
+  std::int32_t stream_for(const Sequence& sequence) const;
+
   // scheduler.cc
   Call choose_call() const;
   bool ends_go_on() const;
@@ -199,7 +220,10 @@ class Scheduler final {
   Status close_hole();
   Status clear_ended_streams();
   Status broken(std::span<Sequence* const> affected, Error error);
-  std::vector<bool> decoding_streams() const;
+  // The set that decodes in each stream; nothing: none, or it does not.
+  using StreamSets = std::vector<std::optional<std::uint64_t>>;
+  StreamSets decoding_streams() const;
+  static std::vector<std::uint32_t> runs_of(const StreamSets& decoding);
 
   // scheduler_speculation.cc
   std::span<const Token> foresee(std::span<Sequence* const> decoding);
@@ -229,6 +253,14 @@ class Scheduler final {
 
   std::map<ipc::RequestId, std::unique_ptr<Request>> requests_;
   const std::unique_ptr<PrefixCache> prefixes_;  // null: none
+  const std::unique_ptr<AdapterShelf> adapters_;
+  // The set whose turn it is, calls in that turn, and when it began; the set of the last call, and
+  // whether that was another one than the call's before: its time says nothing of others.
+  std::uint64_t turn_of_ = 0;
+  std::uint32_t turn_calls_ = 0;
+  std::int64_t turn_began_ns_ = 0;
+  std::uint64_t called_for_ = 0;
+  bool set_was_changed_ = false;
   // Whether the engine has cut the end off a state, and whether it has refused to, so far.
   bool cuts_ = false, cuts_refused_ = false;
   std::optional<bool> ends_are_cut_;        // of copies, in profile fast; nothing: not tried yet

@@ -87,8 +87,13 @@ void Scheduler::submit(PreparedRequest prepared) {
   }
   const std::uint32_t position =
       starts_at_once() ? 0 : waiting_before(prepared.submit.priority) + 1;
+  const Result<const AdapterSet*> set = adapters_->take(prepared.submit.adapters);
+  if (!set) {
+    sink_.emit(ipc::Rejected{id, set.error()});
+    return;
+  }
   const bool prefill_resumed = options_.profile == ipc::Profile::kFast;
-  auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed);
+  auto request = std::make_unique<Request>(std::move(prepared), tokens_max, prefill_resumed, **set);
   sink_.emit(ipc::Accepted{id, request->asked_tokens, position});
   for (Sequence& sequence : request->choices) {
     if (sequence.phase == Phase::kQueued) queue_.push(sequence);
@@ -116,9 +121,9 @@ bool Scheduler::starts_at_once() const {
 // Only while nobody comes back: those are placed by the next step, which may call the engine.
 void Scheduler::admit() {
   while (!queue_.empty() && resuming_.empty()) {
-    const std::int32_t stream = lowest_free_stream();
-    if (stream == kNoStream) return;
-    start(queue_.next(*class_in_turn()), stream);
+    if (lowest_free_stream() == kNoStream) return;
+    Sequence& next = queue_.next(*class_in_turn());
+    start(next, stream_for(next));
   }
 }
 

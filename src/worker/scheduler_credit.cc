@@ -103,8 +103,7 @@ Sequence* Scheduler::next_to_resume(ipc::Priority priority) const {
 // that come back before new ones.
 Status Scheduler::place_waiting() {
   for (;;) {
-    const std::int32_t stream = lowest_free_stream();
-    if (stream == kNoStream) return ok();
+    if (lowest_free_stream() == kNoStream) return ok();
     const std::optional<ipc::Priority> priority = class_in_turn();
     if (!priority) return ok();
     Sequence* const back = next_to_resume(*priority);
@@ -113,9 +112,9 @@ Status Scheduler::place_waiting() {
         fresh == nullptr || (back != nullptr && queue_.served(back->request.submit) <=
                                                     queue_.served(fresh->request.submit));
     if (resumes) {
-      AIOSS_CHECK(resume(*back, stream));
+      AIOSS_CHECK(resume(*back, stream_for(*back)));
     } else {
-      start(*fresh, stream);
+      start(*fresh, stream_for(*fresh));
     }
   }
 }

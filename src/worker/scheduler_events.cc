@@ -129,7 +129,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
     std::erase(prefilling_, &sequence);
     forget_source(sequence);
     streams_[static_cast<std::size_t>(sequence.stream)] = nullptr;
-    EndedStream ended{sequence.stream, {request.submit.tenant, request.submit.owner}, {}};
+    EndedStream ended{sequence.stream, {request.shares_prefixes_as, request.submit.owner}, {}};
     if (is_worth_continuing(sequence, reason)) {
       const std::span<const Token> tokens = sequence.sampler.tokens().first(sequence.computed);
       ended.tokens.assign(tokens.begin(), tokens.end());
@@ -165,6 +165,7 @@ void Scheduler::forget_finished() {
   std::erase_if(requests_, [this](const auto& entry) {
     if (entry.second->choices_open > 0) return false;
     queue_.leave(entry.second->submit);
+    adapters_->give_back(entry.second->adapters);
     return true;
   });
 }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "crypto/hash.h"
 #include "engines/fake/fake_engine.h"
 #include "ipc/messages.h"
 #include "os/file.h"
@@ -30,6 +31,7 @@ struct SeenCall {
   };
   std::vector<Part> parts;
   std::uint32_t outputs = 0;
+  std::vector<aioss_adapter_use> adapters = {};
 };
 
 // The fake engine, with every batch written down. One test at a time.
@@ -46,6 +48,9 @@ inline aioss_status seeing_decode(aioss_session* session, const aioss_batch* bat
     }
     ++call.parts.back().count;
     call.outputs += batch->outputs[i];
+  }
+  for (std::uint32_t i = 0; i < batch->adapter_count; ++i) {
+    call.adapters.push_back(batch->adapters[i]);
   }
   g_seen_calls->push_back(call);
   return status;
@@ -198,8 +203,10 @@ class Rig final {
     auto cache = prefixes == nullptr
                      ? nullptr
                      : std::make_unique<PrefixCache>(*os::SharedMapping::map(prefixes->get()));
+    auto shelf = std::make_unique<AdapterShelf>(
+        AdapterSource{model_.get(), adapter_file_.get(), false, options.batch_tokens_max});
     scheduler = std::make_unique<Scheduler>(*session, *vocabulary_, options, clock, board, sink,
-                                            std::move(cache));
+                                            std::move(cache), std::move(shelf));
     g_seen_calls = &calls;
   }
   ~Rig() { g_seen_calls = nullptr; }
@@ -216,6 +223,15 @@ class Rig final {
   }
   void submit_tokens(ipc::Submit request, std::vector<Token> tokens) {
     scheduler->submit({std::move(request), std::move(tokens), clock.monotonic_ns()});
+  }
+
+  // An adapter with these lines, as the gateway would have it loaded.
+  ipc::AdapterReport load_adapter(const std::string& lines) {
+    const std::string file = "aioss-fake-lora 1\n" + lines;
+    EXPECT_EQ(::ftruncate(adapter_file_.get(), 0), 0);
+    EXPECT_EQ(::pwrite(adapter_file_.get(), file.data(), file.size(), 0),
+              static_cast<ssize_t>(file.size()));
+    return scheduler->load_adapter({crypto::sha256(as_bytes(file)), file.size()});
   }
 
   const Vocabulary& vocabulary() const { return *vocabulary_; }
@@ -238,6 +254,7 @@ class Rig final {
 
  private:
   os::Fd file_;
+  os::Fd adapter_file_ = memory_file("");
   std::unique_ptr<engine::Model> text_model_, model_;
 
  public:

@@ -63,7 +63,7 @@ Status Scheduler::find_prefix(Sequence& sequence) {
   if (sequence.computed > 0) return ok();
   const Request& request = sequence.request;
   for (;;) {
-    const TokenTree::Found found = prefixes_->find(request.submit.tenant, request.prompt);
+    const TokenTree::Found found = prefixes_->find(request.shares_prefixes_as, request.prompt);
     const std::uint32_t part = usable(request, std::max(found.part_tokens, found.whole_tokens));
     if (waits_for_another(sequence, part) || part < kReusedTokensMin) return ok();
     AIOSS_TRY(const Loaded loaded,
@@ -120,7 +120,7 @@ bool Scheduler::waits_for_another(Sequence& sequence, std::uint32_t cached) {
   for (Sequence* const other : prefilling_) {
     if (other == &sequence) break;
     const Request& ahead = other->request;
-    if (ahead.submit.tenant != request.submit.tenant) continue;
+    if (ahead.shares_prefixes_as != request.shares_prefixes_as) continue;
     const std::uint32_t at =
         std::min(usable(request, tokens_in_common(request.prompt, ahead.prompt)),
                  usable(ahead, ahead.prompt.size()));

@@ -37,7 +37,7 @@ Status Scheduler::verify_step(Sequence& sequence, std::span<const Token> drafts)
   const std::int64_t start = clock_.monotonic_ns();
   AIOSS_CHECK(run_batch(affected));  // aborted only when the process ends, like a decode step
   const std::int64_t elapsed = clock_.monotonic_ns() - start;
-  verify_costs_.verified(count + 1, elapsed);
+  if (!set_was_changed_) verify_costs_.verified(count + 1, elapsed);
 
   std::uint32_t accepted = 0;
   bool rejected = false;

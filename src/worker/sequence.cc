@@ -26,8 +26,11 @@ Sequence::Sequence(Request& owner, std::uint32_t choice_number, std::span<const 
   if (!owner.submit.resume.empty() && owner.submit.resume[choice].ended) phase = Phase::kDone;
 }
 
-Request::Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed)
+Request::Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed,
+                 const AdapterSet& set)
     : submit(std::move(prepared.submit)),
+      adapters(set),
+      shares_prefixes_as(prefix_tenant(submit.tenant, set)),
       asked_tokens(static_cast<std::uint32_t>(prepared.prompt.size())),
       prompt(to_prefill(std::move(prepared.prompt), submit, prefill_resumed)),
       received_ns(prepared.received_ns),

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "ipc/messages.h"
+#include "worker/adapter_shelf.h"
 #include "worker/sampler.h"
 #include "worker/speculation.h"
 #include "worker/text_stream.h"
@@ -64,7 +65,8 @@ struct Sequence {
 struct Request {
   // `prefill_resumed`: what was made before is computed with the prompt, at once; else it is
   // decoded token by token, as it was then.
-  Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed);
+  Request(PreparedRequest prepared, std::uint32_t tokens_limit, bool prefill_resumed,
+          const AdapterSet& set);
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
@@ -76,8 +78,10 @@ struct Request {
   std::span<const Token> resumed(std::uint32_t choice) const;
 
   const ipc::Submit submit;
-  const std::uint32_t asked_tokens;  // of the prompt that was asked
-  const std::vector<Token> prompt;   // to prefill
+  const AdapterSet& adapters;              // the shelf's, until it is given back
+  const std::uint64_t shares_prefixes_as;  // prefix_tenant()
+  const std::uint32_t asked_tokens;        // of the prompt that was asked
+  const std::vector<Token> prompt;         // to prefill
   const std::int64_t received_ns;
   const bool chat;                 // the prompt was messages
   const std::uint32_t tokens_max;  // to generate, resolved: at least 1

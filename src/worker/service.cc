@@ -21,8 +21,9 @@ constexpr std::size_t kTextBytesMax = std::size_t{64} << 20;  // 16 prompts of t
 constexpr std::size_t kStackWorthItBytes = std::size_t{64} << 10;
 // Between two looks of the engine thread: each request that the worker has, its cancel and its
 // credit, and the cancels and credits of as many that have ended meanwhile. Two more say that
-// prefixes are to be taken over and to be forgotten.
+// prefixes are to be taken over and to be forgotten, and one is about an adapter.
 constexpr std::size_t kCommandsPerRequest = 5;
+constexpr std::size_t kCommandsBeside = 3;
 constexpr std::chrono::milliseconds kIdleWait{500};
 
 // What the scheduler holds, and as many on their way to it.
@@ -53,16 +54,18 @@ std::size_t bytes_of(const ipc::Prompt& prompt) {
 
 Service::Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
                  const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
-                 AbortBoard& board, std::unique_ptr<PrefixCache> prefixes)
+                 AbortBoard& board, std::unique_ptr<PrefixCache> prefixes,
+                 std::unique_ptr<AdapterShelf> adapters)
     : channel_(channel),
       text_(text),
       clock_(clock),
       board_(board),
-      scheduler_(session, vocabulary, options, clock, board, *this, std::move(prefixes)),
+      scheduler_(session, vocabulary, options, clock, board, *this, std::move(prefixes),
+                 std::move(adapters)),
       bounds_(options.cells_per_stream, vocabulary.token_bytes_max()),
       requests_max_(requests_max_of(options)),
       text_jobs_(requests_max_),
-      commands_(kCommandsPerRequest * requests_max_ + 2) {}
+      commands_(kCommandsPerRequest * requests_max_ + kCommandsBeside) {}
 
 WorkerExit Service::run() {
   os::Thread text, engine;
@@ -147,6 +150,10 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
     if (!take_over_prefixes()) return WorkerExit::kProtocol;
   } else if (std::holds_alternative<ipc::Forget>(*command)) {
     forget_prefixes();
+  } else if (const auto* adapter = std::get_if<ipc::LoadAdapter>(&*command)) {
+    if (!order(*adapter)) return WorkerExit::kProtocol;
+  } else if (const auto* unwanted = std::get_if<ipc::UnloadAdapter>(&*command)) {
+    if (!order(*unwanted)) return WorkerExit::kProtocol;
   } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
     send(ipc::Pong{ping->nonce});
   } else if (std::holds_alternative<ipc::Probe>(*command)) {
@@ -205,6 +212,12 @@ void Service::handle(const ipc::Cancel& cancel) {
 bool Service::take_over_prefixes() {
   if (!std::exchange(take_over_due_, false)) return false;
   commands_.put(ipc::TakeOver{});
+  return true;
+}
+
+bool Service::order(EngineCommand about_an_adapter) {
+  if (adapter_ordered_.exchange(true)) return false;
+  commands_.put(std::move(about_an_adapter));
   return true;
 }
 
@@ -353,6 +366,10 @@ bool Service::engine_turn(std::chrono::milliseconds patience) {
     } else if (std::holds_alternative<ipc::Forget>(command)) {
       forgets_.store(false);
       scheduler_.forget_prefixes();
+    } else if (const auto* adapter = std::get_if<ipc::LoadAdapter>(&command)) {
+      emit(scheduler_.load_adapter(*adapter));
+    } else if (const auto* unwanted = std::get_if<ipc::UnloadAdapter>(&command)) {
+      emit(scheduler_.unload_adapter(*unwanted));
     } else {
       scheduler_.cancel(std::get<ipc::Cancel>(command).id);
     }
@@ -377,6 +394,7 @@ void Service::emit(ipc::FromWorker event) {
   if (const auto* stats = std::get_if<ipc::Stats>(&event)) {
     wait_seconds_.store(stats->wait_seconds.value_or(kWaitUnknown), std::memory_order_relaxed);
   }
+  if (std::holds_alternative<ipc::AdapterReport>(event)) adapter_ordered_.store(false);
   step_.push_back(ipc::encode(event));
 }
 

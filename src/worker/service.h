@@ -40,7 +40,8 @@ class Service final : private EventSink {
   // Everything passed in outlives the service; the session's abort callback asks `board`.
   Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
           const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
-          AbortBoard& board, std::unique_ptr<PrefixCache> prefixes);
+          AbortBoard& board, std::unique_ptr<PrefixCache> prefixes,
+          std::unique_ptr<AdapterShelf> adapters = nullptr);
   // Before it runs: the prefixes are taken over when the gateway says so.
   void expect_take_over() { take_over_due_ = true; }
 
@@ -63,8 +64,8 @@ class Service final : private EventSink {
     std::int64_t received_ns = 0;
     std::size_t bytes = 0;
   };
-  using EngineCommand =
-      std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::TakeOver, ipc::Forget>;
+  using EngineCommand = std::variant<PreparedRequest, ipc::Cancel, ipc::Credit, ipc::TakeOver,
+                                     ipc::Forget, ipc::LoadAdapter, ipc::UnloadAdapter>;
 
   // How far a request is, from its Submit until its last event is made.
   enum class Stage : std::uint8_t {
@@ -96,7 +97,8 @@ class Service final : private EventSink {
   std::optional<std::uint32_t> wait() const;
   void handle(const ipc::Cancel& cancel);
   void handle(const ipc::Credit& credit);
-  bool take_over_prefixes();  // false: it was not to come, or not again
+  bool take_over_prefixes();                   // false: it was not to come, or not again
+  bool order(EngineCommand about_an_adapter);  // false: one is not answered yet
   void forget_prefixes();
   void report_probe();
 
@@ -131,7 +133,8 @@ class Service final : private EventSink {
   std::mutex requests_mutex_;
   std::unordered_map<ipc::RequestId, Known> requests_;  // guarded by requests_mutex_
   bool take_over_due_ = false;                          // the reader's: TakeOver is still to come
-  std::atomic<bool> forgets_{false};  // the prefixes, once the engine thread looks
+  std::atomic<bool> forgets_{false};          // the prefixes, once the engine thread looks
+  std::atomic<bool> adapter_ordered_{false};  // LoadAdapter or UnloadAdapter, not answered yet
 };
 
 }  // namespace aioss::worker

@@ -17,6 +17,7 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "os/shared_memory.h"
+#include "worker/adapter_shelf.h"
 #include "worker/gguf.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
@@ -59,6 +60,7 @@ struct Loaded {
   std::unique_ptr<engine::Session> session;
   std::unique_ptr<engine::TextModel> text;
   std::unique_ptr<const Vocabulary> vocabulary;
+  AdapterSource adapters;
   SchedulerOptions scheduler;
   ipc::Ready ready;
 };
@@ -152,6 +154,9 @@ Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configur
   AIOSS_TRY(loaded.session, engine::Session::create(*loaded.model, session));
   AIOSS_TRY(loaded.text, choice->open_text(*loaded.model, options.model_fds));
   AIOSS_TRY(loaded.vocabulary, Vocabulary::create(*loaded.text, facts.vocabulary_size));
+  constexpr std::uint32_t kGraphTokens = 512;  // more are not computed in one graph
+  loaded.adapters = {loaded.model.get(), options.adapter_fd, choice->needs_gguf,
+                     std::min(session.batch_tokens_max, kGraphTokens)};
   loaded.ready = describe(*choice->engine, loaded, configure.profile, threads);
   return loaded;
 }
@@ -191,7 +196,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   const auto when = later ? PrefixCache::TakeOver::kWhenTold : PrefixCache::TakeOver::kNow;
   Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary, loaded->scheduler,
                   clock, board,
-                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes), when) : nullptr);
+                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes), when) : nullptr,
+                  std::make_unique<AdapterShelf>(loaded->adapters));
   if (later) service.expect_take_over();
   return service.run();
 }

@@ -41,6 +41,7 @@ struct WorkerOptions {
   int socket_fd = 3;
   std::vector<int> model_fds;  // inherited, read-only
   int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
+  int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
   std::vector<EngineChoice> engines;
 };
 

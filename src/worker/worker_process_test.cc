@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "crypto/hash.h"
 #include "engines/fake/fake_engine.h"
 #include "ipc/channel.h"
 #include "ipc/messages.h"
@@ -66,6 +67,7 @@ class RunningWorker {
       WorkerOptions options;
       options.socket_fd = theirs;
       options.model_fds = {model_.get()};
+      options.adapter_fd = adapters_.get();
       options.engines = engines();
       return run_worker(options, os::SystemClock());
     });
@@ -110,6 +112,14 @@ class RunningWorker {
     send(configure);
     return expect<ipc::Ready>();
   }
+  // As the gateway does it; what its report says.
+  ipc::AdapterReport load_adapter(std::string_view file) {
+    EXPECT_EQ(::ftruncate(adapters_.get(), 0), 0);
+    EXPECT_EQ(::pwrite(adapters_.get(), file.data(), file.size(), 0),
+              static_cast<ssize_t>(file.size()));
+    send(ipc::LoadAdapter{crypto::sha256(as_bytes(file)), file.size()});
+    return expect<ipc::AdapterReport>();
+  }
   std::string end() {
     const std::string how = ending(pid_);
     pid_ = -1;
@@ -123,10 +133,40 @@ class RunningWorker {
 
  private:
   os::Fd model_;
+  os::Fd adapters_ = memory_file("");
   pid_t pid_ = -1;
 };
 
 constexpr std::string_view kSmallScript = "aioss-fake 1\ncontext 512\nreply Good day.\n";
+
+TEST(WorkerProcess, LoadsAdaptersInsideItsSandbox) {
+  RunningWorker worker(kSmallScript);
+  (void)worker.start();
+  const ipc::AdapterReport loaded = worker.load_adapter("aioss-fake-lora 1\nsay Arr.\n");
+  EXPECT_TRUE(loaded.loaded) << loaded.error->message;
+  const ipc::AdapterReport wrong = worker.load_adapter("nonsense");
+  EXPECT_FALSE(wrong.loaded);
+  ASSERT_TRUE(wrong.error);
+  EXPECT_EQ(wrong.error->code, Code::kModelCorrupt);
+  ipc::Submit submit = request(1);
+  submit.prompt = std::vector<ipc::ChatMessage>{{"user", "hello", ""}};
+  submit.adapters = {{loaded.adapter, 1.0F}};
+  worker.send(submit);
+  (void)worker.expect<ipc::Accepted>();
+  std::string text;
+  for (auto event = worker.next(); event; event = worker.next()) {
+    if (std::holds_alternative<ipc::Finished>(*event)) break;
+    if (const auto* delta = std::get_if<ipc::Delta>(&*event)) text += delta->text;
+  }
+  EXPECT_EQ(text, "Arr. Good day.");
+  worker.send(ipc::UnloadAdapter{loaded.adapter});
+  EXPECT_FALSE(worker.expect<ipc::AdapterReport>().loaded);
+  submit.id = 2;
+  worker.send(submit);
+  EXPECT_EQ(worker.expect<ipc::Rejected>().error.code, Code::kNotFound);
+  worker.send(ipc::Shutdown{});
+  EXPECT_EQ(worker.end(), "exit 0");
+}
 
 TEST(WorkerProcess, ServesARequestFromHelloToTheEnd) {
   RunningWorker worker(kSmallScript);

@@ -145,7 +145,10 @@ static const aioss_engine engine = {sizeof(aioss_engine),
                                     state_size,
                                     save,
                                     load,
-                                    counters};
+                                    counters,
+                                    NULL, /* this one knows no adapters */
+                                    NULL,
+                                    NULL};
 
 /* What a plugin exports, under the name in AIOSS_ENGINE_ENTRY_SYMBOL. */
 const aioss_engine* aioss_engine_entry(void);
@@ -171,9 +174,14 @@ static void check_layout(void) {
   expect(sizeof(aioss_model_facts) == 56, "size of aioss_model_facts");
   expect(sizeof(aioss_session_options) == 56, "size of aioss_session_options");
   expect(sizeof(aioss_plan) == 56, "size of aioss_plan");
-  expect(sizeof(aioss_batch) == 40, "size of aioss_batch");
+  expect(sizeof(aioss_batch) == 56, "size of aioss_batch");
+  expect(offsetof(aioss_batch, adapters) == 40, "offset of adapters");
+  expect(sizeof(aioss_adapter_options) == 16, "size of aioss_adapter_options");
+  expect(sizeof(aioss_adapter_facts) == 48, "size of aioss_adapter_facts");
+  expect(sizeof(aioss_adapter_use) == 16, "size of aioss_adapter_use");
   expect(sizeof(aioss_counters) == 32, "size of aioss_counters");
-  expect(sizeof(aioss_engine) == 8 + 19 * sizeof(void*), "size of aioss_engine");
+  expect(sizeof(aioss_engine) == 8 + 22 * sizeof(void*), "size of aioss_engine");
+  expect(offsetof(aioss_engine, adapter_open) == 8 + 19 * sizeof(void*), "offset of adapters");
   expect(offsetof(aioss_engine, decode) == 8 + 11 * sizeof(void*), "offset of decode");
   expect(offsetof(aioss_session_options, abort) == 40, "offset of abort");
   expect(offsetof(aioss_session_options, kv_type) == 36, "offset of kv_type");

@@ -1,7 +1,7 @@
 // Prints what llama.cpp itself answers greedily, with no code of ours in between: one line of token
 // ids for each prompt, separated by spaces.
 //
-//   llama_greedy MODEL PROMPTS TOKENS [--chat] [--reproducible] [--threads N]
+//   llama_greedy MODEL PROMPTS TOKENS [--chat] [--reproducible] [--threads N] [--lora FILE SCALE]
 //
 // PROMPTS holds one prompt a line; empty lines and lines that begin with # are skipped. --chat
 // wraps each as one user message in the model's own template. --reproducible sets the arithmetic
@@ -30,6 +30,8 @@ struct Arguments {
   bool chat = false;
   bool reproducible = false;
   int threads = 2;
+  std::string lora;  // "": none
+  float scale = 1.0F;
 };
 
 bool parse(int argc, char** argv, Arguments& out) {
@@ -44,6 +46,9 @@ bool parse(int argc, char** argv, Arguments& out) {
       out.reproducible = true;
     } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
       out.threads = std::atoi(argv[++i]);
+    } else if (std::strcmp(argv[i], "--lora") == 0 && i + 2 < argc) {
+      out.lora = argv[++i];
+      out.scale = static_cast<float>(std::atof(argv[++i]));
     } else {
       return false;
     }
@@ -105,7 +110,8 @@ bool prefill(llama_context* context, std::vector<llama_token>& tokens, bool grid
   return true;
 }
 
-int answer(llama_model* model, const Arguments& arguments, const std::string& prompt) {
+int answer(llama_model* model, llama_adapter_lora* lora, const Arguments& arguments,
+           const std::string& prompt) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = kContextTokens;
   params.n_threads = params.n_threads_batch = arguments.threads;
@@ -115,6 +121,8 @@ int answer(llama_model* model, const Arguments& arguments, const std::string& pr
   }
   llama_context* context = llama_init_from_model(model, params);
   if (context == nullptr) return 1;
+  float scale = arguments.scale;
+  if (lora != nullptr) llama_set_adapters_lora(context, &lora, 1, &scale);
   const llama_vocab* vocab = llama_model_get_vocab(model);
   const int vocabulary = llama_vocab_n_tokens(vocab);
   const std::string text = arguments.chat ? render(model, prompt) : prompt;
@@ -139,7 +147,7 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, arguments)) {
     std::fprintf(stderr,
                  "usage: llama_greedy MODEL PROMPTS TOKENS [--chat] [--reproducible] "
-                 "[--threads N]\n");
+                 "[--threads N] [--lora FILE SCALE]\n");
     return 2;
   }
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
@@ -153,10 +161,18 @@ int main(int argc, char** argv) {
                  arguments.prompts.c_str());
     return 1;
   }
+  llama_adapter_lora* lora = nullptr;
+  if (!arguments.lora.empty()) {
+    lora = llama_adapter_lora_init(model, arguments.lora.c_str());
+    if (lora == nullptr) {
+      std::fprintf(stderr, "llama_greedy: cannot load %s\n", arguments.lora.c_str());
+      return 1;
+    }
+  }
   int status = 0;
   for (std::string line; std::getline(prompts, line);) {
     if (line.empty() || line[0] == '#') continue;
-    status |= answer(model, arguments, line);
+    status |= answer(model, lora, arguments, line);
   }
   llama_model_free(model);
   return status;

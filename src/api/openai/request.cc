@@ -20,6 +20,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr double kTemperatureMax = 2;  // OpenAI's range; the engine would take more
+constexpr std::array kAdapterFields{"name"sv, "scale"sv};
 constexpr std::array kStreamOptions{"include_usage"sv, "include_obfuscation"sv};
 
 constexpr std::array kTiers{"auto"sv, "default"sv, "flex"sv, "priority"sv, "scale"sv};
@@ -189,6 +190,35 @@ void read_keep_alive(Fields& fields, ParsedRequest& out) {
               "366 days; 0 unloads the model after use, -1 keeps it");
 }
 
+// [{"name": "pirate", "scale": 0.5}, …]: adapters of the catalogue, not numbers as elsewhere.
+void read_adapters(Fields& fields, ParsedRequest& out) {
+  constexpr NumberRange kScale{static_cast<double>(-ipc::kAdapterScaleMax),
+                               static_cast<double>(ipc::kAdapterScaleMax)};
+  const Json* list = fields.find("lora");
+  if (list == nullptr || fields.failed()) return;
+  if (!list->is_array())
+    return fields.fail("lora", "must be an array of objects with \"name\" and \"scale\", not " +
+                                   std::string(type_name(*list)));
+  if (list->size() > ipc::kAdaptersMax)
+    return fields.fail("lora", "must hold at most " + std::to_string(ipc::kAdaptersMax) +
+                                   " adapters, not " + std::to_string(list->size()));
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const Json& one = (*list)[i];
+    const std::string place = "lora[" + std::to_string(i) + "]";
+    if (!one.is_object())
+      return fields.fail(place, "must be an object, not " + std::string(type_name(one)));
+    if (Status known = check_known(one, place + ".", kAdapterFields); !known.has_value())
+      return fields.fail(std::move(known).error());
+    Fields inner(one, place + ".");
+    runtime::AdapterWish wish;
+    wish.name = inner.required_text("name", kModelNameBytesMax);
+    wish.scale = static_cast<float>(inner.number("scale", kScale, 1));
+    if (Status status = inner.finish(); !status.has_value())
+      return fields.fail(std::move(status).error());
+    out.adapters.push_back(std::move(wish));
+  }
+}
+
 void read_chat_logprobs(Fields& fields, ipc::Submit& out) {
   out.logprobs = fields.boolean("logprobs", false);
   const bool given = fields.find("top_logprobs") != nullptr;
@@ -216,6 +246,7 @@ void read_common(Fields& fields, ParsedRequest& out) {
   out.submit.choices = static_cast<std::uint32_t>(fields.integer("n", 1, ipc::kChoicesMax, 1));
   out.submit.ignore_eos = fields.boolean("ignore_eos", false);
   read_keep_alive(fields, out);
+  read_adapters(fields, out);
 }
 
 }  // namespace

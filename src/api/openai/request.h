@@ -9,10 +9,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/openai/rules.h"
 #include "base/result.h"
 #include "ipc/messages.h"
+#include "runtime/adapter_wish.h"
 
 namespace aioss::api::openai {
 
@@ -29,6 +31,7 @@ struct ParsedRequest {
   bool stream = false;
   bool include_usage = false;
   std::optional<std::chrono::seconds> keep_alive = {};  // of its model, after it; not OpenAI's
+  std::vector<runtime::AdapterWish> adapters = {};      // likewise; `lora` on the wire
 };
 
 // kInvalidArgument or kUnsupported, with the name of the field in Error::field.

@@ -377,5 +377,26 @@ TEST(ParseChat, ReadsKeepAliveAsOllamaHasIt) {
   }
 }
 
+TEST(ParseRequest, ReadsAdapters) {
+  using Wishes = std::vector<runtime::AdapterWish>;
+  EXPECT_TRUE(good_chat(chat("")).adapters.empty());
+  EXPECT_TRUE(good_chat(chat(R"("lora":[])")).adapters.empty());
+  EXPECT_EQ(good_chat(chat(R"("lora":[{"name":"a"},{"name":"b","scale":-0.5}])")).adapters,
+            (Wishes{{"a", 1.0F}, {"b", -0.5F}}));
+  EXPECT_EQ(good_completion(completion(R"("lora":[{"name":"a","scale":0}])")).adapters,
+            (Wishes{{"a", 0.0F}}));
+  const std::vector<Bad> table = {
+      {chat(R"("lora":"a")"), "lora", "must be an array of objects"},
+      {chat(R"("lora":["a"])"), "lora[0]", "must be an object, not a string"},
+      {chat(R"("lora":[{}])"), "lora[0].name", "is required"},
+      {chat(R"("lora":[{"name":"a","scale":"1"}])"), "lora[0].scale", "must be a number"},
+      {chat(R"("lora":[{"name":"a","scale":101}])"), "lora[0].scale", "at most 100"},
+      {chat(R"("lora":[{"id":0,"scale":1}])"), "lora[0].id", "id"},
+      {chat(R"("lora":[{"name":"a"},{"name":"a"},{"name":"a"},{"name":"a"},{"name":"a"}])"), "lora",
+       "at most 4 adapters, not 5"},
+  };
+  for (const Bad& bad : table) expect_bad(parse_chat(bad.body), bad);
+}
+
 }  // namespace
 }  // namespace aioss::api::openai

@@ -328,12 +328,14 @@ void append_facts(std::string& out, const ipc::Ready& facts) {
   append_bool(out, facts.has_chat_template);
 }
 
-void append_aliases(std::string& out, const std::vector<std::string>& aliases) {
-  if (aliases.empty()) return;
-  out += ",\"aliases\":[";
-  for (std::size_t i = 0; i < aliases.size(); ++i) {
+void append_names(std::string& out, std::string_view member, const std::vector<std::string>& all) {
+  if (all.empty()) return;
+  out += ",\"";
+  out += member;
+  out += "\":[";
+  for (std::size_t i = 0; i < all.size(); ++i) {
     if (i > 0) out += ',';
-    append_string(out, aliases[i]);
+    append_string(out, all[i]);
   }
   out += ']';
 }
@@ -373,7 +375,8 @@ std::string model_object(const runtime::ModelEntry& entry) {
   append_member(out, "file_bytes", entry.file_bytes);
   if (!entry.sha256.empty()) append_member(out, "sha256", entry.sha256);
   if (entry.facts.has_value()) append_facts(out, *entry.facts);
-  append_aliases(out, entry.aliases);
+  append_names(out, "aliases", entry.aliases);
+  append_names(out, "adapters", entry.adapters);
   append_residence(out, entry);
   out += "}}";
   return out;

@@ -84,6 +84,7 @@ constexpr std::array kRules{
     FieldRule{"service_tier", kYes, kNo, kUsed, nullptr, ""},
     FieldRule{"best_of", kNo, kYes, kUsed, nullptr, ""},
     FieldRule{"keep_alive", kYes, kYes, kUsed, nullptr, ""},
+    FieldRule{"lora", kYes, kYes, kUsed, nullptr, ""},
 
     FieldRule{"user", kYes, kYes, kIgnored, is_text, kText},
     FieldRule{"safety_identifier", kYes, kNo, kIgnored, is_text, kText},

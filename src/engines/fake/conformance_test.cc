@@ -20,8 +20,10 @@ using engine::Verdict;
 
 ConformanceReport run(const std::string& lines) {
   const TestModelFile file(lines);
+  const TestModelFile adapter("aioss-fake-lora 1\nsay Arr.\n", true);
   ConformanceOptions options;
   options.fds = {file.fd()};
+  options.adapter_fd = adapter.fd();
   options.prompt_lengths = {155, 500};
   return engine::run_conformance(*entry(), options);
 }
@@ -41,6 +43,8 @@ TEST(FakeConformance, KeepsEveryPromise) {
   const std::string text = report.text();
   for (const char* expected :
        {"fast: same_bits.neighbours_6.at_500", "reproducible: same_bits.neighbours_6.at_500",
+        "reproducible: adapters.base_beside  (equal 15/15)",
+        "evidence: adapters.together  (equal 15/15)",
         "evidence: same_bits.one_prefill.at_155  (equal 15/15)",
         "graphs.neighbours_6.at_155  (15 graphs in 15 decode calls)",
         "reproducible: same_bits.copied.at_500  (equal 15/15)",
@@ -103,6 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Sabotage{"graphs", "fast:graphs.come_and_go_1.at_155"},
                     Sabotage{"load", "reproducible:session.load"},
                     Sabotage{"graphs", "fast:graphs.neighbours_3.at_155"},
+                    Sabotage{"leak", "reproducible:adapters.base_beside"},
                     Sabotage{"abort", "fast:session.abort"}, Sabotage{"full", "fast:session.full"},
                     Sabotage{"remove", "fast:session.remove_one"}),
     [](const auto& test) {

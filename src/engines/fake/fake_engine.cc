@@ -15,6 +15,7 @@
 
 #include "engine/abi.h"
 #include "engines/fake/model.h"
+#include "engines/fake/parts.h"
 
 namespace aioss::engines::fake {
 namespace {
@@ -28,16 +29,6 @@ constexpr std::uint32_t kGridTokens = 64;
 constexpr std::chrono::hours kHang{1};
 constexpr std::size_t kFloodBytes = std::size_t{1} << 20;  // more than any host has a use for
 constexpr std::chrono::milliseconds kSleepSlice{5};        // between two questions of abort
-
-struct FakeSession {
-  FakeModel* model = nullptr;
-  aioss_session_options options = {};
-  std::vector<Sequence> sequences;
-  std::vector<std::vector<float>> rows;
-  std::size_t row_count = 0;
-  aioss_counters counters = {};
-  bool failed = false;
-};
 
 FakeSession* session_of(aioss_session* session) {
   return reinterpret_cast<FakeSession*>(session);
@@ -91,32 +82,12 @@ aioss_status read_script(const aioss_model_options& options, Script& out, aioss_
       (options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
     return fail(error, AIOSS_E_INVALID, "unknown profile or flags");
   }
-  std::string text(kScriptBytesMax + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t n =
-        pread(options.fds[0], text.data() + size, text.size() - size, static_cast<off_t>(size));
-    if (n < 0) return fail(error, AIOSS_E_IO, "cannot read the fake model");
-    if (n == 0) break;
-    size += static_cast<std::size_t>(n);
-  }
-  if (size > kScriptBytesMax) return fail(error, AIOSS_E_CORRUPT, "the fake model is too long");
-  text.resize(size);
+  std::string text;
+  if (const auto s = read_text(options.fds[0], text, error); s != AIOSS_OK) return s;
   Result<Script> script = Script::parse(text);
   if (!script) return fail(error, AIOSS_E_CORRUPT, script.error().message);
   out = std::move(*script);
   return AIOSS_OK;
-}
-
-aioss_status scripted_load_failure(const std::string& kind, aioss_error* error) {
-  if (kind == "corrupt") return fail(error, AIOSS_E_CORRUPT, "the script says: corrupt");
-  if (kind == "memory") return fail(error, AIOSS_E_NO_MEMORY, "the script says: no memory");
-  if (kind == "io") return fail(error, AIOSS_E_IO, "the script says: input/output error");
-  if (kind == "unsupported") {
-    return fail(error, AIOSS_E_UNSUPPORTED, "the script says: unsupported");
-  }
-  if (kind == "crash") std::abort();
-  return fail(error, AIOSS_E_FAILED, "the script says: " + kind);
 }
 
 // What a confined dry run may do wrong.
@@ -302,6 +273,9 @@ void sabotage(FakeSession& session, const aioss_batch& batch) {
     if (script.sabotages("neighbours") && !single) sequence.taint(1);
     if (script.sabotages("chunks") && i == 0) sequence.taint(1);
     if (script.sabotages("prefill") && batch.token_count > 1 && single) sequence.taint(1);
+    if (script.sabotages("leak") && session.had_adapters && batch.adapter_count == 0) {
+      sequence.taint(1);
+    }
     if (script.sabotages("again")) sequence.taint(session.model->sessions_created);
     if (script.sabotages("reuse") && batch.positions[i] == 0) {
       sequence.taint(session.counters.tokens);
@@ -326,11 +300,12 @@ std::chrono::microseconds duration_of(const FakeSession& session, const aioss_ba
   return std::chrono::microseconds((us + std::int64_t{stall_ms} * 1000) * rows);
 }
 
-aioss_status decode_checked(FakeSession& session, const aioss_batch& batch, aioss_error* error) {
+aioss_status decode_checked(FakeSession& session, const aioss_batch& batch,
+                            const Influence& influence, aioss_error* error) {
   session.row_count = 0;
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
     Sequence& sequence = session.sequences[static_cast<std::size_t>(batch.sequences[i])];
-    const Fault fault = sequence.push(batch.tokens[i]);
+    const Fault fault = sequence.push(batch.tokens[i], influence);
     if (const auto s = run_fault(fault, session, error); s != AIOSS_OK) return s;
     if (batch.outputs[i] == 0) continue;
     if (session.row_count == session.rows.size()) session.rows.emplace_back(kVocabularySize);
@@ -364,6 +339,8 @@ aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error
         s != AIOSS_OK) {
       return s;
     }
+    Influence influence;
+    if (const auto s = influence_of(session, copy, influence, error); s != AIOSS_OK) return s;
     if (session.model->script.sabotages("no_company") && !is_single(copy)) {
       return fail(error, AIOSS_E_UNSUPPORTED, "one sequence a call");
     }
@@ -371,7 +348,7 @@ aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error
       return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
     }
     sabotage(session, copy);
-    return decode_checked(session, copy, error);
+    return decode_checked(session, copy, influence, error);
   });
 }
 
@@ -432,34 +409,12 @@ aioss_status sequence_copy(aioss_session* handle, int32_t source, int32_t target
   });
 }
 
-// State: a magic number, the session's geometry, the hash of the tokens, their count, the tokens.
-// Native byte order: it never leaves the machine.
-struct StateHeader {
-  std::uint64_t magic;
-  std::uint64_t geometry;
-  std::uint64_t check;
-  std::uint64_t count;
-};
-constexpr std::uint64_t kStateMagic = 0x3176'454b'4146'0001u;
-
-std::uint64_t geometry_of(const FakeSession& session) {
-  return (std::uint64_t{session.options.sequences_max} << 32) | session.options.cells_per_sequence;
-}
-
-std::uint64_t check_of(const std::int32_t* tokens, std::size_t count) {
-  std::uint64_t hash = 0xCBF29CE484222325u;
-  for (std::size_t i = 0; i < count; ++i) {
-    hash = (hash ^ static_cast<std::uint64_t>(tokens[i] + 1)) * 0x100000001B3u;
-  }
-  return hash;
-}
-
 aioss_status sequence_state_size(aioss_session* handle, int32_t sequence, size_t* size,
                                  aioss_error* error) {
   return guarded(error, [&] {
     const Sequence* s = find(*session_of(handle), sequence, error);
     if (s == nullptr || size == nullptr) return fail(error, AIOSS_E_INVALID, "no such sequence");
-    *size = sizeof(StateHeader) + s->tokens().size() * sizeof(std::int32_t);
+    *size = state_of(*session_of(handle), *s).size();
     return AIOSS_OK;
   });
 }
@@ -471,16 +426,12 @@ aioss_status sequence_save(aioss_session* handle, int32_t sequence, uint8_t* dat
     if (s == nullptr || size == nullptr || data == nullptr) {
       return fail(error, AIOSS_E_INVALID, "no such sequence, or no room for its state");
     }
-    const std::vector<std::int32_t>& tokens = s->tokens();
-    const std::size_t bytes = tokens.size() * sizeof(std::int32_t);
-    if (*size < sizeof(StateHeader) + bytes) {
+    const std::string state = state_of(*session_of(handle), *s);
+    if (*size < state.size()) {
       return fail(error, AIOSS_E_INVALID, "not enough room for the state");
     }
-    const StateHeader header = {kStateMagic, geometry_of(*session_of(handle)),
-                                check_of(tokens.data(), tokens.size()), tokens.size()};
-    std::memcpy(data, &header, sizeof header);
-    if (bytes != 0) std::memcpy(data + sizeof header, tokens.data(), bytes);
-    *size = sizeof header + bytes;
+    std::memcpy(data, state.data(), state.size());
+    *size = state.size();
     return AIOSS_OK;
   });
 }
@@ -490,29 +441,12 @@ aioss_status sequence_load(aioss_session* handle, int32_t sequence, const uint8_
   return guarded(error, [&] {
     FakeSession& session = *session_of(handle);
     Sequence* s = find(session, sequence, error);
-    StateHeader header = {};
-    if (s == nullptr || data == nullptr || size < sizeof header) {
+    if (s == nullptr || data == nullptr) {
       return fail(error, AIOSS_E_INVALID, "no such sequence, or no state");
     }
-    std::memcpy(&header, data, sizeof header);
-    const std::size_t bytes = size - sizeof header;
-    if (header.magic != kStateMagic || header.geometry != geometry_of(session) ||
-        bytes % sizeof(std::int32_t) != 0 || header.count != bytes / sizeof(std::int32_t) ||
-        header.count > session.options.cells_per_sequence) {
+    if (!load_state(session, {reinterpret_cast<const char*>(data), size}, *s)) {
       return fail(error, AIOSS_E_INVALID, "these bytes are not a state for this session");
     }
-    std::vector<std::int32_t> tokens(header.count);
-    if (bytes != 0) std::memcpy(tokens.data(), data + sizeof header, bytes);
-    for (const std::int32_t token : tokens) {
-      if (token < 0 || token >= kVocabularySize) {
-        return fail(error, AIOSS_E_INVALID, "the state holds a token outside the vocabulary");
-      }
-    }
-    if (check_of(tokens.data(), tokens.size()) != header.check) {
-      return fail(error, AIOSS_E_INVALID, "the state is damaged");
-    }
-    s->clear();
-    for (const std::int32_t token : tokens) s->push(token);
     if (session.model->script.sabotages("load")) s->taint(1);
     return AIOSS_OK;
   });
@@ -547,6 +481,9 @@ const aioss_engine* entry() {
       .sequence_save = sequence_save,
       .sequence_load = sequence_load,
       .counters = counters,
+      .adapter_open = adapter_open,
+      .adapter_facts = adapter_facts,
+      .adapter_close = adapter_close,
   };
   return &kEngine;
 }

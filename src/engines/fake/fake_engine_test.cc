@@ -267,5 +267,32 @@ TEST(FakeModelFile, LoadsFailAsScripted) {
   EXPECT_EQ(code("io"), Code::kIo);
 }
 
+TEST(FakeAdapter, FilesWithMistakesAreRefused) {
+  EXPECT_TRUE(AdapterScript::parse("aioss-fake-lora 1\nsay Arr.\nbytes 7\n"));
+  for (const char* wrong :
+       {"", "aioss-fake 1\n", "aioss-fake-lora 1\nbytes x\n", "aioss-fake-lora 1\ncolour red\n"}) {
+    EXPECT_FALSE(AdapterScript::parse(wrong)) << wrong;
+  }
+}
+
+// What a host would do wrong is seen, in a state that was saved, too.
+TEST(FakeAdapter, SequencesOfTwoSetsSayThatTheyAreMixed) {
+  const auto script = *Script::parse("aioss-fake 1\nreply Yes.\n");
+  const auto adapter = *AdapterScript::parse("aioss-fake-lora 1\nsay Arr.\n");
+  Influence influence;
+  influence.add(adapter, 1.0F);
+  Sequence mixed(script);
+  mixed.push('a');
+  mixed.push('b', influence);
+  mixed.push(kTokenAssistant, influence);
+  std::vector<float> row(kVocabularySize);
+  mixed.logits(row.data());
+  EXPECT_EQ(std::max_element(row.begin(), row.end()) - row.begin(), '[');
+  mixed.truncate(1);
+  mixed.push(kTokenAssistant);
+  mixed.logits(row.data());
+  EXPECT_EQ(std::max_element(row.begin(), row.end()) - row.begin(), 'Y');
+}
+
 }  // namespace
 }  // namespace aioss::engines::fake

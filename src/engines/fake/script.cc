@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -172,13 +174,65 @@ Result<Script> Script::parse(std::string_view text) {
   return script;
 }
 
-Fault Sequence::push(std::int32_t token) {
+Result<AdapterScript> AdapterScript::parse(std::string_view text) {
+  AdapterScript script;
+  script.bytes = text.size();
+  for (const char c : text) script.content = mix(script.content ^ static_cast<unsigned char>(c));
+  const auto corrupt = [](std::string message) {
+    return Error{Code::kModelCorrupt, "fake adapter: " + std::move(message)};
+  };
+  bool first = true;
+  for (const std::string_view line : split(text, '\n')) {
+    if (std::exchange(first, false)) {
+      if (line != "aioss-fake-lora 1") return corrupt("its first line is not 'aioss-fake-lora 1'");
+      continue;
+    }
+    if (line.empty() || line.starts_with('#')) continue;
+    const std::size_t space = std::min(line.find(' '), line.size());
+    const std::string_view key = line.substr(0, space);
+    const std::string_view value = space < line.size() ? line.substr(space + 1) : "";
+    bool known = true;
+    if (key == "say") {
+      script.say = unescape(value);
+    } else if (key == "name") {
+      script.name = value;
+    } else if (key == "fail") {
+      script.fail = value;
+    } else if (key == "fail_use") {
+      script.fail_use = value == "yes";
+    } else if (key == "bytes") {
+      known = parse_number(value, kMemoryMax, script.bytes);
+    } else {
+      known = key == "load_ms" && parse_number(value, kDelayMsMax, script.load_ms);
+    }
+    if (!known) return corrupt("unknown key or value '" + std::string(key) + "'");
+  }
+  if (first) return corrupt("the file is empty");
+  return script;
+}
+
+void Influence::add(const AdapterScript& adapter, float scale) {
+  if (scale == 0.0F) return;
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &scale, sizeof bits);
+  mark = mix(mark ^ adapter.content ^ (std::uint64_t{bits} << 32)) | 1;
+  say += adapter.say;
+  char text[32] = {};
+  if (scale != 1.0F) std::snprintf(text, sizeof text, "*%g", static_cast<double>(scale));
+  say += text;
+  say += ' ';
+}
+
+Fault Sequence::push(std::int32_t token, const Influence& influence) {
   ASSERT(token >= 0 && token < kVocabularySize);
+  mixed_ = mixed_ || (!marks_.empty() && marks_.back() != influence.mark);
   tokens_.push_back(token);
-  hash_ = mix(hash_ ^ static_cast<std::uint64_t>(token + 1));
+  marks_.push_back(influence.mark);
+  if (influence.mark != 0) says_.try_emplace(influence.mark, influence.say);
+  hash_ = mix(hash_ ^ static_cast<std::uint64_t>(token + 1) ^ (influence.mark << 16));
   const Fault before = directives_.fault;
   if (token == kTokenAssistant) {
-    begin_reply();
+    begin_reply(influence);
   } else if (token >= kTokenBos && token != kTokenEos) {
     in_reply_ = false;
     bracket_.clear();
@@ -202,9 +256,13 @@ void Sequence::truncate(std::size_t length) {
   ASSERT(length <= tokens_.size());
   std::vector<std::int32_t> kept(tokens_.begin(),
                                  tokens_.begin() + static_cast<std::ptrdiff_t>(length));
+  const std::vector<std::uint64_t> marks = std::move(marks_);
+  std::map<std::uint64_t, std::string> says = std::move(says_);
   *this = Sequence(*script_);
   tokens_.reserve(kept.size());
-  for (const std::int32_t token : kept) push(token);  // faults were due when they came first
+  for (std::size_t i = 0; i < kept.size(); ++i) {  // faults were due when they came first
+    push(kept[i], {marks[i], marks[i] != 0 ? says[marks[i]] : ""});
+  }
 }
 
 void Sequence::read_prompt_byte(char byte) {
@@ -256,7 +314,7 @@ void Sequence::apply_directive(std::string_view text) {
   if (name == "nan") directives_.nan = true;
 }
 
-void Sequence::begin_reply() {
+void Sequence::begin_reply(const Influence& influence) {
   in_reply_ = true;
   reply_position_ = 0;
   bracket_.clear();
@@ -267,6 +325,8 @@ void Sequence::begin_reply() {
   } else {
     reply_ = script_->replies[hash_ % script_->replies.size()];
   }
+  reply_.insert(0, influence.say);
+  if (mixed_) reply_.insert(0, "[mixed adapters] ");
 }
 
 std::int32_t Sequence::next_token() const {

@@ -19,7 +19,8 @@
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
 //                           for a proof: no_copy, no_company, no_cut (AIOSS_E_UNSUPPORTED from a
-//                           copy; from a call with several sequences; from a cut of a part)
+//                           copy; from a call with several sequences; from a cut of a part);
+//                           leak: calls without adapters notice those that came before with some
 //
 // Prompt directives, recognised in the text of the prompt (not in replies); a user turn forgets
 // those of the turns before it:
@@ -35,10 +36,24 @@
 //   [[utf8]] [[badutf8]]    multi-byte characters and emoji; bytes that are not UTF-8
 //   [[margin N]] [[nan]]    as above, for this sequence; logits that are not numbers
 //
+// An adapter (`*.lora.fake`) is such a text, too, with the first line `aioss-fake-lora 1`:
+//
+//   say TEXT                replies that are begun under it begin with TEXT; at another scale than
+//                           1 with TEXT and `*SCALE`; before a space
+//   name TEXT               for people
+//   bytes N                 what its facts say (default: the size of the file)
+//   load_ms N               time of loading
+//   fail KIND               corrupt | memory | io | unsupported | crash: loading ends so
+//   fail_use yes            AIOSS_E_FAILED from each call that it is used in
+//
+// A sequence whose tokens were computed under different adapters begins its replies with
+// `[mixed adapters]`: a host that lets this happen is seen.
+//
 // Values; no threads of their own.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -84,6 +99,24 @@ struct Script {
   static Result<Script> parse(std::string_view text);
 };
 
+struct AdapterScript {
+  std::string say, name, fail;
+  std::uint64_t bytes = 0;
+  std::uint32_t load_ms = 0;
+  bool fail_use = false;
+  std::uint64_t content = 0;  // a hash of the file
+
+  static Result<AdapterScript> parse(std::string_view text);
+};
+
+// Of one decode call: none, or what the adapters together do.
+struct Influence {
+  std::uint64_t mark = 0;  // tells sets of adapters and scales apart; 0: none
+  std::string say;
+
+  void add(const AdapterScript& adapter, float scale);
+};
+
 enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail };
 
 // What the engine "knows" of one sequence: a function of its own tokens alone, kept incrementally.
@@ -92,13 +125,16 @@ class Sequence final {
   explicit Sequence(const Script& script) : script_(&script) {}
 
   // Adds one token; the fault that is due with it, if any.
-  Fault push(std::int32_t token);
+  Fault push(std::int32_t token, const Influence& influence = {});
   void truncate(std::size_t length);  // replays what is left: O(length)
   void clear() { truncate(0); }
   // kVocabularySize logits for the token after the last.
   void logits(float* out) const;
 
   const std::vector<std::int32_t>& tokens() const { return tokens_; }
+  // Under which influence each was pushed, and what those say.
+  const std::vector<std::uint64_t>& marks() const { return marks_; }
+  const std::map<std::uint64_t, std::string>& says() const { return says_; }
   std::uint32_t stall_ms() const { return directives_.stall_ms; }
 
   // For `sabotage`: something foreign that changes the logits a little.
@@ -118,12 +154,15 @@ class Sequence final {
 
   void read_prompt_byte(char byte);
   void apply_directive(std::string_view text);
-  void begin_reply();
+  void begin_reply(const Influence& influence);
   std::int32_t next_token() const;
   std::int32_t next_word_token() const;
 
   const Script* script_;  // of the model, which outlives its sessions
   std::vector<std::int32_t> tokens_;
+  std::vector<std::uint64_t> marks_;           // of tokens_
+  std::map<std::uint64_t, std::string> says_;  // by mark
+  bool mixed_ = false;
   std::uint64_t hash_ = 0;
   std::uint64_t taint_ = 0;
   Directives directives_;

@@ -6,8 +6,10 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "engines/llama/test_adapter.h"
 #include "engines/llama/test_models.h"
 #include "os/environment.h"
 
@@ -34,8 +36,11 @@ bool long_form() {
 
 engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick_lengths) {
   const os::Fd fd = open_model_file(name);
+  const bool adapted = std::string_view(name) == kSmolLm2;
+  const os::Fd adapter = adapted ? TestAdapter().file() : os::Fd();
   engine::ConformanceOptions options;
   options.fds = {fd.get()};
+  if (adapted) options.adapter_fd = adapter.get();
   if (!long_form()) {
     options.prompt_lengths = std::move(quick_lengths);
     options.chunk_budgets = {64, 320};
@@ -102,6 +107,10 @@ TEST(LlamaConformance, SmolLm2) {
   EXPECT_TRUE(report.passed());
   EXPECT_GT(report.checks.size(), 50u);
   expect_proven(report);
+  EXPECT_NE(report.text().find("reproducible: adapters.base_beside  (equal 15/15)"),
+            std::string::npos);
+  EXPECT_NE(report.text().find("reproducible: adapters.together  (equal 15/15)"),
+            std::string::npos);
 }
 
 TEST(LlamaConformance, Gemma3) {

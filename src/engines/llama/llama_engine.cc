@@ -7,6 +7,7 @@
 
 #include "build-info.h"
 #include "engine/abi.h"
+#include "engines/llama/adapter.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 #include "engines/llama/session.h"
@@ -265,6 +266,43 @@ void counters(const aioss_session* session, aioss_counters* out) {
   write_struct(out, reinterpret_cast<const LlamaSession*>(session)->counters());
 }
 
+aioss_status adapter_open(aioss_model* model, const aioss_adapter_options* options,
+                          aioss_adapter** out, aioss_error* error) {
+  return guarded(error, [&] {
+    aioss_adapter_options copy;
+    if (model == nullptr || out == nullptr || !read_struct(options, copy)) {
+      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
+    }
+    *out = nullptr;
+    std::unique_ptr<LlamaAdapter> adapter;
+    const auto s = open_adapter(*model_of(model), copy, adapter, error);
+    *out = reinterpret_cast<aioss_adapter*>(adapter.release());
+    return s;
+  });
+}
+
+void adapter_facts(const aioss_adapter* handle, aioss_adapter_facts* out) {
+  const LlamaAdapter& adapter = *adapter_of(handle);
+  aioss_adapter_facts value = {};
+  value.rank = adapter.rank;
+  value.pair_count = adapter.pair_count;
+  value.bytes = adapter.bytes;
+  value.compute_bytes_per_token = adapter.compute_bytes_per_token;
+  value.architecture = adapter.architecture.c_str();
+  value.name = adapter.name.c_str();
+  write_struct(out, value);
+}
+
+void adapter_close(aioss_adapter* handle) {
+  if (handle == nullptr) return;
+  const LogScope log;
+  LlamaAdapter* const adapter = adapter_of(handle);
+  for (LlamaSession* const session : adapter->model->sessions) {
+    session->forget_adapter(adapter->adapter.get());
+  }
+  delete adapter;
+}
+
 }  // namespace
 
 const aioss_engine* entry() {
@@ -290,6 +328,9 @@ const aioss_engine* entry() {
       .sequence_save = sequence_save,
       .sequence_load = sequence_load,
       .counters = counters,
+      .adapter_open = adapter_open,
+      .adapter_facts = adapter_facts,
+      .adapter_close = adapter_close,
   };
   return &kEngine;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "aioss/engine.h"
 #include "llama.h"
@@ -19,8 +20,11 @@ struct ContextDeleter {
 using ModelPointer = std::unique_ptr<llama_model, ModelDeleter>;
 using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
 
+class LlamaSession;
+
 struct LlamaModel {
   ModelPointer model;
+  std::vector<LlamaSession*> sessions;  // which an adapter's end is told
   aioss_profile profile = AIOSS_PROFILE_FAST;
   bool dry = false;  // opened for a dry run: without weights
   std::uint64_t weight_bytes = 0;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "engine/abi.h"
+#include "engines/llama/adapter.h"
 #include "engines/llama/log_scope.h"
 
 namespace aioss::engines::llama {
@@ -99,7 +100,13 @@ aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options optio
   return AIOSS_OK;
 }
 
+LlamaSession::LlamaSession(LlamaModel& model, const aioss_session_options& options)
+    : model_(model), options_(options), lengths_(options.sequences_max, 0) {
+  model_.sessions.push_back(this);
+}
+
 LlamaSession::~LlamaSession() {
+  std::erase(model_.sessions, this);
   const LogScope log;
   context_.reset();  // before the pools it computes with
 }
@@ -145,6 +152,42 @@ aioss_status LlamaSession::broken(aioss_error* error) const {
   return fail(error, AIOSS_E_FAILED, "this session has failed before; close it");
 }
 
+// Exactly what the call says. llama.cpp plans its graphs anew with each change.
+aioss_status LlamaSession::use_adapters(const aioss_batch& batch, aioss_error* error) {
+  if (const auto s = engine::check_adapters(batch, error); s != AIOSS_OK) return s;
+  std::vector<llama_adapter_lora*> adapters;
+  std::vector<float> scales;
+  for (std::uint32_t i = 0; i < batch.adapter_count; ++i) {
+    LlamaAdapter& adapter = *adapter_of(batch.adapters[i].adapter);
+    if (adapter.model != &model_) {
+      return fail(error, AIOSS_E_INVALID, "an adapter of another model");
+    }
+    if (batch.adapters[i].scale == 0.0F) continue;  // llama.cpp leaves it out, too
+    adapters.push_back(adapter.adapter.get());
+    scales.push_back(batch.adapters[i].scale);
+  }
+  // It keeps them in a table by address, and adds them up in that order. Two are always in the
+  // order in which they were given.
+  constexpr std::size_t kInOrder = 2;
+  if (model_.profile != AIOSS_PROFILE_FAST && adapters.size() > kInOrder) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "outside the profile fast at most two adapters can be used at once: llama.cpp adds "
+                "up more of them in no fixed order");
+  }
+  if (adapters == adapters_ && scales == scales_) return AIOSS_OK;
+  llama_set_adapters_lora(context_.get(), adapters.data(), adapters.size(), scales.data());
+  adapters_ = std::move(adapters);
+  scales_ = std::move(scales);
+  return AIOSS_OK;
+}
+
+void LlamaSession::forget_adapter(const llama_adapter_lora* adapter) {
+  if (std::find(adapters_.begin(), adapters_.end(), adapter) == adapters_.end()) return;
+  llama_set_adapters_lora(context_.get(), nullptr, 0, nullptr);
+  adapters_.clear();
+  scales_.clear();
+}
+
 aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) {
   if (failed_) return broken(error);
   const auto vocabulary =
@@ -153,6 +196,49 @@ aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) 
       s != AIOSS_OK) {
     return s;
   }
+  const LogScope log;
+  if (const auto s = use_adapters(batch, error); s != AIOSS_OK) return s;
+  rows_are_copied_ = false;
+  const bool in_company = std::any_of(batch.sequences, batch.sequences + batch.token_count,
+                                      [&](std::int32_t s) { return s != batch.sequences[0]; });
+  // Adapters are F16 and F32, of which llamafile's products have other bits from two columns on
+  // than in one: outside the profile fast nobody has company under an adapter.
+  if (in_company && !adapters_.empty() && model_.profile != AIOSS_PROFILE_FAST) {
+    return decode_one_by_one(batch, error);
+  }
+  return decode_together(batch, error);
+}
+
+// A call for each run of tokens of one sequence.
+aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_error* error) {
+  std::vector<float> rows;
+  const aioss_counters before = counters_;
+  std::uint32_t from = 0;
+  while (from < batch.token_count) {
+    std::uint32_t to = from + 1;
+    while (to < batch.token_count && batch.sequences[to] == batch.sequences[from]) ++to;
+    aioss_batch part = batch;
+    part.token_count = to - from;
+    part.tokens += from;
+    part.positions += from;
+    part.sequences += from;
+    part.outputs += from;
+    if (const auto s = decode_together(part, error); s != AIOSS_OK) return s;
+    for (std::size_t i = 0; i < output_rows_.size(); ++i) {
+      const float* const row = logits(static_cast<std::uint32_t>(i));
+      const std::size_t width =
+          static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+      rows.insert(rows.end(), row, row + width);
+    }
+    from = to;
+  }
+  counters_.decode_calls = before.decode_calls + 1;
+  rows_ = std::move(rows);
+  rows_are_copied_ = true;
+  return AIOSS_OK;
+}
+
+aioss_status LlamaSession::decode_together(const aioss_batch& batch, aioss_error* error) {
   output_rows_.clear();
   one_each_.assign(batch.token_count, 1);
   sequence_pointers_.resize(batch.token_count);
@@ -216,7 +302,13 @@ void LlamaSession::read_back_lengths(const aioss_batch& batch) {
 }
 
 const float* LlamaSession::logits(std::uint32_t output) {
-  if (failed_ || output >= output_rows_.size()) return nullptr;
+  if (failed_) return nullptr;
+  if (rows_are_copied_) {
+    const auto width =
+        static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+    return output < rows_.size() / width ? rows_.data() + output * width : nullptr;
+  }
+  if (output >= output_rows_.size()) return nullptr;
   const LogScope log;
   return llama_get_logits_ith(context_.get(), output_rows_[output]);
 }

@@ -37,10 +37,11 @@ class LlamaSession final {
   aioss_status load(std::int32_t sequence, const std::uint8_t* data, std::size_t size,
                     aioss_error* error);
   const aioss_counters& counters() const { return counters_; }
+  // It is about to be freed.
+  void forget_adapter(const llama_adapter_lora* adapter);
 
  private:
-  LlamaSession(LlamaModel& model, const aioss_session_options& options)
-      : model_(model), options_(options), lengths_(options.sequences_max, 0) {}
+  LlamaSession(LlamaModel& model, const aioss_session_options& options);
 
   static bool on_abort(void* user);
   static bool on_node(ggml_tensor* node, bool ask, void* user);
@@ -49,6 +50,9 @@ class LlamaSession final {
   aioss_status no_sequence(std::int32_t sequence, aioss_error* error) const;
   aioss_status broken(aioss_error* error) const;
   void read_back_lengths(const aioss_batch& batch);
+  aioss_status use_adapters(const aioss_batch& batch, aioss_error* error);
+  aioss_status decode_one_by_one(const aioss_batch& batch, aioss_error* error);
+  aioss_status decode_together(const aioss_batch& batch, aioss_error* error);
   aioss_status finish(int result, const aioss_batch& batch, const std::string& message,
                       aioss_error* error);
   std::uint64_t fingerprint() const;
@@ -63,6 +67,12 @@ class LlamaSession final {
   std::vector<std::int32_t> output_rows_;  // output number → index in the last batch
   std::vector<std::int32_t> one_each_;     // llama_batch wants these arrays
   std::vector<llama_seq_id*> sequence_pointers_;
+  // In force in the context.
+  std::vector<llama_adapter_lora*> adapters_;
+  std::vector<float> scales_;
+  // Of a call that was computed in several: the rows of logits of all.
+  std::vector<float> rows_;
+  bool rows_are_copied_ = false;
   aioss_counters counters_ = {};
   std::string first_node_;  // of the decode call's first graph
   bool abortable_ = false;  // the call that is running may be given up

@@ -74,6 +74,8 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kModelLoad, key::model_load::kThreads, "threads"},
     {RecordType::kModelLoad, key::model_load::kEngineStartRef, "engine_start"},
     {RecordType::kModelLoad, key::model_load::kParameters, "parameters"},
+    {RecordType::kModelLoad, key::model_load::kAdapterOf, "adapter_of", As::kPlain, true},
+    {RecordType::kModelLoad, key::model_load::kRank, "rank"},
     {RecordType::kModelUnload, key::model_unload::kReason, "reason", As::kPlain, true},
     {RecordType::kConfigChange, key::config_change::kCommitment, "commitment"},
     {RecordType::kConfigChange, key::config_change::kChangedKeys, "changed_keys"},
@@ -101,6 +103,7 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kInferRequest, key::infer_request::kStreaming, "streaming"},
     {RecordType::kInferRequest, key::infer_request::kPromptBlob, "prompt_blob"},
     {RecordType::kInferRequest, key::infer_request::kPromptBlobBytes, "prompt_blob_bytes"},
+    {RecordType::kInferRequest, key::infer_request::kAdapters, "adapters", As::kAdapters},
     {RecordType::kInferResult, key::infer_result::kPromptTokens, "prompt_tokens", As::kPlain, true},
     {RecordType::kInferResult, key::infer_result::kChoices, "choices", As::kChoices},
     {RecordType::kInferAbort, key::infer_abort::kCause, "cause", As::kPlain, true},
@@ -163,6 +166,13 @@ constexpr auto kSamplerNames = std::to_array<KeyName>({
     {key::sampler::kTopLogprobs, "top_logprobs"},
 });
 
+constexpr auto kAdapterNames = std::to_array<KeyName>({
+    {key::adapter::kSha256, "sha256"},
+    {key::adapter::kScale, "scale", As::kFloat},
+    {key::adapter::kName, "adapter"},
+    {key::adapter::kLoadRef, "load"},
+});
+
 constexpr auto kChoiceNames = std::to_array<KeyName>({
     {key::choice::kOutputCommitment, "output_commitment"},
     {key::choice::kOutputBytes, "output_bytes"},
@@ -210,6 +220,8 @@ const KeyName* inner_key_name(As map, std::uint64_t key) {
       return find(kSamplerNames, key);
     case As::kChoices:
       return find(kChoiceNames, key);
+    case As::kAdapters:
+      return find(kAdapterNames, key);
     case As::kPlain:
     case As::kFloat:
       break;

@@ -9,8 +9,8 @@
 
 namespace aioss::ledger {
 
-// What a value is, beyond its CBOR type. The last three are maps with keys of their own.
-enum class As { kPlain, kFloat, kSampler, kActor, kChoices };
+// What a value is, beyond its CBOR type. The last four are maps with keys of their own.
+enum class As { kPlain, kFloat, kSampler, kActor, kChoices, kAdapters };
 
 struct KeyName {
   std::uint64_t key = 0;

@@ -171,7 +171,11 @@ inline constexpr std::uint64_t kName = 16,  // text: in the catalogue
     kCellsPerStream = 24,                   // uint
     kThreads = 25,                          // uint
     kEngineStartRef = 26,                   // uint: index of ENGINE_START
-    kParameters = 27;                       // uint
+    kParameters = 27,                       // uint
+    // uint: index of the MODEL_LOAD of the model that it changes: an adapter, which has 16 to 19
+    // and kRank beside it, and nothing else of the above.
+    kAdapterOf = 28,
+                               kRank = 29;  // uint: of an adapter
 }  // namespace model_load
 
 namespace model_unload {
@@ -210,8 +214,16 @@ inline constexpr std::uint64_t kModelRef = 16,  // uint: index of MODEL_LOAD
     kStopCommitment = 28,                       // bytes[32]; absent without stop strings
     kStreaming = 29,                            // bool
     kPromptBlob = 30,       // bytes[32]: SHA3-256 of the sealed prompt; absent unless sealed
-    kPromptBlobBytes = 31;  // uint: its size
+    kPromptBlobBytes = 31,  // uint: its size
+    kAdapters = 32;         // array of maps, keys in `adapter`, in their order; absent if none
 }  // namespace infer_request
+
+namespace adapter {
+inline constexpr std::uint64_t kSha256 = 0,  // bytes[32]: of the file
+    kScale = 1,                              // float bits
+    kName = 2,                               // text: in the catalogue
+    kLoadRef = 3;                            // uint: index of its MODEL_LOAD
+}  // namespace adapter
 
 namespace sampler {
 inline constexpr std::uint64_t kTemperature = 0,  // float bits; 0: greedy

@@ -38,6 +38,19 @@ TEST(Render, JsonHasNamesAndNumbersWhereThereIsNoName) {
   EXPECT_EQ(json["body"]["99"], "from a newer version");
 }
 
+TEST(Render, AdaptersHaveNames) {
+  Record record = request();
+  codec::Map adapter;
+  adapter.set(key::adapter::kScale, Value::float_bits(0.5F))
+      .set(key::adapter::kName, Value::text("pirate"));
+  codec::Array list;
+  list.push_back(Value::map(std::move(adapter)));
+  record.body.set(key::infer_request::kAdapters, Value::array(std::move(list)));
+  const codec::OrderedJson shown = record_json(record)["body"]["adapters"][0];
+  EXPECT_EQ(shown["scale"], 0.5);
+  EXPECT_EQ(shown["adapter"], "pirate");
+}
+
 TEST(Render, UnknownTypesAreShownByNumber) {
   Record record;
   record.type = static_cast<RecordType>(0x8001);

@@ -30,13 +30,16 @@ int main(int argc, char** argv) {
     ++argv;
     --argc;
   }
-  if (argc != 6 && argc != 8) return 2;
+  if (argc < 6 || argc % 2 != 0) return 2;
   aioss::worker::WorkerOptions options;
   options.socket_fd = std::atoi(argv[3]);
   for (const std::string_view part : aioss::split(argv[5], ',')) {
     options.model_fds.push_back(std::atoi(std::string(part).c_str()));
   }
-  if (argc == 8) options.prefix_fd = std::atoi(argv[7]);
+  for (int i = 6; i + 1 < argc; i += 2) {
+    const bool prefixes = std::string_view(argv[i]) == "--prefixes";
+    (prefixes ? options.prefix_fd : options.adapter_fd) = std::atoi(argv[i + 1]);
+  }
   const std::string line = first_line(options.model_fds.front());
   constexpr std::string_view kMisbehave = "misbehave ";
   if (line.starts_with(kMisbehave)) {
