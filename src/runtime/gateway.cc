@@ -25,6 +25,7 @@
 #include "runtime/model_view.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
+#include "runtime/request_checks.h"
 #include "runtime/salts.h"
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
