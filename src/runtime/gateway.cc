@@ -158,6 +158,7 @@ class GatewayImpl final : public Gateway {
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
 
   // Last, so that their threads end before anything else goes.
+  PlanStore plan_store_;
   ChildPlanner planner_;
   const Planning planning_;
   Hasher hasher_;
@@ -184,7 +185,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
                                          parts.metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
-      planner_(planner_options(options), clock_),
+      plan_store_(fs_, options.state_dir, options.worker_executable),
+      planner_(planner_options(options), clock_, &plan_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
                  [this] { return view_.memory(); }}),
       hasher_(fs_, hashes_, clock_),

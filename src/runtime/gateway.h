@@ -68,7 +68,7 @@ struct GatewayOptions {
   // Interactive requests may send running batch sequences there, and take their streams.
   bool overcommit = false;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
-  std::string state_dir;                       // cache of file hashes; "" keeps none
+  std::string state_dir;                       // caches: hashes of files, dry runs; "": none
   std::string worker_executable = "/proc/self/exe";
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
