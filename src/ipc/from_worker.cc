@@ -33,6 +33,7 @@ enum Kind : std::uint64_t {
   kStats,
   kPong,
   kProbeReport,
+  kParked = 142,
 };
 
 Map message(Kind kind) {
@@ -340,6 +341,10 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   return FromWorker{std::move(m)};
 }
 
+Map to_map(const Parked&) {
+  return message(kParked);
+}
+
 Map to_map(const Pong& m) {
   Map map = message(kPong);
   map.set(1, Value::uint(m.nonce));
@@ -397,7 +402,7 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
   }
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "from worker");
-  switch (reader.uint(0, kHello, kProbeReport)) {
+  switch (reader.uint(0, kHello, kParked)) {
     case kHello:
       return read_hello(reader);
     case kLoadProgress:
@@ -418,8 +423,14 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
       return read_stats(reader);
     case kPong:
       return read_pong(reader);
-    default:
+    case kProbeReport:
       return read_probe_report(reader);
+    case kParked:
+      AIOSS_CHECK(reader.finish());
+      return FromWorker{Parked{}};
+    default:
+      reader.fail(0, "there is no such message");
+      return reader.finish().error();
   }
 }
 

@@ -65,6 +65,9 @@ std::vector<ToWorker> all_to_worker() {
           Credit{9, 8192},
           TakeOver{},
           Forget{},
+          Park{},
+          Wake{Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false,
+                         true, "q8_0", true}},
           Ping{~0ULL},
           Probe{},
           Shutdown{}};
@@ -113,6 +116,7 @@ std::vector<FromWorker> all_from_worker() {
           failed,
           Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900, 30, 20},
           Pong{12},
+          Parked{},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}},
           Rejected{5, busy},
           Rejected{6, unmeasured},
