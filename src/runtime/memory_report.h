@@ -13,12 +13,14 @@ namespace aioss::runtime {
 
 struct MemoryOfModel {
   memory::Holding holding;
-  std::string state;   // of the model: "cold", "loading", "ready", "failed", "stopping"
+  std::string state;   // of the model: "cold", "loading", "ready", "warm", "stopping"
   std::string stays;   // why it would not be evicted now: memory::name(Stays); "": it could be
   bool exact = false;  // planned by a dry run, not by the file's size
-  std::int64_t unused_ms = 0;   // since its last request
-  std::int64_t restore_ms = 0;  // that its last load took
-  std::int64_t priority = 0;    // the lower go first
+  std::int64_t unused_ms = 0;      // since its last request
+  std::int64_t restore_ms = 0;     // that its last load took
+  std::uint64_t parked_bytes = 0;  // that parking it would free; 0: it is not to be parked
+  std::int64_t wake_ms = 0;        // that coming back from there took last; 0: not known
+  std::int64_t priority = 0;       // the lower go first
 };
 
 struct MemoryOfDevice {
