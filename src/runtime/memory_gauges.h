@@ -12,7 +12,7 @@ namespace aioss::runtime {
 class MemoryGauges final {
  public:
   explicit MemoryGauges(MetricRegistry& metrics);
-  void set(const memory::Pool& pool, std::uint64_t evictions, std::size_t models_warm);
+  void set(const memory::Pool& pool, std::uint64_t evictions, std::size_t models_warm = 0);
 
  private:
   Gauge& limit_;
