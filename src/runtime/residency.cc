@@ -98,7 +98,7 @@ void Residency::parked(Life& life) {
 // The last request says how long, but no tenant takes away what another one uses, too.
 // The last request says how long, but no tenant takes away what another one uses, too.
 void Residency::note_use(Model& model, const StreamState& stream) {
-  if (model.phase() != Phase::kReady) return;
+  if (model.serving == nullptr || !model.serving->listens()) return;
   const std::string& tenant = stream.principal().tenant;
   if (model.user.empty()) model.user = tenant;
   if (model.user != tenant) model.shared = true;
@@ -130,7 +130,7 @@ void Residency::expire_ready(Model& model) {
 void Residency::expire_warm(Life& life) {
   if (std::exchange(life.model.unload_ordered, false)) {
     host_.evict(life, ledger::unload_reason::kByOrder, {});
-  } else if (clock_.monotonic_ns() >= life.warm_until_ns) {
+  } else if (clock_.monotonic_ns() >= life.warm_until_ns || life.model.goes_after_use) {
     host_.evict(life, ledger::unload_reason::kExpired, {});
   }
 }
