@@ -71,9 +71,10 @@ class Warm(unittest.TestCase):
                 self.assertEqual(self.ask(server, model, keep_alive="1h"), expected)
                 wake = time.monotonic() - began
                 self.assertEqual(server.worker_pids(), [pid])
+                waking = self.books(server, model, "ready")["wake_ms"]
                 print(f"{model} {profile}: RssAnon {ready / MIB:.0f} MiB, parked "
                       f"{parked / MIB:.0f} MiB; answer {load:.2f} s after a load, {wake:.2f} s "
-                      f"after a wake ({self.books(server, model, 'ready')['wake_ms']} ms of it waking)")
+                      f"after a wake ({waking} ms of it waking)")
             self.ask(server, model, keep_alive=0)
             wait_until(lambda: self.state(server, model) == "cold", what="a cold model")
             self.assertEqual(server.worker_pids(), [])
