@@ -35,6 +35,11 @@ ModelPlan guess(const OpenModel& files) {
   return plan;
 }
 
+bool waits(const Life& life) {
+  const bool wants = life.phase == Phase::kWaitingForRoom || life.phase == Phase::kWaitingToWake;
+  return wants && life.room.plan;
+}
+
 std::string holders_of(const memory::Choice& choice) {
   std::string text;
   for (std::size_t i = 0; i < choice.judged.size() && i < kHoldersTold; ++i) {
@@ -138,11 +143,7 @@ Status Room::within_own_limit(const Model& model, const ModelPlan& plan) const {
 
 std::vector<Life*> Room::waiting() const {
   std::vector<Life*> waiting = models_.lives();
-  std::erase_if(waiting, [](const Life* life) {
-    const bool waits =
-        life->phase == Phase::kWaitingForRoom || life->phase == Phase::kWaitingToWake;
-    return !waits || !life->room.plan;
-  });
+  std::erase_if(waiting, [](const Life* life) { return !waits(*life); });
   std::stable_sort(waiting.begin(), waiting.end(),
                    [](const Life* a, const Life* b) { return a->room.turn < b->room.turn; });
   return waiting;
@@ -155,6 +156,7 @@ void Room::admit() {
   if (all.empty()) return;
   parts_.books.update();
   for (Life* const life : all) {
+    if (!waits(*life)) continue;  // it made room for one before it
     if (!admit(*life) && !life->room.hopes) return;
   }
 }
