@@ -34,6 +34,7 @@ struct Eviction {
   std::string model, reason;         // the reason of MODEL_UNLOAD
   std::uint64_t bytes = 0;           // that it had
   std::vector<std::string> details;  // of the DECISION
+  bool parked = false;               // it kept its weights
 };
 inline constexpr std::size_t kEvictionsShown = 32;
 

@@ -78,6 +78,11 @@ class RoomTest : public ::testing::Test, public RoomHost {
     life.phase = Phase::kStopping;
   }
 
+  void park(Life& life, std::string_view reason, std::vector<std::string>) override {
+    parked.emplace_back(life.model.name + " " + std::string(reason));
+    life.phase = Phase::kParking;
+  }
+
   Life& want(const std::string& name) {
     Life& life = models.begin_life(models.of(name));
     room.plan(life);
@@ -114,7 +119,7 @@ class RoomTest : public ::testing::Test, public RoomHost {
   PrefixCustody prefixes{PrefixStore(0, 1), nullptr, models, post, [](Life&) {}};
   Books books{{options, clock, metrics, pool, models, prefixes}};
   Room room{{options, fs, clock, models, pool, books, nullptr, post, *this}};
-  std::vector<std::string> started, evicted;
+  std::vector<std::string> started, evicted, parked;
   std::vector<std::pair<std::string, Code>> refused;
 };
 

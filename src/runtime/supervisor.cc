@@ -100,7 +100,8 @@ void Supervisor::run_pending() {
 bool Supervisor::is_changing() const {
   const std::vector<Life*> lives = models_.lives();
   return std::any_of(lives.begin(), lives.end(), [](const Life* life) {
-    return life->phase == Phase::kLoading || life->phase == Phase::kStopping;
+    return life->phase == Phase::kLoading || life->phase == Phase::kParking ||
+           life->phase == Phase::kWaking || life->phase == Phase::kStopping;
   });
 }
 

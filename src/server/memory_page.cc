@@ -58,6 +58,7 @@ codec::OrderedJson eviction_of(const runtime::Eviction& eviction) {
   out["reason"] = eviction.reason;
   out["bytes"] = eviction.bytes;
   out["details"] = eviction.details;
+  out["parked"] = eviction.parked;
   return out;
 }
 

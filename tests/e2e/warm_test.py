@@ -38,10 +38,16 @@ class Warm(unittest.TestCase):
         self.assertEqual(status, 200, page)
         return page["aioss"]["state"] if "aioss" in page else page["state"]
 
-    def books(self, server, model):
-        _, _, page = server.get("/admin/memory")
-        host = next(d for d in page["devices"] if d["device"] == "CPU")
-        return next(m for m in host["models"] if m["model"] == model)
+    def books(self, server, model, state):
+        """Once they say that it is in that state: they are about a second old."""
+        def look():
+            _, _, page = server.get("/admin/memory")
+            for device in page["devices"]:
+                for one in device["models"]:
+                    if one["model"] == model and one["state"] == state:
+                        return one
+            return None
+        return wait_until(look, what=f"books of a model that is {state}")
 
     def park_after_use(self, profile, model):
         with AiossServer("--profile", profile, "--warm-keep-alive", "1h", *self.flags) as server:
@@ -55,8 +61,7 @@ class Warm(unittest.TestCase):
                 self.assertEqual(self.ask(server, model, keep_alive=1), expected)
                 wait_until(lambda: self.state(server, model) == "warm", what="a warm model")
                 parked = anonymous(pid)
-                kept = wait_until(lambda: self.books(server, model), what="the books")
-                leases = kept["leases"]
+                leases = self.books(server, model, "warm")["leases"]
                 self.assertEqual(set(leases) - {"weights", "vocabulary", "overhead", "prefixes"},
                                  set())
                 most = leases["weights"] + leases["vocabulary"] + leases["overhead"] + REST
@@ -66,9 +71,10 @@ class Warm(unittest.TestCase):
                 self.assertEqual(self.ask(server, model, keep_alive="1h"), expected)
                 wake = time.monotonic() - began
                 self.assertEqual(server.worker_pids(), [pid])
+                waking = self.books(server, model, "ready")["wake_ms"]
                 print(f"{model} {profile}: RssAnon {ready / MIB:.0f} MiB, parked "
                       f"{parked / MIB:.0f} MiB; answer {load:.2f} s after a load, {wake:.2f} s "
-                      f"after a wake ({self.books(server, model)['wake_ms']} ms of it waking)")
+                      f"after a wake ({waking} ms of it waking)")
             self.ask(server, model, keep_alive=0)
             wait_until(lambda: self.state(server, model) == "cold", what="a cold model")
             self.assertEqual(server.worker_pids(), [])
@@ -88,7 +94,7 @@ class Warm(unittest.TestCase):
             want = {}
             for model in (SMOLLM2, GEMMA):
                 want[model] = self.ask(server, model)
-                sizes[model] = self.books(server, model)["leases"]
+                sizes[model] = self.books(server, model, "ready")["leases"]
         weights = sum(s["weights"] + s["vocabulary"] + s["overhead"] for s in sizes.values())
         sessions = [sum(s.get(k, 0) for k in ("kv", "compute", "output")) for s in sizes.values()]
         limit = weights + max(sessions) + min(sessions) // 2
