@@ -212,6 +212,87 @@ TEST_F(RoomTest, UnderPressureOneGoesAtATime) {
   EXPECT_EQ(evicted.size(), 1U) << "what is left is pinned";
 }
 
+class ParkingTest : public RoomTest {
+ protected:
+  // Of the 64 MiB of a guess, and a session of `mib`.
+  Life& run_with_session(const std::string& name, std::uint64_t mib, std::int64_t unused_s = 10) {
+    Life& life = run(name, unused_s);
+    life.room.plan->needs.kv = mib * kMib;
+    auto lease = pool.lease(std::string(memory::kHost), name, memory::Kind::kKv, mib * kMib);
+    EXPECT_TRUE(lease);
+    life.room.committed.push_back(std::move(*lease));
+    return life;
+  }
+  void parks(Life& life) {  // as its worker says
+    EXPECT_EQ(life.phase, Phase::kParking);
+    life.phase = Phase::kWarm;
+    books.shrink(life);
+    room.admit();
+  }
+  std::uint64_t leased() { return pool.balance(std::string(memory::kHost)).leased; }
+};
+
+TEST_F(ParkingTest, OneIsParkedWhereItsSessionIsEnoughAndWakesInItsTurn) {
+  Life& a = run_with_session("a", 90);
+  Life& b = want("b");
+  EXPECT_EQ(parked, std::vector<std::string>{"a replaced"});
+  EXPECT_TRUE(evicted.empty());
+  EXPECT_EQ(b.phase, Phase::kWaitingForRoom) << "what it gives back is on its way";
+  room.admit();
+  EXPECT_EQ(parked.size(), 1U);
+  parks(a);
+  EXPECT_EQ(b.phase, Phase::kLoading);
+  EXPECT_EQ(room.stays(a), memory::Stays::kNo);
+  EXPECT_EQ(leased(), 128 * kMib + 24) << "two guesses and files of 12 bytes";
+
+  a.phase = Phase::kWaitingToWake;
+  room.want_back(a);
+  room.admit();
+  EXPECT_EQ(a.phase, Phase::kWaitingToWake) << "b is only being loaded";
+  end(b);
+  EXPECT_EQ(a.phase, Phase::kLoading);
+  EXPECT_EQ(leased(), 154 * kMib + 12) << "what it has, and its session";
+}
+
+TEST_F(ParkingTest, NotWhereTheSettingsSayNo) {
+  options.warm_keep_alive = std::chrono::seconds(0);
+  Life& a = run_with_session("a", 90);
+  EXPECT_EQ(room.parked_bytes(a), 0U);
+  want("b");
+  EXPECT_TRUE(parked.empty());
+  EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
+}
+
+TEST_F(ParkingTest, OneThatWaitsToWakeBehindAnotherMakesRoomForIt) {
+  Life& a = run_with_session("a", 90);
+  Life& b = want("b");
+  parks(a);
+  b.phase = Phase::kWarm;  // it has 64 MiB and nothing else
+  b.room.plan->needs.kv = 90 * kMib;
+  LinkOptions link;
+  link.model = "b";
+  b.link = WorkerLink::by_hand(link, std::make_unique<NoWorker>(), [](LinkEvent) {});
+  for (Life* const life : {&a, &b}) {
+    life->phase = Phase::kWaitingToWake;
+    room.want_back(*life);
+  }
+  room.admit();
+  EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});
+  end(b);
+  EXPECT_EQ(a.phase, Phase::kLoading);
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(ParkingTest, UnderPressureThoseThatAreWarmGoFirst) {
+  Life& a = run_with_session("a", 10, 1000);
+  room.give_way({0, true, 50});
+  EXPECT_EQ(parked, std::vector<std::string>{"a pressure"});
+  parks(a);
+  run("b", 5000);
+  room.give_way({0, true, 50});
+  EXPECT_EQ(evicted, std::vector<std::string>{"a pressure"});
+}
+
 TEST_F(RoomTest, WhatWasPlannedForOtherFilesIsPlannedAgain) {
   Life& a = want("a");
   EXPECT_EQ(a.phase, Phase::kLoading);
