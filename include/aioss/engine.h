@@ -221,7 +221,7 @@ typedef struct aioss_session_options {
 /* Bytes per kind, from a dry run that allocates none of them. */
 typedef struct aioss_plan {
     uint32_t struct_size;
-    uint32_t exact; /* 1: the engine asked its allocator; 0: an estimate */
+    uint32_t exact;        /* 1: the engine asked its allocator; 0: an estimate */
     uint64_t weight_bytes; /* as resident after load: mapped, and repacked ones */
     uint64_t kv_bytes;
     uint64_t compute_bytes;

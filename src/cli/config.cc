@@ -105,6 +105,11 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kKeepAlive, "keep_alive", SettingType::kText, 0, 0, "", "forever", kForServe, "TIME",
      "How long a model stays after its last use: 90s, 5m, 1h30m; 0 unloads it at once, 'forever' "
      "keeps it until another needs its place. A request may say otherwise (keep_alive)."},
+    {Key::kWarmKeepAlive, "warm_keep_alive", SettingType::kText, 0, 0, "", "auto", kForServe,
+     "TIME",
+     "How long a model that goes stays warm, its weights in memory and nothing else: 10m, forever, "
+     "0 for never. 'auto': one that makes room, until it must make more or its keep_alive is "
+     "over."},
     {Key::kPin, "pin", SettingType::kList, 0, 0, "", "", kForServe, "NAMES",
      "Models that, once loaded, never make room and never expire; separated by commas."},
     {Key::kPreload, "preload", SettingType::kList, 0, 0, "", "", kForServe, "NAMES",

@@ -49,6 +49,7 @@ enum class Key : std::size_t {
   kResumeSecondsMax,
   kLoadWaitSeconds,
   kKeepAlive,
+  kWarmKeepAlive,
   kPin,
   kPreload,
   kModelPriority,

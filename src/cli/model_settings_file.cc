@@ -57,7 +57,7 @@ std::optional<std::int64_t> with_unit(std::string_view text, std::span<const Uni
   return std::nullopt;
 }
 
-Wanted read_keep_alive(const toml::node& node, ModelSettings& out) {
+Wanted read_time(const toml::node& node, std::optional<std::int64_t>& out) {
   constexpr auto kUnits =
       std::to_array<Unit>({{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24LL * 3600}});
   std::optional<std::int64_t> seconds;
@@ -69,7 +69,7 @@ Wanted read_keep_alive(const toml::node& node, ModelSettings& out) {
   if (!seconds || *seconds < runtime::kKeepAliveForever || *seconds > kSecondsMax) {
     return "seconds, a time such as \"10m\", or \"forever\"";
   }
-  out.keep_alive_seconds = seconds;
+  out = seconds;
   return std::nullopt;
 }
 
@@ -140,7 +140,10 @@ constexpr auto kReaders = std::to_array<SettingReader>({
     {"threads", [](const toml::node& n,
                    ModelSettings& s) { return read_number(n, 0, ipc::kThreadsMax, s.threads); }},
     {"kv_type", read_kv_type},
-    {"keep_alive", read_keep_alive},
+    {"keep_alive",
+     [](const toml::node& n, ModelSettings& s) { return read_time(n, s.keep_alive_seconds); }},
+    {"warm_keep_alive",
+     [](const toml::node& n, ModelSettings& s) { return read_time(n, s.warm_keep_alive_seconds); }},
     {"priority",
      [](const toml::node& n, ModelSettings& s) {
        return read_number(n, -kPriorityMax, kPriorityMax, s.priority);

@@ -15,12 +15,14 @@ std::string problem(const std::string& text) {
 TEST(ModelSettingsFile, ReadsEveryKey) {
   const auto parsed = parse_model_settings(
       "ctx = 8192\nparallel = 2\nthreads = 4\nkv_type = \"q8_0\"\nkeep_alive = \"10m\"\n"
+      "warm_keep_alive = \"1h\"\n"
       "priority = -5\npinned = true\nmax_bytes = \"8GiB\"\naliases = [\"chat\", \"a.b\"]\n"
       "adapters = [\"pirate\"]\n",
       "m.toml");
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->text(),
-            "ctx=8192\nparallel=2\nthreads=4\nkv_type=q8_0\nkeep_alive=600\npriority=-5\n"
+            "ctx=8192\nparallel=2\nthreads=4\nkv_type=q8_0\nkeep_alive=600\n"
+            "warm_keep_alive=3600\npriority=-5\n"
             "pinned=true\nmax_bytes=8589934592\nadapters=pirate\naliases=chat,a.b\n");
   EXPECT_EQ(parse_model_settings("", "m.toml").value(), ModelSettings());
 }

@@ -110,6 +110,7 @@ OrderedJson settings_json(const runtime::ModelSettings& settings) {
   add("threads", settings.threads);
   add("kv_type", settings.kv_type);
   add("keep_alive", settings.keep_alive_seconds);
+  add("warm_keep_alive", settings.warm_keep_alive_seconds);
   add("priority", settings.priority);
   add("pinned", settings.pinned);
   add("max_bytes", settings.max_bytes);

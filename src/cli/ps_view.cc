@@ -96,7 +96,7 @@ std::string idle_of(const Model& model, std::int64_t now) {
 }
 
 std::string expiry_of(const Model& model, std::int64_t now) {
-  if (model.state != "ready") return "-";
+  if (model.state != "ready" && model.state != "warm") return "-";
   if (model.pinned) return "pinned";
   if (!model.expires_at) return model.idle_since ? "never" : "-";
   return "in " +

@@ -74,6 +74,14 @@ Status add_residence(const Config& config, runtime::GatewayOptions& out) {
                "a duration such as 90s, 5m, 1h30m, 0 or forever, of at most 366 days");
   }
   out.keep_alive = *keep;
+  const std::string warm = config.text(Key::kWarmKeepAlive);
+  if (warm != "auto") {
+    out.warm_keep_alive = parse_duration(warm);
+    if (!out.warm_keep_alive) {
+      return bad(config, Key::kWarmKeepAlive, warm,
+                 "auto, or a duration such as 90s, 5m, 1h30m, 0 or forever, of at most 366 days");
+    }
+  }
   AIOSS_TRY(out.pin, names_of(config, Key::kPin));
   AIOSS_TRY(out.preload, names_of(config, Key::kPreload));
   out.load_wait =

@@ -40,6 +40,7 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
   check_remove(harness, recorder);
   check_copy(harness, recorder);
   check_state(harness, recorder);
+  check_reopen(harness, recorder);
   check_plan(harness, recorder);
   check_invariance(harness, recorder);
   check_adapters(harness, recorder);

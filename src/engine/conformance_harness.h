@@ -113,6 +113,7 @@ void check_abort(Harness& harness, Recorder& recorder);
 void check_remove(Harness& harness, Recorder& recorder);
 void check_copy(Harness& harness, Recorder& recorder);
 void check_state(Harness& harness, Recorder& recorder);
+void check_reopen(Harness& harness, Recorder& recorder);
 void check_plan(Harness& harness, Recorder& recorder);
 void check_invariance(Harness& harness, Recorder& recorder);
 void check_adapters(Harness& harness, Recorder& recorder);

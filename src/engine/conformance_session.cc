@@ -17,6 +17,8 @@ constexpr std::uint32_t kOnGrid = 64;  // its last grid point
 constexpr std::uint64_t kMiB = 1u << 20;
 // Allocator and thread stacks beside what an engine plans for a session.
 constexpr std::uint64_t kUnplannedBytesMax = 48 * kMiB;
+// Of a session that was closed, where one was before.
+constexpr std::uint64_t kLeftBytesMax = 4 * kMiB;
 
 // Bit-equal where the profile promises it; close where it does not.
 void judge(Harness& harness, Recorder& recorder, const char* name, const Result<Rows>& expected,
@@ -176,6 +178,35 @@ void check_state(Harness& harness, Recorder& recorder) {
   const Result<Rows> after = harness.step(s, 0, 7, 0);
   recorder.expect("session.goes_on_after_bad_loads", after.has_value(),
                   after ? "" : after.error().message);
+}
+
+// A model that is parked closes its session and makes another one when it is wanted: nothing of the
+// first may be left in the model, neither in its answers nor in the process's memory.
+void check_reopen(Harness& harness, Recorder& recorder) {
+  const auto answer = [&harness](aioss_session_options options) -> Result<Rows> {
+    AIOSS_TRY(const auto session, harness.session(options));
+    AIOSS_CHECK(harness.prefill(*session, 0, 0, 0, kShort));
+    return harness.step(*session, 0, 0, kShort);
+  };
+  const aioss_session_options options = harness.session_options();
+  aioss_session_options other = options;
+  other.sequences_max = 2;
+  other.cells_per_sequence = 2 * kShort;
+  const Result<Rows> expected = answer(options);
+  os::give_back_free_memory();
+  const Result<os::ProcessMemory> before = os::process_memory();
+  if (const Result<Rows> between = answer(other); !between) {
+    return recorder.failed("session.another_geometry", between.error());
+  }
+  judge(harness, recorder, "session.reopened", expected, answer(options));
+  os::give_back_free_memory();
+  const Result<os::ProcessMemory> after = os::process_memory();
+  if (!before || !after) {
+    return recorder.add("session.leaves_nothing", Verdict::kSkipped,
+                        "this process may not read its own memory use");
+  }
+  const std::uint64_t left = after->anonymous - std::min(before->anonymous, after->anonymous);
+  recorder.expect("session.leaves_nothing", left <= kLeftBytesMax, mib(left) + " are left");
 }
 
 void check_plan(Harness& harness, Recorder& recorder) {

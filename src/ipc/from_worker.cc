@@ -35,6 +35,7 @@ enum Kind : std::uint64_t {
   kPong,
   kProbeReport,
   kAdapterReport = 132,  // 130 and 131 go the other way
+  kParked = 142,         // likewise 140 and 141
 };
 
 Map message(Kind kind) {
@@ -342,6 +343,10 @@ Result<FromWorker> read_stats(FieldReader& reader) {
   return FromWorker{std::move(m)};
 }
 
+Map to_map(const Parked&) {
+  return message(kParked);
+}
+
 Map to_map(const Pong& m) {
   Map map = message(kPong);
   map.set(1, Value::uint(m.nonce));
@@ -424,7 +429,7 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
   }
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "from worker");
-  switch (reader.uint(0, kHello, kAdapterReport)) {
+  switch (reader.uint(0, kHello, kParked)) {
     case kHello:
       return read_hello(reader);
     case kLoadProgress:
@@ -449,6 +454,9 @@ Result<FromWorker> decode_from_worker(ByteView frame) {
       return read_probe_report(reader);
     case kAdapterReport:
       return read_adapter_report(reader);
+    case kParked:
+      AIOSS_CHECK(reader.finish());
+      return FromWorker{Parked{}};
     default:
       reader.fail(0, "there is no such message");
       return reader.finish().error();

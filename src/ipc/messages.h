@@ -154,14 +154,22 @@ struct UnloadAdapter {  // answered likewise; refused (kConflict) while a reques
 };
 struct TakeOver {};  // the memory for prefixes is whole; only if Configure has promised it, once
 struct Forget {};    // nothing of what was asked so far stays in the prefix cache
+// Free all that is there for computing, and keep the model. Only while no request is there;
+// answered with Parked. From then on only Forget, Ping, Probe, Wake and Shutdown come.
+struct Park {};
+// Make a new session over the model that is there, of this engine and profile; answered with Ready,
+// or with LoadFailed and the end of the worker.
+struct Wake {
+  Configure session;
+};
 struct Ping {
   std::uint64_t nonce = 0;
 };
 struct Probe {};     // answer with ProbeReport: is the confinement real?
 struct Shutdown {};  // finish nothing, exit 0
 
-using ToWorker = std::variant<Configure, Submit, Cancel, Credit, TakeOver, Forget, Ping, Probe,
-                              Shutdown, LoadAdapter, UnloadAdapter>;
+using ToWorker = std::variant<Configure, Submit, Cancel, Credit, TakeOver, Forget, Park, Wake, Ping,
+                              Probe, Shutdown, LoadAdapter, UnloadAdapter>;
 
 // ---- worker → gateway ---------------------------------------------------------------------------
 
@@ -285,6 +293,8 @@ struct Pong {
   std::uint64_t nonce = 0;
 };
 
+struct Parked {};  // session, its buffers and whatever it held are given back to the system
+
 struct ProbeReport {
   struct Item {
     std::string attempt;
@@ -306,7 +316,7 @@ struct AdapterReport {
 };
 
 using FromWorker = std::variant<Hello, LoadProgress, Ready, LoadFailed, Accepted, Rejected, Delta,
-                                Finished, Stats, Pong, ProbeReport, AdapterReport>;
+                                Finished, Stats, Pong, Parked, ProbeReport, AdapterReport>;
 
 // Encodes without failing; decode checks every field and every bound (kCorrupt).
 Bytes encode(const ToWorker& message);

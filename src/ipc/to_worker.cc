@@ -26,6 +26,8 @@ enum Kind : std::uint64_t {
   kTakeOver = 110,
   kLoadAdapter = 130,
   kUnloadAdapter = 131,
+  kPark = 140,
+  kWake = 141,
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
@@ -35,8 +37,8 @@ Map message(Kind kind) {
   return map;
 }
 
-Map to_map(const Configure& m) {
-  Map map = message(kConfigure);
+Map to_map(const Configure& m, Kind kind = kConfigure) {
+  Map map = message(kind);
   map.set(1, Value::uint(m.protocol_version));
   map.set(2, text_value(m.engine, kNameBytesMax));
   map.set(3, Value::uint(static_cast<std::uint64_t>(m.profile)));
@@ -53,7 +55,7 @@ Map to_map(const Configure& m) {
   return map;
 }
 
-Result<ToWorker> read_configure(FieldReader& reader) {
+Result<Configure> read_configure(FieldReader& reader) {
   Configure m;
   m.protocol_version = reader.u32(1, UINT32_MAX);
   m.engine = reader.text(2, kNameBytesMax);
@@ -69,7 +71,7 @@ Result<ToWorker> read_configure(FieldReader& reader) {
   m.kv_type = reader.text(70, kKvTypeBytesMax);
   m.prefixes_later = reader.boolean(110);
   AIOSS_CHECK(reader.finish());
-  return ToWorker{std::move(m)};
+  return m;
 }
 
 Value to_value(const Prompt& prompt) {
@@ -296,6 +298,12 @@ Map to_map(const TakeOver&) {
 Map to_map(const Forget&) {
   return message(kForget);
 }
+Map to_map(const Park&) {
+  return message(kPark);
+}
+Map to_map(const Wake& m) {
+  return to_map(m.session, kWake);
+}
 Map to_map(const Ping& m) {
   Map map = message(kPing);
   map.set(1, Value::uint(m.nonce));
@@ -328,9 +336,15 @@ Bytes encode(const ToWorker& message) {
 Result<ToWorker> decode_to_worker(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "to worker");
-  switch (reader.uint(0, kConfigure, kUnloadAdapter)) {
-    case kConfigure:
-      return read_configure(reader);
+  switch (reader.uint(0, kConfigure, kWake)) {
+    case kConfigure: {
+      AIOSS_TRY(Configure m, read_configure(reader));
+      return ToWorker{std::move(m)};
+    }
+    case kWake: {
+      AIOSS_TRY(Configure m, read_configure(reader));
+      return ToWorker{Wake{std::move(m)}};
+    }
     case kSubmit:
       return read_submit(reader);
     case kCancel: {
@@ -367,6 +381,9 @@ Result<ToWorker> decode_to_worker(ByteView frame) {
       AIOSS_CHECK(reader.finish());
       return ToWorker{m};
     }
+    case kPark:
+      AIOSS_CHECK(reader.finish());
+      return ToWorker{Park{}};
     case kShutdown:
       AIOSS_CHECK(reader.finish());
       return ToWorker{Shutdown{}};

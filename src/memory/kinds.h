@@ -46,4 +46,11 @@ struct Amounts {
 // What is there as soon as the model is: all of it but prefixes and spilled sequences.
 Amounts committed(const Needs& needs);
 
+// What a parked model has given back, and needs again to compute: all but weights, tables of tokens
+// and what the process takes.
+constexpr bool is_of_session(Kind kind) {
+  return kind == Kind::kKv || kind == Kind::kCompute || kind == Kind::kOutput;
+}
+Amounts of_session(const Needs& needs);
+
 }  // namespace aioss::memory

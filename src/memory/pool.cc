@@ -42,6 +42,14 @@ Amounts committed(const Needs& needs) {
   return amounts;
 }
 
+Amounts of_session(const Needs& needs) {
+  Amounts amounts = committed(needs);
+  for (const Kind kind : kKinds) {
+    if (!is_of_session(kind)) amounts[kind] = 0;
+  }
+  return amounts;
+}
+
 std::uint64_t limit_of(const Bounds& bounds) {
   const std::uint64_t system = less(sum(bounds.usable, bounds.held), bounds.reserve);
   return bounds.memory_max == 0 ? system : std::min(bounds.memory_max, system);

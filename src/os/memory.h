@@ -33,4 +33,8 @@ struct ProcessMemory {
 Result<ProcessMemory> process_memory();
 Result<ProcessMemory> process_memory(int pid);
 
+// What this process has freed and its allocator still keeps goes back to the system, as far as the
+// allocator knows how to. May be called confined; takes milliseconds.
+void give_back_free_memory();
+
 }  // namespace aioss::os

@@ -54,15 +54,22 @@ Result<SharedMapping> SharedMapping::map(int fd) {
 }
 
 SharedMapping::~SharedMapping() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+  if (!bytes_.empty() && !borrowed_) ::munmap(bytes_.data(), bytes_.size());
 }
 
 SharedMapping::SharedMapping(SharedMapping&& other) noexcept
-    : bytes_(std::exchange(other.bytes_, {})) {}
+    : bytes_(std::exchange(other.bytes_, {})), borrowed_(other.borrowed_) {}
 
 SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
   std::swap(bytes_, other.bytes_);
+  std::swap(borrowed_, other.borrowed_);
   return *this;
+}
+
+SharedMapping SharedMapping::borrow() const {
+  SharedMapping same(bytes_);
+  same.borrowed_ = true;
+  return same;
 }
 
 void SharedMapping::discard(std::size_t offset, std::size_t size) {

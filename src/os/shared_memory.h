@@ -30,6 +30,8 @@ class SharedMapping final {
   SharedMapping& operator=(SharedMapping&& other) noexcept;
 
   std::span<std::uint8_t> bytes() const { return bytes_; }
+  // The same bytes, as long as this one lives: the end of what is returned unmaps nothing.
+  SharedMapping borrow() const;
   // Zeros from now on, for everyone, and the pages that lie wholly inside are given back. Zeroes by
   // hand what the system does not take.
   void discard(std::size_t offset, std::size_t size);
@@ -37,6 +39,7 @@ class SharedMapping final {
  private:
   explicit SharedMapping(std::span<std::uint8_t> bytes) : bytes_(bytes) {}
   std::span<std::uint8_t> bytes_;
+  bool borrowed_ = false;
 };
 
 }  // namespace aioss::os

@@ -378,11 +378,20 @@ void Adapters::ended(Life& life, bool from_inside) {
     note_failure(life, all.coming->entry,
                  {Code::kModelCorrupt, "the worker ended while it loaded it"});
   }
+  drop_all(all, reason);
+  all.coming.reset();
+  all.step = Step::kNone;
+}
+
+void Adapters::parked(Life& life, std::string_view reason) {
+  ASSERT(life.adapters.step == Step::kNone);
+  drop_all(life.adapters, std::string(reason));
+}
+
+void Adapters::drop_all(LifeAdapters& all, const std::string& reason) {
   for (const AdapterOfLife& adapter : all.loaded) record_unload(adapter.load_record, reason);
   all.loaded.clear();
-  all.coming.reset();
   all.compute.release();
-  all.step = Step::kNone;
 }
 
 }  // namespace aioss::runtime

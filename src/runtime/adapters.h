@@ -60,6 +60,8 @@ class Adapters final {
   // What its link says, and its end. `from_inside`: the worker may have died of what it loaded.
   void on_report(Life& life, ipc::AdapterReport report);
   void ended(Life& life, bool from_inside);
+  // It is idle, does nothing with adapters, and parks: it gives back those that it has, too.
+  void parked(Life& life, std::string_view reason);
   // Every second while it serves: why its worker is to be killed, if it is stuck with an adapter.
   std::optional<Error> check_health(const Life& life) const;
 
@@ -92,6 +94,7 @@ class Adapters final {
   void fail(Life& life, const Error& error);
   void note_failure(const Life& life, const AdapterEntry& entry, const Error& error);
   void rest(Life& life);  // the step is over
+  void drop_all(LifeAdapters& all, const std::string& reason);
 
   const Parts parts_;
   std::map<std::pair<std::string, std::string>, Failure> failures_;  // by model and adapter

@@ -30,7 +30,13 @@ void Board::show(const Model& model) {
       if (!model.load_waiters.empty()) state.state = "loading";  // once the last worker is gone
       break;
     case Phase::kWaitingForRoom:
+    case Phase::kWaitingToWake:
+    case Phase::kWaking:
       state.state = "loading";
+      break;
+    case Phase::kParking:
+    case Phase::kWarm:
+      state.state = !model.load_waiters.empty() ? "loading" : "warm";
       break;
     case Phase::kLoading:
       state.state = "loading";
@@ -124,6 +130,10 @@ void Board::complete(MemoryOfModel& shown) const {
       shown.state = "loading";
     }
     if (life->phase == Phase::kReady) shown.state = "ready";
+    if (life->phase == Phase::kParking || life->phase == Phase::kWarm) shown.state = "warm";
+    if (life->phase == Phase::kWaking || life->phase == Phase::kWaitingToWake)
+      shown.state = "loading";
+    shown.parked_bytes = parts_.room.parked_bytes(*life);
     if (life->role == Life::Role::kComing) shown.state = "coming";
     if (life->role == Life::Role::kLeaving) shown.state = "leaving";
     if (life->has_worker_or_place()) shown.stays = name(parts_.room.stays(*life));
@@ -133,6 +143,7 @@ void Board::complete(MemoryOfModel& shown) const {
     shown.unused_ms = (parts_.clock.monotonic_ns() - model->last_used_ns) / kNsPerMs;
   }
   shown.restore_ms = model->restore_ns / kNsPerMs;
+  shown.wake_ms = model->wake_ns / kNsPerMs;
   shown.priority = parts_.models.priority_of(*model);
 }
 

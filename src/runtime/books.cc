@@ -124,7 +124,7 @@ std::uint64_t Books::bytes_of_workers() const {
 void Books::limit_caches(Life& life) {
   std::uint64_t promised = 0;
   for (const Life* const other : models_.lives()) {
-    if (other == &life || !other->link) continue;
+    if (other == &life || !other->link || other->phase == Phase::kWarm) continue;
     const LifeRoom& room = other->room;
     const std::uint64_t most = room.prefix_bytes_max + room.spill_bytes_max;
     promised += most - std::min(most, other->model.prefixes.bytes() + room.spilled.bytes());
@@ -151,6 +151,13 @@ void Books::leave(Life& life, const LinkEnded& ended, bool keeps_room) {
   room.spilled.release();
   pool_.measured(kHost, life.holder, std::nullopt);
   follow_prefixes(life.model);
+}
+
+void Books::shrink(Life& life) {
+  std::erase_if(life.room.committed,
+                [](const memory::Lease& lease) { return is_of_session(lease.kind()); });
+  life.room.spilled.release();
+  update();  // what it had is free for others, and no longer measured
 }
 
 void Books::look_after_unreaped() {
@@ -211,15 +218,22 @@ std::uint64_t Books::drop_kept_prefixes(std::uint64_t bytes) {
 // ---- what is shown ------------------------------------------------------------------------------
 
 void Books::note_eviction(const Life& life, std::string_view reason,
-                          std::vector<std::string> details) {
+                          std::vector<std::string> details, bool parks) {
   ++evictions_total_;
-  evictions_.push_back({parts_.clock.wall_ns(), life.model.name, std::string(reason),
-                        pool_.used_by(kHost, life.holder), std::move(details)});
+  std::uint64_t bytes = parks ? 0 : pool_.used_by(kHost, life.holder);
+  for (const memory::Lease& lease : life.room.committed) {
+    if (parks && is_of_session(lease.kind())) bytes += lease.bytes();
+  }
+  evictions_.push_back({parts_.clock.wall_ns(), life.model.name, std::string(reason), bytes,
+                        std::move(details), parks});
   if (evictions_.size() > kEvictionsShown) evictions_.pop_front();
 }
 
 MemoryReport Books::report() {
-  gauges_.set(pool_, evictions_total_);
+  const std::vector<Life*> lives = models_.lives();
+  const auto warm = std::count_if(lives.begin(), lives.end(),
+                                  [](const Life* life) { return life->phase == Phase::kWarm; });
+  gauges_.set(pool_, evictions_total_, static_cast<std::size_t>(warm));
   MemoryReport report;
   report.memory_max = parts_.options.memory_max;
   report.usable = host_usable_;

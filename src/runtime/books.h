@@ -42,6 +42,7 @@ class Books final {
   // Its process has ended, or will at some time that nobody knows. `keeps_room`: the next life gets
   // what it had, so nobody else does meanwhile.
   void leave(Life& life, const LinkEnded& ended, bool keeps_room);
+  void shrink(Life& life);     // it is parked: it has no session any more
   void look_after_unreaped();  // whether processes that outlived their links have ended
 
   // States of prompts of models that have no worker: nobody needs them now.
@@ -58,7 +59,9 @@ class Books final {
   // Once a second. Says each shortage some seconds apart, so that what was done is felt.
   std::optional<Shortage> shortage(std::int64_t now_ns);
 
-  void note_eviction(const Life& life, std::string_view reason, std::vector<std::string> details);
+  // `parks`: it keeps its weights, and what it gives back is what counts.
+  void note_eviction(const Life& life, std::string_view reason, std::vector<std::string> details,
+                     bool parks = false);
   // For the books' page and the gauges; whoever asks adds the lives that wait for room, and per
   // model what else is known of it.
   MemoryReport report();

@@ -48,8 +48,8 @@ ChildPlannerOptions planner_options(const GatewayOptions& options) {
   return out;
 }
 
-ChildPlanner::ChildPlanner(ChildPlannerOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), thread_([this] { run(); }) {}
+ChildPlanner::ChildPlanner(ChildPlannerOptions options, const Clock& clock, PlanStore* store)
+    : options_(std::move(options)), clock_(clock), store_(store), thread_([this] { run(); }) {}
 
 ChildPlanner::~ChildPlanner() {
   stop();
@@ -97,31 +97,36 @@ Result<PlanSurvey> ChildPlanner::survey_and_wait(std::shared_ptr<const OpenModel
 }
 
 ChildPlanner::Key ChildPlanner::key_of(const Job& job) {
-  Key key{{}, job.wanted};
-  for (const os::FileInfo& part : job.files->parts) {
-    for (const std::uint64_t number : {part.device, part.inode, part.size}) {
-      key.first.push_back(static_cast<std::int64_t>(number));
-    }
-    key.first.push_back(part.modified_ns);
-  }
-  return key;
+  return {identity_of(job.files->parts), job.wanted};
 }
 
 void ChildPlanner::run() {
   os::set_thread_name("plan");
+  if (store_ != nullptr) store_->read();
   for (;;) {
     auto job = jobs_.pop_for(kIdle);
     if (!job) {
       if (jobs_.closed()) return;
       continue;
     }
-    auto known = find(*job);  // since it was asked
-    job->done(known ? Result<PlanSurvey>(std::move(*known)) : carry_out(*job));
+    answer(*job);
   }
 }
 
-Result<PlanSurvey> ChildPlanner::carry_out(const Job& job) {
-  if (stopping_.load()) return stopping();
+// Who asked goes on before the disk is written to.
+void ChildPlanner::answer(const Job& job) {
+  if (auto known = find(job)) return job.done(std::move(*known));  // since it was asked
+  const Result<ipc::PlanReport> report = carry_out(job);
+  if (!report) return job.done(report.error());
+  PlanSurvey survey = survey_of(*report, job.wanted);
+  PlanSurvey lasting = survey;
+  lasting.options.clear();  // they depend on the memory of the moment
+  keep(key_of(job), lasting);
+  job.done(std::move(survey));
+  if (store_ != nullptr) store_->put(job.files->parts, ask_of(job), *report, clock_.wall_ns());
+}
+
+ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
   ipc::PlanAsk ask;
   ask.engine = job.wanted.engine;
   ask.profile = job.wanted.profile;
@@ -132,27 +137,37 @@ Result<PlanSurvey> ChildPlanner::carry_out(const Job& job) {
   ask.speculation = options_.speculation;
   ask.prefill_chunk_tokens_max = options_.prefill_chunk_tokens_max;
   ask.room_bytes = job.room_bytes;
+  return ask;
+}
+
+Result<ipc::PlanReport> ChildPlanner::carry_out(const Job& job) {
+  if (stopping_.load()) return stopping();
   ++children_;
-  AIOSS_TRY(const ipc::PlanReport report,
-            run_plan_child(*job.files, ask, options_.child, clock_, stopping_));
+  AIOSS_TRY(ipc::PlanReport report,
+            run_plan_child(*job.files, ask_of(job), options_.child, clock_, stopping_));
   if (job.files->was_changed()) {
     return Error{Code::kModelCorrupt, "the file was written to while it was planned; try again"};
   }
-  PlanSurvey survey = survey_of(report, job.wanted);
-  PlanSurvey lasting = survey;
-  lasting.options.clear();  // they depend on the memory of the moment
-  keep(key_of(job), lasting);
-  return survey;
+  return report;
 }
 
 // What is known, unless options must be looked for.
 std::optional<PlanSurvey> ChildPlanner::find(const Job& job) {
-  std::lock_guard lock(mutex_);
-  const auto found = kept_.find(key_of(job));
-  if (found == kept_.end()) return std::nullopt;
-  const bool fits = found->second.plan.needs.committed() <= job.room_bytes;
-  if (job.room_bytes > 0 && !fits) return std::nullopt;
-  return found->second;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = kept_.find(key_of(job));
+    if (found != kept_.end()) {
+      const bool fits = found->second.plan.needs.committed() <= job.room_bytes;
+      if (job.room_bytes > 0 && !fits) return std::nullopt;
+      return found->second;
+    }
+  }
+  if (store_ == nullptr || job.room_bytes > 0) return std::nullopt;
+  const auto report = store_->find(identity_of(job.files->parts), ask_of(job));
+  if (!report) return std::nullopt;
+  PlanSurvey survey = survey_of(*report, job.wanted);
+  survey.devices.clear();
+  return survey;
 }
 
 void ChildPlanner::keep(const Key& key, const PlanSurvey& survey) {

@@ -1,5 +1,7 @@
 // The Planner of gateways and of `aioss plan`: a thread, `plan`, that runs one child at a time
 // (plan_child.h). Results are kept by the files' identity and what was wanted; failures are not.
+// With a store they outlive the process (plan_store.h): that thread reads and writes it, beside
+// whoever waits. What comes from there says nothing of devices, so a survey does not take it.
 // Thread-safe; callbacks run on that thread, or at once on the caller's if the answer is known or
 // there is no place for the question.
 #pragma once
@@ -16,6 +18,7 @@
 #include "base/bounded_queue.h"
 #include "base/clock.h"
 #include "runtime/plan_child.h"
+#include "runtime/plan_store.h"
 #include "runtime/planner.h"
 
 namespace aioss::runtime {
@@ -50,8 +53,8 @@ ChildPlannerOptions planner_options(const GatewayOptions& options);
 
 class ChildPlanner final : public Planner {
  public:
-  // `clock` outlives the planner.
-  ChildPlanner(ChildPlannerOptions options, const Clock& clock);
+  // `clock` and `store` outlive the planner; a null one: nothing outlives it.
+  ChildPlanner(ChildPlannerOptions options, const Clock& clock, PlanStore* store = nullptr);
   // Kills the child that runs; what waits is told kShuttingDown.
   ~ChildPlanner() override;
   // What waits or comes is told kShuttingDown. Any thread.
@@ -70,9 +73,7 @@ class ChildPlanner final : public Planner {
   std::uint64_t children_started() const { return children_.load(); }
 
  private:
-  // Device, inode, size and time of each part: is_same_file.
-  using Identity = std::vector<std::int64_t>;
-  using Key = std::pair<Identity, PlanWanted>;
+  using Key = std::pair<FilesIdentity, PlanWanted>;
   struct Job {
     std::shared_ptr<const OpenModel> files;
     PlanWanted wanted;
@@ -82,12 +83,15 @@ class ChildPlanner final : public Planner {
 
   static Key key_of(const Job& job);
   void run();
-  Result<PlanSurvey> carry_out(const Job& job);
+  void answer(const Job& job);
+  ipc::PlanAsk ask_of(const Job& job) const;
+  Result<ipc::PlanReport> carry_out(const Job& job);
   std::optional<PlanSurvey> find(const Job& job);
   void keep(const Key& key, const PlanSurvey& survey);
 
   const ChildPlannerOptions options_;
   const Clock& clock_;
+  PlanStore* const store_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> children_{0};
   std::mutex mutex_;

@@ -137,6 +137,7 @@ class GatewayImpl final : public Gateway {
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
 
   // Last, so that their threads end before anything else goes.
+  PlanStore plan_store_;
   ChildPlanner planner_;
   const Planning planning_;
   Hasher hasher_;
@@ -165,7 +166,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
                                          parts.metrics, tally_)),
       configuration_(options),
       config_record_(config_record),
-      planner_(planner_options(options), clock_),
+      plan_store_(fs_, options.state_dir, options.worker_executable),
+      planner_(planner_options(options), clock_, &plan_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
                  [this] { return view_.memory(); }}),
       hasher_(fs_, hashes_, clock_),
@@ -175,15 +177,15 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
           {options_, clock_, random_, ledger_, custody_, custodian_, view_, config_record_, desk_}),
       prefix_disk_(
           open_prefix_disk(custody_, clock_, options.prefix_disk_bytes, options.workers_max)),
-      supervisor_({options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
-                   streams_max(), &WorkerLink::start,
-                   options_.planner ? options_.planner.get() : &planner_, prefix_disk_.get(),
-                   &adapter_copier_,
-                   [this](const std::string& model, std::uint64_t life) -> Status {
-                     AIOSS_CHECK(intake_.begin(canary_call(model, life)));
-                     return ok();
-                   }},
-                  catalogue),
+      supervisor_(
+          {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
+           streams_max(), &WorkerLink::start, options_.planner ? options_.planner.get() : &planner_,
+           prefix_disk_.get(), &adapter_copier_,
+           [this](const std::string& model, std::uint64_t life) -> Status {
+             AIOSS_CHECK(intake_.begin(canary_call(model, life)));
+             return ok();
+           }},
+          catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
                 return take_up(by, scanned, details);

@@ -70,7 +70,7 @@ struct GatewayOptions {
   // Interactive requests may send running batch sequences there, and take their streams.
   bool overcommit = false;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
-  std::string state_dir;                       // cache of file hashes; "" keeps none
+  std::string state_dir;                       // caches: hashes of files, dry runs; "": none
   std::string worker_executable = "/proc/self/exe";
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
@@ -83,6 +83,9 @@ struct GatewayOptions {
   // another needs its place); which are never evicted and never expire; which are loaded at the
   // start; which go first, the lower ones (0 if not named).
   std::chrono::seconds keep_alive = kForever;
+  // How long a model that goes stays warm: its worker with its weights, and nothing else. 0: none
+  // does; nothing: who makes room does, until more of it is needed or its keep_alive is over.
+  std::optional<std::chrono::seconds> warm_keep_alive;
   std::vector<std::string> pin, preload;
   std::map<std::string, int, std::less<>> priorities;
   std::chrono::seconds load_wait{300};  // of a request, for its model, unless it says otherwise
@@ -100,7 +103,7 @@ struct ModelEntry {  // of the catalogue
   std::string engine;  // "llama" or "fake"
   std::uint64_t file_bytes = 0;
   std::int64_t modified_unix_s = 0;
-  std::string state;  // "cold", "loading", "ready", "failed"
+  std::string state;  // "cold", "loading", "ready", "warm", "failed"
   float load_fraction = 0;
   std::optional<Error> last_error;
   std::optional<ipc::Ready> facts;  // while ready

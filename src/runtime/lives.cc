@@ -35,7 +35,11 @@ Lives::Lives(const Parts& parts)
 // ---- starting -----------------------------------------------------------------------------------
 
 void Lives::want(Model& model) {
-  if (model.serving == nullptr) begin(model, {});
+  if (model.serving == nullptr) {
+    begin(model, {});
+  } else {
+    want_back(*model.serving);
+  }
 }  // one that stops is followed by another, if that is wanted then
 
 // `room`: of its last life, if answers that have begun wait for the next.
@@ -49,6 +53,7 @@ void Lives::begin(Model& model, LifeRoom room) {
 }
 
 void Lives::start(Life& life) {
+  if (life.phase == Phase::kWaitingToWake) return wake(life);
   ASSERT(!life.link);
   Model& model = life.model;
   life.phase = Phase::kLoading;
@@ -204,6 +209,7 @@ void Lives::on_hello(Life& life, ipc::Hello hello) {
 }
 
 void Lives::on_ready(Life& life, ipc::Ready ready) {
+  if (life.phase == Phase::kWaking) return on_woken(life, ready);
   if (life.phase != Phase::kLoading) return;  // it is being stopped
   life.ready = std::move(ready);
   advance(life);
@@ -289,11 +295,16 @@ void Lives::became_ready(Life& life) {
 // From now on its model's requests are its own.
 void Lives::begin_service(Life& life) {
   Model& model = life.model;
-  const std::int64_t now = parts_.clock.monotonic_ns();
   model.loads_killed = 0;
-  model.last_used_ns = now;
+  model.last_used_ns = parts_.clock.monotonic_ns();
   model.restore_ns = life.room.ready_ns - life.room.began_ns;
   parts_.residency.begin(life);
+  serve(life);
+}
+
+// Whoever waits for it.
+void Lives::serve(Life& life) {
+  Model& model = life.model;
   parts_.board.show(model);
   parts_.board.show_totals();
   if (const auto entry = parts_.view.entry(model.name)) {
@@ -387,7 +398,11 @@ void Lives::turn_away(Life& life, const Error& error) {
 void Lives::refuse_waiting(Life& life, const Error& error) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
-  models_.end_life(life);
+  if (life.phase == Phase::kWaitingToWake) {
+    life.phase = Phase::kWarm;
+  } else {
+    models_.end_life(life);
+  }
   model.by_order = false;
   parts_.board.show(model);
   parts_.requests.refuse_waiting(model, error);

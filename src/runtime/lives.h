@@ -1,5 +1,6 @@
 // The lives of models, from the wish for a model until its worker has ended: cold → (waiting for
-// room) → loading → ready → stopping → cold. Ready means: the worker is ready, the file's hash is
+// room) → loading → ready → stopping → cold; one that is ready may be parked and come back:
+// lives_warm.cc. Ready means: the worker is ready, the file's hash is
 // known and MODEL_LOAD is durable. It serves what was hashed: a file that is written to while it is
 // loaded ends its worker, at the next request or within a second. One whose name leads to another
 // file is replaced (replacement.h); one whose file is gone goes once it is idle.
@@ -74,7 +75,8 @@ class Lives final : public RoomHost,
 
   // Towards its end.
   void evict(Life& life, std::string_view reason, std::vector<std::string> details) override;
-  void evict_if_removed(Life& life);
+  void evict_if_outdated(Life& life);
+  void park(Life& life, std::string_view reason, std::vector<std::string> details) override;
   void end_at_once(Model& model) override;
   void replace_no_more(Model& model) override;
   void give_up(Model& model, const Error& error) override;
@@ -122,9 +124,17 @@ class Lives final : public RoomHost,
   void become_ready_if_whole(Life& life);
   void became_ready(Life& life);
   void begin_service(Life& life);
+  void serve(Life& life);
   void cut_short(Life& life, const Error& error);
   void fail_coming(Life& life, const Error& error);
   void note_failure(const Life& life, const Error& error, std::int64_t now_ns);
+
+  // lives_warm.cc
+  void on_parked(Life& life);
+  void want_back(Life& life);
+  void wake(Life& life);
+  void on_woken(Life& life, const ipc::Ready& ready);
+  void check_warm(Life& life, std::int64_t now_ns);
 
   // lives_end.cc
   void on_link(std::uint64_t number, LinkEvent event);

@@ -30,8 +30,10 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
   if (auto* hello = std::get_if<ipc::Hello>(&event)) on_hello(*life, std::move(*hello));
   if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(*life, std::move(*ready));
   if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) {
-    if (life->phase == Phase::kLoading) fail_load(*life, failed->error);
+    const bool expected = life->phase == Phase::kLoading || life->phase == Phase::kWaking;
+    if (expected) fail_load(*life, failed->error);
   }
+  if (std::holds_alternative<ipc::Parked>(event)) on_parked(*life);
   if (auto* report = std::get_if<ipc::ProbeReport>(&event)) {
     for (const auto& answer : std::exchange(life->probe_waiters, {})) answer->give(*report);
   }
@@ -44,7 +46,7 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
 
 // The link has ended its streams already.
 void Lives::on_lost(Life& life, LinkLost lost) {
-  if (life.phase == Phase::kReady) await_end(life);
+  if (life.listens()) await_end(life);
   parts_.requests.take_back(life, std::move(lost));
 }
 
@@ -136,13 +138,13 @@ void Lives::stop(Life& life, std::string_view reason) {
   if (!life.link) return give_up_sealing(life);
   stop_hashing(life);
   log::info("unloading a model", {{"model", life.model.name}, {"reason", reason}});
-  const bool serves = life.phase == Phase::kReady;
+  const bool listens = life.listens();
   life.phase = Phase::kStopping;
   life.stop_began_ns = parts_.clock.monotonic_ns();
   life.unload_reason = reason;
   const Error why{Code::kShuttingDown, "the model is being unloaded"};
   // While it loads it does not listen, and there is nothing to leave in order.
-  serves ? life.link->stop(why) : life.link->kill(why);
+  listens ? life.link->stop(why) : life.link->kill(why);
   parts_.board.show(life.model);
 }
 
@@ -174,9 +176,14 @@ bool Lives::end_if_changed(Life& life) {
   return true;
 }
 
-void Lives::evict_if_removed(Life& life) {
+// One that serves is replaced instead, if there is something to replace it (replacement.h).
+void Lives::evict_if_outdated(Life& life) {
   const bool is_gone = models_.entry(life.model.name) == nullptr;
-  if (is_gone && life.is_idle()) evict(life, ledger::unload_reason::kRemoved, {});
+  if (is_gone && (life.is_idle() || life.phase == Phase::kWarm)) {
+    evict(life, ledger::unload_reason::kRemoved, {});
+  } else if (life.outdated && life.phase == Phase::kWarm) {
+    evict(life, ledger::unload_reason::kNewFile, {});
+  }
 }
 
 void Lives::end_if_idle(Life& life, std::string_view reason) {
@@ -203,11 +210,12 @@ void Lives::end_at_once(Model& model) {
     if (leaves) kill(*life, why, ledger::unload_reason::kByOrder);
   }
   if (model.phase() == Phase::kWaitingForRoom) models_.end_life(*model.serving);
-  if (model.phase() != Phase::kLoading && model.phase() != Phase::kReady) return;
+  if (model.serving == nullptr) return;
   Life& life = *model.serving;
+  if (life.phase != Phase::kLoading && !life.listens()) return;
   decide(parts_.tally, ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded,
          ledger::unload_reason::kByOrder, model);
-  if (life.is_idle() || life.phase == Phase::kLoading) {
+  if (life.is_idle() || life.phase != Phase::kReady) {
     return stop(life, ledger::unload_reason::kByOrder);
   }
   log::info("unloading a model that is in use",
@@ -222,7 +230,7 @@ void Lives::give_up(Model& model, const Error& error) {
 void Lives::stop_all() {
   for (Life* const life : models_.lives()) {
     if (life->phase == Phase::kWaitingForRoom) models_.end_life(*life);
-    const bool runs = life->phase == Phase::kLoading || life->phase == Phase::kReady;
+    const bool runs = life->phase == Phase::kLoading || life->listens();
     if (runs && !life->link) {
       give_up_sealing(*life);
     } else if (runs) {
@@ -264,7 +272,8 @@ void Lives::check(std::int64_t now_ns) {
                                             std::to_string(timeout_ns / kSecondNs) +
                                             " s; raise the limit or use a smaller model"});
     }
-    if (life->phase != Phase::kReady || end_if_changed(*life)) continue;
+    check_warm(*life, now_ns);
+    if (!life->listens() || end_if_changed(*life)) continue;
     auto sick = life->link->check_health();
     if (!sick) sick = parts_.adapters.check_health(*life);
     if (sick) {
@@ -274,7 +283,7 @@ void Lives::check(std::int64_t now_ns) {
     } else {
       // A suspect's turn may have come between two tasks.
       parts_.requests.hand_over_waiting(life->model);
-      evict_if_removed(*life);
+      evict_if_outdated(*life);
     }
   }
 }

@@ -14,14 +14,16 @@ namespace aioss::runtime {
 struct MemoryOfModel {
   memory::Holding holding;  // by the name in the books
   std::string model;        // whose it is; the holder's name, if nobody knows it
-  // "cold", "loading", "ready", "failed", "stopping"; of one that takes another's place, "coming",
+  // "cold", "loading", "ready", "warm", "stopping"; of one that takes another's place, "coming",
   // and of that other one "leaving".
   std::string state;
   std::string stays;   // why it would not be evicted now: memory::name(Stays); "": it could be
   bool exact = false;  // planned by a dry run, not by the file's size
-  std::int64_t unused_ms = 0;   // since its last request
-  std::int64_t restore_ms = 0;  // that its last load took
-  std::int64_t priority = 0;    // the lower go first
+  std::int64_t unused_ms = 0;      // since its last request
+  std::int64_t restore_ms = 0;     // that its last load took
+  std::uint64_t parked_bytes = 0;  // that parking it would free; 0: it is not to be parked
+  std::int64_t wake_ms = 0;        // that coming back from there took last; 0: not known
+  std::int64_t priority = 0;       // the lower go first
 };
 
 struct MemoryOfDevice {
@@ -35,6 +37,7 @@ struct Eviction {
   std::string model, reason;         // the reason of MODEL_UNLOAD
   std::uint64_t bytes = 0;           // that it had
   std::vector<std::string> details;  // of the DECISION
+  bool parked = false;               // it kept its weights
 };
 inline constexpr std::size_t kEvictionsShown = 32;
 

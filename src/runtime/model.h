@@ -55,6 +55,7 @@ struct Model final {
   LoadFailures failures, replacement_failures;
   std::int64_t last_load_ns = 0;   // how long the last load took; 0: not known
   std::int64_t restore_ns = 0;     // likewise, without waiting for room
+  std::int64_t wake_ns = 0;        // how long the last wake took; 0: not known
   std::uint32_t loads_killed = 0;  // one after another, by somebody else
   bool died_before = false;
   bool was_exact = false;  // the last life was planned by a dry run
@@ -67,6 +68,7 @@ struct Model final {
   int priority = 0;                      // the lower go first
   std::int64_t last_used_ns = 0;         // monotonic
   std::int64_t keep_alive_until_ns = 0;  // while it is idle; INT64_MAX: for ever
+  bool goes_after_use = false;           // and is not parked then: keep_alive is 0
   bool by_order = false;                 // an operator wanted this load
   bool unload_ordered = false;           // once it is idle
   std::string user;                      // the first tenant since it was loaded

@@ -27,15 +27,27 @@ namespace aioss::runtime {
 struct Model;
 
 // kCold: of a model that it has no life, of a life that it is over.
-enum class Phase { kCold, kWaitingForRoom, kLoading, kReady, kStopping };
+enum class Phase {
+  kCold,
+  kWaitingForRoom,
+  kLoading,
+  kReady,
+  kParking,        // it gives back what it computes with: see lives_warm.cc
+  kWarm,           // it has its model and nothing else
+  kWaitingToWake,  // likewise, and it is wanted
+  kWaking,         // it takes the rest again
+  kStopping
+};
 
 struct Life final {
   Life(Model& of, std::uint64_t number_of_it) : model(of), number(number_of_it) {}
   Life(const Life&) = delete;
   Life& operator=(const Life&) = delete;
 
-  bool has_no_requests() const;       // it is ready, and they have ended
-  bool is_idle() const;               // likewise, and nobody waits whom it would serve
+  bool has_no_requests() const;  // it is ready, and they have ended
+  bool is_idle() const;          // likewise, and nobody waits whom it would serve
+  // Its worker does what it is asked to: it is ready, or warm, or between these.
+  bool listens() const { return phase >= Phase::kReady && phase <= Phase::kWaking; }
   bool has_worker_or_place() const {  // one whose files are sealed has its place
     return link != nullptr || phase == Phase::kLoading;
   }
@@ -84,7 +96,9 @@ struct Life final {
   // Monotonic, nanoseconds.
   std::int64_t wanted_ns = 0;  // when it was begun: what a load takes counts from here
   std::int64_t stop_began_ns = 0;
-  std::int64_t logged_ns = 0;  // when the log was last told how far the load is
+  std::int64_t parking_ns = 0;     // since when, while it parks
+  std::int64_t warm_until_ns = 0;  // while it is warm; INT64_MAX: for ever
+  std::int64_t logged_ns = 0;      // when the log was last told how far the load is
 };
 
 }  // namespace aioss::runtime

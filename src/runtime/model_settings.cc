@@ -35,6 +35,7 @@ ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   out.threads = first_of(upper.threads, threads);
   out.kv_type = first_of(upper.kv_type, kv_type);
   out.keep_alive_seconds = first_of(upper.keep_alive_seconds, keep_alive_seconds);
+  out.warm_keep_alive_seconds = first_of(upper.warm_keep_alive_seconds, warm_keep_alive_seconds);
   out.priority = first_of(upper.priority, priority);
   out.pinned = first_of(upper.pinned, pinned);
   out.max_bytes = first_of(upper.max_bytes, max_bytes);
@@ -55,6 +56,7 @@ std::string ModelSettings::text() const {
   add(out, "threads", threads);
   if (kv_type) out += "kv_type=" + *kv_type + "\n";
   add(out, "keep_alive", keep_alive_seconds);
+  add(out, "warm_keep_alive", warm_keep_alive_seconds);
   add(out, "priority", priority);
   if (pinned) out += std::string("pinned=") + (*pinned ? "true" : "false") + "\n";
   add(out, "max_bytes", max_bytes);

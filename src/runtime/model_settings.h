@@ -22,12 +22,13 @@ inline constexpr std::int64_t kKeepAliveForever = -1;
 struct ModelSettings {
   std::optional<std::uint32_t> context_tokens, parallel, threads;  // 0: the worker chooses
   std::optional<std::string> kv_type;                              // "f16", "q8_0", …
-  std::optional<std::int64_t> keep_alive_seconds;    // idle time until it goes; kKeepAliveForever
-  std::optional<std::int64_t> priority;              // the higher stays the longer; 0: as all
-  std::optional<bool> pinned;                        // never makes room
-  std::optional<std::uint64_t> max_bytes;            // of memory, of this model
-  std::vector<std::string> aliases;                  // further names in requests
-  std::optional<std::vector<std::string>> adapters;  // that may be used with it; all, if absent
+  std::optional<std::int64_t> keep_alive_seconds;  // idle time until it goes; kKeepAliveForever
+  std::optional<std::int64_t> warm_keep_alive_seconds;  // and from then on with its weights alone
+  std::optional<std::int64_t> priority;                 // the higher stays the longer; 0: as all
+  std::optional<bool> pinned;                           // never makes room
+  std::optional<std::uint64_t> max_bytes;               // of memory, of this model
+  std::vector<std::string> aliases;                     // further names in requests
+  std::optional<std::vector<std::string>> adapters;     // that may be used with it; all, if absent
 
   bool operator==(const ModelSettings&) const = default;
   // Whether a worker that was started with these would be started the same with `other`.

@@ -56,18 +56,22 @@ std::vector<std::string> who_would_go(const MemoryOfDevice& book, const std::str
   constexpr std::int64_t kNsPerMs = 1'000'000;
   std::vector<memory::Candidate> candidates;
   for (const MemoryOfModel& shown : book.models) {
-    if (shown.model == model || shown.state != "ready" || !shown.stays.empty()) continue;
+    const bool runs = shown.state == "ready" || shown.state == "warm";
+    if (shown.model == model || !runs || !shown.stays.empty()) continue;
     memory::Candidate one;
     one.name = shown.model;
     one.bytes = shown.holding.used();
     one.unused_ns = shown.unused_ms * kNsPerMs;
     one.restore_ns = shown.restore_ms * kNsPerMs;
     one.priority = shown.priority;
+    one.is_parked = shown.state == "warm";
+    one.parked_bytes = shown.parked_bytes;
+    one.wake_ns = shown.wake_ms * kNsPerMs;
     candidates.push_back(std::move(one));
   }
   std::vector<std::string> names;
   for (const memory::Judged& one : memory::choose(std::move(candidates), {missing, 0}).judged) {
-    if (one.goes) names.push_back(one.candidate.name);
+    if (one.goes || one.parks) names.push_back(one.candidate.name);
   }
   return names;
 }

@@ -335,7 +335,8 @@ ModelWait Requests::wait_of(const Model& model, std::size_t position) const {
     return wait;
   }
   // Before its need is known it waits for nobody else.
-  if (life.phase == Phase::kWaitingForRoom && !life.room.planning) wait.state = "waiting_for_room";
+  const bool waits = life.phase == Phase::kWaitingForRoom && !life.room.planning;
+  if (waits || life.phase == Phase::kWaitingToWake) wait.state = "waiting_for_room";
   const std::int64_t so_far = parts_.clock.monotonic_ns() - life.wanted_ns;
   wait.seconds = static_cast<std::uint32_t>(so_far / kSecondNs);
   if (life.phase != Phase::kLoading || !life.link) return wait;

@@ -20,12 +20,23 @@ std::int64_t later(std::int64_t now_ns, std::chrono::seconds by) {
 
 }  // namespace
 
+std::optional<std::chrono::seconds> warm_stay_of(const ModelSettings& settings,
+                                                 const GatewayOptions& options) {
+  const auto& own = settings.warm_keep_alive_seconds;
+  if (!own) return options.warm_keep_alive;
+  return *own == kKeepAliveForever ? kForever : std::chrono::seconds(*own);
+}
+
 // ---- what settings say --------------------------------------------------------------------------
 
 std::chrono::seconds Residency::stay_of(const Model& model) const {
   const auto own = models_.settings_of(model.name).keep_alive_seconds;
   if (!own) return options_.keep_alive;
   return *own == kKeepAliveForever ? kForever : std::chrono::seconds(*own);
+}
+
+std::optional<std::chrono::seconds> Residency::warm_stay_of(const Model& model) const {
+  return runtime::warm_stay_of(models_.settings_of(model.name), options_);
 }
 
 // Pins of the settings, where they are new: what an operator has ordered since stays as it is.
@@ -59,19 +70,34 @@ void Residency::preload() {
 
 void Residency::begin(const Life& life) {
   Model& model = life.model;
-  const std::int64_t now = clock_.monotonic_ns();
   model.failures.forget();
-  model.last_load_ns = now - life.wanted_ns;
+  model.last_load_ns = clock_.monotonic_ns() - life.wanted_ns;
   model.user.clear();
   model.shared = false;
+  stay_on(model);
+}
+
+void Residency::woken(const Life& life) {
+  stay_on(life.model);
+}
+
+// From now on, as long as nobody uses it.
+void Residency::stay_on(Model& model) {
   const bool by_order = std::exchange(model.by_order, false);
   const std::chrono::seconds least = by_order ? kOrderedStay : std::chrono::seconds(0);
-  model.keep_alive_until_ns = later(now, std::max(stay_of(model), least));
+  model.keep_alive_until_ns = later(clock_.monotonic_ns(), std::max(stay_of(model), least));
+  model.goes_after_use = stay_of(model) == std::chrono::seconds(0);
+}
+
+// One that made room stays as long as it would have stayed, where nothing else is said.
+void Residency::parked(Life& life) {
+  const auto stay = warm_stay_of(life.model);
+  life.warm_until_ns = stay ? later(clock_.monotonic_ns(), *stay) : life.model.keep_alive_until_ns;
 }
 
 // The last request says how long, but no tenant takes away what another one uses, too.
 void Residency::note_use(Model& model, const StreamState& stream) {
-  if (model.phase() != Phase::kReady) return;
+  if (model.serving == nullptr || !model.serving->listens()) return;
   const std::string& tenant = stream.principal().tenant;
   if (model.user.empty()) model.user = tenant;
   if (model.user != tenant) model.shared = true;
@@ -79,14 +105,33 @@ void Residency::note_use(Model& model, const StreamState& stream) {
   std::chrono::seconds stay = stream.keep_alive().value_or(setting);
   if (model.shared) stay = std::max(stay, setting);
   model.keep_alive_until_ns = later(clock_.monotonic_ns(), stay);
+  model.goes_after_use = stay == std::chrono::seconds(0);
 }
 
 void Residency::expire(Model& model) {
-  if (!may_evict(model)) return;
+  if (model.pinned || model.serving == nullptr) return;
+  if (model.coming() != nullptr || model.serving->drains) return;  // it is being replaced
+  if (model.is_idle()) expire_ready(model);
+  if (model.phase() == Phase::kWarm) expire_warm(*model.serving);
+}
+
+void Residency::expire_ready(Model& model) {
+  Life& life = *model.serving;
   if (std::exchange(model.unload_ordered, false)) {
-    host_.evict(*model.serving, ledger::unload_reason::kByOrder, {});
-  } else if (clock_.monotonic_ns() >= model.keep_alive_until_ns) {
-    host_.evict(*model.serving, ledger::unload_reason::kExpired, {});
+    return host_.evict(life, ledger::unload_reason::kByOrder, {});
+  }
+  if (clock_.monotonic_ns() < model.keep_alive_until_ns) return;
+  const bool parks = !model.goes_after_use && !life.outdated &&
+                     warm_stay_of(model).value_or(std::chrono::seconds(0)).count() > 0;
+  parks ? host_.park(life, ledger::unload_reason::kExpired, {})
+        : host_.evict(life, ledger::unload_reason::kExpired, {});
+}
+
+void Residency::expire_warm(Life& life) {
+  if (std::exchange(life.model.unload_ordered, false)) {
+    host_.evict(life, ledger::unload_reason::kByOrder, {});
+  } else if (clock_.monotonic_ns() >= life.warm_until_ns || life.model.goes_after_use) {
+    host_.evict(life, ledger::unload_reason::kExpired, {});
   }
 }
 
@@ -105,6 +150,11 @@ Residence Residency::shown(const Model& model) const {
     residence.idle_unix_s = wall(model.last_used_ns);
     const bool ever = !model.pinned && model.keep_alive_until_ns != kForeverNs;
     if (ever) residence.expires_unix_s = wall(model.keep_alive_until_ns);
+  }
+  if (model.phase() == Phase::kWarm) {
+    residence.idle_unix_s = wall(model.last_used_ns);
+    const std::int64_t until = model.serving->warm_until_ns;
+    if (!model.pinned && until != kForeverNs) residence.expires_unix_s = wall(until);
   }
   if (model.failures.must_wait(now)) {
     residence.retry_seconds = model.failures.refusal(now).wait->estimate_seconds;
@@ -162,7 +212,7 @@ void Residency::unload(Model& model, bool force) {
   } else if (model.phase() == Phase::kLoading && model.waiting.empty()) {
     host_.give_up(model, {Code::kCancelled, "an operator unloaded the model while it was loaded"});
     host_.evict(*model.serving, ledger::unload_reason::kByOrder, {});
-  } else if (model.phase() == Phase::kReady || !model.waiting.empty()) {
+  } else if ((model.serving != nullptr && model.serving->listens()) || !model.waiting.empty()) {
     model.unload_ordered = true;
     expire(model);
   } else if (model.phase() == Phase::kWaitingForRoom) {

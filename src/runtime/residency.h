@@ -25,10 +25,16 @@ class ResidencyHost {  // what has to be done for it
   virtual void want(Model& model) = 0;  // loaded, if it is not
   // By our own decision; `details`: why this one.
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
+  virtual void park(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
   virtual void end_at_once(Model& model) = 0;                  // with its streams, by order
   virtual void replace_no_more(Model& model) = 0;              // what is coming is not wanted
   virtual void give_up(Model& model, const Error& error) = 0;  // whoever waits for it
 };
+
+// How long a model of these settings stays warm: 0, it never is. Nothing: as long as it would have
+// stayed anyway, if it was parked to make room.
+std::optional<std::chrono::seconds> warm_stay_of(const ModelSettings& settings,
+                                                 const GatewayOptions& options);
 
 class Residency final {
  public:
@@ -43,6 +49,8 @@ class Residency final {
   void preload();
 
   void begin(const Life& life);  // it is ready
+  void parked(Life& life);       // it is warm
+  void woken(const Life& life);  // it is ready again
   void note_use(Model& model, const StreamState& stream);
   // Unloads it if it is idle and its time is over, or an order waits for that.
   void expire(Model& model);
@@ -59,6 +67,10 @@ class Residency final {
     return model.is_idle() && !model.pinned && model.coming() == nullptr && !model.serving->drains;
   }
   std::chrono::seconds stay_of(const Model& model) const;
+  std::optional<std::chrono::seconds> warm_stay_of(const Model& model) const;
+  void stay_on(Model& model);
+  void expire_ready(Model& model);
+  void expire_warm(Life& life);
   Status load(Model& model);
   void unload(Model& model, bool force);
   void unpin(Model& model);

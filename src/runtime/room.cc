@@ -1,6 +1,7 @@
 #include "runtime/room.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -9,6 +10,7 @@
 #include "runtime/adapters.h"
 #include "runtime/planning.h"
 #include "runtime/records.h"
+#include "runtime/residency.h"
 
 namespace aioss::runtime {
 namespace {
@@ -32,6 +34,11 @@ ModelPlan guess(const OpenModel& files) {
   plan.needs.weights = files.bytes();
   plan.needs.overhead = kOverheadGuess;
   return plan;
+}
+
+bool waits(const Life& life) {
+  const bool wants = life.phase == Phase::kWaitingForRoom || life.phase == Phase::kWaitingToWake;
+  return wants && life.room.plan;
 }
 
 std::string holders_of(const memory::Choice& choice) {
@@ -105,6 +112,14 @@ bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
                     life.room.parts.end(), is_same_file);
 }
 
+void Room::want_back(Life& life) {
+  ASSERT(life.phase == Phase::kWaitingToWake && life.room.plan);
+  life.room.turn = ++turns_;
+  life.room.waits_since_ns = 0;
+  life.room.hopes = false;
+  changed_ = true;
+}
+
 // Its files or settings are others by now: what was leased was for something else.
 void Room::plan_again(Life& life) {
   life.phase = Phase::kWaitingForRoom;
@@ -129,9 +144,7 @@ Status Room::within_own_limit(const Model& model, const ModelPlan& plan) const {
 
 std::vector<Life*> Room::waiting() const {
   std::vector<Life*> waiting = models_.lives();
-  std::erase_if(waiting, [](const Life* life) {
-    return life->phase != Phase::kWaitingForRoom || !life->room.plan;
-  });
+  std::erase_if(waiting, [](const Life* life) { return !waits(*life); });
   std::stable_sort(waiting.begin(), waiting.end(),
                    [](const Life* a, const Life* b) { return a->room.turn < b->room.turn; });
   return waiting;
@@ -144,6 +157,7 @@ void Room::admit() {
   if (all.empty()) return;
   parts_.books.update();
   for (Life* const life : all) {
+    if (!waits(*life)) continue;  // it made room for one before it
     if (!admit(*life) && !life->room.hopes) return;
   }
 }
@@ -160,23 +174,31 @@ bool Room::admit(Life& life) {
 }
 
 bool Room::take_room(Life& life) {
-  if (models_.workers() >= parts_.options.workers_max) return false;
-  if (!life.room.committed.empty()) return true;  // that of its last worker
+  if (life.phase != Phase::kWaitingToWake) {
+    if (models_.workers() >= parts_.options.workers_max) return false;
+    if (!life.room.committed.empty()) return true;  // that of its last worker
+  }
   const ModelPlan& plan = *life.room.plan;
   const std::uint64_t shortfall = shortfall_of(life);
   if (shortfall > 0 && plan.device == kHost && parts_.books.kept_prefixes() >= shortfall) {
     parts_.books.drop_kept_prefixes(shortfall);
   }
-  auto leases = pool_.lease_all(plan.device, life.holder, committed(plan.needs));
+  auto leases = pool_.lease_all(plan.device, life.holder, needs_of(life));
   if (!leases) return false;
-  life.room.committed = std::move(*leases);
+  std::move(leases->begin(), leases->end(), std::back_inserter(life.room.committed));
   return true;
+}
+
+// What it has not leased yet.
+memory::Amounts Room::needs_of(const Life& life) {
+  const memory::Needs& needs = life.room.plan->needs;
+  return life.phase == Phase::kWaitingToWake ? of_session(needs) : committed(needs);
 }
 
 // What is free now lacks so much.
 std::uint64_t Room::shortfall_of(const Life& life) const {
   const memory::Balance balance = pool_.balance(life.room.plan->device);
-  const std::uint64_t needs = committed(life.room.plan->needs).total();
+  const std::uint64_t needs = needs_of(life).total();
   return balance.over > 0 ? std::max(needs, needs + balance.over) : less(needs, balance.free);
 }
 
@@ -186,8 +208,10 @@ Room::Missing Room::missing_for(const Life& life) const {
   const std::string& device = life.room.plan->device;
   std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
   if (device == kHost && parts_.adapters != nullptr) coming += parts_.adapters->leaving();
-  std::size_t workers = models_.workers() + 1, leaving = 0;
+  std::size_t workers = models_.workers() + (life.phase == Phase::kWaitingToWake ? 0 : 1),
+              leaving = 0;
   for (const Life* const other : models_.lives()) {
+    if (other->phase == Phase::kParking) coming += session_bytes(*other, device);
     // One with answers that have begun starts again at once.
     if (other->phase != Phase::kStopping || !other->link || other->model.has_begun_waiting())
       continue;
@@ -223,7 +247,7 @@ bool Room::make_room(Life& life) {
     return false;
   }
   if (choice.enough) {
-    const std::uint64_t needs = committed(life.room.plan->needs).total();
+    const std::uint64_t needs = needs_of(life).total();
     evict_chosen(choice, ledger::unload_reason::kReplaced,
                  "for " + life.model.name + " bytes=" + std::to_string(needs) +
                      " missing=" + std::to_string(missing.bytes));
@@ -246,13 +270,33 @@ bool Room::make_room(Life& life) {
 // ---- who has to go ------------------------------------------------------------------------------
 
 memory::Stays Room::stays(const Life& life) const {
-  const bool replaced = life.model.coming() != nullptr || life.drains;
-  if (life.phase != Phase::kReady || replaced) return memory::Stays::kChanging;
+  const bool changes = life.phase != Phase::kReady && life.phase != Phase::kWarm;
+  const bool replaced =
+      life.role != Life::Role::kServes || life.model.coming() != nullptr || life.drains;
+  if (changes || replaced) return memory::Stays::kChanging;
   if (life.model.pinned) return memory::Stays::kPinned;
+  if (life.phase == Phase::kWarm) return memory::Stays::kNo;
   if (!life.is_idle()) return memory::Stays::kBusy;
   const bool just = parts_.clock.monotonic_ns() - life.room.ready_ns < kJustLoadedNs;
   if (just && !life.room.was_used) return memory::Stays::kJustLoaded;
   return memory::Stays::kNo;
+}
+
+// What its session has of a device.
+std::uint64_t Room::session_bytes(const Life& life, const std::string& device) {
+  std::uint64_t bytes = 0;
+  if (!life.room.plan || life.room.plan->device != device) return bytes;
+  for (const memory::Lease& lease : life.room.committed) {
+    if (is_of_session(lease.kind())) bytes += lease.bytes();
+  }
+  return bytes;
+}
+
+std::uint64_t Room::parked_bytes(const Life& life) const {
+  const bool may =
+      life.phase == Phase::kReady && life.room.plan && !life.outdated &&
+      warm_stay_of(models_.settings_of(life.model.name), parts_.options) != std::chrono::seconds(0);
+  return may ? session_bytes(life, life.room.plan->device) : 0;
 }
 
 // Those that are leaving already are none.
@@ -271,6 +315,14 @@ std::vector<memory::Candidate> Room::candidates(const std::string& device, const
     one.restore_ns = model.restore_ns;
     one.priority = models_.priority_of(model);
     one.stays = stays(*life);
+    one.is_parked = life->phase == Phase::kWarm || life->phase == Phase::kWaitingToWake;
+    // Who waits to wake behind one may have to make room for it, and waits on as a load.
+    const bool behind =
+        but != nullptr && life->phase == Phase::kWaitingToWake && life->room.turn > but->room.turn;
+    if (behind && !model.pinned) one.stays = memory::Stays::kNo;
+    if (life->room.plan && life->room.plan->device == device)
+      one.parked_bytes = parked_bytes(*life);
+    one.wake_ns = model.wake_ns;
     list.push_back(std::move(one));
   }
   return list;
@@ -284,6 +336,7 @@ void Room::evict_chosen(const memory::Choice& choice, std::string_view reason,
   }
   for (const memory::Judged& one : choice.judged) {
     if (one.goes) parts_.host.evict(*models_.holder_life(one.candidate.name), reason, details);
+    if (one.parks) parts_.host.park(*models_.holder_life(one.candidate.name), reason, details);
   }
 }
 
@@ -299,11 +352,15 @@ void Room::give_way(const Books::Shortage& shortage) {
   for (const memory::Candidate& one : known) {
     if (one.stays == memory::Stays::kNo) possible += one.bytes;
   }
-  // Pressed without being over, one model goes and then it is seen what that does.
+  const bool any_warm = std::any_of(known.begin(), known.end(), [](const auto& one) {
+    return one.is_parked && one.stays == memory::Stays::kNo;
+  });
+  // Pressed without being over, one model goes, or is parked where none is parked yet, and then it
+  // is seen what that does.
   const std::uint64_t wanted =
       std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
   if (wanted == 0) return;
-  const memory::Choice choice = memory::choose(std::move(known), {wanted, 1});
+  const memory::Choice choice = memory::choose(std::move(known), {wanted, any_warm ? 1U : 0U});
   evict_chosen(choice, ledger::unload_reason::kPressure,
                "over=" + std::to_string(over) +
                    " stalled_percent=" + std::to_string(shortage.stalled_percent));
@@ -318,7 +375,7 @@ void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choi
   if (model.failures.is_lasting()) {
     error = model.failures.refusal(parts_.clock.monotonic_ns());
   } else if (missing.bytes > 0) {
-    const std::uint64_t needs = committed(life.room.plan->needs).total();
+    const std::uint64_t needs = needs_of(life).total();
     const memory::Balance balance = pool_.balance(life.room.plan->device);
     std::string text = "model '" + model.name + "' needs " + human_bytes(needs) + " of memory; " +
                        human_bytes(balance.free) + " of " + human_bytes(balance.limit) +
@@ -331,7 +388,7 @@ void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choi
     error = {Code::kNoMemory, text};
   }
   log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
-  life.room.committed.clear();
+  if (life.phase != Phase::kWaitingToWake) life.room.committed.clear();
   parts_.host.turn_away(life, error);
 }
 

@@ -37,6 +37,7 @@ class RoomHost {  // what comes of it
   virtual void turn_away(Life& life, const Error& error) = 0;
   virtual void refuse_waiting(Life& life, const Error& error) = 0;
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
+  virtual void park(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
 };
 
 class Room final {
@@ -60,6 +61,8 @@ class Room final {
   void plan(Life& life);
   // What was leased was for other files or settings than there are by now. Not started yet.
   void plan_again(Life& life);
+  // A warm one is wanted: it needs its session's part of the plan again.
+  void want_back(Life& life);
   bool is_as_planned(const Life& life, const CatalogueEntry& entry, const OpenModel& files) const;
 
   // Somebody may have room now: admit() is worth calling.
@@ -71,6 +74,8 @@ class Room final {
   std::vector<Life*> waiting() const;  // in their order
 
   memory::Stays stays(const Life& life) const;  // why it may not be evicted
+  // That parking it would free. 0: it is not to be parked.
+  std::uint64_t parked_bytes(const Life& life) const;
   // Unloads what is worth least, if something that nobody uses can go.
   void give_way(const Books::Shortage& shortage);
 
@@ -84,6 +89,8 @@ class Room final {
   bool admit(Life& life);
   bool take_room(Life& life);
   bool make_room(Life& life);
+  static memory::Amounts needs_of(const Life& life);
+  static std::uint64_t session_bytes(const Life& life, const std::string& device);
   std::uint64_t shortfall_of(const Life& life) const;
   Missing missing_for(const Life& life) const;
   void refuse(Life& life, const Missing& missing, const memory::Choice& choice);

@@ -67,6 +67,10 @@ class RoomTest : public ::testing::Test, public RoomHost {
     started.push_back(life.model.name);
     life.phase = Phase::kLoading;
   }
+  void has_no_room_beside(Life& life) override {
+    not_beside.push_back(life.model.name);
+    models.end_life(life);
+  }
   void fail_load(Life& life, Error error) override { refuse_waiting(life, error); }
   void turn_away(Life& life, const Error& error) override { refuse_waiting(life, error); }
   void refuse_waiting(Life& life, const Error& error) override {
@@ -76,6 +80,11 @@ class RoomTest : public ::testing::Test, public RoomHost {
   void evict(Life& life, std::string_view reason, std::vector<std::string>) override {
     evicted.emplace_back(life.model.name + " " + std::string(reason));
     life.phase = Phase::kStopping;
+  }
+
+  void park(Life& life, std::string_view reason, std::vector<std::string>) override {
+    parked.emplace_back(life.model.name + " " + std::string(reason));
+    life.phase = Phase::kParking;
   }
 
   Life& want(const std::string& name) {
@@ -114,7 +123,7 @@ class RoomTest : public ::testing::Test, public RoomHost {
   PrefixCustody prefixes{PrefixStore(0, 1), nullptr, models, post, [](Life&) {}};
   Books books{{options, clock, metrics, pool, models, prefixes}};
   Room room{{options, fs, clock, models, pool, books, nullptr, post, *this}};
-  std::vector<std::string> started, evicted;
+  std::vector<std::string> started, evicted, parked, not_beside;
   std::vector<std::pair<std::string, Code>> refused;
 };
 
@@ -129,6 +138,19 @@ TEST_F(RoomTest, TheOneUnusedForLongestGoesAndItsRoomIsWaitedFor) {
   end(*models.of("b").serving);
   EXPECT_EQ(c.phase, Phase::kLoading);
   EXPECT_EQ(a.phase, Phase::kReady);
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(RoomTest, NobodyGoesForWhatIsToReplaceItsOwnModel) {
+  Life& a = run("a");
+  Life& coming = want("a");
+  EXPECT_EQ(coming.phase, Phase::kLoading) << "there is room for both";
+  EXPECT_EQ(room.stays(a), memory::Stays::kChanging) << "it is being replaced";
+  end(coming);
+  run("b");
+  want("a");
+  EXPECT_EQ(not_beside, std::vector<std::string>{"a"});
+  EXPECT_TRUE(evicted.empty());
   EXPECT_TRUE(refused.empty());
 }
 
@@ -205,6 +227,87 @@ TEST_F(RoomTest, UnderPressureOneGoesAtATime) {
   EXPECT_EQ(evicted, std::vector<std::string>{"a pressure"});
   room.give_way({0, true, 50});
   EXPECT_EQ(evicted.size(), 1U) << "what is left is pinned";
+}
+
+class ParkingTest : public RoomTest {
+ protected:
+  // Of the 64 MiB of a guess, and a session of `mib`.
+  Life& run_with_session(const std::string& name, std::uint64_t mib, std::int64_t unused_s = 10) {
+    Life& life = run(name, unused_s);
+    life.room.plan->needs.kv = mib * kMib;
+    auto lease = pool.lease(std::string(memory::kHost), name, memory::Kind::kKv, mib * kMib);
+    EXPECT_TRUE(lease);
+    life.room.committed.push_back(std::move(*lease));
+    return life;
+  }
+  void parks(Life& life) {  // as its worker says
+    EXPECT_EQ(life.phase, Phase::kParking);
+    life.phase = Phase::kWarm;
+    books.shrink(life);
+    room.admit();
+  }
+  std::uint64_t leased() { return pool.balance(std::string(memory::kHost)).leased; }
+};
+
+TEST_F(ParkingTest, OneIsParkedWhereItsSessionIsEnoughAndWakesInItsTurn) {
+  Life& a = run_with_session("a", 90);
+  Life& b = want("b");
+  EXPECT_EQ(parked, std::vector<std::string>{"a replaced"});
+  EXPECT_TRUE(evicted.empty());
+  EXPECT_EQ(b.phase, Phase::kWaitingForRoom) << "what it gives back is on its way";
+  room.admit();
+  EXPECT_EQ(parked.size(), 1U);
+  parks(a);
+  EXPECT_EQ(b.phase, Phase::kLoading);
+  EXPECT_EQ(room.stays(a), memory::Stays::kNo);
+  EXPECT_EQ(leased(), 128 * kMib + 24) << "two guesses and files of 12 bytes";
+
+  a.phase = Phase::kWaitingToWake;
+  room.want_back(a);
+  room.admit();
+  EXPECT_EQ(a.phase, Phase::kWaitingToWake) << "b is only being loaded";
+  end(b);
+  EXPECT_EQ(a.phase, Phase::kLoading);
+  EXPECT_EQ(leased(), 154 * kMib + 12) << "what it has, and its session";
+}
+
+TEST_F(ParkingTest, NotWhereTheSettingsSayNo) {
+  options.warm_keep_alive = std::chrono::seconds(0);
+  Life& a = run_with_session("a", 90);
+  EXPECT_EQ(room.parked_bytes(a), 0U);
+  want("b");
+  EXPECT_TRUE(parked.empty());
+  EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
+}
+
+TEST_F(ParkingTest, OneThatWaitsToWakeBehindAnotherMakesRoomForIt) {
+  Life& a = run_with_session("a", 90);
+  Life& b = want("b");
+  parks(a);
+  b.phase = Phase::kWarm;  // it has 64 MiB and nothing else
+  b.room.plan->needs.kv = 90 * kMib;
+  LinkOptions link;
+  link.model = "b";
+  b.link = WorkerLink::by_hand(link, std::make_unique<NoWorker>(), [](LinkEvent) {});
+  for (Life* const life : {&a, &b}) {
+    life->phase = Phase::kWaitingToWake;
+    room.want_back(*life);
+  }
+  room.admit();
+  EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});
+  end(b);
+  EXPECT_EQ(a.phase, Phase::kLoading);
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(ParkingTest, UnderPressureThoseThatAreWarmGoFirst) {
+  Life& a = run_with_session("a", 10, 1000);
+  room.give_way({0, true, 50});
+  EXPECT_EQ(parked, std::vector<std::string>{"a pressure"});
+  parks(a);
+  run("b", 5000);
+  room.give_way({0, true, 50});
+  EXPECT_EQ(evicted, std::vector<std::string>{"a pressure"});
 }
 
 TEST_F(RoomTest, WhatWasPlannedForOtherFilesIsPlannedAgain) {

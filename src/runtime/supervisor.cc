@@ -109,7 +109,8 @@ void Supervisor::run_pending() {
 bool Supervisor::is_changing() const {
   const std::vector<Life*> lives = models_.lives();
   return std::any_of(lives.begin(), lives.end(), [](const Life* life) {
-    return life->phase == Phase::kLoading || life->phase == Phase::kStopping;
+    return life->phase == Phase::kLoading || life->phase == Phase::kParking ||
+           life->phase == Phase::kWaking || life->phase == Phase::kStopping;
   });
 }
 
@@ -233,7 +234,7 @@ void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<b
     for (Life* const life : model->all()) {
       life->outdated = life->files && (entry == nullptr || !life->files->is_of(*entry) ||
                                        !life->settings.loads_like(entry->settings));
-      lives_.evict_if_removed(*life);
+      lives_.evict_if_outdated(*life);
     }
     if (!refusing_) replacement_.look(*model);
     board_.show(*model);

@@ -224,6 +224,20 @@ void WorkerLink::unload_adapter(const ipc::UnloadAdapter& unwanted) {
   send(unwanted);
 }
 
+void WorkerLink::park() {
+  ASSERT(phase_.load() == Phase::kServing && outstanding() == 0);
+  phase_.store(Phase::kParking);
+  send(ipc::Park{});
+}
+
+void WorkerLink::wake(const ipc::Configure& session) {
+  ASSERT(phase_.load() == Phase::kParked);
+  ASSERT(session.engine == configure_.engine && session.profile == configure_.profile);
+  configure_ = session;  // which the reader looks at once it is told of this phase
+  phase_.store(Phase::kWaking);
+  send(ipc::Wake{session});
+}
+
 void WorkerLink::stop(Error why) {
   remember_reason(std::move(why));
   send(ipc::Shutdown{});
@@ -349,15 +363,36 @@ void WorkerLink::step() {
   }
 }
 
-Status WorkerLink::handle(ipc::FromWorker message) {
-  const bool is_hello = std::holds_alternative<ipc::Hello>(message);
-  if (is_hello != (phase_ == Phase::kHello)) return violation("its greeting is not its first word");
-  const bool is_load = std::holds_alternative<ipc::LoadProgress>(message) ||
-                       std::holds_alternative<ipc::Ready>(message) ||
-                       std::holds_alternative<ipc::LoadFailed>(message);
-  if (!is_hello && is_load != (phase_ == Phase::kLoading)) {
-    return violation("a message came before or after its time");
+bool WorkerLink::is_in_time(const ipc::FromWorker& message) const {
+  const bool hello = std::holds_alternative<ipc::Hello>(message);
+  const bool progress = std::holds_alternative<ipc::LoadProgress>(message);
+  const bool loaded = std::holds_alternative<ipc::Ready>(message) ||
+                      std::holds_alternative<ipc::LoadFailed>(message);
+  const bool parked = std::holds_alternative<ipc::Parked>(message);
+  const bool answer = std::holds_alternative<ipc::Pong>(message) ||
+                      std::holds_alternative<ipc::ProbeReport>(message);
+  switch (phase_.load()) {
+    case Phase::kHello:
+      return hello;
+    case Phase::kLoading:
+      return progress || loaded;
+    case Phase::kServing:
+      return !hello && !progress && !loaded && !parked;
+    case Phase::kParking:  // it may not have heard of it
+      return !hello && !progress && !loaded;
+    case Phase::kParked:
+      return answer;
+    case Phase::kWaking:
+      return answer || loaded;
   }
+  return false;
+}
+
+Status WorkerLink::handle(ipc::FromWorker message) {
+  if (phase_.load() == Phase::kHello && !is_in_time(message)) {
+    return violation("its greeting is not its first word");
+  }
+  if (!is_in_time(message)) return violation("a message came before or after its time");
   return std::visit([this](auto& m) { return on(m); }, message);
 }
 
@@ -368,7 +403,7 @@ Status WorkerLink::on(ipc::Hello& message) {
                                          ", this gateway " + std::to_string(ipc::kProtocolVersion) +
                                          "; use one aioss for both"};
   }
-  phase_ = Phase::kLoading;
+  phase_.store(Phase::kLoading);
   on_event_(std::move(message));
   send(configure_);
   return ok();
@@ -388,7 +423,7 @@ Status WorkerLink::on(ipc::Ready& message) {
       more(message.streams, configure_.streams)) {
     return violation("it loaded with more context or streams than were asked for");
   }
-  phase_ = Phase::kServing;
+  phase_.store(Phase::kServing);
   load_fraction_.store(1, std::memory_order_relaxed);
   on_event_(std::move(message));
   return ok();
@@ -453,6 +488,12 @@ Status WorkerLink::on(ipc::Pong& message) {
   std::lock_guard lock(mutex_);
   if (ping_outstanding_ != message.nonce) return violation("it answered a ping that was not sent");
   ping_outstanding_.reset();
+  return ok();
+}
+
+Status WorkerLink::on(ipc::Parked& message) {
+  phase_.store(Phase::kParked);
+  on_event_(message);
   return ok();
 }
 

@@ -60,11 +60,12 @@ struct LinkEnded {
   std::shared_ptr<os::Child> unreaped;
 };
 
-// In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()). LinkLost may
-// come at any point, and after it only LinkEnded, once the process is gone. An AdapterReport
-// answers load_adapter() or unload_adapter().
-using LinkEvent = std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::ProbeReport,
-                               ipc::AdapterReport, LinkLost, LinkEnded>;
+// In order: Hello, then Ready or LoadFailed, then ProbeReports (one for each probe()), Parked for
+// each park(), and Ready or LoadFailed again for each wake(). LinkLost may come at any point, and
+// after it only LinkEnded, once the process is gone. An AdapterReport answers load_adapter() or
+// unload_adapter().
+using LinkEvent = std::variant<ipc::Hello, ipc::Ready, ipc::LoadFailed, ipc::Parked,
+                               ipc::ProbeReport, ipc::AdapterReport, LinkLost, LinkEnded>;
 
 class WorkerLink final {
  public:
@@ -99,6 +100,12 @@ class WorkerLink final {
   // memory for adapters, and stays there until then.
   void load_adapter(const ipc::LoadAdapter& wanted);
   void unload_adapter(const ipc::UnloadAdapter& unwanted);
+  // It has no request and is to get none before it is awake again: it frees all but its model.
+  // Parked follows.
+  void park();
+  // After Parked: with a session of this kind, of the same engine and profile. Ready follows, or
+  // LoadFailed and its end.
+  void wake(const ipc::Configure& session);
 
   // Asks it to end; terminate() and kill() are for one that does not. `why` is what streams and
   // LinkEnded are told, if nothing was before.
@@ -123,7 +130,7 @@ class WorkerLink final {
  private:
   WorkerLink(const LinkOptions& options, std::unique_ptr<WorkerPeer> peer, OnEvent on_event);
 
-  enum class Phase { kHello, kLoading, kServing };
+  enum class Phase { kHello, kLoading, kServing, kParking, kParked, kWaking };
   struct Entry {
     std::shared_ptr<StreamState> stream;
     unsigned cancel_seconds = 0;  // since Cancel was sent; 0: it was not
@@ -134,6 +141,7 @@ class WorkerLink final {
   Error read_frames();
   std::optional<Error> read_frame();  // nothing: it was a good one
   Status handle(ipc::FromWorker message);
+  bool is_in_time(const ipc::FromWorker& message) const;
   Status on(ipc::Hello& message);
   Status on(ipc::LoadProgress& message);
   Status on(ipc::Ready& message);
@@ -144,6 +152,7 @@ class WorkerLink final {
   Status on(ipc::Finished& message);
   Status on(ipc::Stats& message);
   Status on(ipc::Pong& message);
+  Status on(ipc::Parked& message);
   Status on(ipc::ProbeReport& message);
   Status on(ipc::AdapterReport& message);
   Result<std::shared_ptr<StreamState>> stream_of(ipc::RequestId id) const;
@@ -163,15 +172,16 @@ class WorkerLink final {
 
   const std::string model_;
   const std::uint64_t number_;
-  const ipc::Configure configure_;
+  ipc::Configure configure_;  // of the session that is made or to be made: see phase_
   const std::chrono::milliseconds exit_grace_, reap_max_;
   const OnEvent on_event_;
   const std::unique_ptr<WorkerPeer> peer_;
   const int pid_;
   BoundedQueue<Bytes> outbox_;
   std::atomic<float> load_fraction_{0};
+  // The reader's, but for kServing and kParked, which park() and wake() end.
+  std::atomic<Phase> phase_{Phase::kHello};
   // Reader's thread only.
-  Phase phase_ = Phase::kHello;
   std::optional<Error> found_;  // driven by hand: how the conversation ended
   bool end_told_ = false;       // likewise
 

@@ -49,6 +49,7 @@ class LinkTest : public ::testing::Test {
     options.thread_stack_bytes = thread_stack_bytes_;
     return WorkerLink::start(options, [this](LinkEvent event) {
       if (std::holds_alternative<ipc::Ready>(event)) ready_->give(true);
+      if (std::holds_alternative<ipc::Parked>(event)) parked_->give(true);
       if (auto* report = std::get_if<ipc::ProbeReport>(&event)) probed_->give(*report);
       if (auto* lost = std::get_if<LinkLost>(&event); lost != nullptr && on_lost_) on_lost_(*lost);
       if (auto* ended = std::get_if<LinkEnded>(&event)) ended_->give(*ended);
@@ -78,6 +79,7 @@ class LinkTest : public ::testing::Test {
   os::RealFileSystem files_;
   std::unique_ptr<os::File> file_;
   std::shared_ptr<Answer<bool>> ready_ = std::make_shared<Answer<bool>>();
+  std::shared_ptr<Answer<bool>> parked_ = std::make_shared<Answer<bool>>();
   std::shared_ptr<Answer<ipc::ProbeReport>> probed_ = std::make_shared<Answer<ipc::ProbeReport>>();
   std::function<void(const LinkLost&)> on_lost_;  // on the link's thread
   std::shared_ptr<Answer<LinkEnded>> ended_ = std::make_shared<Answer<LinkEnded>>();
@@ -110,6 +112,47 @@ TEST_F(LinkTest, WrongPongEndsIt) {
   const auto ended = ended_->wait_for(milliseconds(10'000));
   ASSERT_TRUE(ended && *ended);
   EXPECT_NE((*ended)->error.message.find("broke the protocol"), std::string::npos);
+}
+
+TEST_F(LinkTest, AParkedWorkerIsHealthyAndWakes) {
+  start_model("aioss-fake 1\ncontext 512\n");
+  (void)check(1);  // a ping that crosses
+  link_->park();
+  ASSERT_TRUE(parked_->wait_for(milliseconds(10'000)));
+  ASSERT_TRUE(wait_for_pong());
+  ASSERT_FALSE(check(1));
+  ASSERT_TRUE(wait_for_pong());
+  ready_ = std::make_shared<Answer<bool>>();
+  ipc::Configure session;
+  session.engine = "fake";
+  session.streams = 2;
+  (void)check(1);
+  link_->wake(session);
+  ASSERT_TRUE(ready_->wait_for(milliseconds(10'000)));
+  ASSERT_TRUE(wait_for_pong());
+  link_->stop({Code::kShuttingDown, "enough"});
+  const auto ended = ended_->wait_for(milliseconds(10'000));
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_EQ((*ended)->status, "exit code 0");
+}
+
+TEST_F(LinkTest, WhoParksWithoutBeingToldBreaksTheProtocol) {
+  start("parked_unasked");
+  const auto ended = ended_->wait_for(milliseconds(10'000));
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_NE((*ended)->error.message.find("before or after its time"), std::string::npos);
+}
+
+TEST_F(LinkTest, WhoIsParkedSaysNothingOfItself) {
+  for (const char* const rule : {"parked_twice", "stats_parked", "wakes_up"}) {
+    ready_ = std::make_shared<Answer<bool>>();
+    ended_ = std::make_shared<Answer<LinkEnded>>();
+    start(rule);
+    link_->park();
+    const auto ended = ended_->wait_for(milliseconds(10'000));
+    ASSERT_TRUE(ended && *ended) << rule;
+    EXPECT_NE((*ended)->error.message.find("broke the protocol"), std::string::npos) << rule;
+  }
 }
 
 TEST_F(LinkTest, NeitherOurOutputNorTheFlagsOfOurFilesAreTheWorkers) {

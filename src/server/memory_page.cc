@@ -26,6 +26,8 @@ codec::OrderedJson model_of(const runtime::MemoryOfModel& model) {
   out["exact"] = model.exact;
   out["unused_ms"] = model.unused_ms;
   out["restore_ms"] = model.restore_ms;
+  out["parked_bytes"] = model.parked_bytes;
+  out["wake_ms"] = model.wake_ms;
   out["stays"] = nullptr;
   if (!model.stays.empty()) out["stays"] = model.stays;
   return out;
@@ -56,6 +58,7 @@ codec::OrderedJson eviction_of(const runtime::Eviction& eviction) {
   out["reason"] = eviction.reason;
   out["bytes"] = eviction.bytes;
   out["details"] = eviction.details;
+  out["parked"] = eviction.parked;
   return out;
 }
 

@@ -52,6 +52,14 @@ std::size_t bytes_of(const ipc::Prompt& prompt) {
 
 }  // namespace
 
+ipc::ProbeReport probe_report() {
+  ipc::ProbeReport report;
+  for (const os::ProbeOutcome& outcome : os::probe_confinement()) {
+    report.items.push_back({outcome.attempt, outcome.refused, outcome.detail});
+  }
+  return report;
+}
+
 Service::Service(ipc::Channel& channel, engine::Session& session, const engine::TextModel& text,
                  const Vocabulary& vocabulary, const SchedulerOptions& options, const Clock& clock,
                  AbortBoard& board, std::unique_ptr<PrefixCache> prefixes,
@@ -77,9 +85,12 @@ WorkerExit Service::run() {
   } catch (const std::exception& e) {
     std::fprintf(stderr, "aioss worker: thread reader: %s\n", e.what());
   }
-  // The channel is done, whichever side ended it: nothing that is still computed can be told.
-  board_.stop();
-  channel_.shut_down();
+  // The channel is done, whichever side ended it: nothing that is still computed can be told. Who
+  // is parked has nothing to compute, and more to say.
+  if (!parks_.load()) {
+    board_.stop();
+    channel_.shut_down();
+  }
   text_jobs_.close();
   commands_.close();
   text.join();
@@ -157,13 +168,22 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
   } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
     send(ipc::Pong{ping->nonce});
   } else if (std::holds_alternative<ipc::Probe>(*command)) {
-    report_probe();
+    send(probe_report());
+  } else if (std::holds_alternative<ipc::Park>(*command)) {
+    return park();
   } else if (std::holds_alternative<ipc::Shutdown>(*command)) {
     return WorkerExit::kOk;
   } else {
-    return WorkerExit::kProtocol;  // a second Configure
+    return WorkerExit::kProtocol;  // a second Configure, or nobody is parked here
   }
   return std::nullopt;
+}
+
+WorkerExit Service::park() {
+  std::lock_guard lock(requests_mutex_);
+  if (!requests_.empty()) return WorkerExit::kProtocol;
+  parks_.store(true);
+  return WorkerExit::kOk;
 }
 
 // Of a request that came now, as the engine thread saw it about a second ago.
@@ -246,14 +266,6 @@ std::uint64_t Service::take_credit(ipc::RequestId id) {
   return found == requests_.end() ? 0 : std::exchange(found->second.credit_bytes, 0);
 }
 
-void Service::report_probe() {
-  ipc::ProbeReport report;
-  for (const os::ProbeOutcome& outcome : os::probe_confinement()) {
-    report.items.push_back({outcome.attempt, outcome.refused, outcome.detail});
-  }
-  send(std::move(report));
-}
-
 // ---- text
 
 void Service::text_loop() {
@@ -327,8 +339,9 @@ std::optional<Error> Service::pass_on(PreparedRequest prepared) {
 
 void Service::engine_loop() {
   run_engine();
+  if (is_parked()) settle();
   send_step();
-  channel_.shut_down();  // which ends the reader
+  if (!is_parked()) channel_.shut_down();  // which ends the reader
 }
 
 // For commands, while there is nothing to compute: all requests may be waiting for credit.
@@ -342,6 +355,15 @@ std::chrono::milliseconds Service::patience() const {
 void Service::run_engine() {
   while (!board_.stopping()) {
     if (!engine_turn(patience())) return;
+  }
+}
+
+// What the last request has left is kept as a prefix, as if the worker went on.
+void Service::settle() {
+  while (scheduler_.can_step()) {
+    if (scheduler_.step()) continue;
+    engine_broken_.store(true);
+    return;
   }
 }
 

@@ -35,6 +35,9 @@
 
 namespace aioss::worker {
 
+// What the confinement refuses, tried.
+ipc::ProbeReport probe_report();
+
 class Service final : private EventSink {
  public:
   // Everything passed in outlives the service; the session's abort callback asks `board`.
@@ -45,9 +48,11 @@ class Service final : private EventSink {
   // Before it runs: the prefixes are taken over when the gateway says so.
   void expect_take_over() { take_over_due_ = true; }
 
-  // Until the socket closes, a Shutdown comes or the engine breaks; at once if the system gives it
-  // no threads. Call once.
+  // Until the socket closes, Shutdown or Park comes or the engine breaks; at once if the system
+  // gives it no threads. Call once.
   WorkerExit run();
+  // Park has ended it, and the conversation goes on over the same channel.
+  bool is_parked() const { return parks_.load() && !engine_broken_.load(); }
 
   // Driven by hand, in place of run(): what each thread does in one turn. The next frame; an exit:
   // the conversation is over. What waits to be tokenized. The commands there are, and a step;
@@ -94,13 +99,13 @@ class Service final : private EventSink {
   Result<os::Thread> start_text();
   WorkerExit read_commands();
   std::optional<Error> take(ipc::Submit submit);  // why it cannot
+  WorkerExit park();
   std::optional<std::uint32_t> wait() const;
   void handle(const ipc::Cancel& cancel);
   void handle(const ipc::Credit& credit);
   bool take_over_prefixes();                   // false: it was not to come, or not again
   bool order(EngineCommand about_an_adapter);  // false: one is not answered yet
   void forget_prefixes();
-  void report_probe();
 
   void text_loop();
   bool cancelled_before(ipc::RequestId id);
@@ -112,6 +117,7 @@ class Service final : private EventSink {
   std::chrono::milliseconds patience() const;
   void engine_loop();
   void run_engine();
+  void settle();
   void guarded(const char* thread, void (Service::*body)());
 
   ipc::Channel& channel_;
@@ -127,6 +133,7 @@ class Service final : private EventSink {
   std::mutex sending_mutex_;
   bool sending_ = true;  // guarded by sending_mutex_; the gateway still listens
   std::atomic<bool> engine_broken_{false};
+  std::atomic<bool> parks_{false};
   static constexpr std::uint32_t kWaitUnknown = UINT32_MAX;
   std::atomic<std::uint32_t> wait_seconds_{kWaitUnknown};
   std::atomic<std::size_t> text_bytes_{0};  // of prompts in text_jobs_

@@ -19,6 +19,7 @@
 #include "os/shared_memory.h"
 #include "worker/adapter_shelf.h"
 #include "worker/gguf.h"
+#include "worker/parked.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
 #include "worker/setup.h"
@@ -53,15 +54,21 @@ struct LoadReporter {
   }
 };
 
-// Everything that a running model consists of, in the order in which it may be destroyed (last
-// first).
+// What stays while the worker is parked, in the order in which it may be destroyed (last first).
 struct Loaded {
+  const EngineChoice* choice = nullptr;
+  ipc::Profile profile = ipc::Profile::kFast;
   std::unique_ptr<engine::Model> model;
-  std::unique_ptr<engine::Session> session;
   std::unique_ptr<engine::TextModel> text;
   std::unique_ptr<const Vocabulary> vocabulary;
+};
+
+// What it computes with, and gives back when it is parked.
+struct Computing {
+  AbortBoard board;
   AdapterSource adapters;
   SchedulerOptions scheduler;
+  std::unique_ptr<engine::Session> session;
   ipc::Ready ready;
 };
 
@@ -107,12 +114,12 @@ ipc::EngineFacts facts_of(const aioss_engine& engine) {
           identity.cpu_features};
 }
 
-ipc::Ready describe(const aioss_engine& engine, const Loaded& loaded, ipc::Profile profile,
+ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
                     std::uint32_t threads) {
   const aioss_model_facts facts = loaded.model->facts();
   const engine::TextFacts text = loaded.text->facts();
   ipc::Ready ready;
-  ready.engine = facts_of(engine);
+  ready.engine = facts_of(*loaded.choice->engine);
   ready.architecture = facts.architecture != nullptr ? facts.architecture : "";
   ready.description = facts.description != nullptr ? facts.description : "";
   ready.parameter_count = facts.parameter_count;
@@ -121,19 +128,21 @@ ipc::Ready describe(const aioss_engine& engine, const Loaded& loaded, ipc::Profi
   ready.context_tokens_train = facts.context_tokens_train;
   ready.has_chat_template = text.has_chat_template;
   ready.chat_template_sha3 = text.chat_template_sha3;
-  ready.profile = profile;
-  ready.streams = loaded.scheduler.streams;
-  ready.cells_per_stream = loaded.scheduler.cells_per_stream;
+  ready.profile = loaded.profile;
+  ready.streams = scheduler.streams;
+  ready.cells_per_stream = scheduler.cells_per_stream;
   ready.threads = threads;
   return ready;
 }
 
 Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configure,
-                    std::uint32_t threads_default, ipc::Channel& channel, AbortBoard& board) {
-  AIOSS_TRY(const EngineChoice* choice, find_engine(options, configure.engine));
+                    ipc::Channel& channel) {
+  Loaded loaded;
+  AIOSS_TRY(loaded.choice, find_engine(options, configure.engine));
+  loaded.profile = configure.profile;
   const auto profile = static_cast<aioss_profile>(configure.profile);
-  AIOSS_CHECK(engine::validate(*choice->engine, profile));
-  if (choice->needs_gguf) AIOSS_CHECK(gguf::read_headers(options.model_fds));
+  AIOSS_CHECK(engine::validate(*loaded.choice->engine, profile));
+  if (loaded.choice->needs_gguf) AIOSS_CHECK(gguf::read_headers(options.model_fds));
 
   LoadReporter reporter{channel};
   aioss_model_options model_options = {};
@@ -144,25 +153,53 @@ Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configur
   model_options.progress = &LoadReporter::report;
   model_options.progress_user = &reporter;
 
-  Loaded loaded;
-  AIOSS_TRY(loaded.model, engine::Model::open(*choice->engine, model_options));
-  const aioss_model_facts facts = loaded.model->facts();
-  loaded.scheduler = scheduler_options(configure, facts, *choice->engine);
+  AIOSS_TRY(loaded.model, engine::Model::open(*loaded.choice->engine, model_options));
+  AIOSS_TRY(loaded.text, loaded.choice->open_text(*loaded.model, options.model_fds));
+  const std::uint32_t vocabulary_size = loaded.model->facts().vocabulary_size;
+  AIOSS_TRY(loaded.vocabulary, Vocabulary::create(*loaded.text, vocabulary_size));
+  return loaded;
+}
+
+Status start_session(const Loaded& loaded, const ipc::Configure& configure,
+                     std::uint32_t threads_default, int adapter_fd, Computing& out) {
+  if (configure.engine != loaded.choice->name || configure.profile != loaded.profile) {
+    return Error{Code::kInvalidArgument, "a parked worker keeps its engine and its profile"};
+  }
+  out.scheduler = scheduler_options(configure, loaded.model->facts(), *loaded.choice->engine);
   const std::uint32_t threads = configure.threads > 0 ? configure.threads : threads_default;
   AIOSS_TRY(const aioss_session_options session,
-            session_options(loaded.scheduler, configure, threads, board));
-  AIOSS_TRY(loaded.session, engine::Session::create(*loaded.model, session));
-  AIOSS_TRY(loaded.text, choice->open_text(*loaded.model, options.model_fds));
-  AIOSS_TRY(loaded.vocabulary, Vocabulary::create(*loaded.text, facts.vocabulary_size));
+            session_options(out.scheduler, configure, threads, out.board));
+  AIOSS_TRY(out.session, engine::Session::create(*loaded.model, session));
   constexpr std::uint32_t kGraphTokens = 512;  // more are not computed in one graph
-  loaded.adapters = {loaded.model.get(), options.adapter_fd, choice->needs_gguf,
-                     std::min(session.batch_tokens_max, kGraphTokens)};
-  loaded.ready = describe(*choice->engine, loaded, configure.profile, threads);
-  return loaded;
+  out.adapters = {loaded.model.get(), adapter_fd, loaded.choice->needs_gguf,
+                  std::min(session.batch_tokens_max, kGraphTokens)};
+  out.ready = describe(loaded, out.scheduler, threads);
+  return ok();
 }
 
 WorkerExit fail_load(ipc::Channel& channel, const Error& error, WorkerExit exit) {
   (void)channel.send(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
+  return exit;
+}
+
+// From Ready until the worker ends, or is parked: then nothing is returned.
+std::optional<WorkerExit> compute(ipc::Channel& channel, const Loaded& loaded,
+                                  const ipc::Configure& configure, std::uint32_t threads_default,
+                                  int adapter_fd, const std::optional<os::SharedMapping>& prefixes,
+                                  const Clock& clock) {
+  Computing computing;
+  const Status started = start_session(loaded, configure, threads_default, adapter_fd, computing);
+  if (!started) return fail_load(channel, started.error(), WorkerExit::kLoadFailed);
+  if (!channel.send(ipc::encode(ipc::FromWorker{computing.ready}))) return WorkerExit::kOk;
+  const bool later = configure.prefixes_later;
+  const auto when = later ? PrefixCache::TakeOver::kWhenTold : PrefixCache::TakeOver::kNow;
+  Service service(channel, *computing.session, *loaded.text, *loaded.vocabulary,
+                  computing.scheduler, clock, computing.board,
+                  prefixes ? std::make_unique<PrefixCache>(prefixes->borrow(), when) : nullptr,
+                  std::make_unique<AdapterShelf>(computing.adapters));
+  if (later) service.expect_take_over();
+  const WorkerExit exit = service.run();
+  if (service.is_parked()) return std::nullopt;
   return exit;
 }
 
@@ -171,7 +208,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   const std::uint32_t threads = os::cpu_budget().usable_cores();  // /proc is out of reach later
   prefer_to_be_killed();
   // Mapped now, while that is allowed; what is in it is read behind both stages.
-  std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
+  const std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
   const Result<os::Confinement> stage_one = os::enter_stage_one();
   ipc::Hello hello;
   hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
@@ -180,7 +217,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   if (!channel.send(ipc::encode(ipc::FromWorker{hello}))) return WorkerExit::kOk;
   if (!stage_one) return fail_load(channel, stage_one.error(), WorkerExit::kConfinement);
 
-  const Result<ipc::Configure> configure = receive_configure(channel);
+  Result<ipc::Configure> configure = receive_configure(channel);
   if (!configure) {
     if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
     return fail_load(channel, configure.error(), WorkerExit::kProtocol);
@@ -188,18 +225,16 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   const Result<os::Confinement> stage_two = os::enter_stage_two();
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
 
-  AbortBoard board;
-  Result<Loaded> loaded = load(options, *configure, threads, channel, board);
+  const Result<Loaded> loaded = load(options, *configure, channel);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
-  if (!channel.send(ipc::encode(ipc::FromWorker{loaded->ready}))) return WorkerExit::kOk;
-  const bool later = configure->prefixes_later;
-  const auto when = later ? PrefixCache::TakeOver::kWhenTold : PrefixCache::TakeOver::kNow;
-  Service service(channel, *loaded->session, *loaded->text, *loaded->vocabulary, loaded->scheduler,
-                  clock, board,
-                  prefixes ? std::make_unique<PrefixCache>(std::move(*prefixes), when) : nullptr,
-                  std::make_unique<AdapterShelf>(loaded->adapters));
-  if (later) service.expect_take_over();
-  return service.run();
+  for (;;) {
+    const auto exit =
+        compute(channel, *loaded, *configure, threads, options.adapter_fd, prefixes, clock);
+    if (exit) return *exit;
+    auto next = stay_parked(channel, prefixes ? &*prefixes : nullptr);
+    if (const auto* end = std::get_if<WorkerExit>(&next)) return *end;
+    *configure = std::move(std::get<ipc::Wake>(next).session);
+  }
 }
 
 }  // namespace

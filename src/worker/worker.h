@@ -45,7 +45,8 @@ struct WorkerOptions {
   std::vector<EngineChoice> engines;
 };
 
-// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes.
+// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes; or,
+// any number of times, Park → Parked → Wake → Ready → serve, with the same model.
 // Returns the process's exit code. Single-threaded when called.
 int run_worker(const WorkerOptions& options, const Clock& clock);
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "engines/fake/fake_engine.h"
+#include "worker/parked.h"
 #include "worker/setup.h"
 #include "worker/vocabulary.h"
 
@@ -48,7 +49,7 @@ struct WorkerActor::Model {
   std::unique_ptr<engine::Session> session;
   std::unique_ptr<engine::TextModel> text;
   std::unique_ptr<const worker::Vocabulary> vocabulary;
-  std::unique_ptr<worker::Service> service;
+  std::unique_ptr<worker::Service> service;  // null: it is parked
   ipc::Ready ready;
 };
 
@@ -193,8 +194,7 @@ void WorkerActor::say(const ipc::FromWorker& message) {
 
 void WorkerActor::read_due() {
   // Until it is configured and has loaded it reads nothing; while it computes, computes() reads.
-  const bool listens =
-      !configured_ || (model_state_ != nullptr && model_state_->service != nullptr);
+  const bool listens = !configured_ || model_state_ != nullptr;
   while (!exit_ && !hangs_ && listens && !to_worker_.empty() &&
          to_worker_.front().due <= local_now()) {
     const Bytes frame = std::move(to_worker_.front().bytes);
@@ -205,7 +205,7 @@ void WorkerActor::read_due() {
       const auto* configure = message ? std::get_if<ipc::Configure>(&*message) : nullptr;
       return configure != nullptr ? load(*configure) : die({false, kExitProtocol}, local_now());
     }
-    take(frame);
+    model_state_->service ? take(frame) : take_parked(frame);
   }
 }
 
@@ -219,13 +219,14 @@ void WorkerActor::take(const Bytes& frame) {
       note("gets request " + std::to_string(submit->id) +
            (submit->resume.empty() ? "" : " to go on with"));
       parts_.world.after(elapsed_ + dice_.between(10, 3'000) * kMicro, [self = shared_from_this()] {
-        if (self->exit_ || self->hangs_) return;
+        if (self->exit_ || self->hangs_ || !self->model_state_->service) return;
         self->model_state_->service->text_turn(std::chrono::milliseconds(0));
         self->arm_engine(self->parts_.world.now());
       });
     }
   }
   if (const auto exit = model_state_->service->take_frame(frame)) {
+    if (model_state_->service->is_parked()) return park();
     return die({false, static_cast<int>(*exit)}, local_now());
   }
   arm_engine(local_now());
@@ -259,7 +260,38 @@ void WorkerActor::load(const ipc::Configure& configure) {
   });
 }
 
+// What the engine's thread does before it ends, and then the reader alone is there.
+void WorkerActor::park() {
+  ASSERT(!computing_);
+  note("parks");
+  Model& model = *model_state_;
+  while (model.service->scheduler().can_step()) {
+    (void)model.service->engine_turn(std::chrono::milliseconds(0));
+  }
+  armed_for_ = -1;
+  model.service.reset();
+  model.session.reset();
+  say(ipc::Parked{});
+}
+
+void WorkerActor::take_parked(const Bytes& frame) {
+  const auto next = worker::take_parked_frame(socket_, prefixes_ ? &*prefixes_ : nullptr, frame);
+  if (!next) return;
+  if (const auto* exit = std::get_if<worker::WorkerExit>(&*next)) {
+    return die({false, static_cast<int>(*exit)}, local_now());
+  }
+  note("wakes");
+  configure_ = std::get<ipc::Wake>(*next).session;
+  compute();
+}
+
 void WorkerActor::ready() {
+  compute();
+  read_due();
+}
+
+// From a session on.
+void WorkerActor::compute() {
   Model& model = *model_state_;
   const aioss_model_facts facts = model.model->facts();
   const worker::SchedulerOptions options =
@@ -267,10 +299,12 @@ void WorkerActor::ready() {
   const aioss_session_options session =
       *worker::session_options(options, configure_, configure_.threads, model.board);
   model.session = std::move(*engine::Session::create(*model.model, session));
-  model.vocabulary = std::move(*worker::Vocabulary::create(*model.text, facts.vocabulary_size));
+  if (!model.vocabulary) {
+    model.vocabulary = std::move(*worker::Vocabulary::create(*model.text, facts.vocabulary_size));
+  }
   model.service = std::make_unique<worker::Service>(
       socket_, *model.session, *model.text, *model.vocabulary, options, clock_, model.board,
-      prefixes_ ? std::make_unique<worker::PrefixCache>(std::move(*prefixes_)) : nullptr);
+      prefixes_ ? std::make_unique<worker::PrefixCache>(prefixes_->borrow()) : nullptr);
   const engine::Identity identity = engine::identity(timed_engine());
   ipc::Ready ready;
   ready.engine = {identity.name, identity.version, identity.build_id, identity.compiler,
@@ -285,7 +319,6 @@ void WorkerActor::ready() {
   ready.threads = 1;
   note("is ready");
   say(ready);
-  read_due();
 }
 
 // ---- the engine's thread ------------------------------------------------------------------------
@@ -301,7 +334,7 @@ void WorkerActor::arm_engine(std::int64_t when) {
 
 void WorkerActor::turn() {
   armed_for_ = -1;
-  if (exit_ || hangs_) return;
+  if (exit_ || hangs_ || !model_state_->service) return;
   computing_ = true;
   elapsed_ = 0;
   g_computing = this;
@@ -339,7 +372,8 @@ void WorkerActor::computes(std::uint32_t tokens) {
 }
 
 bool WorkerActor::is_settled() const {
-  return exit_ || model_state_ == nullptr || model_state_->service->scheduler().is_settled();
+  return exit_ || model_state_ == nullptr || model_state_->service == nullptr ||
+         model_state_->service->scheduler().is_settled();
 }
 
 // ---- its end ------------------------------------------------------------------------------------

@@ -102,6 +102,9 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   void take(const Bytes& frame);
   void load(const ipc::Configure& configure);
   void ready();
+  void compute();
+  void park();
+  void take_parked(const Bytes& frame);
   void arm_engine(std::int64_t when);
   void turn();
   void die(os::ExitStatus status, std::int64_t when);
@@ -110,8 +113,8 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   const Parts parts_;
   const std::uint64_t number_;
   const std::string model_;
-  const int model_fd_;                         // borrowed: of the run
-  std::optional<os::SharedMapping> prefixes_;  // until it is ready
+  const int model_fd_;  // borrowed: of the run
+  std::optional<os::SharedMapping> prefixes_;
   const Load load_;
   Dice dice_;
   const LocalClock clock_{*this};

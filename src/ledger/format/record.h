@@ -379,7 +379,9 @@ inline constexpr std::string_view kAdmission =
 
 namespace decision_outcome {
 inline constexpr std::string_view kRefused = "refused", kChosen = "chosen", kUnloaded = "unloaded",
-                                  kFailed = "failed";
+                                  kFailed = "failed",
+                                  kParked = "parked",  // it keeps its weights and nothing else
+    kWoken = "woken";                                  // and it was taken back from there
 }  // namespace decision_outcome
 
 namespace replacement_reason {                         // of a DECISION `replacement` `chosen`

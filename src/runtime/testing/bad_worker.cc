@@ -36,6 +36,7 @@ class BadWorker final {
       if (auto* cancel = std::get_if<ipc::Cancel>(&*message)) cancelled(*cancel);
       if (auto* configure = std::get_if<ipc::Configure>(&*message)) load(*configure);
       if (auto* ping = std::get_if<ipc::Ping>(&*message)) pong(*ping);
+      if (std::holds_alternative<ipc::Park>(*message)) park();
       if (std::holds_alternative<ipc::Shutdown>(*message) && rule_ != "stubborn") return 0;
     }
   }
@@ -80,6 +81,7 @@ class BadWorker final {
     if (rule_ == "exit_in_load") ::_exit(7);
     send(ready);
     if (rule_ == "ready_twice") send(ready);
+    if (rule_ == "parked_unasked") send(ipc::Parked{});
     if (rule_ == "pong_unasked") send(ipc::Pong{1});
     if (rule_ == "probe_unasked") send(ipc::ProbeReport{});
   }
@@ -87,6 +89,15 @@ class BadWorker final {
   void pong(const ipc::Ping& ping) {
     if (rule_ == "wrong_pong") send(ipc::Pong{ping.nonce + 1});
     if (rule_ != "wrong_pong" && rule_ != "no_pong") send(ipc::Pong{ping.nonce});
+  }
+
+  void park() {
+    if (rule_ == "no_park") return;
+    send(ipc::Parked{});
+    if (rule_ == "parked_twice") send(ipc::Parked{});
+    if (rule_ == "stats_parked") send(ipc::Stats{});
+    if (rule_ == "wakes_up") send(ipc::Ready{});
+    if (rule_ == "exit_parked") ::_exit(7);
   }
 
   void delta(ipc::RequestId id, std::uint32_t choice, std::string text, std::size_t tokens) {

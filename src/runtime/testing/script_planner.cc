@@ -20,12 +20,13 @@ Result<ModelPlan> read_plan(const OpenModel& files) {
   ModelPlan plan;
   plan.exact = true;
   plan.needs.weights = files.bytes();
-  constexpr std::string_view kBytes = "weight_bytes ";
+  constexpr std::string_view kBytes = "weight_bytes ", kKv = "# plan kv ";
   for (const std::string_view line : split(as_text(ByteView(text.data(), size)), '\n')) {
     if (line == "# plan fails") return Error{Code::kModelCorrupt, "the dry run has failed"};
     if (line.starts_with(kBytes)) {
       plan.needs.weights = parse_u64(line.substr(kBytes.size())).value_or(0);
     }
+    if (line.starts_with(kKv)) plan.needs.kv = parse_u64(line.substr(kKv.size())).value_or(0);
   }
   return plan;
 }

@@ -1,5 +1,5 @@
 // A planner that believes what a model's script says of itself: `weight_bytes N`; one that says
-// nothing takes what its file has. A comment line
+// nothing takes what its file has. A comment line "# plan kv N" adds what its session takes, and
 // "# plan fails" makes the dry run fail. While held, it answers nobody. Thread-safe.
 #pragma once
 
