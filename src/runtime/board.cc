@@ -34,9 +34,12 @@ void Board::show(const Model& model) {
     case Phase::kWaking:
       state.state = "loading";
       break;
-    case Phase::kParking:
     case Phase::kWarm:
-      state.state = !model.load_waiters.empty() ? "loading" : "warm";
+      state.state = "warm";
+      break;
+    case Phase::kParking:
+      state.state = model.load_waiters.empty() ? "ready" : "loading";  // once it is parked
+      state.facts = model.serving->ready;
       break;
     case Phase::kLoading:
       state.state = "loading";
@@ -130,7 +133,8 @@ void Board::complete(MemoryOfModel& shown) const {
       shown.state = "loading";
     }
     if (life->phase == Phase::kReady) shown.state = "ready";
-    if (life->phase == Phase::kParking || life->phase == Phase::kWarm) shown.state = "warm";
+    if (life->phase == Phase::kParking) shown.state = "ready";
+    if (life->phase == Phase::kWarm) shown.state = "warm";
     if (life->phase == Phase::kWaking || life->phase == Phase::kWaitingToWake)
       shown.state = "loading";
     shown.parked_bytes = parts_.room.parked_bytes(*life);

@@ -142,14 +142,14 @@ TEST(ParkedWorker, WhatItHadOfPromptsIsThereAgainUnlessItWasForgotten) {
   EXPECT_EQ(cached, 0U);
   worker.send(ipc::Park{});
   (void)worker.expect<ipc::Parked>();
-  worker.send(wake_with(4, 2048));
+  worker.send(wake_with(0, 0));  // states are of one geometry
   (void)worker.expect<ipc::Ready>();
   (void)answer_of(worker, 2, prompt, &cached);
   EXPECT_GT(cached, 400U);
   worker.send(ipc::Park{});
   (void)worker.expect<ipc::Parked>();
   worker.send(ipc::Forget{});
-  worker.send(wake_with(4, 2048));
+  worker.send(wake_with(0, 0));  // states are of one geometry
   (void)worker.expect<ipc::Ready>();
   (void)answer_of(worker, 3, prompt, &cached);
   EXPECT_EQ(cached, 0U);
