@@ -1,5 +1,7 @@
 #include "os/memory.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <string>
 
@@ -66,6 +68,11 @@ Result<ProcessMemory> process_memory() {
 }
 Result<ProcessMemory> process_memory(int pid) {
   return memory_of(std::to_string(pid));
+}
+
+void share_few_heaps() {
+  constexpr int kHeaps = 2;
+  mallopt(M_ARENA_MAX, kHeaps);
 }
 
 }  // namespace aioss::os
