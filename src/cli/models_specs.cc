@@ -42,7 +42,7 @@ CommandSpec add() {
 
 CommandSpec bundle() {
   return {"models bundle",
-          "list and sign the model files of a folder, for 'aioss models add --from-bundle'",
+          "list and sign the model files of a folder",
           "Writes DIR/SHA256SUMS, as 'sha256sum' does, over every .gguf file in DIR and, signed, "
           "DIR/SHA256SUMS.note beside it. Prints the public key (vkey) that others check it with.",
           {{"DIR", "Folder of the model files."}},
