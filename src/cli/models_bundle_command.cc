@@ -44,6 +44,9 @@ Result<Publisher> make_key(const Services& services, const std::string& path,
 
 Result<Publisher> read_key(const Services& services, const std::string& path) {
   Publisher publisher;
+  if (!services.files.info(path)) {
+    return Error{Code::kNotFound, "there is no key " + path + "; make it with --new-key NAME"};
+  }
   AIOSS_TRY(publisher.key, crypto::SigningKey::load(services.files, path));
   const std::string beside = path + std::string(kKeySuffix);
   AIOSS_TRY(const std::string text, read_text(services, beside, kVkeyBytesMax));

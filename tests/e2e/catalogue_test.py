@@ -239,6 +239,7 @@ class Models(unittest.TestCase):
             return result.stderr
 
         self.assertIn("already", refused(4, "--sign", key, "--new-key", "models.example"))
+        self.assertIn("--new-key", refused(3, "--sign", self.folder / "none"))
         self.assertIn("--sign", refused(2, "--new-key", "models.example"))
         self.bundle("other.key", "elsewhere.example")
         shutil.copy(self.folder / "other.key", key)

@@ -169,7 +169,6 @@ class Stages(unittest.TestCase):
             stream.close()
             self.ask(server, "slow")
             self.assertEqual(len(server.worker_pids()), 2)
-            server.stop()
             loads = [r for r in server.records() if r["type"] == "MODEL_LOAD"]
             self.assertEqual(len(loads), 2)
 
@@ -177,7 +176,7 @@ class Stages(unittest.TestCase):
 
     def long_answer(self, server, model):
         stream = OpenStream(server, {"model": model, "prompt": "Once", "stream": True,
-                                     "max_tokens": 300, "ignore_eos": True, "temperature": 0})
+                                     "max_tokens": 200, "ignore_eos": True, "temperature": 0})
         stream.read_events(3)
         return stream
 
