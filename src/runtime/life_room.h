@@ -1,5 +1,5 @@
-// What one model has of the books, and what is known for its eviction. Owned by its slot; runtime
-// thread only.
+// What one life of a model has of the books, and what is known of its room. Owned by the life;
+// runtime thread only. If answers that have begun wait for the next life, that one gets it whole.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,21 @@
 
 namespace aioss::runtime {
 
-struct ModelRoom {
-  std::optional<ModelPlan> plan;  // of its current load, or the last one
-  PlanWanted wanted;              // what was planned, and of which files: nothing else is started
+struct LifeRoom {
+  std::optional<ModelPlan> plan;
+  PlanWanted wanted;  // what was planned, and of which files: nothing else is started
   std::vector<os::FileInfo> parts;
-  std::uint64_t planning = 0;       // number of the plan that is on its way; 0: none
+  bool planning = false;            // the plan is on its way
   std::uint64_t turn = 0;           // among those that wait for room: lower comes first
   std::int64_t waits_since_ns = 0;  // for room; 0: it does not yet
   bool hopes = false;               // what it waits for is not on its way: others may overtake it
   // Of what a load needs: from its start until the process has ended.
   std::vector<memory::Lease> committed;
-  // What comes by and by. States of prompts outlive the worker.
-  memory::Lease prefixes, spilled;
+  memory::Lease spilled;                                    // what comes by and by
   std::uint64_t prefix_bytes_max = 0, spill_bytes_max = 0;  // that this worker may take
   std::int64_t began_ns = 0;                                // when its worker was started
   std::int64_t ready_ns = 0;                                // when it became ready
-  std::int64_t restore_ns = 0;  // that its last load took, without waiting for room
-  bool was_used = false;        // since it became ready
+  bool was_used = false;                                    // since it became ready
 };
 
 }  // namespace aioss::runtime

@@ -1,0 +1,250 @@
+// How a life ends, whoever wants it to, and what is done about those that do not.
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "runtime/decide.h"
+#include "runtime/lives.h"
+
+namespace aioss::runtime {
+namespace {
+
+constexpr std::uint32_t kLoadsKilledMax = 5;
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr std::int64_t kLogNs = 5 * kSecondNs;             // of a load that takes long
+constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
+constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message to SIGKILL
+// To the end of patience: a process that SIGKILL has not ended by then sleeps in the kernel, and
+// nobody knows for how long.
+constexpr std::int64_t kGoneGraceNs = kTerminateGraceNs + 5 * kSecondNs;
+
+}  // namespace
+
+// ---- what its link says -------------------------------------------------------------------------
+
+void Lives::on_link(std::uint64_t number, LinkEvent event) {
+  Life* const life = models_.life(number);
+  ASSERT(life != nullptr && life->link);  // its last event ends it
+  if (auto* hello = std::get_if<ipc::Hello>(&event)) on_hello(*life, std::move(*hello));
+  if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(*life, std::move(*ready));
+  if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) {
+    if (life->phase == Phase::kLoading) fail_load(*life, failed->error);
+  }
+  if (auto* report = std::get_if<ipc::ProbeReport>(&event)) {
+    for (const auto& answer : std::exchange(life->probe_waiters, {})) answer->give(*report);
+  }
+  if (auto* lost = std::get_if<LinkLost>(&event)) on_lost(*life, std::move(*lost));
+  if (auto* ended = std::get_if<LinkEnded>(&event)) on_ended(*life, *ended);
+}
+
+// The link has ended its streams already.
+void Lives::on_lost(Life& life, LinkLost lost) {
+  if (life.phase == Phase::kReady) await_end(life);
+  parts_.requests.take_back(life, std::move(lost));
+}
+
+// For streams that wait to go on, a load that somebody else has killed is begun again; not for
+// ever, for the kernel kills what does not fit.
+bool Lives::loads_again(Model& model, const LinkEnded& ended) {
+  return model.has_begun_waiting() && !ended.from_inside && ++model.loads_killed <= kLoadsKilledMax;
+}
+
+void Lives::on_ended(Life& life, const LinkEnded& ended) {
+  Model& model = life.model;
+  const Phase phase = life.phase;
+  models_.end_life(life);
+  const std::uint64_t chunk_ns = life.link->stats().chunk_ns;
+  life.link.reset();
+  const bool asked_to = phase == Phase::kStopping && !life.ended_by_itself;
+  const bool fell = ended.signal != 0 && ended.signal != SIGKILL && ended.signal != SIGTERM;
+  const bool crashed = (ended.from_inside && !asked_to) || fell;  // also on its way out
+  if (crashed) model.distrusts_prefixes = true;
+  parts_.prefixes.take(life, !crashed && !ended.unreaped, chunk_ns);
+  parts_.requests.find_the_cause(life, ended);
+  // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
+  parts_.books.leave(life, ended, !begins_no_more_ && model.has_begun_waiting());
+  parts_.room.changed();
+  if (phase == Phase::kLoading) {
+    if (loads_again(model, ended)) {
+      stop_hashing(life);
+    } else {
+      fail_load(life, ended.error);
+    }
+  }
+  if (phase == Phase::kReady || life.ended_by_itself) note_death(life, ended);
+  records_.ended(life.number, life.unload_reason);
+  life.files.reset();
+  parts_.board.show(model);
+  parts_.board.show_totals();
+  parts_.less_to_wait_for();
+  if (begins_no_more_ || model.serving != nullptr) return;
+  // Those who made it stop have their turns before its own new requests.
+  if (!model.waiting.empty() || !model.load_waiters.empty()) begin(model, std::move(life.room));
+}
+
+// Nobody asked it to end.
+void Lives::note_death(Life& life, const LinkEnded& ended) {
+  log::error(
+      "a worker has ended",
+      {{"model", life.model.name}, {"status", ended.status}, {"reason", ended.error.message}});
+  life.model.died_before = true;
+  if (life.unload_reason.empty()) {
+    // One that reads a mapped file gets SIGBUS when the file is cut short.
+    const bool changed = ended.signal == SIGBUS && life.files && life.files->was_changed();
+    life.unload_reason = std::string(changed ? ledger::unload_reason::kChanged
+                                             : ledger::unload_reason::kWorkerDied) +
+                         ": " + ended.status;
+  }
+  for (const auto& answer : std::exchange(life.probe_waiters, {})) answer->give(ended.error);
+}
+
+// ---- ending it ----------------------------------------------------------------------------------
+
+void Lives::evict(Life& life, std::string_view reason, std::vector<std::string> details) {
+  const Model& model = life.model;
+  decide(parts_.tally, ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded,
+         reason, model, details);
+  parts_.books.note_eviction(life, reason, std::move(details));
+  stop(life, reason);
+}
+
+void Lives::stop(Life& life, std::string_view reason) {
+  if (!life.link) return give_up_sealing(life);
+  stop_hashing(life);
+  log::info("unloading a model", {{"model", life.model.name}, {"reason", reason}});
+  const bool serves = life.phase == Phase::kReady;
+  life.phase = Phase::kStopping;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+  life.unload_reason = reason;
+  const Error why{Code::kShuttingDown, "the model is being unloaded"};
+  // While it loads it does not listen, and there is nothing to leave in order.
+  serves ? life.link->stop(why) : life.link->kill(why);
+  parts_.board.show(life.model);
+}
+
+void Lives::kill(Life& life, const Error& why, std::string_view reason) {
+  life.phase = Phase::kStopping;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+  life.unload_reason = reason;
+  life.link->kill(why, WorkerLink::Streams::kEnd);
+}
+
+// Its link has ended by itself. The last event starts another worker for those who wait, but it
+// comes only once the process is gone.
+void Lives::await_end(Life& life) {
+  life.phase = Phase::kStopping;
+  life.ended_by_itself = true;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+  parts_.board.show(life.model);
+}
+
+// What was hashed and recorded is no longer what the worker reads: no answer of it can be trusted.
+bool Lives::end_if_changed(Life& life) {
+  if (!life.files->was_changed()) return false;
+  const Error why{Code::kWorkerDied,
+                  "the model's file was changed while it was loaded; try again, it is loaded anew"};
+  log::error("a worker is killed", {{"model", life.model.name}, {"reason", why.message}});
+  kill(life, why, ledger::unload_reason::kChanged);
+  for (const auto& answer : std::exchange(life.probe_waiters, {})) answer->give(why);
+  parts_.board.show(life.model);
+  return true;
+}
+
+void Lives::evict_if_outdated(Life& life) {
+  if (life.outdated && life.is_idle()) evict(life, ledger::unload_reason::kRemoved, {});
+}
+
+void Lives::end_at_once(Model& model) {
+  const Error why{Code::kShuttingDown, "an operator has unloaded the model; try again later"};
+  parts_.requests.abort_waiting(model, why);
+  if (model.phase() == Phase::kStopping) {  // those that its last worker had would go on
+    parts_.requests.abort_of(model, why);
+  }
+  if (model.phase() == Phase::kWaitingForRoom) models_.end_life(*model.serving);
+  if (model.phase() != Phase::kLoading && model.phase() != Phase::kReady) return;
+  Life& life = *model.serving;
+  decide(parts_.tally, ledger::decision_kind::kEviction, ledger::decision_outcome::kUnloaded,
+         ledger::unload_reason::kByOrder, model);
+  if (life.is_idle() || life.phase == Phase::kLoading) {
+    return stop(life, ledger::unload_reason::kByOrder);
+  }
+  log::info("unloading a model that is in use",
+            {{"model", model.name}, {"requests", life.link->outstanding()}});
+  kill(life, why, ledger::unload_reason::kByOrder);
+}
+
+void Lives::give_up(Model& model, const Error& error) {
+  parts_.requests.abort_waiting(model, error);
+}
+
+void Lives::stop_all() {
+  for (Life* const life : models_.lives()) {
+    if (life->phase == Phase::kWaitingForRoom) models_.end_life(*life);
+    const bool runs = life->phase == Phase::kLoading || life->phase == Phase::kReady;
+    if (runs && !life->link) {
+      give_up_sealing(*life);
+    } else if (runs) {
+      stop(*life, ledger::unload_reason::kShutdown);
+    }
+  }
+}
+
+// ---- watching -----------------------------------------------------------------------------------
+
+void Lives::look(std::int64_t now_ns) {
+  for (Life* const life : models_.lives()) {
+    if (life->phase == Phase::kLoading) parts_.board.show(life->model);
+    if (life->phase == Phase::kStopping && life->link) hurry(*life, now_ns - life->stop_began_ns);
+  }
+}
+
+void Lives::hurry(Life& life, std::int64_t stopping_ns) {
+  if (stopping_ns > kGoneGraceNs) {
+    parts_.requests.abort_waiting(
+        life.model, {Code::kWorkerDied, "the last worker of model '" + life.model.name +
+                                            "' does not end; try again later"});
+  }
+  if (life.ended_by_itself) return;  // the link kills what is left of it
+  if (stopping_ns > kTerminateGraceNs) {
+    life.link->kill({Code::kWorkerDied, "the worker did not stop when asked"});
+  } else if (stopping_ns > kShutdownGraceNs) {
+    life.link->terminate();
+  }
+}
+
+void Lives::check(std::int64_t now_ns) {
+  const std::int64_t timeout_ns = parts_.options.load_timeout.count() * 1'000'000;
+  for (Life* const life : models_.lives()) {
+    const std::string& name = life->model.name;
+    const bool begun = life->phase == Phase::kLoading || life->phase == Phase::kWaitingForRoom;
+    if (begun && now_ns - life->wanted_ns > timeout_ns) {
+      fail_load(*life, {Code::kTimeout, "model '" + name + "' took longer to load than " +
+                                            std::to_string(timeout_ns / kSecondNs) +
+                                            " s; raise the limit or use a smaller model"});
+    }
+    if (life->phase != Phase::kReady || end_if_changed(*life)) continue;
+    if (auto sick = life->link->check_health()) {
+      log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
+      life->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
+      life->link->kill(std::move(*sick));
+    } else {
+      // A suspect's turn may have come between two tasks.
+      parts_.requests.hand_over_waiting(life->model);
+      evict_if_outdated(*life);
+    }
+  }
+}
+
+void Lives::log_progress(Life& life, std::int64_t now_ns) {
+  const std::int64_t since = std::max(life.wanted_ns, life.logged_ns);
+  if (life.phase != Phase::kLoading || !life.link || now_ns - since < kLogNs) return;
+  life.logged_ns = now_ns;
+  log::info("a model is still loading",
+            {{"model", life.model.name},
+             {"percent", static_cast<int>(100 * life.link->load_fraction())},
+             {"seconds", (now_ns - life.wanted_ns) / kSecondNs}});
+}
+
+}  // namespace aioss::runtime

@@ -1,0 +1,74 @@
+// One model: what there is of it with a worker or without. Its workers are its lives
+// (model_life.h). Owned by ModelTable, for as long as the gateway lives; runtime thread only.
+//
+// Requests wait for the model, not for a life: whichever serves next gets them. Today a model has
+// at most one life. A second one beside it is one more in `lives` that does not serve: one that is
+// being loaded to take the place of the one that does, or one that ends its streams and goes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "memory/pool.h"
+#include "runtime/answer.h"
+#include "runtime/gateway.h"
+#include "runtime/load_failures.h"
+#include "runtime/model_life.h"
+
+namespace aioss::runtime {
+
+struct Model final {
+  explicit Model(std::string of) : name(std::move(of)) {}
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  // Of the life that serves.
+  Phase phase() const { return serving == nullptr ? Phase::kCold : serving->phase; }
+  bool has_link() const { return serving != nullptr && serving->link != nullptr; }
+  bool is_idle() const { return serving != nullptr && serving->is_idle(); }
+  bool has_worker() const;                 // any of its lives
+  std::vector<Life*> all() const;          // its lives; some may end while they are looked at
+  Life* life(std::uint64_t number) const;  // null: it has ended
+  // Answers that have begun and wait for their next worker.
+  bool has_begun_waiting() const;
+
+  const std::string name;  // in the catalogue, or it was
+  std::vector<std::unique_ptr<Life>> lives;
+  // Of them, the one that requests are given to, or wait for while it is loaded or stops. Null: the
+  // model is cold.
+  Life* serving = nullptr;
+
+  // Who waits.
+  std::deque<std::shared_ptr<StreamState>> waiting;
+  std::vector<std::shared_ptr<Answer<ModelEntry>>> load_waiters;
+
+  // How its lives went.
+  std::optional<Error> last_error;  // of the last load
+  LoadFailures failures;
+  std::int64_t last_load_ns = 0;   // how long the last load took; 0: not known
+  std::int64_t restore_ns = 0;     // likewise, without waiting for room
+  std::uint32_t loads_killed = 0;  // one after another, by somebody else
+  bool died_before = false;
+  bool was_exact = false;  // the last life was planned by a dry run
+  // A worker crashed: what the disk has is not brought again, for it may be the cause.
+  bool distrusts_prefixes = false;
+  memory::Lease prefixes;  // states of prompts, which outlive workers
+
+  // How long it stays: residency.h.
+  bool pinned = false;                   // never evicted, never expires
+  int priority = 0;                      // the lower go first
+  std::int64_t last_used_ns = 0;         // monotonic
+  std::int64_t keep_alive_until_ns = 0;  // while it is idle; INT64_MAX: for ever
+  bool by_order = false;                 // an operator wanted this load
+  bool unload_ordered = false;           // once it is idle
+  std::string user;                      // the first tenant since it was loaded
+  bool shared = false;                   // not the only one
+};
+
+}  // namespace aioss::runtime

@@ -1,0 +1,96 @@
+#include "runtime/prefix_custody.h"
+
+#include <utility>
+
+#include "runtime/model_table.h"
+#include "runtime/tenant_book.h"
+
+namespace aioss::runtime {
+namespace {
+
+constexpr double kTokensPerChunk = 64;  // of Stats::chunk_ns
+
+}  // namespace
+
+PrefixCustody::PrefixCustody(PrefixStore store, PrefixDisk* disk, ModelTable& models, Post post,
+                             There there)
+    : store_(std::move(store)),
+      disk_(disk),
+      models_(models),
+      post_(std::move(post)),
+      there_(std::move(there)) {}
+
+void PrefixCustody::give(Life& life, LinkOptions& link, const std::vector<os::FileInfo>& files) {
+  const Model& model = life.model;
+  link.prefix_fd = store_.memory_for(model.name, files, life.room.prefix_bytes_max);
+  const bool comes = disk_ != nullptr && !model.distrusts_prefixes && link.prefix_fd >= 0 &&
+                     store_.is_new(model.name);
+  life.prefixes = comes ? Life::Prefixes::kOnTheDisk : Life::Prefixes::kThere;
+  link.configure.prefixes_later = comes;
+  life.configured = link.configure;
+}
+
+void PrefixCustody::was_not_started(const Life& life) {
+  const std::string& model = life.model.name;
+  store_.is_new(model) ? store_.drop(model) : store_.ended(model);
+}
+
+void PrefixCustody::bring(Life& life, const Digest& program) {
+  if (disk_ == nullptr) return;
+  const Digest identity = prefix_identity(life.hash->sha256, program, life.configured, *life.ready);
+  store_.identify(life.model.name, identity);
+  if (life.prefixes != Life::Prefixes::kOnTheDisk) return;
+  life.prefixes = Life::Prefixes::kComing;
+  disk_->restore(store_.memory_of(life.model.name), identity,
+                 [this, post = post_, number = life.number](PrefixOwners owners) {
+                   post([this, number, owners = std::move(owners)] { on_brought(number, owners); });
+                 });
+}
+
+void PrefixCustody::on_brought(std::uint64_t number, const PrefixOwners& owners) {
+  Life* const life = models_.life(number);
+  if (life == nullptr || !life->link) return;
+  for (const auto& [of, owner] : owners) store_.add_owner(life->model.name, owner);
+  life->prefixes = Life::Prefixes::kThere;
+  // Whoever was erased meanwhile: it forgets, and then takes over.
+  life->link->take_over_prefixes();
+  there_(*life);
+}
+
+void PrefixCustody::note_owner(const Model& model, const StreamState& stream) {
+  if (disk_ == nullptr || !stream.subject()) return;
+  store_.add_owner(model.name, {stream.subject(), turn_name(stream.principal())});
+}
+
+void PrefixCustody::take(const Life& life, bool trusted, std::uint64_t chunk_ns) {
+  const std::string& model = life.model.name;
+  store_.ended(model);
+  // The disk may still be writing into it, or it was computed with other weights than were hashed.
+  const bool changed = life.files && life.files->was_changed();
+  if (!trusted || changed || life.prefixes != Life::Prefixes::kThere) store_.drop(model);
+  if (disk_ == nullptr) return;
+  std::optional<PrefixesLeft> left = store_.left_by(model);
+  if (!left) return;
+  left->prefill_ns_per_token = static_cast<double>(chunk_ns) / kTokensPerChunk;
+  disk_->save(std::move(*left));
+}
+
+void PrefixCustody::forget() {
+  store_.clear();
+  for (Life* const life : models_.lives()) {
+    if (!life->link) continue;
+    // Before its Hello it would take anything but Configure for a broken conversation.
+    if (life->hello) life->link->forget_prefixes();
+    life->forgets = !life->hello;
+  }
+}
+
+std::optional<std::uint64_t> PrefixCustody::bytes_of(const std::string& model) const {
+  return store_.bytes_of(model);
+}
+
+void PrefixCustody::drop(const std::string& model) {
+  store_.drop(model);
+}
+
+}  // namespace aioss::runtime

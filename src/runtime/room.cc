@@ -1,0 +1,327 @@
+#include "runtime/room.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "runtime/planning.h"
+#include "runtime/records.h"
+
+namespace aioss::runtime {
+namespace {
+
+// Of a model whose need is guessed: tables, threads and buffers of an engine that is not known.
+constexpr std::uint64_t kOverheadGuess = std::uint64_t{64} << 20;
+// A model that was loaded and that nobody has used yet is left alone for so long.
+constexpr std::int64_t kJustLoadedNs = 2'000'000'000;
+// One that waited for room that was on its way, and finds it busy, waits on for so long.
+constexpr std::int64_t kHopeNs = 10'000'000'000;
+constexpr std::size_t kHoldersTold = 4;  // in an error
+
+const std::string kHost(memory::kHost);
+
+std::uint64_t less(std::uint64_t a, std::uint64_t b) {
+  return a - std::min(a, b);
+}
+
+ModelPlan guess(const OpenModel& files) {
+  ModelPlan plan;
+  plan.needs.weights = files.bytes();
+  plan.needs.overhead = kOverheadGuess;
+  return plan;
+}
+
+std::string holders_of(const memory::Choice& choice) {
+  std::string text;
+  for (std::size_t i = 0; i < choice.judged.size() && i < kHoldersTold; ++i) {
+    const memory::Candidate& one = choice.judged[i].candidate;
+    text += (i > 0 ? ", '" : "'") + one.name + "' has " + human_bytes(one.bytes);
+    if (one.stays != memory::Stays::kNo) text += " (" + std::string(name(one.stays)) + ")";
+  }
+  if (choice.judged.size() > kHoldersTold) text += ", …";
+  return text;
+}
+
+}  // namespace
+
+// ---- planning -----------------------------------------------------------------------------------
+
+void Room::plan(Life& life) {
+  const std::string& model = life.model.name;
+  ASSERT(life.phase == Phase::kWaitingForRoom);
+  life.room.turn = 0;
+  life.room.waits_since_ns = 0;
+  changed_ = true;
+  // Answers that have begun go on in the room that their worker had, before anybody else.
+  if (life.model.has_begun_waiting() && life.room.plan) return;
+  life.room.turn = ++turns_;
+  life.room.committed.clear();
+  life.room.plan.reset();
+  life.room.planning = true;
+  const CatalogueEntry* const entry = models_.entry(model);
+  if (entry == nullptr) {
+    return parts_.host.fail_load(life, {Code::kNotFound, "there is no model '" + model + "'"});
+  }
+  auto files = open_model(parts_.fs, *entry);
+  if (!files) return parts_.host.fail_load(life, std::move(files).error());
+  life.settings = entry->settings;
+  life.room.wanted = wanted_of(*entry, parts_.options);
+  life.room.parts = (*files)->parts;
+  if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
+  if (plans_pending_ >= kPlansMax) {
+    const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
+    return parts_.host.refuse_waiting(life, busy);
+  }
+  ++plans_pending_;
+  parts_.planner->plan(*files, life.room.wanted,
+                       [this, post = parts_.post, number = life.number](Result<ModelPlan> result) {
+                         post([this, number, result = std::move(result)] {
+                           --plans_pending_;
+                           on_planned(number, result);
+                         });
+                       });
+}
+
+void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
+  Life* const found = models_.life(number);
+  if (found == nullptr || !found->room.planning) return;
+  Life& life = *found;
+  life.room.planning = false;
+  if (!plan) return parts_.host.fail_load(life, std::move(plan).error());
+  if (const Status small = within_own_limit(life.model, *plan); !small) {
+    return parts_.host.fail_load(life, small.error());
+  }
+  life.room.plan = std::move(*plan);
+  changed_ = true;
+}
+
+bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
+                         const OpenModel& files) const {
+  return life.room.wanted == wanted_of(entry, parts_.options) &&
+         std::equal(files.parts.begin(), files.parts.end(), life.room.parts.begin(),
+                    life.room.parts.end(), is_same_file);
+}
+
+// Its files or settings are others by now: what was leased was for something else.
+void Room::plan_again(Life& life) {
+  life.phase = Phase::kWaitingForRoom;
+  life.files.reset();
+  life.outdated = false;
+  life.room.plan.reset();
+  plan(life);
+}
+
+// max_bytes of the model's own settings.
+Status Room::within_own_limit(const Model& model, const ModelPlan& plan) const {
+  const auto most = models_.settings_of(model.name).max_bytes;
+  const std::uint64_t needs = committed(plan.needs).total();
+  if (!most || needs <= *most) return ok();
+  return Error{Code::kNoMemory,
+               "model '" + model.name + "' needs " + human_bytes(needs) +
+                   " of memory, and its max_bytes allows " + human_bytes(*most) +
+                   "; take a smaller ctx or parallel for it, or a larger max_bytes"};
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+std::vector<Life*> Room::waiting() const {
+  std::vector<Life*> waiting = models_.lives();
+  std::erase_if(waiting, [](const Life* life) {
+    return life->phase != Phase::kWaitingForRoom || !life->room.plan;
+  });
+  std::stable_sort(waiting.begin(), waiting.end(),
+                   [](const Life* a, const Life* b) { return a->room.turn < b->room.turn; });
+  return waiting;
+}
+
+// In the order in which they came. None overtakes one whose room is on its way: a large one would
+// wait for ever.
+void Room::admit() {
+  const std::vector<Life*> all = waiting();
+  if (all.empty()) return;
+  parts_.books.update();
+  for (Life* const life : all) {
+    if (!admit(*life) && !life->room.hopes) return;
+  }
+}
+
+// True if it waits no more: it is started, or turned away.
+bool Room::admit(Life& life) {
+  if (take_room(life)) {
+    parts_.host.start(life);
+    return true;
+  }
+  if (!make_room(life)) return true;
+  if (life.room.waits_since_ns == 0) life.room.waits_since_ns = parts_.clock.monotonic_ns();
+  return false;
+}
+
+bool Room::take_room(Life& life) {
+  if (models_.workers() >= parts_.options.workers_max) return false;
+  if (!life.room.committed.empty()) return true;  // that of its last worker
+  const ModelPlan& plan = *life.room.plan;
+  const std::uint64_t shortfall = shortfall_of(life);
+  if (shortfall > 0 && plan.device == kHost && parts_.books.kept_prefixes() >= shortfall) {
+    parts_.books.drop_kept_prefixes(shortfall);
+  }
+  auto leases = pool_.lease_all(plan.device, life.holder, committed(plan.needs));
+  if (!leases) return false;
+  life.room.committed = std::move(*leases);
+  return true;
+}
+
+// What is free now lacks so much.
+std::uint64_t Room::shortfall_of(const Life& life) const {
+  const memory::Balance balance = pool_.balance(life.room.plan->device);
+  const std::uint64_t needs = committed(life.room.plan->needs).total();
+  return balance.over > 0 ? std::max(needs, needs + balance.over) : less(needs, balance.free);
+}
+
+// What is being freed already is not missing, and what is kept for models that do not run gives
+// way.
+Room::Missing Room::missing_for(const Life& life) const {
+  const std::string& device = life.room.plan->device;
+  std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
+  std::size_t workers = models_.workers() + 1, leaving = 0;
+  for (const Life* const other : models_.lives()) {
+    // One with answers that have begun starts again at once.
+    if (other->phase != Phase::kStopping || !other->link || other->model.has_begun_waiting())
+      continue;
+    coming += pool_.used_by(device, other->holder);
+    ++leaving;
+  }
+  Missing missing;
+  missing.bytes = less(shortfall_of(life), coming);
+  workers -= std::min(workers, leaving);
+  missing.workers = less(workers, parts_.options.workers_max);
+  return missing;
+}
+
+// True if it waits for room that will come, or may. Otherwise it is turned away.
+bool Room::make_room(Life& life) {
+  life.room.hopes = false;
+  const Missing missing = missing_for(life);
+  if (missing.bytes == 0 && missing.workers == 0) return true;
+  const memory::Wanted wanted{missing.bytes, missing.workers};
+  std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
+  const memory::Choice choice = memory::choose(known, wanted);
+  // A file that cannot be loaded takes the place of no model that works, whoever asks for it again.
+  if (life.model.failures.is_lasting()) {
+    refuse(life, missing, choice);
+    return false;
+  }
+  if (choice.enough) {
+    const std::uint64_t needs = committed(life.room.plan->needs).total();
+    evict_chosen(choice, ledger::unload_reason::kReplaced,
+                 "for " + life.model.name + " bytes=" + std::to_string(needs) +
+                     " missing=" + std::to_string(missing.bytes));
+    return true;
+  }
+  life.room.hopes = true;
+  // What is being loaded, or just was, can be asked again in a moment: it may be idle then.
+  for (memory::Candidate& one : known) {
+    const bool passes =
+        one.stays == memory::Stays::kChanging || one.stays == memory::Stays::kJustLoaded;
+    if (passes) one.stays = memory::Stays::kNo;
+  }
+  if (memory::choose(std::move(known), wanted).enough) return true;
+  const std::int64_t since = life.room.waits_since_ns;
+  if (since != 0 && parts_.clock.monotonic_ns() - since < kHopeNs) return true;
+  refuse(life, missing, choice);
+  return false;
+}
+
+// ---- who has to go ------------------------------------------------------------------------------
+
+memory::Stays Room::stays(const Life& life) const {
+  if (life.phase != Phase::kReady) return memory::Stays::kChanging;
+  if (life.model.pinned) return memory::Stays::kPinned;
+  if (!life.is_idle()) return memory::Stays::kBusy;
+  const bool just = parts_.clock.monotonic_ns() - life.room.ready_ns < kJustLoadedNs;
+  if (just && !life.room.was_used) return memory::Stays::kJustLoaded;
+  return memory::Stays::kNo;
+}
+
+// Those that are leaving already are none.
+std::vector<memory::Candidate> Room::candidates(const std::string& device, const Life* but) const {
+  std::vector<memory::Candidate> list;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  for (const Life* const life : models_.lives()) {
+    // One whose files are being sealed has its room, and no worker yet.
+    if (life == but || !life->has_worker_or_place()) continue;
+    const Model& model = life->model;
+    if (life->phase == Phase::kStopping && !model.has_begun_waiting()) continue;
+    memory::Candidate one;
+    one.name = life->holder;
+    one.bytes = pool_.used_by(device, life->holder);
+    one.unused_ns = now - model.last_used_ns;
+    one.restore_ns = model.restore_ns;
+    one.priority = models_.priority_of(model);
+    one.stays = stays(*life);
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+void Room::evict_chosen(const memory::Choice& choice, std::string_view reason,
+                        const std::string& why) {
+  std::vector<std::string> details{why};
+  for (const memory::Judged& one : choice.judged) {
+    if (details.size() < records::kDecisionDetailsMax) details.push_back(describe(one));
+  }
+  for (const memory::Judged& one : choice.judged) {
+    if (one.goes) parts_.host.evict(*models_.holder_life(one.candidate.name), reason, details);
+  }
+}
+
+// What nobody uses goes before the kernel takes what somebody does.
+void Room::give_way(const Books::Shortage& shortage) {
+  const std::uint64_t over = shortage.over;
+  const std::uint64_t kept = parts_.books.kept_prefixes();
+  parts_.books.drop_kept_prefixes(shortage.pressed ? kept : over);
+  if (kept >= std::max<std::uint64_t>(over, 1)) return;
+
+  std::vector<memory::Candidate> known = candidates(kHost, nullptr);
+  std::uint64_t possible = 0;
+  for (const memory::Candidate& one : known) {
+    if (one.stays == memory::Stays::kNo) possible += one.bytes;
+  }
+  // Pressed without being over, one model goes and then it is seen what that does.
+  const std::uint64_t wanted =
+      std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
+  if (wanted == 0) return;
+  const memory::Choice choice = memory::choose(std::move(known), {wanted, 1});
+  evict_chosen(choice, ledger::unload_reason::kPressure,
+               "over=" + std::to_string(over) +
+                   " stalled_percent=" + std::to_string(shortage.stalled_percent));
+}
+
+// ---- no room ------------------------------------------------------------------------------------
+
+void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choice) {
+  const Model& model = life.model;
+  Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
+                               " loaded models are busy or pinned; try again later"};
+  if (model.failures.is_lasting()) {
+    error = model.failures.refusal(parts_.clock.monotonic_ns());
+  } else if (missing.bytes > 0) {
+    const std::uint64_t needs = committed(life.room.plan->needs).total();
+    const memory::Balance balance = pool_.balance(life.room.plan->device);
+    std::string text = "model '" + model.name + "' needs " + human_bytes(needs) + " of memory; " +
+                       human_bytes(balance.free) + " of " + human_bytes(balance.limit) +
+                       " are free";
+    if (!choice.judged.empty()) text += ", and " + holders_of(choice);
+    text += needs > balance.limit ? "; take a smaller quantization, a smaller --ctx, a smaller "
+                                    "--parallel, or a larger --memory-max"
+                                  : "; try again when others are idle, or take a smaller "
+                                    "quantization, a smaller --ctx or a smaller --parallel";
+    error = {Code::kNoMemory, text};
+  }
+  log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
+  life.room.committed.clear();
+  parts_.host.turn_away(life, error);
+}
+
+}  // namespace aioss::runtime

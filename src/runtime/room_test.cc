@@ -1,0 +1,225 @@
+// Who gets room and who goes for it, by itself: lives without workers, books with a fixed limit.
+#include "runtime/room.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace aioss::runtime {
+namespace {
+
+constexpr std::uint64_t kMib = std::uint64_t{1} << 20;
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+
+class HandClock final : public Clock {
+ public:
+  std::int64_t wall_ns() const override { return now_ns; }
+  std::int64_t monotonic_ns() const override { return now_ns; }
+  std::int64_t now_ns = 100 * kSecondNs;
+};
+
+class NoWorker final : public WorkerPeer {
+ public:
+  int pid() const override { return 1; }
+  Status send(ByteView) override { return ok(); }
+  Result<Bytes> receive() override { return Error{Code::kBusy, "nothing"}; }
+  void shut_down() override {}
+  Status send_signal(int) override { return ok(); }
+  std::optional<os::ExitStatus> ended() override { return std::nullopt; }
+  std::shared_ptr<os::Child> give_up() override { return nullptr; }
+};
+
+class RoomTest : public ::testing::Test, public RoomHost {
+ protected:
+  RoomTest() {
+    char path[] = "/tmp/aioss-room-XXXXXX";
+    options.models_dir = ::mkdtemp(path);
+    options.workers_max = 8;
+    options.memory_max = 160 * kMib;  // of two models that are guessed at 64 MiB and a few bytes
+    options.memory.state = [] { return Error{Code::kUnsupported, "it does not say"}; };
+    options.memory.of_process = [](int) { return Error{Code::kNotFound, "there is none"}; };
+    options.memory.pressure = [] { return os::Pressure{}; };
+    for (const std::string name : {"a", "b", "c", "d"}) {
+      const std::string file = options.models_dir + "/" + name + ".fake";
+      std::ofstream(file) << "reply hello\n";
+      CatalogueEntry entry;
+      entry.name = name;
+      entry.engine = "fake";
+      entry.paths = {file};
+      catalogue.models[name] = entry;
+    }
+    models.replace_catalogue(catalogue);
+  }
+  ~RoomTest() override {
+    for (Life* const life : models.lives()) models.end_life(*life);
+    models.bury();
+    std::filesystem::remove_all(options.models_dir);
+  }
+
+  // RoomHost.
+  void start(Life& life) override {
+    started.push_back(life.model.name);
+    life.phase = Phase::kLoading;
+  }
+  void fail_load(Life& life, Error error) override { refuse_waiting(life, error); }
+  void turn_away(Life& life, const Error& error) override { refuse_waiting(life, error); }
+  void refuse_waiting(Life& life, const Error& error) override {
+    refused.emplace_back(life.model.name, error.code);
+    models.end_life(life);
+  }
+  void evict(Life& life, std::string_view reason, std::vector<std::string>) override {
+    evicted.emplace_back(life.model.name + " " + std::string(reason));
+    life.phase = Phase::kStopping;
+  }
+
+  Life& want(const std::string& name) {
+    Life& life = models.begin_life(models.of(name));
+    room.plan(life);
+    room.admit();
+    return life;
+  }
+  // Loaded, ready and used: `unused_s` seconds ago.
+  Life& run(const std::string& name, std::int64_t unused_s = 10) {
+    Life& life = want(name);
+    EXPECT_EQ(life.phase, Phase::kLoading) << name;
+    LinkOptions link;
+    link.model = name;
+    life.link = WorkerLink::by_hand(link, std::make_unique<NoWorker>(), [](LinkEvent) {});
+    life.phase = Phase::kReady;
+    life.room.was_used = true;
+    life.model.last_used_ns = clock.now_ns - unused_s * kSecondNs;
+    return life;
+  }
+  void end(Life& life) {
+    models.end_life(life);
+    life.link.reset();
+    books.leave(life, LinkEnded{}, false);
+    room.admit();
+  }
+
+  GatewayOptions options;
+  os::RealFileSystem fs;
+  HandClock clock;
+  MetricRegistry metrics;
+  Catalogue catalogue;
+  memory::Pool pool;
+  ModelTable models{{}, {}};
+  Post post = [](std::function<void()> what) { what(); };
+  PrefixCustody prefixes{PrefixStore(0, 1), nullptr, models, post, [](Life&) {}};
+  Books books{{options, clock, metrics, pool, models, prefixes}};
+  Room room{{options, fs, clock, models, pool, books, nullptr, post, *this}};
+  std::vector<std::string> started, evicted;
+  std::vector<std::pair<std::string, Code>> refused;
+};
+
+TEST_F(RoomTest, TheOneUnusedForLongestGoesAndItsRoomIsWaitedFor) {
+  Life& a = run("a", 10);
+  run("b", 20);
+  Life& c = want("c");
+  EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});
+  EXPECT_EQ(c.phase, Phase::kWaitingForRoom) << "what b has is not free yet";
+  room.admit();
+  EXPECT_EQ(evicted.size(), 1U) << "what is on its way is enough";
+  end(*models.of("b").serving);
+  EXPECT_EQ(c.phase, Phase::kLoading);
+  EXPECT_EQ(a.phase, Phase::kReady);
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(RoomTest, WhatIsPinnedStaysAndTheNextIsToldSo) {
+  run("a").model.pinned = true;
+  run("b").model.pinned = true;
+  want("c");
+  EXPECT_TRUE(evicted.empty());
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0], (std::pair<std::string, Code>("c", Code::kNoMemory)));
+  models.of("b").pinned = false;
+  want("c");
+  EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});
+}
+
+TEST_F(RoomTest, LowerPrioritiesGoFirst) {
+  run("a", 1000);
+  run("b", 10).model.priority = -1;
+  want("c");
+  EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});
+}
+
+TEST_F(RoomTest, WhatWasJustLoadedIsLeftAloneForAMoment) {
+  for (const std::string name : {"a", "b"}) {
+    Life& life = run(name);
+    life.room.was_used = false;
+    life.room.ready_ns = clock.now_ns;
+  }
+  Life& c = want("c");
+  EXPECT_TRUE(evicted.empty());
+  EXPECT_EQ(c.phase, Phase::kWaitingForRoom) << "it may hope";
+  clock.now_ns += 3 * kSecondNs;
+  room.admit();
+  EXPECT_EQ(evicted.size(), 1U);
+}
+
+TEST_F(RoomTest, NobodyOvertakesOneWhoseRoomIsOnItsWay) {
+  run("a", 20);
+  run("b", 10);
+  want("c");
+  Life& d = want("d");
+  EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
+  end(*models.of("a").serving);
+  EXPECT_EQ(started, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(d.phase, Phase::kWaitingForRoom);
+  EXPECT_EQ(evicted, (std::vector<std::string>{"a replaced", "b replaced"}))
+      << "now it is d's turn";
+}
+
+TEST_F(RoomTest, AFileAtFaultMakesNobodyGo) {
+  run("a");
+  run("b");
+  models.of("c").failures.note({Code::kModelCorrupt, "no magic"}, {}, clock.now_ns);
+  want("c");
+  EXPECT_TRUE(evicted.empty());
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].first, "c");
+}
+
+TEST_F(RoomTest, NoMoreWorkersThanTheOptionsSay) {
+  options.workers_max = 1;
+  Life& a = run("a");
+  Life& b = want("b");
+  EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
+  EXPECT_EQ(b.phase, Phase::kWaitingForRoom);
+  end(a);
+  EXPECT_EQ(b.phase, Phase::kLoading);
+}
+
+TEST_F(RoomTest, UnderPressureOneGoesAtATime) {
+  run("a", 10);
+  run("b", 20).model.pinned = true;
+  room.give_way({0, true, 50});
+  EXPECT_EQ(evicted, std::vector<std::string>{"a pressure"});
+  room.give_way({0, true, 50});
+  EXPECT_EQ(evicted.size(), 1U) << "what is left is pinned";
+}
+
+TEST_F(RoomTest, WhatWasPlannedForOtherFilesIsPlannedAgain) {
+  Life& a = want("a");
+  EXPECT_EQ(a.phase, Phase::kLoading);
+  const auto files = open_model(fs, catalogue.models.at("a"));
+  ASSERT_TRUE(files);
+  EXPECT_TRUE(room.is_as_planned(a, catalogue.models.at("a"), **files));
+  options.context_tokens = 4096;
+  EXPECT_FALSE(room.is_as_planned(a, catalogue.models.at("a"), **files));
+  room.plan_again(a);
+  EXPECT_EQ(a.phase, Phase::kWaitingForRoom);
+  EXPECT_EQ(pool.balance(std::string(memory::kHost)).leased, 0U) << "it was for something else";
+  EXPECT_TRUE(room.is_as_planned(a, catalogue.models.at("a"), **files));
+}
+
+}  // namespace
+}  // namespace aioss::runtime
