@@ -20,6 +20,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"run", run_command},
     {"models", models_command},
     {"models add", models_add_command},
+    {"models bundle", models_bundle_command},
     {"models rm", models_rm_command},
     {"models show", models_show_command},
     {"models verify", models_verify_command},

@@ -12,6 +12,7 @@ int run_command(const Services& services, const Invocation& invocation);
 int models_command(const Services& services, const Invocation& invocation);
 int plan_command(const Services& services, const Invocation& invocation);
 int models_add_command(const Services& services, const Invocation& invocation);
+int models_bundle_command(const Services& services, const Invocation& invocation);
 int models_rm_command(const Services& services, const Invocation& invocation);
 int models_show_command(const Services& services, const Invocation& invocation);
 int models_verify_command(const Services& services, const Invocation& invocation);

@@ -34,6 +34,8 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kModelsAllow, "models_allow", SettingType::kPath, 0, 0, "", "",
      kForServe | kForRun | kForModels, "FILE",
      "List of the files that may be loaded, as 'sha256sum' writes it; others are refused."},
+    {Key::kModelsKey, "models_key", SettingType::kText, 0, 0, "", "", kForBundles, "VKEY",
+     "Public key of whoever signs bundles of models, or @FILE that holds it."},
     {Key::kLedger, "ledger", SettingType::kPath, 0, 0, "", "$XDG_STATE_HOME/aioss/ledger",
      kForServe | kForRun | kForLedger, "DIR",
      "Folder of the ledger; made on first use by 'serve' and 'run'."},

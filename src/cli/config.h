@@ -27,6 +27,7 @@ enum class Key : std::size_t {
   kModelsDir,
   kModelsWatch,
   kModelsAllow,
+  kModelsKey,
   kLedger,
   kProfile,
   kPrivacy,
@@ -65,7 +66,8 @@ enum class SettingType { kText, kList, kPath, kNumber, kChoice, kBytes };
 // Commands that offer a setting as a flag (bits). The environment and the file hold for all of
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
-                          kForOperator = 16, kForDrop = 32, kForTop = 64, kForPlan = 128;
+                          kForOperator = 16, kForDrop = 32, kForTop = 64, kForPlan = 128,
+                          kForBundles = 256;
 
 struct Setting {
   Key key;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "cli/bundle.h"
 #include "cli/command_list.h"
 #include "cli/inspect_command.h"
 #include "cli/ledger_session.h"
@@ -280,8 +281,10 @@ Result<std::string> add(const Services& services, const Config& config,
     if (invocation.has("--name")) {
       return Error{Code::kUsage, "--name is for one model, and a bundle may hold several"};
     }
-    AIOSS_TRY(listed, runtime::AllowList::read(services.files, files.front()));
+    AIOSS_TRY(listed, open_bundle(services, config, invocation, files.front()));
     AIOSS_TRY(files, bundle_files(services, files.front(), *listed));
+  } else if (invocation.has("--unsigned")) {
+    return Error{Code::kUsage, "--unsigned is for bundles, with --from-bundle"};
   }
   codec::OrderedJson models = codec::OrderedJson::array();
   std::string text;

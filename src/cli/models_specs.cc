@@ -29,14 +29,29 @@ CommandSpec add() {
        {"--move", "", "", "Move the file: its old name is gone."},
        {"--link", "", "", "Link to the file where it is."},
        {"--from-bundle", "", "",
-        "FILE is a list as 'sha256sum' writes it, and the files lie beside it: each is taken if "
-        "its SHA-256 is the listed one."},
+        "FILE is a list as 'sha256sum' writes it, signed by --models-key, and the files lie "
+        "beside it: each is taken if its SHA-256 is the listed one."},
+       {"--unsigned", "", "", "Take a bundle whoever made it."},
        {"--force", "", "", "Replace a model of that name."},
        kJson},
-      kForModels,
+      kForModels | kForBundles,
       {"aioss models add ~/Downloads/SmolLM2-135M-Instruct.Q4_1.gguf --name smol",
        "aioss models add /mnt/usb/big-00001-of-00003.gguf",
-       "aioss models add --from-bundle /mnt/usb/SHA256SUMS"}};
+       "aioss models add --from-bundle /mnt/usb/SHA256SUMS --models-key @publisher.vkey"}};
+}
+
+CommandSpec bundle() {
+  return {"models bundle",
+          "list and sign the model files of a folder",
+          "Writes DIR/SHA256SUMS, as 'sha256sum' does, over every .gguf file in DIR and, signed, "
+          "DIR/SHA256SUMS.note beside it. Prints the public key (vkey) that others check it with.",
+          {{"DIR", "Folder of the model files."}},
+          {{"--sign", "", "KEYFILE", "Sign with this Ed25519 key; KEYFILE.vkey names it."},
+           {"--new-key", "", "NAME", "Make that key first, to sign under this name."},
+           kJson},
+          0,
+          {"aioss models bundle /mnt/usb --sign publisher.key --new-key models.example/releases",
+           "aioss models bundle /mnt/usb --sign publisher.key"}};
 }
 
 CommandSpec rm() {
@@ -75,7 +90,7 @@ CommandSpec verify() {
 }  // namespace
 
 std::vector<CommandSpec> models_specs() {
-  return {list(), add(), rm(), show(), verify()};
+  return {list(), add(), bundle(), rm(), show(), verify()};
 }
 
 }  // namespace aioss::cli

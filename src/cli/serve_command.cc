@@ -19,6 +19,7 @@
 #include "codec/json.h"
 #include "ledger/witness/anchors.h"
 #include "os/environment.h"
+#include "os/memory.h"
 #include "os/signals.h"
 #include "os/thread.h"
 #include "runtime/receipts.h"
@@ -323,6 +324,7 @@ int serve_command(const Services& services, const Invocation& invocation) {
       log::level_from_name(config->text(Key::kLogLevel)).value_or(log::Level::kInfo);
   log_options.color = console.facts().error_color;
   log::configure(log_options);
+  os::share_few_heaps();
   const Status served = serve_until_stopped(services, *config, invocation.has("--fake-models"));
   return served ? 0 : console.fail(served.error());
 }

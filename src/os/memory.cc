@@ -1,5 +1,7 @@
 #include "os/memory.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <string>
 
@@ -75,6 +77,13 @@ Result<ProcessMemory> process_memory(int pid) {
 void give_back_free_memory() {
 #ifdef __GLIBC__
   (void)::malloc_trim(0);  // of all arenas, whichever threads had them
+#endif
+}
+
+void share_few_heaps() {
+#ifdef __GLIBC__
+  constexpr int kHeaps = 2;
+  ::mallopt(M_ARENA_MAX, kHeaps);
 #endif
 }
 

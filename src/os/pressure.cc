@@ -36,16 +36,25 @@ bool take_stalls(const std::string& path, Pressure& pressure) {
   return true;
 }
 
+// Version 1 counts no allocation that failed, only those that a process was killed for.
+void take_kills(const std::string& root, Pressure& pressure) {
+  const auto directories = group_directories(root, "memory");
+  if (directories.empty()) return;
+  const auto text = read_pseudo_file(directories.front() + "/memory.oom_control");
+  pressure.out_of_memory = pressure.killed = field_of(text.value_or(""), "oom_kill");
+}
+
 }  // namespace
 
 Pressure memory_pressure(const std::string& root) {
   Pressure pressure;
+  take_kills(root, pressure);
   const auto directories = group_directories(root, "");
   if (!directories.empty()) {
     const std::string& own = directories.front();
     const std::string events = read_pseudo_file(own + "/memory.events").value_or("");
-    pressure.out_of_memory = field_of(events, "oom");
-    pressure.killed = field_of(events, "oom_kill");
+    pressure.out_of_memory += field_of(events, "oom");
+    pressure.killed += field_of(events, "oom_kill");
     if (take_stalls(own + "/memory.pressure", pressure)) return pressure;
   }
   take_stalls(root + "/proc/pressure/memory", pressure);

@@ -16,7 +16,7 @@ struct Pressure {
   // group, if it has its own.
   double some_percent = 0, full_percent = 0;
   // So far, of the group and those below it: an allocation that could not be served, and a process
-  // that was killed for it. 0 without a group.
+  // that was killed for it. 0 without a group; of version 1 both are the kills of the group itself.
   std::uint64_t out_of_memory = 0, killed = 0;
 };
 

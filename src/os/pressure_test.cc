@@ -38,6 +38,16 @@ TEST_F(PressureTest, TheGroupsOwnComesFirst) {
   EXPECT_EQ(pressure.killed, 1U);
 }
 
+TEST_F(PressureTest, AGroupOfVersion1SaysWhoWasKilled) {
+  put("/proc/self/cgroup", "4:memory:/aioss.service\n0::/");
+  put("/sys/fs/cgroup/memory/aioss.service/memory.oom_control",
+      "oom_kill_disable 0\nunder_oom 0\noom_kill 3");
+  const Pressure pressure = memory_pressure(root_);
+  EXPECT_FALSE(pressure.known);
+  EXPECT_EQ(pressure.out_of_memory, 3U);
+  EXPECT_EQ(pressure.killed, 3U);
+}
+
 TEST_F(PressureTest, NonsenseIsNotKnown) {
   for (const char* text : {"", "some", "some avg10=", "some avg10=x", "some avg10=-1.0",
                            "some avg10=1e9", "full avg10=1.0"}) {

@@ -89,8 +89,12 @@ std::uint64_t Books::follow(Life& life, std::uint64_t prefixes) {
   room.spilled.follow(std::min(life.link->stats().spilled_bytes, room.spill_bytes_max));
   const auto memory = parts_.options.memory.of_process(life.link->pid());
   if (!memory) return prefixes + sealed;
-  pool_.measured(kHost, life.holder, memory->resident);
-  // Pages of the model's file are available to all, as the system counts them.
+  // Pages of the model's file are available to all, as the system counts them, and those of weights
+  // that were repacked stay until it wants them: they fill what was planned, and exceed it never.
+  const std::uint64_t own = memory->anonymous + memory->shared;
+  const auto holding = pool_.holding(kHost, life.holder);
+  const std::uint64_t planned = holding ? holding->leased.total() + holding->beyond : 0;
+  pool_.measured(kHost, life.holder, std::min(memory->resident, std::max(own, planned)));
   return memory->anonymous + std::max(memory->shared, prefixes + sealed);
 }
 

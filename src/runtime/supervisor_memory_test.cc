@@ -349,6 +349,34 @@ TEST_F(SupervisorMemoryTest, WhatIsMeasuredIsShownBesideWhatWasPlanned) {
   bench.expect_good_ledger_and_loads();
 }
 
+// A model whose weights were repacked still has the pages of its file that they came from: clean
+// ones, that the kernel drops when it likes. Nobody goes for them.
+TEST_F(SupervisorMemoryTest, PagesOfFilesNeverExceedWhatWasPlanned) {
+  std::atomic<std::uint64_t> anonymous{2 * kGiB};
+  bench.options.memory_max = 8 * kGiB;
+  bench.options.memory.of_process = [&](int) -> Result<os::ProcessMemory> {
+    const std::uint64_t mapped = 4 * kGiB;
+    return os::ProcessMemory{anonymous + mapped, anonymous + mapped, anonymous, 0, mapped};
+  };
+  add("a", 4);
+  add("b", 4);
+  bench.start();
+  for (const char* name : {"a", "b"}) EXPECT_TRUE(bench.ask(name, "q").done);
+  const auto measured = [&](std::uint64_t bytes) {
+    return comes_true([&] {
+      const MemoryOfDevice device = host();
+      return device.models.size() == 2 && device.models[0].holding.measured == bytes &&
+             device.models[1].holding.measured == bytes;
+    });
+  };
+  EXPECT_TRUE(measured(4 * kGiB));
+  EXPECT_EQ(host().balance.over, 0U);
+  EXPECT_EQ(bench.worker_pids().size(), 2U);
+  anonymous = 5 * kGiB;  // that is its own, and more than was planned
+  EXPECT_TRUE(measured(5 * kGiB));
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(SupervisorMemoryTest, WhatTheSystemHasBoundsWhatIsLoaded) {
   bench.options.memory.state = []() -> Result<os::MemoryState> {
     return os::MemoryState{64 * kGiB, 60 * kGiB, 9 * kGiB, 8 * kGiB};

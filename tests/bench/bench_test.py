@@ -11,6 +11,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import client  # noqa: E402
 import figures  # noqa: E402
+import models_plan  # noqa: E402
+import models_shapes  # noqa: E402
 import serve  # noqa: E402
 import serve_kills  # noqa: E402
 import stats  # noqa: E402
@@ -66,6 +68,33 @@ class Streams(unittest.TestCase):
         self.assertFalse(serve_kills.got_on(before, [(1, 6), (2, 0)]))
         self.assertFalse(serve_kills.got_on(before, [(1, 6), None]))
         self.assertTrue(serve_kills.got_on(before, [(1, 6), (3, 0)]))
+
+
+class Plans(unittest.TestCase):
+    def test_the_worst_is_furthest_from_one_either_way(self):
+        rows = [{"ratio": ratio} for ratio in (1.01, 0.9, 1.08)]
+        self.assertEqual(models_plan.worst(rows)["ratio"], 0.9)
+        self.assertEqual(models_plan.ratio_of(3, 2), 1.5)
+        self.assertEqual(models_plan.ratio_of(3, 0), float("inf"))
+
+    def test_what_the_kernel_says_is_added_up(self):
+        status = "VmRSS:\t 900 kB\nRssAnon:\t     100 kB\nRssFile:\t 700 kB\nRssShmem:\t 20 kB\n"
+        self.assertEqual(models_plan.private_bytes(status), 120 * 1024)
+        smaps = ("7f00-7f10 r--s 0 08:01 7 /models/a.gguf\nRss: 9 kB\nReferenced: 5 kB\n"
+                 "7f20-7f30 rw-p 0 00:00 0\nReferenced: 3 kB\n"
+                 "7f40-7f50 r--s 0 08:01 7 /models/a.gguf\nReferenced: 2 kB\n")
+        self.assertEqual(models_plan.mapped_bytes(smaps, "a"), 7 * 1024)
+
+    def test_prompts_fit_their_contexts(self):
+        for _, _, context in models_plan.sessions():
+            self.assertLess(models_plan.prompt_tokens(context, False), context - 24)
+            self.assertLessEqual(models_plan.prompt_tokens(context, True),
+                                 models_plan.SYNTHETIC_TOKENS)
+
+    def test_a_tight_limit_holds_each_and_not_both(self):
+        for needs in ((5, 9), (9, 5), (7, 7)):
+            self.assertGreaterEqual(models_shapes.tight_limit(needs), max(needs))
+            self.assertLess(models_shapes.tight_limit(needs), sum(needs))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
-"""What the cases share: prompts, pairs in ABBA order, warm servers."""
+"""What the cases share: prompts, pairs in ABBA order, warm servers, models of any size."""
+import pathlib
+import sys
 import time
 
 import client
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from synthetic_model import synthetic_model  # noqa: E402
 
 # So many words make about 110 tokens.
 PROMPT_WORDS = {"SmolLM2-135M-Instruct.Q4_1": 100, "gemma-3-270m-q4_k_m": 99}
 TOKENS_OUT = 64
 CONTEXT = 1024
+SETTLE_SECONDS = 1.0
 
 
 def bodies(model, count, seed):
@@ -51,3 +57,23 @@ def tokens_a_word(server, name):
     words = 200
     body = {"model": name, "prompt": client.prompt(1, words), "max_tokens": 1}
     return ask(server, body).prompt_tokens / words
+
+
+def first_token(server, name, seed, tokens=2):
+    """Of a short prompt that nobody has asked before, in seconds."""
+    body = {"model": name, "prompt": client.prompt(seed, 12), "max_tokens": tokens,
+            "temperature": 0, "ignore_eos": True}
+    return ask(server, body).ttft
+
+
+def come_back(server, away, name, seed, tokens=2):
+    """First token of `name` right after `away` has answered."""
+    first_token(server, away, 2 * seed, tokens)
+    time.sleep(SETTLE_SECONDS)
+    return first_token(server, name, 2 * seed + 1, tokens)
+
+
+def synthetic(args, mib, kind):
+    """A model whose weights take so many MiB."""
+    source = pathlib.Path(args.models) / f"{next(iter(PROMPT_WORDS))}.gguf"
+    return synthetic_model(mib, kind, source)

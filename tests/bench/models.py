@@ -9,22 +9,15 @@ import subprocess
 import tempfile
 import time
 
-import client
 import figures
+import models_plan
+import models_shapes
 import servers
 import stats
-from common import ask, paired, warm_up
+from common import SETTLE_SECONDS, come_back, first_token, paired, warm_up
 from figures import Goal
 
 PARALLEL, CONTEXT = 1, 1024
-SETTLE_SECONDS = 1.0
-
-
-def first_token(server, name, seed):
-    """Of a short prompt that nobody has asked before, in seconds."""
-    body = {"model": name, "prompt": client.prompt(seed, 12), "max_tokens": 2, "temperature": 0,
-            "ignore_eos": True}
-    return ask(server, body).ttft
 
 
 def start_router(binary, models, threads):
@@ -72,13 +65,6 @@ def peers(args, peer, files):
         yield found
 
 
-def come_back(server, away, name, seed):
-    """First token of `name` right after `away` has answered."""
-    first_token(server, away, 2 * seed)
-    time.sleep(SETTLE_SECONDS)
-    return first_token(server, name, 2 * seed + 1)
-
-
 def bench_swap(args, peer, files):
     """A, B, A: the first token of the model that one comes back to."""
     names = [file.stem for file in files]
@@ -117,4 +103,5 @@ def bench_idle(args, peer, files):
         figures.show(args, "none", "resident", (mib, mib, mib), Goal(40, unit=" MiB"), 1)
 
 
-CASES = {"models-swap": bench_swap, "models-idle": bench_idle}
+CASES = {"models-swap": bench_swap, "models-idle": bench_idle,
+         "models-plan": models_plan.bench_plan, "models-shapes": models_shapes.bench_shapes}

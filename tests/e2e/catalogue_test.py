@@ -170,19 +170,101 @@ class Models(unittest.TestCase):
         self.aioss("rm", "two")
         self.assertEqual(self.names(), [])
 
-    def test_a_bundle(self):
+    # ---- bundles --------------------------------------------------------------------------------
+
+    def bundle(self, key="publisher.key", name="models.example/releases"):
+        """The stick with two models, signed: (its list, the public key)."""
+        stick = self.folder / "stick"
+        stick.mkdir(exist_ok=True)
+        for model in ("one", "two"):
+            (stick / f"{model}.gguf").write_bytes(gguf(name=model))
+        new = [] if (self.folder / key).exists() else ["--new-key", name]
+        vkey = run("models", "bundle", stick, "--sign", self.folder / key, *new)
+        self.assertEqual(vkey.returncode, 0, vkey.stderr)
+        return stick / "SHA256SUMS", vkey.stdout.strip()
+
+    def take(self, listed, *flags, **options):
+        return self.aioss("add", "--from-bundle", listed, *flags, **options)
+
+    def test_a_signed_bundle(self):
+        listed, vkey = self.bundle()
+        self.assertEqual(os.stat(self.folder / "publisher.key").st_mode & 0o777, 0o600)
+        self.assertIn("--models-key", self.take(listed, expect=2))
+        self.take(listed, "--models-key", vkey)
+        self.assertEqual(self.names(), ["one.gguf", "two.gguf"])
+        # The key in a file, and as a setting; signing again with it.
+        again, same = self.bundle()
+        self.assertEqual(vkey, same)
+        self.take(again, "--force", "--models-key", f"@{self.folder}/publisher.key.vkey")
+        config = self.file("aioss.toml", f'models_key = "{vkey}"\n'.encode())
+        self.take(again, "--force", "--config", config)
+
+    def test_a_bundle_of_somebody_else(self):
+        _, vkey = self.bundle()
+        listed, other = self.bundle("other.key", "elsewhere.example")
+        self.assertNotEqual(vkey, other)
+        said = self.take(listed, "--models-key", vkey, expect=1)
+        self.assertIn("not signed by models.example/releases+", said)
+        self.assertIn("but by elsewhere.example+", said)
+        self.assertIn("no key", self.take(listed, "--models-key", vkey[:-4], expect=2))
+        self.assertIn("--new-key", self.take(listed, "--models-key", "rubbish", expect=2))
+        self.assertEqual(self.names(), [])
+
+    def test_a_bundle_that_was_changed(self):
+        listed, vkey = self.bundle()
+        whole = listed.read_bytes()
+        (listed.parent / "one.gguf").write_bytes(gguf(name="evil"))
+        evil = hashlib.sha256((listed.parent / "one.gguf").read_bytes()).hexdigest().encode()
+        self.assertIn("SHA-256", self.take(listed, "--models-key", vkey, expect=5))
+        listed.write_bytes(evil + whole[64:])
+        self.assertIn("changed since", self.take(listed, "--models-key", vkey, expect=5))
+        note = listed.with_name("SHA256SUMS.note")
+        text = note.read_bytes()
+        digests = [hashlib.sha256(data).hexdigest().encode() for data in (whole, evil + whole[64:])]
+        note.write_bytes(text.replace(*digests))
+        self.assertIn("does not hold", self.take(listed, "--models-key", vkey, expect=1))
+        note.write_bytes(text[:40])
+        self.assertIn("no signatures", self.take(listed, "--models-key", vkey, expect=5))
+        note.unlink()
+        self.assertIn("not signed", self.take(listed, "--models-key", vkey, expect=1))
+        self.assertEqual(self.names(), [])
+
+    def test_signing_keys(self):
+        self.bundle()
+        key, stick = self.folder / "publisher.key", self.folder / "stick"
+
+        def refused(code, *flags):
+            result = run("models", "bundle", stick, *flags)
+            self.assertEqual(result.returncode, code, result)
+            return result.stderr
+
+        self.assertIn("already", refused(4, "--sign", key, "--new-key", "models.example"))
+        self.assertIn("--new-key", refused(3, "--sign", self.folder / "none"))
+        self.assertIn("--sign", refused(2, "--new-key", "models.example"))
+        self.bundle("other.key", "elsewhere.example")
+        shutil.copy(self.folder / "other.key", key)
+        self.assertIn("do not belong together", refused(5, "--sign", key))
+        (self.folder / "empty").mkdir()
+        self.assertEqual(run("models", "bundle", self.folder / "empty").returncode, 3)
+        # A list without a signature takes the old note away.
+        self.assertEqual(run("models", "bundle", stick).returncode, 0)
+        self.assertFalse((stick / "SHA256SUMS.note").exists())
+
+    def test_an_unsigned_bundle(self):
         self.file("one.gguf", gguf(name="One"))
         self.file("two.gguf", gguf(name="Two"))
         self.file("not-listed.gguf", gguf(name="Three"))
         sums = "".join(f"{hashlib.sha256((self.folder / name).read_bytes()).hexdigest()}  {name}\n"
                        for name in ("one.gguf", "two.gguf"))
         listed = self.file("SHA256SUMS", sums.encode())
-        self.aioss("add", "--from-bundle", listed)
+        self.assertIn("--unsigned", self.take(listed, expect=2))
+        self.assertEqual(self.names(), [])
+        self.take(listed, "--unsigned")
         self.assertEqual(self.names(), ["one.gguf", "two.gguf"])
         self.file("two.gguf", gguf(name="Evil"))
         (self.models / "two.gguf").unlink()
         (self.models / "one.gguf").unlink()
-        self.assertIn("SHA-256", self.aioss("add", "--from-bundle", listed, expect=5))
+        self.assertIn("SHA-256", self.take(listed, "--unsigned", expect=5))
         self.assertNotIn("two.gguf", self.names())
 
     def test_verify_finds_what_has_changed(self):

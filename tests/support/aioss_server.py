@@ -37,11 +37,12 @@ def children(pid):
 class AiossServer:
     """with AiossServer(...) as server: server.url, server.post(...), server.worker_pids()."""
 
-    def __init__(self, *flags, models=None, fake=False, verify=True):
+    def __init__(self, *flags, models=None, fake=False, verify=True, inside=()):
+        """inside: the beginning of a command that runs what follows it somewhere else."""
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="aioss-test-"))
         self.ledger = self.home / "ledger"
         self.verify_at_end = verify
-        self.flags = [*map(str, flags)]
+        self.flags, self.inside = [*map(str, flags)], [*map(str, inside)]
         if fake:
             self.flags.append("--fake-models")
         self.models = models or (FIXTURES if fake else MODELS)
@@ -53,8 +54,8 @@ class AiossServer:
     def start(self):
         self.log = open(self.home / "log", "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--port", "0", "--ledger", str(self.ledger), "--models-dir",
-             str(self.models), *self.flags],
+            [*self.inside, BINARY, "serve", "--port", "0", "--ledger", str(self.ledger),
+             "--models-dir", str(self.models), *self.flags],
             stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True,
             env={**os.environ, "XDG_STATE_HOME": str(self.home / "state"),
                  "XDG_CONFIG_HOME": str(self.home / "config")})
