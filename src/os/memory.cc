@@ -1,7 +1,5 @@
 #include "os/memory.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <string>
 
