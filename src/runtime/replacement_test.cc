@@ -48,7 +48,10 @@ class ReplacementTest : public ::testing::Test {
     return false;
   }
   bool comes_to_say(const std::string& text) {
-    return comes_true([&] { return bench.ask("m", "q").text.at(0) == text; });
+    return comes_true([&] {
+      const Answered answered = bench.ask("m", "q");
+      return !answered.text.empty() && answered.text.front() == text;
+    });
   }
   // "replacement chosen beside": how often it was decided.
   std::map<std::string, std::uint64_t> replacements() {
