@@ -198,7 +198,7 @@ TEST_F(AdaptersTest, TheyMakeRoomForEachOther) {
   for (const char* name : {"a", "b", "c"}) {
     add_adapter(name, "say " + std::string(name) + "\nbytes " + std::to_string(40 * kMiB) + "\n");
   }
-  bench.options.memory_max = 200 * kMiB;
+  bench.options.memory_max = 100 * kMiB;
   bench.options.prefix_bytes = 0;
   bench.options.spill_bytes = 0;
   bench.start();
@@ -212,6 +212,7 @@ TEST_F(AdaptersTest, TheyMakeRoomForEachOther) {
   }
   EXPECT_EQ(bench.worker_pids(), workers);
   bench.expect_good_ledger_and_loads();
+  EXPECT_GE(bodies(RecordType::kModelLoad).size(), 6U);  // they came again and again
 }
 
 }  // namespace

@@ -288,6 +288,9 @@ void Room::give_way(const Books::Shortage& shortage) {
   const std::uint64_t kept = parts_.books.kept_prefixes();
   parts_.books.drop_kept_prefixes(shortage.pressed ? kept : over);
   if (kept >= std::max<std::uint64_t>(over, 1)) return;
+  // Adapters that nobody uses, before any model.
+  const std::uint64_t short_of = std::max<std::uint64_t>(over - std::min(over, kept), 1);
+  if (parts_.adapters != nullptr && parts_.adapters->give_way(short_of) >= short_of) return;
 
   std::vector<memory::Candidate> known = candidates(kHost, nullptr);
   std::uint64_t possible = 0;
@@ -295,8 +298,7 @@ void Room::give_way(const Books::Shortage& shortage) {
     if (one.stays == memory::Stays::kNo) possible += one.bytes;
   }
   // Pressed without being over, one model goes and then it is seen what that does.
-  const std::uint64_t wanted =
-      std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
+  const std::uint64_t wanted = std::min(short_of, possible);
   if (wanted == 0) return;
   const memory::Choice choice = memory::choose(std::move(known), {wanted, 1});
   evict_chosen(choice, ledger::unload_reason::kPressure,
