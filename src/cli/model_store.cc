@@ -41,6 +41,15 @@ Result<ModelStore> open_store(const Services& services, const Config& config) {
   options.parse_settings = parse_model_settings;
   options.allow_path = config.text(Key::kModelsAllow);
   AIOSS_TRY(store.catalogue, runtime::scan_catalogue(services.files, options));
+  for (const auto& [name, adapter] : store.catalogue.adapters) {
+    runtime::CatalogueEntry& entry = store.adapters[name];
+    entry.name = name;
+    entry.engine = adapter.engine;
+    entry.paths = {adapter.path};
+    entry.parts = {adapter.file};
+    entry.file_bytes = adapter.file.size;
+    entry.problem = adapter.problem;
+  }
   return store;
 }
 
@@ -50,7 +59,10 @@ Result<const runtime::CatalogueEntry*> find_model(const ModelStore& store,
   const auto found =
       store.catalogue.models.find(alias == store.catalogue.aliases.end() ? name : alias->second);
   if (found != store.catalogue.models.end()) return &found->second;
+  const auto adapter = store.adapters.find(name);
+  if (adapter != store.adapters.end()) return &adapter->second;
   std::vector<std::string> names;
+  for (const auto& [known, entry] : store.adapters) names.push_back(known);
   for (const auto& [known, entry] : store.catalogue.models) names.push_back(known);
   for (const auto& [known, model] : store.catalogue.aliases) names.push_back(known);
   const std::string hint = did_you_mean(name, names);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/bytes.h"
@@ -16,12 +17,14 @@ namespace aioss::cli {
 struct ModelStore {
   std::string directory;
   runtime::Catalogue catalogue;
+  // Adapters of the folder, as models of one file: what is done with files is the same.
+  std::map<std::string, runtime::CatalogueEntry, std::less<>> adapters = {};
 };
 
 // A default folder that is not there is an empty one; one that was asked for must be there.
 Result<ModelStore> open_store(const Services& services, const Config& config);
 
-// By its name or an alias; kNotFound with the nearest name.
+// By its name or an alias, or an adapter by its name; kNotFound with the nearest name.
 Result<const runtime::CatalogueEntry*> find_model(const ModelStore& store, const std::string& name);
 
 // "model.gguf" of a path.

@@ -39,8 +39,9 @@ Result<std::string> remove(const Services& services, const Config& config,
   AIOSS_TRY(const CatalogueEntry* entry, find_model(store, name));
   if (entry->paths.empty()) return Error{Code::kNotFound, entry->problem->message};
   for (const std::string& path : entry->paths) AIOSS_CHECK(services.files.remove(path));
+  const bool is_model = store.catalogue.models.contains(entry->name);
   const std::string settings = store.directory + "/" + entry->name + ".toml";
-  if (services.files.info(settings)) AIOSS_CHECK(services.files.remove(settings));
+  if (is_model && services.files.info(settings)) AIOSS_CHECK(services.files.remove(settings));
   AIOSS_CHECK(services.files.sync_directory(store.directory));
   if (!invocation.has("--json")) {
     return "removed " + entry->name + ", " + human_bytes(entry->file_bytes) + "\n";
@@ -64,7 +65,9 @@ struct Shown {
 Result<Shown> look_at(const Services& services, const ModelStore& store, const std::string& name) {
   Shown shown;
   AIOSS_TRY(shown.entry, find_model(store, name));
-  shown.adapters = runtime::adapters_of(store.catalogue, *shown.entry);
+  if (store.catalogue.models.contains(shown.entry->name)) {
+    shown.adapters = runtime::adapters_of(store.catalogue, *shown.entry);
+  }
   const runtime::HashCache cache(services.files, state_directory(services));
   for (const os::FileInfo& part : shown.entry->parts) shown.digests.push_back(cache.find(part));
   for (const std::string& path : shown.entry->paths) {
@@ -274,6 +277,7 @@ int models_verify_command(const Services& services, const Invocation& invocation
   std::vector<const CatalogueEntry*> entries;
   if (invocation.operands.empty()) {
     for (const auto& [name, entry] : store->catalogue.models) entries.push_back(&entry);
+    for (const auto& [name, entry] : store->adapters) entries.push_back(&entry);
   } else {
     const auto entry = find_model(*store, invocation.operand(0));
     if (!entry) return console.fail(entry.error());

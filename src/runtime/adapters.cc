@@ -28,6 +28,10 @@ constexpr std::int64_t kLoadMaxNs = 120'000'000'000;
 // While it is loaded its bytes are there twice: as they were copied, and as the engine has them.
 constexpr std::uint64_t kCopiesWhileLoading = 2;
 
+// What a worker, which is not trusted, may claim to need for an adapter beyond its file twice, and
+// for what it computes under any: it could send others away.
+constexpr std::uint64_t kClaimBeyondMax = std::uint64_t{64} << 20;
+constexpr std::uint64_t kComputeClaimMax = std::uint64_t{256} << 20;
 // What a request has found, or had fetched, is not taken from it while it waits for others.
 constexpr std::int64_t kWantedNs = 2'000'000'000;
 
@@ -179,12 +183,14 @@ void Adapters::on_loaded(Life& life, ipc::AdapterReport report) {
     return fail(life, report.error.value_or(Error{Code::kEngineFailed, "it was not loaded"}));
   }
   all.coming->rank = report.rank;
-  all.coming->lease.follow(report.bytes);
+  const std::uint64_t most = kCopiesWhileLoading * all.coming->entry.file.size + kClaimBeyondMax;
+  all.coming->lease.follow(std::min(report.bytes, most));
   if (!all.compute.is_open()) {
     auto lease = parts_.pool.lease(kHost, life.holder, memory::Kind::kAdapters, 0);
     if (lease) all.compute = std::move(*lease);
   }
-  all.compute.follow(std::max(all.compute.bytes() + all.compute.beyond(), report.compute_bytes));
+  all.compute.follow(std::max(all.compute.bytes() + all.compute.beyond(),
+                              std::min(report.compute_bytes, kComputeClaimMax)));
   record_load(life);
 }
 

@@ -195,10 +195,10 @@ TEST_F(AdaptersTest, AFileThatIsReplacedIsTakenForTheNextRequest) {
 TEST_F(AdaptersTest, TheyMakeRoomForEachOther) {
   constexpr std::uint64_t kMiB = 1 << 20;
   bench.add_model("m", "reply hello\nmemory weights=1048576 kv=0\n");
-  for (const char* name : {"a", "b", "c"}) {
+  for (const char* name : {"a", "b", "c", "d"}) {
     add_adapter(name, "say " + std::string(name) + "\nbytes " + std::to_string(40 * kMiB) + "\n");
   }
-  bench.options.memory_max = 200 * kMiB;
+  bench.options.memory_max = 100 * kMiB;
   bench.options.prefix_bytes = 0;
   bench.options.spill_bytes = 0;
   bench.start();
@@ -206,12 +206,13 @@ TEST_F(AdaptersTest, TheyMakeRoomForEachOther) {
   EXPECT_EQ(ask("x", {{"b", 1.0F}}).text.at(0), "b hello");
   const std::vector<int> workers = bench.worker_pids();
   for (int round = 0; round < 3; ++round) {
-    for (const char* name : {"a", "b", "c"}) {
+    for (const char* name : {"a", "b", "c", "d"}) {
       EXPECT_EQ(ask("x", {{name, 1.0F}}).text.at(0), std::string(name) + " hello");
     }
   }
   EXPECT_EQ(bench.worker_pids(), workers);
   bench.expect_good_ledger_and_loads();
+  EXPECT_GE(bodies(RecordType::kModelLoad).size(), 6U);  // they came again and again
 }
 
 }  // namespace

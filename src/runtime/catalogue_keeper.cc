@@ -22,6 +22,32 @@ bool same_files(const CatalogueEntry& a, const CatalogueEntry& b) {
   return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), is_same_file);
 }
 
+// As a model of one file, which is looked at the same way.
+CatalogueEntry as_model(const AdapterEntry& adapter) {
+  CatalogueEntry entry;
+  entry.name = adapter.name;
+  entry.paths = {adapter.path};
+  entry.parts = {adapter.file};
+  return entry;
+}
+
+void settle_adapters(const Catalogue& known, const Catalogue& before, const Catalogue& now,
+                     const std::function<bool(const CatalogueEntry&)>& is_whole, Settled& out) {
+  for (const auto& [name, entry] : now.adapters) {
+    const auto is = known.adapters.find(name);
+    if (is != known.adapters.end() && is_same_file(is->second.file, entry.file)) continue;
+    const auto was = before.adapters.find(name);
+    const bool still = was != before.adapters.end() && is_same_file(was->second.file, entry.file);
+    if (still && is_whole(as_model(entry))) continue;
+    out.all = false;
+    if (is != known.adapters.end()) {
+      out.catalogue.adapters.insert_or_assign(name, is->second);
+    } else {
+      out.catalogue.adapters.erase(name);
+    }
+  }
+}
+
 Principal watch_principal() {
   Principal principal;
   principal.role = Role::kOperator;
@@ -49,6 +75,7 @@ Settled settle(const Catalogue& known, const Catalogue& before, const Catalogue&
     std::erase_if(out.catalogue.aliases, [&](const auto& alias) { return alias.second == name; });
     out.catalogue.notices.push_back("ignored '" + name + "' for now: it is still being written");
   }
+  settle_adapters(known, before, now, is_whole, out);
   return out;
 }
 

@@ -68,6 +68,27 @@ TEST(Settle, AFileThatIsBeingWrittenStaysAsItIsKnown) {
   EXPECT_EQ(size_of(settled, "m"), 1U);
 }
 
+TEST(Settle, AdaptersWaitForASecondLookToo) {
+  const auto adapters = [](std::uint64_t size) {
+    Catalogue catalogue;
+    AdapterEntry entry;
+    entry.name = "a";
+    entry.file.size = size;
+    if (size > 0) catalogue.adapters.emplace("a", entry);
+    return catalogue;
+  };
+  const auto no = [](const CatalogueEntry&) { return false; };
+  const Settled first = settle(adapters(0), adapters(0), adapters(1), yes);
+  EXPECT_FALSE(first.all);
+  EXPECT_TRUE(first.catalogue.adapters.empty());
+  const Settled second = settle(adapters(0), adapters(1), adapters(1), yes);
+  EXPECT_TRUE(second.all);
+  EXPECT_EQ(second.catalogue.adapters.size(), 1U);
+  const Settled written = settle(adapters(1), adapters(2), adapters(2), no);
+  EXPECT_FALSE(written.all);
+  EXPECT_EQ(written.catalogue.adapters.at("a").file.size, 1U);
+}
+
 TEST(Settle, WhatIsGoneIsGoneAtOnce) {
   const Settled settled = settle(with({{"m", 1}, {"n", 1}}), with({}), with({{"n", 1}}), yes);
   EXPECT_TRUE(settled.all);

@@ -346,6 +346,9 @@ void Room::give_way(const Books::Shortage& shortage) {
   const std::uint64_t kept = parts_.books.kept_prefixes();
   parts_.books.drop_kept_prefixes(shortage.pressed ? kept : over);
   if (kept >= std::max<std::uint64_t>(over, 1)) return;
+  // Adapters that nobody uses, before any model.
+  const std::uint64_t short_of = std::max<std::uint64_t>(over - std::min(over, kept), 1);
+  if (parts_.adapters != nullptr && parts_.adapters->give_way(short_of) >= short_of) return;
 
   std::vector<memory::Candidate> known = candidates(kHost, nullptr);
   std::uint64_t possible = 0;
@@ -357,8 +360,7 @@ void Room::give_way(const Books::Shortage& shortage) {
   });
   // Pressed without being over, one model goes, or is parked where none is parked yet, and then it
   // is seen what that does.
-  const std::uint64_t wanted =
-      std::min(std::max<std::uint64_t>(over - std::min(over, kept), 1), possible);
+  const std::uint64_t wanted = std::min(short_of, possible);
   if (wanted == 0) return;
   const memory::Choice choice = memory::choose(std::move(known), {wanted, any_warm ? 1U : 0U});
   evict_chosen(choice, ledger::unload_reason::kPressure,

@@ -177,6 +177,33 @@ class Adapters(unittest.TestCase):
             status, _, answer = server.post("/v1/completions", self.body([("two", 1)]))
             self.assertEqual(status, 403, answer)
 
+    def test_models_commands(self):
+        listed = run("models", "--models-dir", self.models, "--json")
+        self.assertEqual([a["name"] for a in json.loads(listed.stdout)["adapters"]],
+                         sorted(self.files))
+        verified = run("models", "verify", "one", "--models-dir", self.models, "--json")
+        self.assertEqual(json.loads(verified.stdout)["files"][0]["sha256"],
+                         hashlib.sha256(self.files["one"]).hexdigest())
+        shown = run("models", "show", "smol", "--models-dir", self.models, "--json")
+        self.assertEqual(json.loads(shown.stdout)["adapters"], sorted(self.files))
+        added = run("models", "add", self.models / "one.lora.gguf", "--name", "copy.lora",
+                    "--models-dir", self.models)
+        self.assertEqual(added.returncode, 0, added.stderr)
+        self.assertTrue((self.models / "copy.lora.gguf").exists())
+        removed = run("models", "rm", "copy", "--models-dir", self.models)
+        self.assertEqual(removed.returncode, 0, removed.stderr)
+        self.assertFalse((self.models / "copy.lora.gguf").exists())
+
+    def test_plan_counts_them(self):
+        def plan(*flags):
+            out = run("plan", "smol", "--models-dir", self.models, "--json", *flags)
+            self.assertEqual(out.returncode, 0, out.stderr)
+            return json.loads(out.stdout)
+
+        self.assertIn(f'"adapters": {len(self.files["one"])}',
+                      json.dumps(plan("--lora", "one")))
+        self.assertNotIn('"adapters"', json.dumps(plan()))
+
     def test_run(self):
         home = pathlib.Path(tempfile.mkdtemp(prefix="aioss-run-"))
         made = run("ledger", "init", home / "ledger", "--origin", "test")

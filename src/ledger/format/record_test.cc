@@ -36,9 +36,9 @@ TEST(KeyNames, CoverEveryKeyOfEveryType) {
       {RecordType::kSegmentSeal, 21},   {RecordType::kKeyRotate, 22},
       {RecordType::kRecovery, 22},      {RecordType::kAnchor, 22},
       {RecordType::kClock, 18},         {RecordType::kEngineStart, 25},
-      {RecordType::kEngineStop, 16},    {RecordType::kModelLoad, 27},
+      {RecordType::kEngineStop, 16},    {RecordType::kModelLoad, 29},
       {RecordType::kModelUnload, 16},   {RecordType::kConfigChange, 20},
-      {RecordType::kUpdate, 19},        {RecordType::kInferRequest, 31},
+      {RecordType::kUpdate, 19},        {RecordType::kInferRequest, 32},
       {RecordType::kInferResult, 17},   {RecordType::kInferAbort, 17},
       {RecordType::kDecision, 23},      {RecordType::kHumanReview, 18},
       {RecordType::kAuth, 19},          {RecordType::kAdminAction, 19},
@@ -58,6 +58,7 @@ TEST(KeyNames, CoverEveryKeyOfEveryType) {
     EXPECT_NE(key_name(RecordType::kAuth, key), nullptr) << key;
   }
   EXPECT_EQ(inner_key_name(As::kActor, key::actor::kTenant)->name, "tenant");
+  EXPECT_EQ(inner_key_name(As::kAdapters, key::adapter::kLoadRef)->name, "load");
   EXPECT_EQ(inner_key_name(As::kPlain, 0), nullptr);
 }
 
