@@ -109,6 +109,11 @@ Plant::Plant(World& world, Watch& watch, const Scenario& scenario)
   options_.overcommit = scenario.overcommit;
   options_.speculation = scenario.speculation;
   options_.prefill_chunk_tokens_max = scenario.chunk_tokens;
+  Dice residence(scenario.seed, 140);  // models park when nobody has asked for them in a while
+  if (residence.percent(50)) {
+    options_.keep_alive = std::chrono::seconds(residence.between(0, 3));
+    options_.warm_keep_alive = std::chrono::seconds(residence.between(0, 20));
+  }
   options_.workers_max = scenario.workers_max;
   options_.memory_max = scenario.memory_max;
   options_.memory.state = []() -> Result<os::MemoryState> {
