@@ -1,7 +1,5 @@
 #include "os/memory.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <string>
 
@@ -68,11 +66,6 @@ Result<ProcessMemory> process_memory() {
 }
 Result<ProcessMemory> process_memory(int pid) {
   return memory_of(std::to_string(pid));
-}
-
-void share_few_heaps() {
-  constexpr int kHeaps = 2;
-  mallopt(M_ARENA_MAX, kHeaps);
 }
 
 }  // namespace aioss::os
