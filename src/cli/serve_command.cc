@@ -19,7 +19,7 @@
 #include "codec/json.h"
 #include "ledger/witness/anchors.h"
 #include "os/environment.h"
-#include "os/memory.h"
+#include "os/heaps.h"
 #include "os/signals.h"
 #include "os/thread.h"
 #include "runtime/receipts.h"

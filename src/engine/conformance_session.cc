@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/conformance_harness.h"
+#include "os/heaps.h"
 #include "os/memory.h"
 
 namespace aioss::engine::conformance {

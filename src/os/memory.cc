@@ -3,10 +3,6 @@
 #include <algorithm>
 #include <string>
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #include "base/strings.h"
 #include "os/control_group.h"
 #include "os/file.h"
@@ -70,19 +66,6 @@ Result<ProcessMemory> process_memory() {
 }
 Result<ProcessMemory> process_memory(int pid) {
   return memory_of(std::to_string(pid));
-}
-
-void give_back_free_memory() {
-#ifdef __GLIBC__
-  (void)::malloc_trim(0);  // of all arenas, whichever threads had them
-#endif
-}
-
-void share_few_heaps() {
-#ifdef __GLIBC__
-  constexpr int kHeaps = 2;
-  ::mallopt(M_ARENA_MAX, kHeaps);
-#endif
 }
 
 }  // namespace aioss::os

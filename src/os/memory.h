@@ -33,14 +33,4 @@ struct ProcessMemory {
 Result<ProcessMemory> process_memory();
 Result<ProcessMemory> process_memory(int pid);
 
-// What this process has freed and its allocator still keeps goes back to the system, as far as the
-// allocator knows how to. May be called confined; takes milliseconds.
-void give_back_free_memory();
-
-// For a process whose threads come and go and are never many: call it before the first of them.
-// Left to itself glibc gives each thread a heap of its own, up to eight for each processor, and
-// what is freed in one is no use to the others: a gateway grew by a third in a thousand loads of
-// models, of which none was left.
-void share_few_heaps();
-
 }  // namespace aioss::os

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "os/memory.h"
+#include "os/heaps.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
 
