@@ -17,6 +17,7 @@ struct LifeRoom {
   std::vector<os::FileInfo> parts;
   bool planning = false;            // the plan is on its way
   std::uint64_t turn = 0;           // among those that wait for room: lower comes first
+  std::int64_t busy_since_ns = 0;   // when it found that all who could go are busy; 0: it does not
   std::int64_t waits_since_ns = 0;  // for room; 0: it does not yet
   bool hopes = false;               // what it waits for is not on its way: others may overtake it
   // Of what a load needs: from its start until the process has ended.

@@ -21,6 +21,8 @@ constexpr std::uint64_t kOverheadGuess = std::uint64_t{64} << 20;
 constexpr std::int64_t kJustLoadedNs = 2'000'000'000;
 // One that waited for room that was on its way, and finds it busy, waits on for so long.
 constexpr std::int64_t kHopeNs = 10'000'000'000;
+// One that comes while all are busy waits so long: the last request of one of them may be over.
+constexpr std::int64_t kNotedNs = 500'000'000;
 constexpr std::size_t kHoldersTold = 4;  // in an error
 
 const std::string kHost(memory::kHost);
@@ -60,7 +62,7 @@ void Room::plan(Life& life) {
   const std::string& model = life.model.name;
   ASSERT(life.phase == Phase::kWaitingForRoom);
   life.room.turn = 0;
-  life.room.waits_since_ns = 0;
+  life.room.waits_since_ns = life.room.busy_since_ns = 0;
   changed_ = true;
   // Answers that have begun go on in the room that their worker had, before anybody else.
   if (life.model.has_begun_waiting() && life.room.plan) return;
@@ -115,7 +117,7 @@ bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
 void Room::want_back(Life& life) {
   ASSERT(life.phase == Phase::kWaitingToWake && life.room.plan);
   life.room.turn = ++turns_;
-  life.room.waits_since_ns = 0;
+  life.room.waits_since_ns = life.room.busy_since_ns = 0;
   life.room.hopes = false;
   changed_ = true;
 }
@@ -169,7 +171,10 @@ bool Room::admit(Life& life) {
     return true;
   }
   if (!make_room(life)) return true;
-  if (life.room.waits_since_ns == 0) life.room.waits_since_ns = parts_.clock.monotonic_ns();
+  const bool is_on_its_way = life.room.busy_since_ns == 0;
+  if (life.room.waits_since_ns == 0 && is_on_its_way) {
+    life.room.waits_since_ns = parts_.clock.monotonic_ns();
+  }
   return false;
 }
 
@@ -228,6 +233,7 @@ Room::Missing Room::missing_for(const Life& life) const {
 // True if it waits for room that will come, or may. Otherwise it is turned away.
 bool Room::make_room(Life& life) {
   life.room.hopes = false;
+  const std::int64_t busy_since = std::exchange(life.room.busy_since_ns, 0);
   Missing missing = missing_for(life);
   if (missing.bytes > 0 && parts_.adapters != nullptr && life.room.plan->device == kHost) {
     parts_.adapters->give_way(parts_.adapters->leaving() + missing.bytes);
@@ -254,17 +260,29 @@ bool Room::make_room(Life& life) {
     return true;
   }
   life.room.hopes = true;
-  // What is being loaded, or just was, can be asked again in a moment: it may be idle then.
-  for (memory::Candidate& one : known) {
-    const bool passes =
-        one.stays == memory::Stays::kChanging || one.stays == memory::Stays::kJustLoaded;
-    if (passes) one.stays = memory::Stays::kNo;
-  }
-  if (memory::choose(std::move(known), wanted).enough) return true;
-  const std::int64_t since = life.room.waits_since_ns;
-  if (since != 0 && parts_.clock.monotonic_ns() - since < kHopeNs) return true;
+  if (may_hope(life, std::move(known), wanted, busy_since)) return true;
   refuse(life, missing, choice);
   return false;
+}
+
+// Whether those that stay now may go soon.
+bool Room::may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,
+                    std::int64_t busy_since_ns) const {
+  const auto without = [&](std::initializer_list<memory::Stays> reasons) {
+    for (memory::Candidate& one : known) {
+      const bool passes = std::find(reasons.begin(), reasons.end(), one.stays) != reasons.end();
+      if (passes) one.stays = memory::Stays::kNo;
+    }
+    return memory::choose(known, wanted).enough;
+  };
+  // What is being loaded, or just was, can be asked again in a moment: it may be idle then.
+  if (without({memory::Stays::kChanging, memory::Stays::kJustLoaded})) return true;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  const std::int64_t since = life.room.waits_since_ns;
+  if (since != 0 && now - since < kHopeNs) return true;
+  // The end of a request is noted a moment after its client has seen it.
+  life.room.busy_since_ns = busy_since_ns == 0 ? now : busy_since_ns;
+  return now - life.room.busy_since_ns < kNotedNs && without({memory::Stays::kBusy});
 }
 
 // ---- who has to go ------------------------------------------------------------------------------

@@ -141,6 +141,36 @@ TEST_F(RoomTest, TheOneUnusedForLongestGoesAndItsRoomIsWaitedFor) {
   EXPECT_TRUE(refused.empty());
 }
 
+// The end of a request is noted a moment after its client has seen it.
+TEST_F(RoomTest, OneWaitsAMomentForThoseThatAreBusy) {
+  const auto keep_busy = [&](const std::string& name) {
+    models.of(name).waiting.push_back(nullptr);
+  };
+  run("a");
+  run("b");
+  keep_busy("a");
+  keep_busy("b");
+  Life& c = want("c");
+  EXPECT_EQ(c.phase, Phase::kWaitingForRoom);
+  EXPECT_TRUE(refused.empty());
+  models.of("a").waiting.clear();
+  clock.now_ns += kSecondNs / 4;
+  room.admit();
+  EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
+  end(*models.of("a").serving);
+  EXPECT_EQ(c.phase, Phase::kLoading);
+  end(c);
+  run("a");
+  keep_busy("a");
+  want("d");
+  EXPECT_TRUE(refused.empty());
+  clock.now_ns += kSecondNs;
+  room.admit();
+  ASSERT_EQ(refused.size(), 1U) << "not for ever";
+  EXPECT_EQ(refused[0].second, Code::kNoMemory);
+  for (const char* name : {"a", "b"}) models.of(name).waiting.clear();
+}
+
 TEST_F(RoomTest, NobodyGoesForWhatIsToReplaceItsOwnModel) {
   Life& a = run("a");
   Life& coming = want("a");
