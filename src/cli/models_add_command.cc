@@ -267,6 +267,9 @@ Result<std::vector<std::string>> bundle_files(const Services& services, const st
     if (entry.problem) return Error(*entry.problem).with_context(name);
     files.push_back(entry.paths.front());
   }
+  for (const auto& [name, adapter] : found.adapters) {
+    if (listed.check_names({adapter.path})) files.push_back(adapter.path);
+  }
   if (files.empty()) {
     return Error{Code::kNotFound, "no .gguf file beside " + path + " is in that list"};
   }

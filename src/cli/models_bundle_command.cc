@@ -82,6 +82,10 @@ Result<std::vector<std::string>> files_of(const Services& services, const std::s
     files.insert(files.end(), entry.paths.begin(), entry.paths.end());
     bytes += entry.file_bytes;
   }
+  for (const auto& [name, adapter] : found.adapters) {
+    files.push_back(adapter.path);
+    bytes += adapter.file.size;
+  }
   if (files.empty()) return Error{Code::kNotFound, "there is no .gguf file in " + directory};
   std::sort(files.begin(), files.end());
   return files;

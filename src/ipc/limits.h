@@ -66,6 +66,8 @@ inline constexpr std::uint32_t kQueueRequestsMax = 65536;
 inline constexpr std::uint32_t kPrefixesMax = 512;  // of a worker's cache
 // Of one request; engines take twice as many. Their order counts, and people name them by hand.
 inline constexpr std::size_t kAdaptersMax = 4;
+// Outside the profile fast, of scales that are not 0: docs/decisions/0009.
+inline constexpr std::size_t kAdaptersOutsideFastMax = 2;
 inline constexpr float kAdapterScaleMax = 100.0F;  // both signs; the engines' own (aioss/engine.h)
 inline constexpr std::size_t kAdaptersLoadedMax = 64;  // of a worker
 inline constexpr std::uint64_t kAdapterBytesMax = std::uint64_t{16} << 30;

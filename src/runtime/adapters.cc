@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <string>
 
 #include "base/assert.h"
@@ -94,7 +95,21 @@ Result<Adapters::Stand> Adapters::stand(Life& life, const StreamState& stream) {
     AIOSS_CHECK(fetch(life, entry->second));
     stand = Stand::kWaits;
   }
+  if (stand == Stand::kThere) AIOSS_CHECK(check_different(life, stream));
   return stand;
+}
+
+// Files of two names may have the same bytes, and a worker knows adapters by these.
+Status Adapters::check_different(Life& life, const StreamState& stream) const {
+  std::set<Digest> seen;
+  for (std::size_t i = 0; i < stream.wishes().size(); ++i) {
+    if (seen.insert(find(life, stream, i)->sha256).second) continue;
+    return Error{Code::kInvalidArgument,
+                 "adapter '" + stream.wishes()[i].name +
+                     "' is the same as another one that is asked for; name it once",
+                 "lora"};
+  }
+  return ok();
 }
 
 std::vector<LoadedAdapter> Adapters::use(Life& life, const StreamState& stream) {
@@ -309,7 +324,7 @@ void Adapters::on_unloaded(Life& life, const ipc::AdapterReport& report) {
   ASSERT(adapter != loaded.end());
   if (report.error) {  // a request of it is not quite gone
     adapter->leaves = false;
-    adapter->last_used_ns = parts_.clock.monotonic_ns();
+    adapter->last_used_ns = adapter->wanted_ns = parts_.clock.monotonic_ns();
   } else {
     log::info("an adapter is unloaded",
               {{"model", life.model.name}, {"adapter", adapter->entry.name}});
@@ -338,8 +353,20 @@ void Adapters::record_unload(std::uint64_t load_record, std::string reason) {
 std::uint64_t Adapters::leaving() const {
   std::uint64_t bytes = 0;
   for (const Life* const life : parts_.models.lives()) {
+    if (life->phase != Phase::kReady) continue;  // all of it leaves
     for (const AdapterOfLife& adapter : life->adapters.loaded) {
       if (adapter.leaves) bytes += adapter.lease.bytes();
+    }
+  }
+  return bytes;
+}
+
+std::uint64_t Adapters::unused() const {
+  std::uint64_t bytes = 0;
+  for (const Life* const life : parts_.models.lives()) {
+    if (life->phase != Phase::kReady || life->adapters.step != Step::kNone) continue;
+    for (const AdapterOfLife& adapter : life->adapters.loaded) {
+      if (may_go(adapter)) bytes += adapter.lease.bytes();
     }
   }
   return bytes;

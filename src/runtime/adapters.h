@@ -68,6 +68,7 @@ class Adapters final {
   // Lets unused ones go, at least so many bytes if there are so many. What is on its way out.
   std::uint64_t give_way(std::uint64_t bytes);
   std::uint64_t leaving() const;
+  std::uint64_t unused() const;  // that could go
 
   bool all_settled() const { return records_pending_ == 0; }
 
@@ -80,6 +81,7 @@ class Adapters final {
   };
 
   AdapterOfLife* find(Life& life, const StreamState& stream, std::size_t wish) const;
+  Status check_different(Life& life, const StreamState& stream) const;
   Status fetch(Life& life, const AdapterEntry& entry);
   std::optional<Error> failed_before(const Life& life, const AdapterEntry& entry);
   AdapterOfLife* least_used(Life& life) const;

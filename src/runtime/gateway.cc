@@ -44,6 +44,11 @@ constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of en
 constexpr auto kSaveWait = std::chrono::seconds(10);    // for prefixes on their way to the disk
 constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces and its last records
 
+// That a request may cause; each adapter may have to be loaded, and another one to go for it.
+std::uint32_t records_of(const GenerateCall& call) {
+  return kRecordsPerRequest + 2 * static_cast<std::uint32_t>(call.adapters.size());
+}
+
 // Writes CONFIG_CHANGE for what holds from now on, and waits for it. `change` says the rest: the
 // commitment is added, and without names, all of them.
 Result<std::uint64_t> record_configuration(const GatewayOptions& options, crypto::Random& random,
@@ -257,9 +262,9 @@ Result<std::shared_ptr<Stream>> GatewayImpl::submit(GenerateCall call) {
   Status fit = check_open();
   if (fit) fit = check_model(model);
   if (fit && !call.adapters.empty()) {
-    fit = check_adapters(call, view_.entry(model).value_or(ModelEntry{}));
+    fit = check_adapters(call, view_.entry(model).value_or(ModelEntry{}), options_.profile);
   }
-  if (fit) AIOSS_CHECK(spend(call.principal.tenant, kRecordsPerRequest));
+  if (fit) AIOSS_CHECK(spend(call.principal.tenant, records_of(call)));
   auto stream = fit ? intake_.begin(std::move(call)) : std::move(fit).error();
   if (stream) return std::static_pointer_cast<Stream>(*stream);
   note_refused(stream.error().code, model);

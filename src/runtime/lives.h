@@ -134,6 +134,7 @@ class Lives final : public RoomHost,
   void want_back(Life& life);
   void wake(Life& life);
   void on_woken(Life& life, const ipc::Ready& ready);
+  void fail_wake(Life& life, const Error& error);
   void check_warm(Life& life, std::int64_t now_ns);
 
   // lives_end.cc

@@ -12,6 +12,13 @@ namespace aioss::runtime {
 namespace {
 
 constexpr std::uint32_t kLoadsKilledMax = 5;
+
+// Leased for it, too: it is not parked.
+bool has_session(const Life& life) {
+  return std::any_of(life.room.committed.begin(), life.room.committed.end(),
+                     [](const memory::Lease& lease) { return is_of_session(lease.kind()); });
+}
+
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kLogNs = 5 * kSecondNs;             // of a load that takes long
 constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
@@ -30,8 +37,8 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
   if (auto* hello = std::get_if<ipc::Hello>(&event)) on_hello(*life, std::move(*hello));
   if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(*life, std::move(*ready));
   if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) {
-    const bool expected = life->phase == Phase::kLoading || life->phase == Phase::kWaking;
-    if (expected) fail_load(*life, failed->error);
+    if (life->phase == Phase::kLoading) fail_load(*life, failed->error);
+    if (life->phase == Phase::kWaking) fail_wake(*life, failed->error);
   }
   if (std::holds_alternative<ipc::Parked>(event)) on_parked(*life);
   if (auto* report = std::get_if<ipc::ProbeReport>(&event)) {
@@ -48,6 +55,11 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
 void Lives::on_lost(Life& life, LinkLost lost) {
   if (life.listens()) await_end(life);
   parts_.requests.take_back(life, std::move(lost));
+  Model& model = life.model;
+  if (model.serving == nullptr || model.serving == &life || begins_no_more_) return;
+  // It was leaving, and the one that serves may be parked.
+  if (!model.waiting.empty()) want(model);
+  parts_.requests.hand_over_waiting(model);
 }
 
 // For streams that wait to go on, a load that somebody else has killed is begun again; not for
@@ -71,7 +83,8 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   if (life.adapters.step == LifeAdapters::Step::kLoads) judged.from_inside = false;  // no request's
   parts_.requests.find_the_cause(life, judged);
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
-  const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr;
+  const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr &&
+                           life.holder == model.name && has_session(life);
   parts_.books.leave(life, ended, is_followed && !begins_no_more_ && model.has_begun_waiting());
   parts_.room.changed();
   if (life.role == Life::Role::kComing) {
@@ -99,6 +112,7 @@ void Lives::follow(Model& model, Life& ended) {
   if (Life* const coming = model.coming()) {
     models_.serves(*coming);
     show_hash(*coming);
+    parts_.prefixes.drop(model.name);  // it has its own
     if (coming->phase == Phase::kReady) begin_service(*coming);
     return parts_.board.show(model);
   }
@@ -169,6 +183,10 @@ bool Lives::end_if_changed(Life& life) {
   if (!life.files->was_changed()) return false;
   const Error why{Code::kWorkerDied,
                   "the model's file was changed while it was loaded; try again, it is loaded anew"};
+  if (life.role == Life::Role::kComing) {
+    fail_coming(life, why);
+    return true;
+  }
   log::error("a worker is killed", {{"model", life.model.name}, {"reason", why.message}});
   kill(life, why, ledger::unload_reason::kChanged);
   for (const auto& answer : std::exchange(life.probe_waiters, {})) answer->give(why);

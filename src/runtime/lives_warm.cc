@@ -98,6 +98,16 @@ void Lives::on_woken(Life& life, const ipc::Ready& ready) {
   serve(life);
 }
 
+// Those who wait get another worker: there may be room for one where there was none to come back.
+void Lives::fail_wake(Life& life, const Error& error) {
+  log::error("a model cannot come back", {{"model", life.model.name}, {"reason", error.message}});
+  life.phase = Phase::kStopping;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+  life.unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + error.message;
+  life.link->kill(error);
+  parts_.board.show(life.model);
+}
+
 // Who is parked, or on the way there or back, and does not get on.
 void Lives::check_warm(Life& life, std::int64_t now_ns) {
   const std::int64_t timeout_ns = parts_.options.load_timeout.count() * kNsPerMs;

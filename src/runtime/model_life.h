@@ -62,6 +62,7 @@ struct Life final {
   Phase phase = Phase::kWaitingForRoom;
   Role role = Role::kServes;
   bool drains = false;  // it serves, but gets no more requests: see replacement.h
+  std::int64_t drains_since_ns = 0;
   LifeRoom room;
 
   // What it is started with.

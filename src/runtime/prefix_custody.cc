@@ -1,5 +1,6 @@
 #include "runtime/prefix_custody.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/model_table.h"
@@ -9,6 +10,11 @@ namespace aioss::runtime {
 namespace {
 
 constexpr double kTokensPerChunk = 64;  // of Stats::chunk_ns
+
+// No model has a name like this.
+std::string key_of(const Life& life) {
+  return life.has_own_prefixes ? "own#" + std::to_string(life.number) : life.model.name;
+}
 
 }  // namespace
 
@@ -22,22 +28,22 @@ PrefixCustody::PrefixCustody(PrefixStore store, PrefixDisk* disk, ModelTable& mo
 
 void PrefixCustody::give(Life& life, LinkOptions& link, const std::vector<os::FileInfo>& files) {
   const Model& model = life.model;
-  life.has_own_prefixes = life.role == Life::Role::kComing;
-  if (life.has_own_prefixes) {  // those of the model are with the worker that serves
-    life.configured = link.configure;
-    return;
-  }
-  link.prefix_fd = store_.memory_for(model.name, files, life.room.prefix_bytes_max);
+  // Those of the model may be with another worker of it, and only one at a time can have them.
+  life.has_own_prefixes =
+      life.role == Life::Role::kComing ||
+      std::any_of(model.lives.begin(), model.lives.end(), [&](const auto& other) {
+        return other.get() != &life && other->link && !other->has_own_prefixes;
+      });
+  link.prefix_fd = store_.memory_for(key_of(life), files, life.room.prefix_bytes_max);
   const bool comes = disk_ != nullptr && !model.distrusts_prefixes && link.prefix_fd >= 0 &&
-                     store_.is_new(model.name);
+                     !life.has_own_prefixes && store_.is_new(model.name);
   life.prefixes = comes ? Life::Prefixes::kOnTheDisk : Life::Prefixes::kThere;
   link.configure.prefixes_later = comes;
   life.configured = link.configure;
 }
 
 void PrefixCustody::was_not_started(const Life& life) {
-  if (life.has_own_prefixes) return;
-  const std::string& model = life.model.name;
+  const std::string model = key_of(life);
   store_.is_new(model) ? store_.drop(model) : store_.ended(model);
 }
 
@@ -69,11 +75,10 @@ void PrefixCustody::note_owner(const Model& model, const StreamState& stream) {
 }
 
 void PrefixCustody::take(const Life& life, bool trusted, std::uint64_t chunk_ns) {
-  const std::string& model = life.model.name;
-  if (life.has_own_prefixes) return;
+  const std::string model = key_of(life);
   store_.ended(model);
-  // What follows it computes with another file or other settings.
-  if (life.role == Life::Role::kLeaving) return store_.drop(model);
+  // What follows it computes with another file or other settings, or has its own.
+  if (life.has_own_prefixes || life.role == Life::Role::kLeaving) return store_.drop(model);
   // The disk may still be writing into it, or it was computed with other weights than were hashed.
   const bool changed = life.files && life.files->was_changed();
   if (!trusted || changed || life.prefixes != Life::Prefixes::kThere) store_.drop(model);

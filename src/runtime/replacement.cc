@@ -15,6 +15,9 @@ namespace kind = ledger::decision_kind;
 namespace outcome = ledger::decision_outcome;
 namespace reason = ledger::replacement_reason;
 
+// Then requests go on with the old one, and a later try may find room for both.
+constexpr std::int64_t kDrainMaxNs = 120'000'000'000;
+
 std::string sha256_of(const Life* life) {
   return life != nullptr && life->hash ? codec::to_hex(life->hash->sha256) : "unknown";
 }
@@ -31,7 +34,8 @@ void Replacement::look(Model& model) {
       parts_.host.end_if_idle(*life, ledger::unload_reason::kNewFile);
     }
   }
-  const Life* const serving = model.serving;
+  Life* const serving = model.serving;
+  if (serving != nullptr && serving->drains) end_drain_if_vain(*serving);
   const bool is_old = serving != nullptr && serving->phase == Phase::kReady && serving->outdated;
   if (!is_old || serving->drains || coming != nullptr || model.unload_ordered) return;
   if (parts_.models.entry(model.name) == nullptr) return;  // it is gone, and nothing comes
@@ -39,6 +43,21 @@ void Replacement::look(Model& model) {
   log::info("a model has another file or other settings, which are loaded beside it",
             {{"model", model.name}});
   parts_.host.begin_beside(model);
+}
+
+// Those who wait are not to wait for ever: for somebody who reads slowly, or for what is not to
+// come any more.
+void Replacement::end_drain_if_vain(Life& serving) {
+  Model& model = serving.model;
+  const bool is_past = !serving.outdated || parts_.models.entry(model.name) == nullptr;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  if (!is_past && now - serving.drains_since_ns < kDrainMaxNs) return;
+  if (!is_past) {
+    has_failed(model, {Code::kBusy,
+                       "requests of the old one do not end, and there is no room "
+                       "for both"});
+  }
+  parts_.host.replace_no_more(model);
 }
 
 void Replacement::has_no_room(Life& coming) {
@@ -51,6 +70,7 @@ void Replacement::has_no_room(Life& coming) {
   decide(parts_.tally, kind::kReplacement, outcome::kChosen, reason::kInTurn, model,
          {"old sha256=" + sha256_of(serving)});
   serving->drains = true;
+  serving->drains_since_ns = parts_.clock.monotonic_ns();
   parts_.host.end_if_idle(*serving, ledger::unload_reason::kNewFile);
 }
 

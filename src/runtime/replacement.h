@@ -27,7 +27,8 @@ class ReplacementHost {  // what has to be done for it
   virtual void begin_beside(Model& model) = 0;
   // Of a life that is coming, in whatever state: it ends, and nobody who waits hears of it.
   virtual void drop(Life& coming, const Error& why) = 0;
-  virtual void take_over(Life& coming) = 0;  // it is ready: from now on it serves
+  virtual void take_over(Life& coming) = 0;        // it is ready: from now on it serves
+  virtual void replace_no_more(Model& model) = 0;  // what serves goes on, what is coming ends
   virtual void end_if_idle(Life& life, std::string_view reason) = 0;  // that takes no more requests
 };
 
@@ -55,6 +56,7 @@ class Replacement final {
   void has_failed(Model& model, const Error& why);
 
  private:
+  void end_drain_if_vain(Life& serving);
   void succeed(Life& coming, std::string_view how);
 
   const Parts parts_;

@@ -66,6 +66,22 @@ class ReplacementTest : public ::testing::Test {
     }
     return found;
   }
+  // Of m.toml: a letter a stream.
+  void settings_of_files() {
+    bench.options.parse_model_settings = [](std::string_view text, const std::string&) {
+      ModelSettings settings;
+      settings.parallel = static_cast<std::uint32_t>(text.size());
+      return Result<ModelSettings>(settings);
+    };
+  }
+  void want_streams(std::size_t count) {
+    std::ofstream(bench.model_path("m.toml")) << std::string(count, 'x');
+    ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  }
+  std::uint32_t streams() {
+    const auto entry = bench.gateway().load("m", nullptr);
+    return entry && entry->facts ? entry->facts->streams : 0;
+  }
   std::optional<Error> last_error() {
     for (const ModelEntry& entry : bench.gateway().models()) {
       if (entry.name == "m") return entry.last_error;
@@ -159,21 +175,45 @@ TEST_F(ReplacementTest, WhatDrainedIsLoadedAgainThoughNobodyAsks) {
 }
 
 TEST_F(ReplacementTest, OtherSettingsReplaceALoadedModel) {
-  bench.options.parse_model_settings = [](std::string_view text, const std::string&) {
-    ModelSettings settings;
-    settings.parallel = static_cast<std::uint32_t>(text.size());  // a letter a stream
-    return Result<ModelSettings>(settings);
-  };
+  settings_of_files();
   bench.start();
   ASSERT_TRUE(comes_to_say("one"));
-  std::ofstream(bench.model_path("m.toml")) << "12345";
-  ASSERT_TRUE(bench.gateway().rescan(Principal()));
-  EXPECT_TRUE(comes_true([&] {
-    const auto entry = bench.gateway().load("m", nullptr);
-    return entry && entry->facts && entry->facts->streams == 5;
-  }));
+  want_streams(5);
+  EXPECT_TRUE(comes_true([&] { return streams() == 5; }));
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(replacements(), (Found{{"chosen beside", 1}}));
+}
+
+// The file is the same, so what the old one had begun the new one can go on with.
+TEST_F(ReplacementTest, StreamsOfAnOldOneThatDiesGoOnWithTheNewOne) {
+  settings_of_files();
+  bench.start();
+  const auto old = bench.submit("m", "[[long 400]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*old, answered)) << answered.code();
+  const std::vector<int> pids = bench.worker_pids();
+  want_streams(5);
+  ASSERT_TRUE(comes_true([&] { return streams() == 5; }));
+  for (const int pid : pids) ::kill(pid, SIGKILL);
+  EXPECT_TRUE(read_all(*old).done) << "nobody gave it to the one that serves";
+  bench.expect_good_ledger_and_loads();
+}
+
+// A load after a kill is one with the same settings: the next look at the folder changes nothing.
+TEST_F(ReplacementTest, WhatGoesOnAfterAKillIsNotReplaced) {
+  settings_of_files();
+  std::ofstream(bench.model_path("m.toml")) << "12345";
+  bench.start();
+  const auto stream = bench.submit("m", "[[long 400]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered)) << answered.code();
+  ASSERT_EQ(bench.kill_workers(), 1);
+  EXPECT_TRUE(read_all(*stream).done);
+  ASSERT_TRUE(bench.gateway().rescan(Principal()));
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  bench.expect_good_ledger_and_loads();
+  EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
+  EXPECT_EQ(replacements(), Found{});
 }
 
 TEST_F(ReplacementTest, TheNewOneGoesOnIfTheOldOneDiesMeanwhile) {

@@ -38,7 +38,7 @@ Status check_limits(const GenerateCall& call) {
                chat ? "messages" : "prompt"};
 }
 
-Status check_adapters(const GenerateCall& call, const ModelEntry& model) {
+Status check_adapters(const GenerateCall& call, const ModelEntry& model, ipc::Profile profile) {
   const auto& wanted = call.adapters;
   if (wanted.size() > ipc::kAdaptersMax) {
     return Error{Code::kInvalidArgument,
@@ -69,6 +69,15 @@ Status check_adapters(const GenerateCall& call, const ModelEntry& model) {
         "model '" + model.name + "' has no adapter '" + shown + "'" +
             (hint.empty() ? "; GET /v1/models/" + model.name + " lists those it has" : hint),
         "lora"};
+  }
+  const auto used =
+      std::count_if(wanted.begin(), wanted.end(), [](const auto& one) { return one.scale != 0; });
+  if (profile != ipc::Profile::kFast &&
+      static_cast<std::size_t>(used) > ipc::kAdaptersOutsideFastMax) {
+    return Error{Code::kInvalidArgument,
+                 "in profile " + std::string(ipc::name(profile)) +
+                     " at most two adapters can be used at once",
+                 "lora"};
   }
   return ok();
 }

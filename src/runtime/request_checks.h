@@ -12,7 +12,7 @@ namespace aioss::runtime {
 Status check_limits(const GenerateCall& call);
 // kInvalidArgument: adapters out of bounds, or one twice; kNotFound: one that the model does not
 // have.
-Status check_adapters(const GenerateCall& call, const ModelEntry& model);
+Status check_adapters(const GenerateCall& call, const ModelEntry& model, ipc::Profile profile);
 // The bytes of its frame; kTooLarge, or kInvalidArgument: a worker would not take it.
 Result<std::size_t> check_frame(const ipc::Submit& request);
 

@@ -12,19 +12,30 @@ namespace {
 ModelEntry model() {
   ModelEntry entry;
   entry.name = "m";
-  entry.adapters = {"pirate", "polite"};
+  entry.adapters = {"pirate", "polite", "terse"};
   return entry;
 }
 
-Status check(std::vector<AdapterWish> wishes) {
+Status check(std::vector<AdapterWish> wishes, ipc::Profile profile = ipc::Profile::kFast) {
   GenerateCall call;
   call.adapters = std::move(wishes);
-  return check_adapters(call, model());
+  return check_adapters(call, model(), profile);
 }
 
 TEST(RequestChecks, AdaptersOfTheModelMayBeAskedFor) {
   EXPECT_TRUE(check({}));
   EXPECT_TRUE(check({{"pirate", 1.0F}, {"polite", -0.5F}}));
+}
+
+// The engine would refuse the call, which ends the worker for everybody.
+TEST(RequestChecks, OutsideFastTwoAdaptersCanBeCombined) {
+  const std::vector<AdapterWish> three = {{"pirate", 1.0F}, {"polite", 1.0F}, {"terse", 1.0F}};
+  EXPECT_TRUE(check(three));
+  const Status refused = check(three, ipc::Profile::kReproducible);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_TRUE(
+      check({{"pirate", 1.0F}, {"polite", 0.0F}, {"terse", 1.0F}}, ipc::Profile::kReproducible));
 }
 
 TEST(RequestChecks, AdaptersThatCannotBeAskedForAreToldWhy) {

@@ -65,7 +65,10 @@ void Room::plan(Life& life) {
   life.room.waits_since_ns = life.room.busy_since_ns = 0;
   changed_ = true;
   // Answers that have begun go on in the room that their worker had, before anybody else.
-  if (life.model.has_begun_waiting() && life.room.plan) return;
+  if (life.model.has_begun_waiting() && life.room.plan) {
+    life.settings = models_.settings_of(model);  // start() sees to it that they are still those
+    return;
+  }
   life.room.turn = ++turns_;
   life.room.committed.clear();
   life.room.plan.reset();
@@ -218,8 +221,9 @@ Room::Missing Room::missing_for(const Life& life) const {
   for (const Life* const other : models_.lives()) {
     if (other->phase == Phase::kParking) coming += session_bytes(*other, device);
     // One with answers that have begun starts again at once.
-    if (other->phase != Phase::kStopping || !other->link || other->model.has_begun_waiting())
-      continue;
+    const bool is_followed = other->role == Life::Role::kServes &&
+                             other->model.coming() == nullptr && other->model.has_begun_waiting();
+    if (other->phase != Phase::kStopping || !other->link || is_followed) continue;
     coming += pool_.used_by(device, other->holder);
     ++leaving;
   }
@@ -235,17 +239,17 @@ bool Room::make_room(Life& life) {
   life.room.hopes = false;
   const std::int64_t busy_since = std::exchange(life.room.busy_since_ns, 0);
   Missing missing = missing_for(life);
-  if (missing.bytes > 0 && parts_.adapters != nullptr && life.room.plan->device == kHost) {
-    parts_.adapters->give_way(parts_.adapters->leaving() + missing.bytes);
-    missing = missing_for(life);
-  }
   if (missing.bytes == 0 && missing.workers == 0) return true;
   if (life.role == Life::Role::kComing) {
     parts_.host.has_no_room_beside(life);
     return false;
   }
-  const memory::Wanted wanted{missing.bytes, missing.workers};
   std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
+  if (let_adapters_go(life, known, missing)) {
+    missing = missing_for(life);
+    if (missing.bytes == 0 && missing.workers == 0) return true;
+  }
+  const memory::Wanted wanted{missing.bytes, missing.workers};
   const memory::Choice choice = memory::choose(known, wanted);
   // A file that cannot be loaded takes the place of no model that works, whoever asks for it again.
   if (life.model.failures.is_lasting()) {
@@ -263,6 +267,18 @@ bool Room::make_room(Life& life) {
   if (may_hope(life, std::move(known), wanted, busy_since)) return true;
   refuse(life, missing, choice);
   return false;
+}
+
+// Those that nobody uses, before any model; not for one that has no room all the same.
+bool Room::let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
+                           const Missing& missing) {
+  if (parts_.adapters == nullptr || life.room.plan->device != kHost) return false;
+  const std::uint64_t unused = parts_.adapters->unused();
+  if (missing.bytes == 0 || unused == 0 || life.model.failures.is_lasting()) return false;
+  const memory::Wanted rest{less(missing.bytes, unused), missing.workers};
+  const bool helps = (rest.bytes == 0 && rest.models == 0) || memory::choose(known, rest).enough;
+  if (helps) parts_.adapters->give_way(parts_.adapters->leaving() + missing.bytes);
+  return helps;
 }
 
 // Whether those that stay now may go soon.
