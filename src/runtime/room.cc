@@ -220,10 +220,11 @@ Room::Missing Room::missing_for(const Life& life) const {
               leaving = 0;
   for (const Life* const other : models_.lives()) {
     if (other->phase == Phase::kParking) coming += session_bytes(*other, device);
+    if (other->phase != Phase::kStopping || !other->link) continue;
     // One with answers that have begun starts again at once.
     const bool is_followed = other->role == Life::Role::kServes &&
                              other->model.coming() == nullptr && other->model.has_begun_waiting();
-    if (other->phase != Phase::kStopping || !other->link || is_followed) continue;
+    if (is_followed) continue;
     coming += pool_.used_by(device, other->holder);
     ++leaving;
   }
