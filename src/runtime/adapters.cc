@@ -20,9 +20,6 @@ namespace {
 using Step = LifeAdapters::Step;
 
 const std::string kHost(memory::kHost);
-// Of one that could not be loaded: doubled each time.
-constexpr std::int64_t kPauseFirstNs = 1'000'000'000;
-constexpr std::int64_t kPauseMaxNs = 300'000'000'000;
 constexpr std::size_t kFailuresMax = 4096;  // of pairs of model and adapter that are remembered
 // Of a load in the worker, which computes nothing meanwhile: 16 GiB from memory take less.
 constexpr std::int64_t kLoadMaxNs = 120'000'000'000;
@@ -268,24 +265,19 @@ void Adapters::note_failure(const Life& life, const AdapterEntry& entry, const E
                                         : ledger::decision_outcome::kFailed,
          info(error.code).name, life.model, {"adapter " + entry.name});
   if (failures_.size() >= kFailuresMax) failures_.clear();
-  Failure& failure = failures_[{life.model.name, entry.name}];
-  failure.why = error;
-  failure.file = entry.file;
-  failure.pause_ns =
-      failure.pause_ns == 0 ? kPauseFirstNs : std::min(2 * failure.pause_ns, kPauseMaxNs);
-  failure.until_ns = parts_.clock.monotonic_ns() + failure.pause_ns;
+  failures_[{life.model.name, entry.name}].note(error, {entry.file}, parts_.clock.monotonic_ns());
 }
 
 // Another file is another matter.
 std::optional<Error> Adapters::failed_before(const Life& life, const AdapterEntry& entry) {
   const auto found = failures_.find({life.model.name, entry.name});
   if (found == failures_.end()) return std::nullopt;
-  if (!is_same_file(found->second.file, entry.file)) {
+  if (!found->second.are_of({entry.file})) {
     failures_.erase(found);
     return std::nullopt;
   }
-  if (parts_.clock.monotonic_ns() >= found->second.until_ns) return std::nullopt;
-  const Error& why = found->second.why;
+  if (!found->second.must_wait(parts_.clock.monotonic_ns())) return std::nullopt;
+  const Error& why = found->second.why();
   return Error{why.code,
                "adapter '" + entry.name + "' cannot be used with model '" + life.model.name +
                    "': " + why.message,

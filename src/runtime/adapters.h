@@ -23,6 +23,7 @@
 #include "memory/pool.h"
 #include "runtime/adapter_copier.h"
 #include "runtime/life_adapters.h"
+#include "runtime/load_failures.h"
 #include "runtime/model_table.h"
 #include "runtime/post.h"
 #include "runtime/stream_state.h"
@@ -73,13 +74,6 @@ class Adapters final {
   bool all_settled() const { return records_pending_ == 0; }
 
  private:
-  struct Failure {
-    Error why;
-    os::FileInfo file;
-    std::int64_t until_ns = 0;
-    std::int64_t pause_ns = 0;
-  };
-
   AdapterOfLife* find(Life& life, const StreamState& stream, std::size_t wish) const;
   Status check_different(Life& life, const StreamState& stream) const;
   Status fetch(Life& life, const AdapterEntry& entry);
@@ -99,7 +93,7 @@ class Adapters final {
   void drop_all(LifeAdapters& all, const std::string& reason);
 
   const Parts parts_;
-  std::map<std::pair<std::string, std::string>, Failure> failures_;  // by model and adapter
+  std::map<std::pair<std::string, std::string>, LoadFailures> failures_;  // by model and adapter
   std::size_t records_pending_ = 0;
 };
 

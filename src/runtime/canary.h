@@ -18,11 +18,7 @@ inline constexpr std::string_view kCanarySource = "canary";  // of Principal::so
 // For the worker of this load alone: Supervisor::submit() knows it by GenerateCall::canary_of.
 GenerateCall canary_call(const std::string& model, std::uint64_t load);
 
-struct CanaryAnswer {
-  std::uint32_t tokens = 0;
-  std::string text;
-};
-// Once its stream has ended: what it said, or why that was no answer.
-Result<CanaryAnswer> canary_answer(Stream& canary);
+// Once its stream has ended: how many tokens it answered, or why that was no answer.
+Result<std::uint32_t> canary_answer(Stream& canary);
 
 }  // namespace aioss::runtime

@@ -344,8 +344,7 @@ void Lives::cut_short(Life& life, const Error& error) {
   stop_hashing(life);
   life.unload_reason = ledger::unload_reason::kLoadFailed;
   if (life.link) {
-    life.phase = Phase::kStopping;
-    life.stop_began_ns = parts_.clock.monotonic_ns();
+    begin_stopping(life);
     life.link->kill(error);
   } else {
     models_.end_life(life);

@@ -139,6 +139,8 @@ class Lives final : public RoomHost,
 
   // lives_end.cc
   void on_link(std::uint64_t number, LinkEvent event);
+  void begin_stopping(Life& life);
+  void kill_sick(Life& life, const Error& why);  // its requests may go on with another
   void stop(Life& life, std::string_view reason);
   void kill(Life& life, const Error& why, std::string_view reason);  // and its streams
   void on_lost(Life& life, LinkLost lost);

@@ -148,13 +148,22 @@ void Lives::evict(Life& life, std::string_view reason, std::vector<std::string> 
   stop(life, reason);
 }
 
+void Lives::begin_stopping(Life& life) {
+  life.phase = Phase::kStopping;
+  life.stop_began_ns = parts_.clock.monotonic_ns();
+}
+
+void Lives::kill_sick(Life& life, const Error& why) {
+  life.unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + why.message;
+  life.link->kill(why);
+}
+
 void Lives::stop(Life& life, std::string_view reason) {
   if (!life.link) return give_up_sealing(life);
   stop_hashing(life);
   log::info("unloading a model", {{"model", life.model.name}, {"reason", reason}});
   const bool listens = life.listens();
-  life.phase = Phase::kStopping;
-  life.stop_began_ns = parts_.clock.monotonic_ns();
+  begin_stopping(life);
   life.unload_reason = reason;
   const Error why{Code::kShuttingDown, "the model is being unloaded"};
   // While it loads it does not listen, and there is nothing to leave in order.
@@ -163,8 +172,7 @@ void Lives::stop(Life& life, std::string_view reason) {
 }
 
 void Lives::kill(Life& life, const Error& why, std::string_view reason) {
-  life.phase = Phase::kStopping;
-  life.stop_began_ns = parts_.clock.monotonic_ns();
+  begin_stopping(life);
   life.unload_reason = reason;
   life.link->kill(why, WorkerLink::Streams::kEnd);
 }
@@ -172,9 +180,8 @@ void Lives::kill(Life& life, const Error& why, std::string_view reason) {
 // Its link has ended by itself. The last event starts another worker for those who wait, but it
 // comes only once the process is gone.
 void Lives::await_end(Life& life) {
-  life.phase = Phase::kStopping;
+  begin_stopping(life);
   life.ended_by_itself = true;
-  life.stop_began_ns = parts_.clock.monotonic_ns();
   parts_.board.show(life.model);
 }
 
@@ -296,8 +303,7 @@ void Lives::check(std::int64_t now_ns) {
     if (!sick) sick = parts_.adapters.check_health(*life);
     if (sick) {
       log::error("a worker is killed", {{"model", name}, {"reason", sick->message}});
-      life->unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + sick->message;
-      life->link->kill(std::move(*sick));
+      kill_sick(*life, *sick);
     } else {
       // A suspect's turn may have come between two tasks.
       parts_.requests.hand_over_waiting(life->model);

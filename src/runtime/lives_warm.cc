@@ -80,9 +80,7 @@ void Lives::on_woken(Life& life, const ipc::Ready& ready) {
   // What it says of its session is what requests and records were told before.
   if (ready.streams != life.ready->streams ||
       ready.cells_per_stream != life.ready->cells_per_stream) {
-    const Error why{Code::kWorkerDied, "the worker has come back with another context"};
-    life.unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + why.message;
-    return life.link->kill(why);
+    return kill_sick(life, {Code::kWorkerDied, "the worker has come back with another context"});
   }
   Model& model = life.model;
   const std::int64_t now = parts_.clock.monotonic_ns();
@@ -101,10 +99,8 @@ void Lives::on_woken(Life& life, const ipc::Ready& ready) {
 // Those who wait get another worker: there may be room for one where there was none to come back.
 void Lives::fail_wake(Life& life, const Error& error) {
   log::error("a model cannot come back", {{"model", life.model.name}, {"reason", error.message}});
-  life.phase = Phase::kStopping;
-  life.stop_began_ns = parts_.clock.monotonic_ns();
-  life.unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + error.message;
-  life.link->kill(error);
+  begin_stopping(life);
+  kill_sick(life, error);
   parts_.board.show(life.model);
 }
 
@@ -115,9 +111,7 @@ void Lives::check_warm(Life& life, std::int64_t now_ns) {
                                        "' took too long to come back; raise the limit of loads, "
                                        "or unload others"};
   if (life.phase == Phase::kParking && now_ns - life.parking_ns > kParkingMaxNs) {
-    const Error why{Code::kWorkerDied, "the worker did not park"};
-    life.unload_reason = std::string(ledger::unload_reason::kUnhealthy) + ": " + why.message;
-    life.link->kill(why);
+    kill_sick(life, {Code::kWorkerDied, "the worker did not park"});
   } else if (life.phase == Phase::kWaking && now_ns - life.wanted_ns > timeout_ns) {
     fail_load(life, slow);
   } else if (life.phase == Phase::kWaitingToWake && now_ns - life.wanted_ns > timeout_ns) {

@@ -29,6 +29,7 @@ class LoadFailures final {
   bool are_of(const std::vector<os::FileInfo>& parts) const;
   // The file is at fault, so trying again can only help if it is another one.
   bool is_lasting() const;
+  const Error& why() const { return why_; }  // of the last one
   // What a request is told, with the reason and the seconds to wait.
   Error refusal(std::int64_t now_ns) const;
 

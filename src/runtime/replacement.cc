@@ -76,16 +76,17 @@ void Replacement::has_no_room(Life& coming) {
 
 void Replacement::was_loaded(Life& coming) {
   if (!parts_.ask_canary) return succeed(coming, "no canary");
-  if (const Status asked = parts_.ask_canary(coming.model.name, coming.number); !asked) {
-    parts_.host.drop(coming, asked.error());
-    has_failed(coming.model, asked.error());
-  }
+  const Status asked = parts_.ask_canary(coming.model.name, coming.number);
+  if (!asked) reject(coming, asked.error());
 }
 
 void Replacement::canary_ended(Life& coming, Stream& canary) {
-  const Result<CanaryAnswer> answer = canary_answer(canary);
-  if (answer) return succeed(coming, "canary tokens=" + std::to_string(answer->tokens));
-  const Error why{answer.error().code, "it did not answer its canary: " + answer.error().message};
+  const Result<std::uint32_t> tokens = canary_answer(canary);
+  if (tokens) return succeed(coming, "canary tokens=" + std::to_string(*tokens));
+  reject(coming, {tokens.error().code, "it did not answer its canary: " + tokens.error().message});
+}
+
+void Replacement::reject(Life& coming, const Error& why) {
   parts_.host.drop(coming, why);
   has_failed(coming.model, why);
 }

@@ -57,6 +57,7 @@ class Replacement final {
 
  private:
   void end_drain_if_vain(Life& serving);
+  void reject(Life& coming, const Error& why);
   void succeed(Life& coming, std::string_view how);
 
   const Parts parts_;

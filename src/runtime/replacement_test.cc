@@ -20,6 +20,7 @@ namespace key = ledger::key;
 using ledger::RecordType;
 using std::chrono::milliseconds;
 using testing::Answered;
+using testing::comes_true;
 using testing::read_all;
 using testing::read_some_text;
 
@@ -38,14 +39,6 @@ class ReplacementTest : public ::testing::Test {
     Answered answered;
     EXPECT_TRUE(read_some_text(*stream, answered)) << answered.code();
     return stream;
-  }
-  template <typename Condition>
-  static bool comes_true(const Condition& condition) {
-    for (int i = 0; i < 2000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(milliseconds(10));
-    }
-    return false;
   }
   bool comes_to_say(const std::string& text) {
     return comes_true([&] {
@@ -82,18 +75,7 @@ class ReplacementTest : public ::testing::Test {
     const auto entry = bench.gateway().load("m", nullptr);
     return entry && entry->facts ? entry->facts->streams : 0;
   }
-  std::optional<Error> last_error() {
-    for (const ModelEntry& entry : bench.gateway().models()) {
-      if (entry.name == "m") return entry.last_error;
-    }
-    return std::nullopt;
-  }
-  // Sorted: they are written as the processes end.
-  std::vector<std::string> unloads() {
-    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-    std::sort(reasons.begin(), reasons.end());
-    return reasons;
-  }
+  std::optional<Error> last_error() { return bench.entry("m").last_error; }
 
   testing::TestBench bench;
 };
@@ -114,7 +96,7 @@ TEST_F(ReplacementTest, TheNewFileServesWhileTheOldOneEndsItsStreams) {
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(replacements(), (Found{{"chosen beside", 1}}));
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"new_file", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"new_file", "shutdown"}));
   const auto endpoints = bench.texts(RecordType::kInferRequest, key::infer_request::kEndpoint);
   EXPECT_EQ(std::count(endpoints.begin(), endpoints.end(), "canary"), 1)
       << "the canary is an inference, and recorded";
@@ -145,7 +127,7 @@ TEST_F(ReplacementTest, ANewFileThatFailsItsCanaryTakesNothingAway) {
   EXPECT_TRUE(comes_true([&] { return bench.worker_pids().size() == 1; }));
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(replacements().count("chosen beside"), 0U);
-  EXPECT_EQ(unloads().front(), "load_failed");
+  EXPECT_EQ(bench.unload_reasons().front(), "load_failed");
 }
 
 TEST_F(ReplacementTest, WithoutRoomForBothTheyTakeTurns) {
@@ -161,7 +143,7 @@ TEST_F(ReplacementTest, WithoutRoomForBothTheyTakeTurns) {
   EXPECT_EQ(read_all(*waiting).text.at(0), "two");
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(replacements(), (Found{{"chosen in_turn", 1}}));
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"new_file", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"new_file", "shutdown"}));
 }
 
 TEST_F(ReplacementTest, WhatDrainedIsLoadedAgainThoughNobodyAsks) {

@@ -18,6 +18,7 @@ using ledger::RecordType;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::Answered;
+using testing::comes_true;
 using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;
@@ -28,12 +29,6 @@ constexpr const char* kLong = "[[long 100000]]";
 
 class ResidenceTest : public ::testing::Test {
  protected:
-  ModelEntry entry(const std::string& model) {
-    for (const ModelEntry& entry : bench.gateway().models()) {
-      if (entry.name == model) return entry;
-    }
-    return {};
-  }
   Answered ask(const std::string& model, std::chrono::seconds keep_alive,
                const std::string& tenant = "local") {
     GenerateCall call = bench.call(model, "q");
@@ -50,20 +45,6 @@ class ResidenceTest : public ::testing::Test {
     order.force = force;
     order.by.role = Role::kOperator;
     return bench.gateway().order(order);
-  }
-  // The end of a request is noted just after its client sees it.
-  bool is_idle(const std::string& model) {
-    return eventually([&] { return entry(model).residence.idle_unix_s.has_value(); });
-  }
-  static bool eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 2'000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
-    return condition();
-  }
-  // Sorted: they are written as the processes end, in whatever order.
-  std::vector<std::string> unloads() {
-    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-    std::sort(reasons.begin(), reasons.end());
-    return reasons;
   }
   std::vector<std::string> decisions() {
     return bench.texts(RecordType::kDecision, key::decision::kReason);
@@ -86,16 +67,17 @@ TEST_F(ResidenceTest, GoesWhenItsTimeIsOverUnlessPinned) {
   bench.start();
   EXPECT_TRUE(bench.ask("a", "q").done);
   EXPECT_TRUE(bench.ask("b", "q").done);
-  ASSERT_TRUE(eventually([&] { return entry("b").residence.expires_unix_s.has_value(); }));
-  EXPECT_EQ(*entry("b").residence.expires_unix_s - *entry("b").residence.idle_unix_s, 600);
-  EXPECT_FALSE(entry("a").residence.expires_unix_s);
-  EXPECT_TRUE(entry("a").residence.pinned);
+  ASSERT_TRUE(comes_true([&] { return bench.entry("b").residence.expires_unix_s.has_value(); }));
+  EXPECT_EQ(*bench.entry("b").residence.expires_unix_s - *bench.entry("b").residence.idle_unix_s,
+            600);
+  EXPECT_FALSE(bench.entry("a").residence.expires_unix_s);
+  EXPECT_TRUE(bench.entry("a").residence.pinned);
   bench.clock().advance(seconds(601));
   EXPECT_TRUE(bench.wait_for_state("b", "cold"));
-  EXPECT_EQ(entry("a").state, "ready");
+  EXPECT_EQ(bench.entry("a").state, "ready");
   EXPECT_TRUE(bench.ask("b", "q").done) << "it comes back when it is asked for";
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"expired", "shutdown", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"expired", "shutdown", "shutdown"}));
   EXPECT_EQ(decisions(), (std::vector<std::string>{"expired"}));
 }
 
@@ -107,12 +89,12 @@ TEST_F(ResidenceTest, RequestSaysHowLongItStays) {
   EXPECT_TRUE(bench.wait_for_state("a", "cold")) << "unloaded after use";
   EXPECT_TRUE(ask("a", kForever).done);
   EXPECT_TRUE(bench.ask("b", "q").done);
-  ASSERT_TRUE(is_idle("a") && is_idle("b"));
+  ASSERT_TRUE(bench.comes_to_be_idle("a") && bench.comes_to_be_idle("b"));
   bench.clock().advance(seconds(601));
   EXPECT_TRUE(bench.wait_for_state("b", "cold"));
-  EXPECT_EQ(entry("a").state, "ready");
+  EXPECT_EQ(bench.entry("a").state, "ready");
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"expired", "expired", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"expired", "expired", "shutdown"}));
 }
 
 TEST_F(ResidenceTest, NoTenantTakesAwayWhatAnotherUses) {
@@ -146,12 +128,12 @@ TEST_F(ResidenceTest, UnpinnedModelWhoseTimeIsOverGoes) {
   bench.add_model("m", kHello);
   bench.start();
   EXPECT_TRUE(bench.ask("m", "q").done);
-  ASSERT_TRUE(is_idle("m"));
+  ASSERT_TRUE(bench.comes_to_be_idle("m"));
   bench.clock().advance(seconds(120));
   ASSERT_TRUE(order(ModelOrder::What::kUnpin, "m"));
   EXPECT_TRUE(bench.wait_for_state("m", "cold"));
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), std::vector<std::string>{"unpinned"});
+  EXPECT_EQ(bench.unload_reasons(), std::vector<std::string>{"unpinned"});
 }
 
 TEST_F(ResidenceTest, LowerPriorityGoesFirst) {
@@ -164,8 +146,8 @@ TEST_F(ResidenceTest, LowerPriorityGoesFirst) {
     std::this_thread::sleep_for(milliseconds(50));
   }
   EXPECT_TRUE(bench.ask("c", "q").done);
-  EXPECT_EQ(entry("a").state, "ready");
-  EXPECT_EQ(entry("b").state, "cold");
+  EXPECT_EQ(bench.entry("a").state, "ready");
+  EXPECT_EQ(bench.entry("b").state, "cold");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -175,7 +157,7 @@ TEST_F(ResidenceTest, LoadsAtTheStartWhatItIsTold) {
   bench.start();
   EXPECT_TRUE(bench.wait_for_state("a", "ready"));
   EXPECT_TRUE(bench.wait_for_state("b", "ready"));
-  EXPECT_EQ(entry("c").state, "cold");
+  EXPECT_EQ(bench.entry("c").state, "cold");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -199,7 +181,7 @@ TEST_F(ResidenceTest, OrdersAreRecorded) {
             (std::vector<std::string>{"load", "pin", "unload", "unpin", "unload"}));
   EXPECT_EQ(bench.texts(RecordType::kAdminAction, key::admin_action::kOutcome),
             (std::vector<std::string>{"done", "done", "conflict", "done", "done"}));
-  EXPECT_EQ(unloads(), std::vector<std::string>{"by_order"});
+  EXPECT_EQ(bench.unload_reasons(), std::vector<std::string>{"by_order"});
   EXPECT_EQ(decisions(), std::vector<std::string>{"by_order"});
 }
 
@@ -218,9 +200,9 @@ TEST_F(ResidenceTest, UnloadWaitsForWhatRuns) {
   EXPECT_EQ(read_all(*stream).code(), "cancelled");
   EXPECT_TRUE(bench.wait_for_state("m", "cold"));
   EXPECT_TRUE(bench.ask("m", "q").done) << "the order holds once";
-  EXPECT_EQ(entry("m").state, "ready");
+  EXPECT_EQ(bench.entry("m").state, "ready");
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"by_order", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"by_order", "shutdown"}));
 }
 
 TEST_F(ResidenceTest, ForcedUnloadEndsWhatRuns) {
@@ -238,7 +220,7 @@ TEST_F(ResidenceTest, ForcedUnloadEndsWhatRuns) {
   EXPECT_NE(rest.failed->error.message.find("operator"), std::string::npos);
   EXPECT_TRUE(bench.ask("m", "q").done);
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"by_order", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"by_order", "shutdown"}));
 }
 
 TEST_F(ResidenceTest, UnloadEndsALoadThatNobodyWaitsFor) {
@@ -247,7 +229,7 @@ TEST_F(ResidenceTest, UnloadEndsALoadThatNobodyWaitsFor) {
   ASSERT_TRUE(order(ModelOrder::What::kLoad, "m"));
   EXPECT_EQ(order(ModelOrder::What::kUnload, "m")->state, "cold");
   EXPECT_TRUE(bench.wait_for_no_workers());
-  EXPECT_EQ(entry("m").state, "cold") << "it is not loaded again";
+  EXPECT_EQ(bench.entry("m").state, "cold") << "it is not loaded again";
   bench.expect_good_ledger_and_loads();
 }
 
@@ -262,8 +244,8 @@ TEST_F(ResidenceTest, SlowLoadsHoldUpNobody) {
   const auto second = bench.submit("slower", "q");
   for (const char* name : {"slow", "slower"}) ASSERT_TRUE(bench.wait_for_state(name, "loading"));
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(bench.ask("ready", "q").done);
-  EXPECT_TRUE(eventually([&] { return bench.worker_pids().size() == 3; })) << "side by side";
-  for (const char* name : {"slow", "slower"}) EXPECT_EQ(entry(name).state, "loading");
+  EXPECT_TRUE(comes_true([&] { return bench.worker_pids().size() == 3; })) << "side by side";
+  for (const char* name : {"slow", "slower"}) EXPECT_EQ(bench.entry(name).state, "loading");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -273,7 +255,7 @@ TEST_F(ResidenceTest, WaitForALoadEnds) {
   bench.start();
   const auto first = bench.submit("m", "a");
   const auto second = bench.submit("m", "b");
-  ASSERT_TRUE(eventually([&] { return second->model_wait().has_value(); }));
+  ASSERT_TRUE(comes_true([&] { return second->model_wait().has_value(); }));
   EXPECT_EQ(second->model_wait()->state, "loading");
   EXPECT_EQ(second->model_wait()->position, 1U);
   bench.clock().advance(seconds(31));
@@ -286,7 +268,7 @@ TEST_F(ResidenceTest, WaitForALoadEnds) {
     EXPECT_TRUE(answered.failed->abort_record);
     EXPECT_FALSE(stream->model_wait());
   }
-  EXPECT_EQ(entry("m").state, "loading") << "the load goes on";
+  EXPECT_EQ(bench.entry("m").state, "loading") << "the load goes on";
   GenerateCall call = bench.call("m", "c");
   call.load_wait = seconds(0);
   const auto at_once = bench.gateway().submit(std::move(call));
@@ -319,15 +301,15 @@ TEST_F(ResidenceTest, FailedLoadIsTriedLessAndLessOften) {
     ASSERT_TRUE(refused.failed->error.wait);
     EXPECT_EQ(refused.failed->error.wait->state, "failed");
     EXPECT_LE(refused.failed->error.wait->estimate_seconds, wait);
-    EXPECT_TRUE(eventually([&] { return bench.wait_for_no_workers(); }));
+    EXPECT_TRUE(comes_true([&] { return bench.wait_for_no_workers(); }));
     bench.clock().advance(seconds(wait));
   }
   EXPECT_TRUE(has_failed(3));
   EXPECT_EQ(bench.ask("m", "q").code(), "io");
-  EXPECT_EQ(entry("m").state, "failed");
-  EXPECT_TRUE(entry("m").residence.retry_seconds);
+  EXPECT_EQ(bench.entry("m").state, "failed");
+  EXPECT_TRUE(bench.entry("m").residence.retry_seconds);
   ASSERT_TRUE(order(ModelOrder::What::kLoad, "m")) << "an operator need not wait";
-  EXPECT_TRUE(eventually([&] { return has_failed(5); }));
+  EXPECT_TRUE(comes_true([&] { return has_failed(5); }));
   bench.add_model("m", kHello);
   EXPECT_TRUE(bench.ask("m", "q").done) << "nothing is known of another file";
   bench.expect_good_ledger_and_loads();
@@ -343,7 +325,7 @@ TEST_F(ResidenceTest, FileThatCannotBeLoadedTakesNobodysPlaceAgain) {
   std::this_thread::sleep_for(milliseconds(50));  // its end is noted a moment later
   bench.clock().advance(seconds(10));
   EXPECT_EQ(bench.ask("broken", "q").code(), "model_corrupt");
-  EXPECT_EQ(entry("good").state, "ready");
+  EXPECT_EQ(bench.entry("good").state, "ready");
   EXPECT_TRUE(has_failed(1)) << "it was not even tried";
   bench.expect_good_ledger_and_loads();
 }

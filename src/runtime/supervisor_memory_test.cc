@@ -48,11 +48,7 @@ class SupervisorMemoryTest : public ::testing::Test {
   }
   // What is shown is about a second old.
   bool comes_true(const std::function<bool()>& condition) {
-    for (int i = 0; i < 1'000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(milliseconds(10));
-    }
-    return false;
+    return testing::comes_true(condition, 10);
   }
   bool all_is_free() {
     return comes_true([&] {
@@ -68,12 +64,6 @@ class SupervisorMemoryTest : public ::testing::Test {
       }
       return false;
     });
-  }
-  // Sorted: they are written as the processes end, in whatever order.
-  std::vector<std::string> unloads() {
-    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-    std::sort(reasons.begin(), reasons.end());
-    return reasons;
   }
 
   testing::TestBench bench;
@@ -94,7 +84,7 @@ TEST_F(SupervisorMemoryTest, TwoThatDoNotFitTogetherTakeTurns) {
   EXPECT_EQ(bench.worker_pids().size(), 1U);
   EXPECT_EQ(bench.gateway().memory().evictions_total, 2U);
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"replaced", "replaced", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"replaced", "replaced", "shutdown"}));
 }
 
 TEST_F(SupervisorMemoryTest, TwoThatFitStayBoth) {
@@ -105,7 +95,7 @@ TEST_F(SupervisorMemoryTest, TwoThatFitStayBoth) {
   for (const char* name : {"a", "b", "a", "b"}) EXPECT_TRUE(bench.ask(name, "q").done);
   EXPECT_EQ(bench.worker_pids().size(), 2U);
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"shutdown", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"shutdown", "shutdown"}));
 }
 
 // Two at once cannot count on the same bytes, which are both still to be taken.
@@ -417,7 +407,7 @@ TEST_F(SupervisorMemoryTest, UnderPressureIdleModelsGo) {
   running->cancel();
   read_all(*running);
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads().front(), "pressure");
+  EXPECT_EQ(bench.unload_reasons().front(), "pressure");
 }
 
 TEST_F(SupervisorMemoryTest, WhatOthersTakeIsGivenToThem) {
@@ -434,7 +424,7 @@ TEST_F(SupervisorMemoryTest, WhatOthersTakeIsGivenToThem) {
   EXPECT_TRUE(comes_true([&] { return bench.worker_pids().size() == 1; }));
   usable = 20 * kGiB;
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads().front(), "pressure");
+  EXPECT_EQ(bench.unload_reasons().front(), "pressure");
 }
 
 }  // namespace

@@ -28,13 +28,6 @@ namespace key = ledger::key;
 
 class SupervisorTest : public ::testing::Test {
  protected:
-  ModelEntry entry(const std::string& model) {
-    for (const ModelEntry& entry : bench.gateway().models()) {
-      if (entry.name == model) return entry;
-    }
-    return {};
-  }
-
   testing::TestBench bench;
 };
 
@@ -131,9 +124,9 @@ TEST_F(SupervisorTest, FailedLoadIsToldToAllWhoWait) {
     EXPECT_EQ(answered.code(), "model_corrupt");
     EXPECT_TRUE(answered.failed->abort_record);
   }
-  EXPECT_EQ(entry("m").state, "failed");
-  ASSERT_TRUE(entry("m").last_error);
-  EXPECT_EQ(entry("m").last_error->code, Code::kModelCorrupt);
+  EXPECT_EQ(bench.entry("m").state, "failed");
+  ASSERT_TRUE(bench.entry("m").last_error);
+  EXPECT_EQ(bench.entry("m").last_error->code, Code::kModelCorrupt);
   // At once: refused with the same reason, without another worker.
   EXPECT_EQ(bench.ask("m", "c").code(), "model_corrupt");
   bench.expect_good_ledger_and_loads();
@@ -149,8 +142,8 @@ TEST_F(SupervisorTest, FailedLoadIsRetriedAfterAWhile) {
   EXPECT_EQ(bench.ask("m", "a").code(), "no_memory") << "at once";
   bench.add_model("m", "reply hello\n");  // another file: the next request may try
   EXPECT_TRUE(bench.ask("m", "b").done);
-  EXPECT_EQ(entry("m").state, "ready");
-  EXPECT_FALSE(entry("m").last_error);
+  EXPECT_EQ(bench.entry("m").state, "ready");
+  EXPECT_FALSE(bench.entry("m").last_error);
   bench.expect_good_ledger_and_loads();
 }
 
@@ -159,7 +152,7 @@ TEST_F(SupervisorTest, CrashWhileLoadingIsAFailedLoad) {
   bench.start();
   const Answered answered = bench.ask("m", "a");
   EXPECT_EQ(answered.code(), "worker_died");
-  EXPECT_EQ(entry("m").state, "failed");
+  EXPECT_EQ(bench.entry("m").state, "failed");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -176,7 +169,7 @@ TEST_F(SupervisorTest, LoadHasADeadline) {
 TEST_F(SupervisorTest, LoadReportsProgressAndFacts) {
   bench.add_model("m", "reply hello\nload_ms 500\n");
   bench.start();
-  EXPECT_EQ(entry("m").state, "cold");
+  EXPECT_EQ(bench.entry("m").state, "cold");
   std::vector<float> seen;
   const auto loaded = bench.gateway().load("m", [&](float f) { seen.push_back(f); });
   ASSERT_TRUE(loaded) << loaded.error().message;
@@ -242,9 +235,9 @@ TEST_F(SupervisorTest, LeastRecentlyUsedIdleWorkerMakesRoom) {
     std::this_thread::sleep_for(milliseconds(50));
   }
   EXPECT_TRUE(bench.ask("c", "q").done);
-  EXPECT_EQ(entry("a").state, "ready");
-  EXPECT_EQ(entry("b").state, "cold");
-  EXPECT_EQ(entry("c").state, "ready");
+  EXPECT_EQ(bench.entry("a").state, "ready");
+  EXPECT_EQ(bench.entry("b").state, "cold");
+  EXPECT_EQ(bench.entry("c").state, "ready");
   EXPECT_LE(bench.worker_pids().size(), 2U);
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
@@ -402,9 +395,7 @@ TEST_F(SupervisorTest, ExchangedFileIsServedAfterARescan) {
   ASSERT_TRUE(bench.gateway().rescan(Principal()));
   EXPECT_EQ(bench.ask("m", "q").text.at(0), "two");
   bench.expect_good_ledger_and_loads();
-  auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-  std::sort(reasons.begin(), reasons.end());  // the processes end in whatever order
-  EXPECT_EQ(reasons, (std::vector<std::string>{"new_file", "shutdown"}))
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"new_file", "shutdown"}))
       << "a rescan that finds the same file leaves its worker alone";
 }
 
@@ -426,9 +417,7 @@ TEST_F(SupervisorTest, BusyWorkerOfAnExchangedFileMayEndItsWork) {
   for (int i = 0; i < 100 && text != "two"; ++i) text = bench.ask("m", "q").text.at(0);
   EXPECT_EQ(text, "two");
   bench.expect_good_ledger_and_loads();
-  auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-  std::sort(reasons.begin(), reasons.end());  // the processes end in whatever order
-  EXPECT_EQ(reasons, (std::vector<std::string>{"new_file", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"new_file", "shutdown"}));
 }
 
 // ---- bad manners --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ using ledger::RecordType;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::Answered;
+using testing::comes_true;
 using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;
@@ -37,12 +38,6 @@ class WarmTest : public ::testing::Test {
                               std::to_string(weights * kGiB) + "\n# plan kv " +
                               std::to_string(session * kGiB) + "\n" + script);
   }
-  ModelEntry entry(const std::string& model) {
-    for (const ModelEntry& entry : bench.gateway().models()) {
-      if (entry.name == model) return entry;
-    }
-    return {};
-  }
   MemoryOfModel books(const std::string& model) {
     for (const MemoryOfDevice& device : bench.gateway().memory().devices) {
       for (const MemoryOfModel& one : device.models) {
@@ -50,14 +45,6 @@ class WarmTest : public ::testing::Test {
       }
     }
     return {};
-  }
-  static bool comes_true(const std::function<bool()>& condition) {
-    for (int i = 0; i < 2'000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
-    return condition();
-  }
-  // The end of a request is noted just after its client sees it.
-  bool is_idle(const std::string& model) {
-    return comes_true([&] { return entry(model).residence.idle_unix_s.has_value(); });
   }
   Answered ask(const std::string& model, std::chrono::seconds keep_alive) {
     GenerateCall call = bench.call(model, "q");
@@ -73,13 +60,13 @@ class WarmTest : public ::testing::Test {
   }
   // Its time after use is over, again and again if the end of that is noted later.
   void let_park(const std::string& model) {
-    for (int i = 0; i < 10 && entry(model).state != "warm"; ++i) {
+    for (int i = 0; i < 10 && bench.entry(model).state != "warm"; ++i) {
       bench.clock().advance(seconds(601));
-      for (int j = 0; j < 250 && entry(model).state != "warm"; ++j) {
+      for (int j = 0; j < 250 && bench.entry(model).state != "warm"; ++j) {
         std::this_thread::sleep_for(milliseconds(10));
       }
     }
-    ASSERT_EQ(entry(model).state, "warm");
+    ASSERT_EQ(bench.entry(model).state, "warm");
   }
   Result<ModelEntry> order(ModelOrder::What what, const std::string& model) {
     ModelOrder order;
@@ -98,11 +85,6 @@ class WarmTest : public ::testing::Test {
                     *record.body.get_text(key::decision::kReason, ""));
     }
     return out;
-  }
-  std::vector<std::string> unloads() {
-    auto reasons = bench.texts(RecordType::kModelUnload, key::model_unload::kReason);
-    std::sort(reasons.begin(), reasons.end());
-    return reasons;
   }
 
   testing::TestBench bench;
@@ -126,7 +108,7 @@ TEST_F(WarmAfterUse, ItKeepsItsWeightsAndComesBack) {
   EXPECT_TRUE(comes_true([&] { return books("m").holding.leased.total() == 5 * kGiB; }));
   EXPECT_TRUE(comes_true([&] { return books("m").parked_bytes == 2 * kGiB; }));
   let_park("m");
-  ASSERT_TRUE(comes_true([&] { return entry("m").residence.expires_unix_s.has_value(); }));
+  ASSERT_TRUE(comes_true([&] { return bench.entry("m").residence.expires_unix_s.has_value(); }));
   EXPECT_TRUE(comes_true([&] { return books("m").holding.leased.total() == 3 * kGiB; }));
   EXPECT_EQ(books("m").holding.leased[memory::Kind::kWeights], 3 * kGiB);
   EXPECT_EQ(books("m").state, "warm");
@@ -139,7 +121,7 @@ TEST_F(WarmAfterUse, ItKeepsItsWeightsAndComesBack) {
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 1U) << "it is the load that it was";
   EXPECT_EQ(decisions(),
             (std::vector<std::string>{"eviction parked expired", "load woken requested"}));
-  EXPECT_EQ(unloads(), std::vector<std::string>{"shutdown"});
+  EXPECT_EQ(bench.unload_reasons(), std::vector<std::string>{"shutdown"});
 }
 
 TEST_F(WarmAfterUse, ItGoesWhenThatTimeIsOverToo) {
@@ -151,7 +133,7 @@ TEST_F(WarmAfterUse, ItGoesWhenThatTimeIsOverToo) {
   EXPECT_TRUE(bench.wait_for_no_workers());
   ask_from("m");
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"expired", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"expired", "shutdown"}));
 }
 
 TEST_F(WarmAfterUse, AKeepAliveOfNothingEndsItEntirely) {
@@ -170,7 +152,7 @@ TEST_F(WarmAfterUse, OrdersEndItOrWakeIt) {
   EXPECT_TRUE(bench.wait_for_state("m", "ready"));
   let_park("m");
   ASSERT_TRUE(bench.gateway().load("m", nullptr)) << "which waits until it is there";
-  EXPECT_EQ(entry("m").state, "ready");
+  EXPECT_EQ(bench.entry("m").state, "ready");
   let_park("m");
   ASSERT_TRUE(order(ModelOrder::What::kUnload, "m"));
   EXPECT_TRUE(bench.wait_for_state("m", "cold"));
@@ -186,7 +168,7 @@ TEST_F(WarmAfterUse, APinnedOneStaysWarm) {
   ASSERT_TRUE(order(ModelOrder::What::kPin, "m"));
   bench.clock().advance(seconds(36'000));
   std::this_thread::sleep_for(milliseconds(50));
-  EXPECT_EQ(entry("m").state, "warm");
+  EXPECT_EQ(bench.entry("m").state, "warm");
   ask_from("m");
   bench.expect_good_ledger_and_loads();
 }
@@ -248,7 +230,7 @@ TEST_F(WarmAfterUse, AGatewayThatStopsEndsWarmOnesInOrder) {
   ask_from("m");
   let_park("m");
   bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(unloads(), std::vector<std::string>{"shutdown"});
+  EXPECT_EQ(bench.unload_reasons(), std::vector<std::string>{"shutdown"});
 }
 
 // ---- making room --------------------------------------------------------------------------------
@@ -260,17 +242,17 @@ TEST_F(WarmTest, ModelsWhoseWeightsFitTakeTurnsWithoutLoads) {
   bench.start();
   for (const char* name : {"a", "b", "a", "b", "a"}) {
     ask_from(name);
-    ASSERT_TRUE(is_idle(name));
+    ASSERT_TRUE(bench.comes_to_be_idle(name));
   }
   EXPECT_EQ(bench.worker_pids().size(), 2U);
-  EXPECT_EQ(entry("b").state, "warm");
+  EXPECT_EQ(bench.entry("b").state, "warm");
   const MemoryReport report = bench.gateway().memory();
   ASSERT_FALSE(report.evictions.empty());
   EXPECT_TRUE(report.evictions.back().parked);
   EXPECT_EQ(report.evictions.back().bytes, 3 * kGiB);
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
-  EXPECT_EQ(unloads(), (std::vector<std::string>{"shutdown", "shutdown"}));
+  EXPECT_EQ(bench.unload_reasons(), (std::vector<std::string>{"shutdown", "shutdown"}));
 }
 
 TEST_F(WarmTest, WarmOnesEndIfParkingIsNotEnough) {
@@ -280,13 +262,13 @@ TEST_F(WarmTest, WarmOnesEndIfParkingIsNotEnough) {
   add("c", 4, 3);
   bench.start();
   ask_from("a");
-  ASSERT_TRUE(is_idle("a"));
+  ASSERT_TRUE(bench.comes_to_be_idle("a"));
   ask_from("b");  // parks a
-  ASSERT_TRUE(is_idle("b"));
-  EXPECT_EQ(entry("a").state, "warm");
+  ASSERT_TRUE(bench.comes_to_be_idle("b"));
+  EXPECT_EQ(bench.entry("a").state, "warm");
   ask_from("c");  // the session of b, what a still has, and 2 are free
-  EXPECT_EQ(entry("a").state, "cold");
-  EXPECT_EQ(entry("b").state, "warm");
+  EXPECT_EQ(bench.entry("a").state, "cold");
+  EXPECT_EQ(bench.entry("b").state, "warm");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -298,9 +280,9 @@ TEST_F(WarmTest, WithoutTheSettingModelsGoEntirely) {
   bench.start();
   for (const char* name : {"a", "b"}) {
     ask_from(name);
-    ASSERT_TRUE(is_idle(name));
+    ASSERT_TRUE(bench.comes_to_be_idle(name));
   }
-  EXPECT_EQ(entry("a").state, "cold");
+  EXPECT_EQ(bench.entry("a").state, "cold");
   bench.expect_good_ledger_and_loads();
 }
 
@@ -310,16 +292,16 @@ TEST_F(WarmTest, OneThatCannotComeBackIsRefusedAndStaysWarm) {
   add("b", 3, 3, "delay_us_per_call 2000\n");
   bench.start();
   ask_from("a");
-  ASSERT_TRUE(is_idle("a"));
+  ASSERT_TRUE(bench.comes_to_be_idle("a"));
   const auto running = bench.submit("b", "[[long 100000]]");
   Answered answered;
   ASSERT_TRUE(read_some_text(*running, answered));
-  EXPECT_EQ(entry("a").state, "warm");
+  EXPECT_EQ(bench.entry("a").state, "warm");
   EXPECT_EQ(bench.ask("a", "q").code(), "no_memory");
-  EXPECT_EQ(entry("a").state, "warm");
+  EXPECT_EQ(bench.entry("a").state, "warm");
   running->cancel();
   read_all(*running);
-  ASSERT_TRUE(is_idle("b"));
+  ASSERT_TRUE(bench.comes_to_be_idle("b"));
   ask_from("a");
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
@@ -334,10 +316,10 @@ TEST_F(WarmTest, TwoThatWantToWakeDoNotWaitForEachOther) {
   add("b", 3, 3);
   bench.start();
   ask_from("a");
-  ASSERT_TRUE(is_idle("a"));
+  ASSERT_TRUE(bench.comes_to_be_idle("a"));
   ask_from("b");
   let_park("b");
-  EXPECT_EQ(entry("a").state, "warm");
+  EXPECT_EQ(bench.entry("a").state, "warm");
   std::vector<std::shared_ptr<Stream>> streams;
   for (int i = 0; i < 4; ++i) {
     streams.push_back(bench.submit("a", "q"));
@@ -358,7 +340,7 @@ TEST_F(WarmTest, UnderPressureModelsAreParkedAndThenEnd) {
   add("m", 1, 1);
   bench.start();
   ask_from("m");
-  ASSERT_TRUE(is_idle("m"));
+  ASSERT_TRUE(bench.comes_to_be_idle("m"));
   stalled = 50;
   EXPECT_TRUE(bench.wait_for_state("m", "warm"));
   bench.clock().advance(seconds(6));
@@ -383,7 +365,8 @@ TEST_F(WarmTest, OneThatDoesNotParkIsKilled) {
   bench.clock().advance(seconds(31));
   EXPECT_TRUE(comes_true([&] { return bench.worker_pids() != pids; }));
   bench.expect_good_ledger_and_loads();
-  EXPECT_TRUE(unloads().front().starts_with("unhealthy")) << unloads().front();
+  EXPECT_TRUE(bench.unload_reasons().front().starts_with("unhealthy"))
+      << bench.unload_reasons().front();
 }
 
 TEST_F(WarmTest, OneThatDiesInParkingIsLoadedForWhoWaits) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -74,6 +75,14 @@ bool read_some_text(Stream& stream, Answered& into) {
     if (!into.text.empty() && !into.text.front().empty()) return true;
   }
   return false;
+}
+
+bool comes_true(const std::function<bool()>& condition, int seconds) {
+  for (int i = 0; i < 100 * seconds; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(kStep);
+  }
+  return condition();
 }
 
 TestBench::TestBench() {
@@ -158,14 +167,19 @@ Answered TestBench::ask(const std::string& model, const std::string& prompt) {
   return stream ? read_all(*stream) : Answered{};
 }
 
-bool TestBench::wait_for_state(const std::string& model, const std::string& state) {
-  for (int i = 0; i < 2000; ++i) {
-    for (const ModelEntry& entry : gateway_->models()) {
-      if (entry.name == model && entry.state == state) return true;
-    }
-    std::this_thread::sleep_for(kStep);
+ModelEntry TestBench::entry(const std::string& model) {
+  for (ModelEntry& entry : gateway_->models()) {
+    if (entry.name == model) return std::move(entry);
   }
-  return false;
+  return {};
+}
+
+bool TestBench::wait_for_state(const std::string& model, const std::string& state) {
+  return comes_true([&] { return entry(model).state == state; });
+}
+
+bool TestBench::comes_to_be_idle(const std::string& model) {
+  return comes_true([&] { return entry(model).residence.idle_unix_s.has_value(); });
 }
 
 std::vector<int> TestBench::worker_pids() const {
@@ -235,6 +249,13 @@ std::vector<std::string> TestBench::texts(ledger::RecordType type, std::uint64_t
     if (record.type == type) all.push_back(*record.body.get_text(key, "text"));
   }
   return all;
+}
+
+std::vector<std::string> TestBench::unload_reasons() {
+  std::vector<std::string> reasons =
+      texts(ledger::RecordType::kModelUnload, ledger::key::model_unload::kReason);
+  std::sort(reasons.begin(), reasons.end());
+  return reasons;
 }
 
 void TestBench::expect_good_ledger_and_loads() {

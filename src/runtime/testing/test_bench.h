@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,9 @@ class AdvancedClock final : public Clock {
   std::atomic<std::int64_t> ahead_ns_{0};
 };
 
+// Looks again and again for so long; what a condition is about may be shown a second late.
+bool comes_true(const std::function<bool()>& condition, int seconds = 20);
+
 class TestBench final {
  public:
   TestBench();
@@ -75,7 +79,10 @@ class TestBench final {
   GenerateCall call(const std::string& model, const std::string& prompt) const;
   std::shared_ptr<Stream> submit(const std::string& model, const std::string& prompt);
   Answered ask(const std::string& model, const std::string& prompt);
+  ModelEntry entry(const std::string& model);  // without a name: there is none
   bool wait_for_state(const std::string& model, const std::string& state);
+  // The end of a request is noted just after its client sees it.
+  bool comes_to_be_idle(const std::string& model);
   // The worker processes of this program.
   std::vector<int> worker_pids() const;
   // Those that have ended are waited for by the gateway a moment after it has noticed.
@@ -93,6 +100,8 @@ class TestBench final {
   std::size_t count(ledger::RecordType type);
   // What the records of a type say under one key, in order.
   std::vector<std::string> texts(ledger::RecordType type, std::uint64_t key);
+  // Why models were unloaded, sorted: that is written as the processes end, in whatever order.
+  std::vector<std::string> unload_reasons();
   const std::string& directory() const { return directory_; }
 
  private:
