@@ -14,6 +14,7 @@ OS = BASE | {"os"}
 SUPPORT = OS | {"crypto", "codec"}
 LEDGER_CORE = {"ledger/format", "ledger/reading", "ledger/writing"}
 LEDGER = LEDGER_CORE | {"ledger/custody", "ledger/evidence", "ledger/witness"}
+GATEWAY = {"memory", "plugins", "ipc", "runtime"}
 ALLOWED = {
     "base": BASE,
     "os": OS,
@@ -27,16 +28,17 @@ ALLOWED = {
     "ledger/witness": SUPPORT | LEDGER_CORE | {"ledger/witness"},
     "ledger/testing": SUPPORT | LEDGER_CORE | {"ledger/testing"},
     "memory": BASE | {"memory"},
+    "plugins": SUPPORT | {"plugins"},
     "ipc": SUPPORT | {"memory", "ipc"},
     "engine": SUPPORT | {"engine"},
     "engines/fake": SUPPORT | {"engine", "engines/fake"},
     "engines/llama": SUPPORT | {"engine", "engines/llama"},
     "http": SUPPORT | {"http"},
     "worker": SUPPORT | {"memory", "ipc", "engine", "worker"},
-    "runtime": SUPPORT | {"memory", "ipc", "runtime"} | LEDGER,
+    "runtime": SUPPORT | GATEWAY | LEDGER,
     "api/openai": SUPPORT | {"ipc", "runtime", "api/openai"} | LEDGER,
-    "server": SUPPORT | {"memory", "ipc", "runtime", "http", "api/openai", "server"} | LEDGER,
-    "cli": SUPPORT | {"memory", "ipc", "runtime", "http", "api/openai", "server", "cli"} | LEDGER,
+    "server": SUPPORT | GATEWAY | {"http", "api/openai", "server"} | LEDGER,
+    "cli": SUPPORT | GATEWAY | {"http", "api/openai", "server", "cli"} | LEDGER,
 }
 ALLOWED["app"] = set().union(*ALLOWED.values()) | {"app"}
 

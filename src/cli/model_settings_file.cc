@@ -97,6 +97,13 @@ Wanted read_kv_type(const toml::node& node, ModelSettings& out) {
   return all;
 }
 
+Wanted read_engine(const toml::node& node, ModelSettings& out) {
+  const auto* text = node.as_string();
+  if (text == nullptr || !runtime::is_model_name(text->get())) return "an engine's name in quotes";
+  out.engine = text->get();
+  return std::nullopt;
+}
+
 Wanted read_pinned(const toml::node& node, ModelSettings& out) {
   const auto* flag = node.as_boolean();
   if (flag == nullptr) return "true or false";
@@ -140,6 +147,7 @@ constexpr auto kReaders = std::to_array<SettingReader>({
     {"threads", [](const toml::node& n,
                    ModelSettings& s) { return read_number(n, 0, ipc::kThreadsMax, s.threads); }},
     {"kv_type", read_kv_type},
+    {"engine", read_engine},
     {"keep_alive",
      [](const toml::node& n, ModelSettings& s) { return read_time(n, s.keep_alive_seconds); }},
     {"warm_keep_alive",

@@ -112,6 +112,7 @@ OrderedJson settings_json(const runtime::ModelSettings& settings) {
   add("parallel", settings.parallel);
   add("threads", settings.threads);
   add("kv_type", settings.kv_type);
+  add("engine", settings.engine);
   add("keep_alive", settings.keep_alive_seconds);
   add("warm_keep_alive", settings.warm_keep_alive_seconds);
   add("priority", settings.priority);

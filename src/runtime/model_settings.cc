@@ -25,7 +25,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 bool ModelSettings::loads_like(const ModelSettings& other) const {
   return context_tokens == other.context_tokens && parallel == other.parallel &&
-         threads == other.threads && kv_type == other.kv_type;
+         threads == other.threads && kv_type == other.kv_type && engine == other.engine;
 }
 
 ModelSettings ModelSettings::under(const ModelSettings& upper) const {
@@ -34,6 +34,7 @@ ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   out.parallel = first_of(upper.parallel, parallel);
   out.threads = first_of(upper.threads, threads);
   out.kv_type = first_of(upper.kv_type, kv_type);
+  out.engine = first_of(upper.engine, engine);
   out.keep_alive_seconds = first_of(upper.keep_alive_seconds, keep_alive_seconds);
   out.warm_keep_alive_seconds = first_of(upper.warm_keep_alive_seconds, warm_keep_alive_seconds);
   out.priority = first_of(upper.priority, priority);
@@ -55,6 +56,7 @@ std::string ModelSettings::text() const {
   add(out, "parallel", parallel);
   add(out, "threads", threads);
   if (kv_type) out += "kv_type=" + *kv_type + "\n";
+  if (engine) out += "engine=" + *engine + "\n";
   add(out, "keep_alive", keep_alive_seconds);
   add(out, "warm_keep_alive", warm_keep_alive_seconds);
   add(out, "priority", priority);

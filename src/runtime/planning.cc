@@ -8,6 +8,7 @@
 #include "ipc/limits.h"
 #include "memory/eviction.h"
 #include "memory/pool.h"
+#include "plugins/engine_table.h"
 #include "runtime/catalogue.h"
 #include "runtime/kv_types.h"
 
@@ -109,7 +110,9 @@ std::string base_name(std::string_view model) {
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  wanted.engine = entry.engine;
+  // A script is the fake engine's; what a GGUF file is computed with can be chosen.
+  wanted.engine =
+      entry.engine == plugins::kLlama ? own.engine.value_or(entry.engine) : entry.engine;
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
   wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);

@@ -1,0 +1,42 @@
+#include "plugins/engine_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace aioss::plugins {
+
+EngineTable::EngineTable(std::vector<EngineImage> engines) {
+  for (EngineImage& engine : engines) put(std::move(engine));
+}
+
+std::shared_ptr<const EngineImage> EngineTable::find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& engine : engines_) {
+    if (engine->name == name) return engine;
+  }
+  return nullptr;
+}
+
+std::vector<std::shared_ptr<const EngineImage>> EngineTable::all() const {
+  const std::lock_guard lock(mutex_);
+  return engines_;
+}
+
+void EngineTable::put(EngineImage engine) {
+  auto added = std::make_shared<const EngineImage>(std::move(engine));
+  const std::lock_guard lock(mutex_);
+  const auto at = std::lower_bound(engines_.begin(), engines_.end(), added,
+                                   [](const auto& a, const auto& b) { return a->name < b->name; });
+  if (at != engines_.end() && (*at)->name == added->name) {
+    *at = std::move(added);
+  } else {
+    engines_.insert(at, std::move(added));
+  }
+}
+
+bool EngineTable::remove(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  return std::erase_if(engines_, [&](const auto& engine) { return engine->name == name; }) > 0;
+}
+
+}  // namespace aioss::plugins

@@ -1,0 +1,50 @@
+// Which engines workers can be started with: those linked into the binary, and plugins, which are
+// files that a worker opens by descriptor. The gateway's side: nothing here runs a byte of a
+// plugin. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "os/file.h"
+
+namespace aioss::plugins {
+
+inline constexpr std::string_view kLlama = "llama";  // linked in, and the default
+
+// What a model's file must be for an engine.
+enum class ModelFormat { kGguf, kScript };
+
+struct EngineImage {
+  std::string name;  // [a-z0-9][a-z0-9._-]*, as settings and orders give it
+  std::string version;
+  ModelFormat format = ModelFormat::kGguf;
+  bool is_linked = false;  // part of the binary: neither file nor hash
+  // Otherwise: read-only, the very bytes of the hash, and kept from changing. A worker inherits it.
+  std::shared_ptr<const os::Fd> file;
+  Digest sha256 = {};
+  std::string origin;  // "linked", "embedded", or the path that it was installed at
+};
+
+class EngineTable final {
+ public:
+  explicit EngineTable(std::vector<EngineImage> engines);
+
+  // Null: there is none of this name. What is found stays whole while somebody holds it.
+  std::shared_ptr<const EngineImage> find(std::string_view name) const;
+  std::vector<std::shared_ptr<const EngineImage>> all() const;  // in the order of their names
+  // Replaces one of the same name.
+  void put(EngineImage engine);
+  bool remove(std::string_view name);  // false: there was none. Workers that have it go on
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<const EngineImage>> engines_;  // sorted by name
+};
+
+}  // namespace aioss::plugins
