@@ -23,7 +23,9 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "plugins/engine_table.h"
 #include "runtime/adapter_wish.h"
+#include "runtime/engine_order.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
@@ -91,6 +93,8 @@ struct GatewayOptions {
   std::chrono::seconds load_wait{300};  // of a request, for its model, unless it says otherwise
   // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
   std::uint32_t record_rate = 50, record_burst = 500;
+  // That models can be computed with; null: each with that of its file.
+  std::shared_ptr<plugins::EngineTable> engines;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
   std::vector<std::pair<std::string, std::string>> configuration;
 };
@@ -111,6 +115,7 @@ struct ModelEntry {  // of the catalogue
   Residence residence;
   std::vector<std::string> aliases = {};
   std::vector<std::string> adapters = {};  // that may be asked for with it
+  EngineStatus engine_status = {};
 };
 
 struct GenerateCall {
@@ -183,6 +188,10 @@ class Gateway {
   // and would have to go.
   virtual Result<ModelEntry> order(const ModelOrder& order) {
     return Error{Code::kUnsupported, "this gateway takes no order '" + order.model + "'"};
+  }
+  // The same, of the engine that it is computed with. kNotFound: there is no such engine.
+  virtual Result<ModelEntry> order_engine(const EngineOrder& order) {
+    return Error{Code::kUnsupported, "this gateway switches no engines of '" + order.model + "'"};
   }
   virtual GatewayHealth health() const = 0;
   // What each model has to do, with the tenants' names. Never blocks.
