@@ -3,6 +3,7 @@
 // process.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,6 +45,8 @@ struct WorkerOptions {
   int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
   int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
   int engine_fd = -1;          // inherited: a plugin, instead of `engines`; -1: there is none
+  // To open the plugin: its constructors and identity. Loaders of drivers take seconds at worst.
+  std::chrono::seconds plugin_start_max{20};
   std::vector<EngineChoice> engines;
   // What a model's text is read with where a plugin computes.
   std::function<Result<std::unique_ptr<engine::TextModel>>(const std::vector<int>& fds)>
