@@ -79,6 +79,8 @@ struct GatewayOptions {
   std::uint32_t workers_max = 16;  // loaded models, however small; over it one has to go
   // Of all models together, on the host; 0: what the system can spare. docs/memory.md.
   std::uint64_t memory_max = 0;
+  // Those that workers can be started with; null: those that are linked into the executable.
+  std::shared_ptr<plugins::EngineTable> engines;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until
@@ -93,8 +95,6 @@ struct GatewayOptions {
   std::chrono::seconds load_wait{300};  // of a request, for its model, unless it says otherwise
   // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
   std::uint32_t record_rate = 50, record_burst = 500;
-  // That models can be computed with; null: each with that of its file.
-  std::shared_ptr<plugins::EngineTable> engines;
   // Other effective settings (host, port, …): name and value, for the record of the configuration.
   std::vector<std::pair<std::string, std::string>> configuration;
 };
@@ -104,7 +104,7 @@ CatalogueOptions catalogue_options(const GatewayOptions& options);
 
 struct ModelEntry {  // of the catalogue
   std::string name;
-  std::string engine;  // "llama" or "fake"
+  std::string engine;  // "llama" or "fake": what its file is for
   std::uint64_t file_bytes = 0;
   std::int64_t modified_unix_s = 0;
   std::string state;  // "cold", "loading", "ready", "warm", "failed"

@@ -9,6 +9,7 @@
 #include "memory/eviction.h"
 #include "memory/pool.h"
 #include "runtime/catalogue.h"
+#include "runtime/engines.h"
 #include "runtime/kv_types.h"
 
 namespace aioss::runtime {
@@ -110,6 +111,7 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
   wanted.engine = own.engine.value_or(entry.engine);
+  if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
   wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);
