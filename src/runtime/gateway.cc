@@ -201,6 +201,10 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
   Catalogue chosen = catalogue;
   engine_choices_.apply(chosen);
   view_.set_catalogue(chosen);
+  for (const auto& [name, entry] : chosen.models) {
+    const auto choice = engine_choices_.of(name);
+    if (choice) view_.set_engine(name, {choice->engine, "", choice->pinned});
+  }
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
     desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });
