@@ -198,9 +198,10 @@ bool EngineSwitches::compares(const Life& coming) const {
 bool EngineSwitches::tries(Life& coming) {
   Model& model = coming.model;
   if (!parts_.ask_canary || model.serving == nullptr) return false;
-  const std::string from = model.serving->room.wanted.engine;
+  const PlanWanted& running = model.serving->room.wanted;
+  const std::string from = running.engine;
   const std::string& to = coming.room.wanted.engine;
-  if (from == to) return false;
+  if (from == to && running.engine_sha256 == coming.room.wanted.engine_sha256) return false;
   EngineSwitch& state = model.engine_switch;
   const bool ordered = state.step == Step::kLoading || state.step == Step::kWaiting;
   if (state.to != to || !ordered) {  // settings have caused it

@@ -107,10 +107,22 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
+namespace {
+
+// What a GGUF file is computed with can be chosen for the server; a script's for itself only.
+std::string engine_name_of(const CatalogueEntry& entry, const GatewayOptions& options) {
+  if (entry.engine != plugins::kLlama) return entry.settings.engine.value_or(entry.engine);
+  if (!options.engine_wish.empty()) return options.engine_wish;
+  if (entry.settings.engine) return *entry.settings.engine;
+  return options.engine.empty() ? entry.engine : options.engine;
+}
+
+}  // namespace
+
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  wanted.engine = own.engine.value_or(entry.engine);
+  wanted.engine = engine_name_of(entry, options);
   if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);

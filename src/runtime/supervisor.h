@@ -105,6 +105,7 @@ class Supervisor final {
 
  private:
   bool is_changing() const;
+  bool is_outdated(const Life& life) const;
   void judge_anew(Model& model);
   void canary_ended(const Requests::Left& left);
   void tick();
