@@ -404,8 +404,9 @@ bool EngineSwitches::may_move(const Life& from, const Life& to) const {
 }
 
 void EngineSwitches::move_all(Model& model, Life& from) {
-  for (const ipc::RequestId id : parts_.requests.movable(from)) {
-    if (parts_.requests.move(from, id)) ++model.engine_switch.moved_count;
+  const std::vector<ipc::RequestId> ids = parts_.requests.movable(from);
+  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {  // each is put before the others
+    if (parts_.requests.move(from, *id)) ++model.engine_switch.moved_count;
   }
 }
 

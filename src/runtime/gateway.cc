@@ -203,7 +203,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
   view_.set_catalogue(chosen);
   for (const auto& [name, entry] : chosen.models) {
     const auto choice = engine_choices_.of(name);
-    if (choice) view_.set_engine(name, {choice->engine, "", choice->pinned});
+    view_.set_engine(name, {wanted_of(entry, options_).engine, "", choice && choice->pinned});
   }
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
