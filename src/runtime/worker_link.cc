@@ -423,8 +423,9 @@ Status WorkerLink::on(ipc::Rejected& message) {
   std::lock_guard turn(handing_on_);
   const ipc::RequestId id = message.id;
   AIOSS_TRY(const auto stream, stream_of(id));
-  if (stream)
+  if (stream) {
     AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  }
   forget(id);
   return ok();
 }
