@@ -33,6 +33,8 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"engine switch", engine_switch_command},
     {"engine pin", engine_pin_command},
     {"engine rollback", engine_rollback_command},
+    {"update apply", update_apply_command},
+    {"update rollback", update_rollback_command},
     {"inspect", inspect_command},
     {"engine list", engine_list_command},
     {"engine inspect", engine_inspect_command},

@@ -56,6 +56,8 @@ int pin_command(const Services& services, const Invocation& invocation);
 int engine_switch_command(const Services& services, const Invocation& invocation);
 int engine_pin_command(const Services& services, const Invocation& invocation);
 int engine_rollback_command(const Services& services, const Invocation& invocation);
+int update_apply_command(const Services& services, const Invocation& invocation);
+int update_rollback_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 
 }  // namespace aioss::cli

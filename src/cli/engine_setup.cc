@@ -81,6 +81,14 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
+  AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
+  for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
+  return table;
+}
+
+Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
+                                                            const Config& config) {
+  std::vector<plugins::EngineImage> out;
   AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
   plugins::InstalledEngines found =
       plugins::read_engines(services.files, config.text(Key::kEnginesDir), trust);
@@ -92,12 +100,12 @@ Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& servi
                                  "in itself"}});
       continue;
     }
-    table->put(std::move(engine));
+    out.push_back(std::move(engine));
   }
   for (const plugins::LeftOut& left : found.left_out) {
     log::error("an engine is left out", {{"engine", left.name}, {"reason", left.why.message}});
   }
-  return table;
+  return out;
 }
 
 }  // namespace aioss::cli

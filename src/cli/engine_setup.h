@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/config.h"
@@ -19,6 +21,10 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 // "fake" only with `fake_models`. What is left out of the directory is logged with the reason.
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models);
+
+// Of the engine directory alone, as they are now. Likewise.
+Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
+                                                            const Config& config);
 
 // Whether the binary has an engine of this name in itself: no plugin may take it.
 bool is_linked_engine(const Services& services, std::string_view name);

@@ -137,6 +137,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   AIOSS_TRY(out.engines, engine_table(services, config, fake_models));
+  out.read_engines = [&services, config] { return installed_engines(services, config); };
   out.engine = config.text(Key::kEngine);
   AIOSS_CHECK(add_residence(config, out));
   for (const Setting& setting : settings()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "plugins/engine_table.h"
 #include "runtime/engine_canary.h"
 #include "runtime/engine_choices.h"
 #include "runtime/stream_state.h"
@@ -36,6 +37,8 @@ struct EngineSwitch {
   std::string reason;        // for people
   std::uint64_t orders = 0;  // so far
   std::string from, to;
+  // The file that the old one was, if the switch is to another file of the same name.
+  std::shared_ptr<const plugins::EngineImage> from_file;
 
   // What was before the order, if one has begun it: that is taken again if it fails.
   struct Before {

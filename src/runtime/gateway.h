@@ -81,6 +81,8 @@ struct GatewayOptions {
   std::uint64_t memory_max = 0;
   // Those that workers can be started with; null: those that are linked into the executable.
   std::shared_ptr<plugins::EngineTable> engines;
+  // Those of the engine directory, read anew at a rescan; null: there is none. Blocks on the disk.
+  std::function<Result<std::vector<plugins::EngineImage>>()> read_engines;
   // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
   // are.
   std::string engine, engine_wish;

@@ -422,7 +422,8 @@ inline constexpr std::string_view kLoad = "load", kUnload = "unload", kPin = "pi
 // Of their engines, likewise.
 inline constexpr std::string_view kEngineSwitch = "engine_switch", kEnginePin = "engine_pin",
                                   kEngineUnpin = "engine_unpin",
-                                  kEngineRollback = "engine_rollback";
+                                  kEngineRollback = "engine_rollback",
+                                  kEnginesChanged = "engines_changed";
 }  // namespace admin_action_name
 
 struct Record {  // as read back
