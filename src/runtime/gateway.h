@@ -207,6 +207,8 @@ class Gateway {
   }
   // The books of memory, about a second old at most. Never blocks.
   virtual MemoryReport memory() const { return {}; }
+  // Those that models can be computed with. Never blocks.
+  virtual std::vector<std::shared_ptr<const plugins::EngineImage>> engines() const { return {}; }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

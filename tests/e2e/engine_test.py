@@ -82,7 +82,7 @@ class EngineTest(unittest.TestCase):
         planned = json.loads(self.aioss("plan", "smol", "--engine", "minimal", "--json").stdout)
         self.assertEqual(planned["engine"], "minimal")
 
-        self.assertEqual(self.aioss("engine", "add", self.plugin, expect=1).stdout, "")
+        self.assertEqual(self.aioss("engine", "add", self.plugin, expect=4).stdout, "")
         self.aioss("engine", "add", self.plugin, "--force")
         self.aioss("engine", "remove", "minimal")
         self.assertEqual(list(self.engines.iterdir()), [])

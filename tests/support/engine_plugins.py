@@ -28,7 +28,7 @@ def build_example(folder):
 
 
 def build_hostile(path, *defines):
-    """The example with these faults; it calls itself by the file's name unless NAME is among them."""
+    """The example with these faults; it calls itself as its file, unless NAME is among them."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not any(define.startswith("NAME=") for define in defines):
