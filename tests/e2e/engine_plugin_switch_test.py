@@ -1,5 +1,5 @@
 """Switches between plugins, whose answers are known to the byte: the example engine under two
-names. What computes something else, or crashes, is not taken; updates of an engine's file, and back."""
+names. What computes something else, or crashes, is not taken; updates of a file, and back."""
 import json
 import os
 import pathlib
