@@ -35,7 +35,7 @@ struct EngineSwitch {
   Step step = Step::kNone;
   Outcome outcome = Outcome::kNone;
   std::string reason;        // for people
-  std::uint64_t orders = 0;  // so far
+  std::uint64_t orders = 0;  // switches so far, ordered or not
   std::string from, to;
   // The file that the old one was, if the switch is to another file of the same name.
   std::shared_ptr<const plugins::EngineImage> from_file;
@@ -55,6 +55,7 @@ struct EngineSwitch {
   std::map<ipc::RequestId, Asked> asked;  // that have not ended
   std::uint64_t running_life = 0, coming_life = 0;
   std::vector<CanaryTokens> running, coming;  // kEngineCanaries each
+  bool has_passed = false;
 
   // kMoving: out of which life, and who was moved last.
   std::uint64_t leaving_life = 0;
