@@ -15,9 +15,9 @@
 #include "runtime/adapter_copier.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
-#include "runtime/canary.h"
 #include "runtime/catalogue_keeper.h"
 #include "runtime/custodian.h"
+#include "runtime/engine_reload.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
 #include "runtime/intake.h"
@@ -87,9 +87,14 @@ class GatewayImpl final : public Gateway {
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
   Result<ModelEntry> order(const ModelOrder& order) override;
+  Result<ModelEntry> order_engine(const EngineOrder& order) override;
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
   MemoryReport memory() const override { return view_.memory(); }
+  std::vector<std::shared_ptr<const plugins::EngineImage>> engines() const override {
+    if (!options_.engines) return {};
+    return options_.engines->all();
+  }
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Result<PlanAnswer> plan(const PlanCall& call) override {
@@ -116,6 +121,7 @@ class GatewayImpl final : public Gateway {
   Status spend(const std::string& tenant, std::uint32_t record_count);
   Status record_action(records::AdminAction action, const std::vector<std::string>& details);
   void remember_hashes(const Catalogue& catalogue);
+  Status reload_engines(const Principal& by);
   Status take_up(const Principal& by, const Result<Catalogue>& scanned,
                  const std::vector<std::string>& details);
   void stop_workers();
@@ -130,6 +136,7 @@ class GatewayImpl final : public Gateway {
   ledger::Custody& custody_;
   ModelView view_;
   HashCache hashes_;
+  EngineChoices engine_choices_;
   const std::shared_ptr<Tally> tally_;
   RecordBudget budget_;
   std::shared_ptr<StreamDesk> desk_;
@@ -164,6 +171,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       ledger_(parts.ledger),
       custody_(parts.custody),
       hashes_(fs_, options.state_dir),
+      engine_choices_(fs_, options.state_dir),
       tally_(std::make_shared<Tally>(clock_)),
       budget_(clock_, options.record_rate, options.record_burst),
       desk_(std::make_shared<StreamDesk>(streams_max(),
@@ -174,7 +182,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       plan_store_(fs_, options.state_dir, options.worker_executable),
       planner_(planner_options(options), clock_, &plan_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
-                 [this] { return view_.memory(); }}),
+                 [this] { return view_.memory(); }, &engine_choices_}),
       hasher_(fs_, hashes_, clock_),
       adapter_copier_(fs_, kAdapterJobsPerWorker * options.workers_max),
       custodian_(custody_, streams_max()),
@@ -186,16 +194,23 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
           {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
            streams_max(), &WorkerLink::start, options_.planner ? options_.planner.get() : &planner_,
            prefix_disk_.get(), &adapter_copier_,
-           [this](const std::string& model, std::uint64_t life) -> Status {
-             AIOSS_CHECK(intake_.begin(canary_call(model, life)));
-             return ok();
-           }},
+           [this](GenerateCall call) -> Result<ipc::RequestId> {
+             AIOSS_TRY(const auto stream, intake_.begin(std::move(call)));
+             return stream->id();
+           },
+           &engine_choices_},
           catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
                 return take_up(by, scanned, details);
               }) {
-  view_.set_catalogue(catalogue);
+  Catalogue chosen = catalogue;
+  engine_choices_.apply(chosen);
+  view_.set_catalogue(chosen);
+  for (const auto& [name, entry] : chosen.models) {
+    const auto choice = engine_choices_.of(name);
+    view_.set_engine(name, {wanted_of(entry, options_).engine, "", choice && choice->pinned});
+  }
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
     desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });
@@ -295,7 +310,20 @@ Status GatewayImpl::record_action(records::AdminAction action,
 Status GatewayImpl::rescan(const Principal& by) {
   AIOSS_CHECK(check_open());
   if (by.source != kSignalSource) AIOSS_CHECK(spend(by.tenant, 1));
+  AIOSS_CHECK(reload_engines(by));
   return keeper_.rescan(by);
+}
+
+// Before the models are judged anew, which may be computed with them.
+Status GatewayImpl::reload_engines(const Principal& by) {
+  if (!options_.read_engines || !options_.engines) return ok();
+  AIOSS_TRY(const std::vector<plugins::EngineImage> installed, options_.read_engines());
+  const EngineChanges changes = engine_changes(*options_.engines, installed);
+  if (changes.details.empty()) return ok();
+  namespace name = ledger::admin_action_name;
+  AIOSS_CHECK(record_action({std::string(name::kEnginesChanged), "done", by, {}}, changes.details));
+  runtime::take_up(changes, *options_.engines);
+  return ok();
 }
 
 // One at a time: see CatalogueKeeper.
@@ -359,6 +387,20 @@ Result<ModelEntry> GatewayImpl::order(const ModelOrder& order) {
   AIOSS_CHECK(check_model(real.model));
   AIOSS_CHECK(spend(order.by.tenant, 1));
   return take_order(real, view_, *desk_, [this](auto action, const auto& details) {
+    return record_action(action, details);
+  });
+}
+
+Result<ModelEntry> GatewayImpl::order_engine(const EngineOrder& order) {
+  AIOSS_CHECK(check_open());
+  EngineOrder real = order;
+  real.model = view_.resolve(order.model);
+  AIOSS_CHECK(check_model(real.model));
+  if (!real.engine.empty() && !is_model_name(real.engine)) {
+    return Error{Code::kInvalidArgument, "that is not the name of an engine", "engine"};
+  }
+  AIOSS_CHECK(spend(order.by.tenant, 1));
+  return take_order(real, *desk_, [this](auto action, const auto& details) {
     return record_action(action, details);
   });
 }

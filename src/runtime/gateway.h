@@ -23,7 +23,9 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "plugins/engine_table.h"
 #include "runtime/adapter_wish.h"
+#include "runtime/engine_order.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
@@ -77,6 +79,13 @@ struct GatewayOptions {
   std::uint32_t workers_max = 16;  // loaded models, however small; over it one has to go
   // Of all models together, on the host; 0: what the system can spare. docs/memory.md.
   std::uint64_t memory_max = 0;
+  // Those that workers can be started with; null: those that are linked into the executable.
+  std::shared_ptr<plugins::EngineTable> engines;
+  // Those of the engine directory, read anew at a rescan; null: there is none. Blocks on the disk.
+  std::function<Result<std::vector<plugins::EngineImage>>()> read_engines;
+  // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
+  // are.
+  std::string engine, engine_wish;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until
@@ -100,7 +109,7 @@ CatalogueOptions catalogue_options(const GatewayOptions& options);
 
 struct ModelEntry {  // of the catalogue
   std::string name;
-  std::string engine;  // "llama" or "fake"
+  std::string engine;  // "llama" or "fake": what its file is for
   std::uint64_t file_bytes = 0;
   std::int64_t modified_unix_s = 0;
   std::string state;  // "cold", "loading", "ready", "warm", "failed"
@@ -111,6 +120,7 @@ struct ModelEntry {  // of the catalogue
   Residence residence;
   std::vector<std::string> aliases = {};
   std::vector<std::string> adapters = {};  // that may be asked for with it
+  EngineStatus engine_status = {};
 };
 
 struct GenerateCall {
@@ -184,6 +194,10 @@ class Gateway {
   virtual Result<ModelEntry> order(const ModelOrder& order) {
     return Error{Code::kUnsupported, "this gateway takes no order '" + order.model + "'"};
   }
+  // The same, of the engine that it is computed with. kNotFound: there is no such engine.
+  virtual Result<ModelEntry> order_engine(const EngineOrder& order) {
+    return Error{Code::kUnsupported, "this gateway switches no engines of '" + order.model + "'"};
+  }
   virtual GatewayHealth health() const = 0;
   // What each model has to do, with the tenants' names. Never blocks.
   virtual std::vector<ModelLoad> queue() const { return {}; }
@@ -193,6 +207,8 @@ class Gateway {
   }
   // The books of memory, about a second old at most. Never blocks.
   virtual MemoryReport memory() const { return {}; }
+  // Those that models can be computed with. Never blocks.
+  virtual std::vector<std::shared_ptr<const plugins::EngineImage>> engines() const { return {}; }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

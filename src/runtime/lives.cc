@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/decide.h"
+#include "runtime/engines.h"
 #include "runtime/planning.h"
 
 namespace aioss::runtime {
@@ -78,6 +79,7 @@ Status Lives::start_worker(Life& life) {
   AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(life, *entry));
   if (!files) return ok();
 
+  AIOSS_TRY(life.engine, engine_of(parts_.options.engines, life.room.wanted.engine));
   const LinkOptions link = link_options(life, *files);
   auto started =
       parts_.start_link(link, [this, post = parts_.post, number = life.number](LinkEvent event) {
@@ -118,6 +120,7 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);
+  link.engine = life.engine;
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
   return link;
@@ -211,6 +214,9 @@ void Lives::on_hello(Life& life, ipc::Hello hello) {
 void Lives::on_ready(Life& life, ipc::Ready ready) {
   if (life.phase == Phase::kWaking) return on_woken(life, ready);
   if (life.phase != Phase::kLoading) return;  // it is being stopped
+  if (const Status fits = check_engine(life.engine, ready.engine); !fits) {
+    return fail_load(life, fits.error());
+  }
   life.ready = std::move(ready);
   advance(life);
 }
@@ -254,7 +260,7 @@ void Lives::advance(Life& life) {
   }
   parts_.prefixes.bring(life, *records_.program());
   records_.record({life.number, life.model.name, *life.ready, *life.hash, life.files->bytes(),
-                   life.hello ? life.hello->confinement : ""});
+                   life.hello ? life.hello->confinement : "", file_digest(life.engine)});
 }
 
 void Lives::on_load_recorded(std::uint64_t number, const Result<std::uint64_t>& record) {
@@ -298,6 +304,7 @@ void Lives::begin_service(Life& life) {
   model.loads_killed = 0;
   model.last_used_ns = parts_.clock.monotonic_ns();
   model.restore_ns = life.room.ready_ns - life.room.began_ns;
+  parts_.engines.began(life);
   parts_.residency.begin(life);
   serve(life);
 }
@@ -319,6 +326,7 @@ void Lives::fail_load(Life& life, Error error) {
   Model& model = life.model;
   log::error("a model cannot be loaded", {{"model", model.name}, {"reason", error.message}});
   load_failures_.add();
+  if (parts_.engines.load_failed(life, error)) return load_another_engine(life, error);
   // Forbidden: its file is not in the list of those that may be loaded.
   decide(parts_.tally, ledger::decision_kind::kLoad,
          error.code == Code::kForbidden ? ledger::decision_outcome::kRefused
@@ -329,6 +337,15 @@ void Lives::fail_load(Life& life, Error error) {
   cut_short(life, error);
   parts_.board.show(model);
   parts_.requests.abort_waiting(model, error);
+}
+
+// The one before. Whoever waits goes on waiting.
+void Lives::load_another_engine(Life& life, const Error& error) {
+  Model& model = life.model;
+  cut_short(life, error);
+  const bool is_wanted = !model.waiting.empty() || !model.load_waiters.empty() || life.drains;
+  if (model.serving == nullptr && is_wanted && !begins_no_more_) begin(model, {});
+  parts_.board.show(model);
 }
 
 // Nobody waits for it: the old one goes on.

@@ -32,7 +32,8 @@ struct ModelSettings {
   std::optional<std::vector<std::string>> adapters;     // that may be used with it; all, if absent
 
   bool operator==(const ModelSettings&) const = default;
-  // Whether a worker that was started with these would be started the same with `other`.
+  // Whether a worker that was started with these would be started the same with `other`, but for
+  // the engine, which others have a say in (planning.h).
   bool loads_like(const ModelSettings& other) const;
   // Those of `upper`, and where it has none, these. Aliases are of both.
   ModelSettings under(const ModelSettings& upper) const;

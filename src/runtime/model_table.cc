@@ -24,6 +24,14 @@ const ModelSettings& ModelTable::settings_of(const std::string& model) const {
   return known == nullptr ? kNone : known->settings;
 }
 
+void ModelTable::set_engine(const std::string& model, const std::string& engine) {
+  const auto found = catalogue_.models.find(model);
+  if (found == catalogue_.models.end()) return;
+  std::optional<std::string>& setting = found->second.settings.engine;
+  setting.reset();
+  if (!engine.empty()) setting = engine;
+}
+
 const std::string& ModelTable::real_name(const std::string& name) const {
   const auto alias = catalogue_.aliases.find(name);
   return alias == catalogue_.aliases.end() ? name : alias->second;

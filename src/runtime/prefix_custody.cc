@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/engines.h"
 #include "runtime/model_table.h"
 #include "runtime/tenant_book.h"
 
@@ -49,7 +50,9 @@ void PrefixCustody::was_not_started(const Life& life) {
 
 void PrefixCustody::bring(Life& life, const Digest& program) {
   if (disk_ == nullptr || life.has_own_prefixes) return;
-  const Digest identity = prefix_identity(life.hash->sha256, program, life.configured, *life.ready);
+  const Digest computes = with_engine(program, life.engine);
+  const Digest identity =
+      prefix_identity(life.hash->sha256, computes, life.configured, *life.ready);
   store_.identify(life.model.name, identity);
   if (life.prefixes != Life::Prefixes::kOnTheDisk) return;
   life.prefixes = Life::Prefixes::kComing;
@@ -78,7 +81,8 @@ void PrefixCustody::take(const Life& life, bool trusted, std::uint64_t chunk_ns)
   const std::string model = key_of(life);
   store_.ended(model);
   // What follows it computes with another file or other settings, or has its own.
-  if (life.has_own_prefixes || life.role == Life::Role::kLeaving) return store_.drop(model);
+  const bool leaves = life.role == Life::Role::kLeaving || life.outdated;
+  if (life.has_own_prefixes || leaves) return store_.drop(model);
   // The disk may still be writing into it, or it was computed with other weights than were hashed.
   const bool changed = life.files && life.files->was_changed();
   if (!trusted || changed || life.prefixes != Life::Prefixes::kThere) store_.drop(model);

@@ -28,39 +28,35 @@ constexpr unsigned kCancelChecksMax = 60;
 constexpr auto kReapStep = std::chrono::milliseconds(5);
 constexpr int kSocketInChild = 3;
 
-// What a worker finds at which number: its socket, the model's files, the memory for prefixes, and
-// that for adapters.
-std::vector<std::string> arguments(std::size_t model_count, bool prefixes, bool adapters) {
-  std::string models;
-  for (std::size_t i = 0; i < model_count; ++i) {
-    models += (i > 0 ? "," : "") + std::to_string(kSocketInChild + 1 + static_cast<int>(i));
-  }
-  std::vector<std::string> out{"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
-                               "--models", models};
-  int next = kSocketInChild + 1 + static_cast<int>(model_count);
-  if (prefixes) {
-    out.emplace_back("--prefixes");
-    out.push_back(std::to_string(next++));
-  }
-  if (adapters) {
-    out.emplace_back("--adapters");
-    out.push_back(std::to_string(next));
-  }
+// What a worker is given beside its socket and its model: the option that names the descriptor.
+std::vector<std::pair<std::string, int>> extras(const LinkOptions& options) {
+  std::vector<std::pair<std::string, int>> out;
+  if (options.prefix_fd >= 0) out.emplace_back("--prefixes", options.prefix_fd);
+  if (options.adapter_fd >= 0) out.emplace_back("--adapters", options.adapter_fd);
+  const int plugin = plugins::plugin_descriptor(options.engine.get());
+  if (plugin >= 0) out.emplace_back("--engine", plugin);
   return out;
 }
 
 os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   os::SpawnOptions spawn;
   spawn.executable = options.executable;
-  spawn.arguments =
-      arguments(options.model_fds.size(), options.prefix_fd >= 0, options.adapter_fd >= 0);
   spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
   spawn.inherit_output = false;  // what the gateway prints there, or a pipe after it, is not theirs
   spawn.descriptors.emplace_back(kSocketInChild, socket);
   int number = kSocketInChild;
-  for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
-  if (options.prefix_fd >= 0) spawn.descriptors.emplace_back(++number, options.prefix_fd);
-  if (options.adapter_fd >= 0) spawn.descriptors.emplace_back(++number, options.adapter_fd);
+  std::string models;
+  for (const int fd : options.model_fds) {
+    spawn.descriptors.emplace_back(++number, fd);
+    models += (models.empty() ? "" : ",") + std::to_string(number);
+  }
+  spawn.arguments = {"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
+                     "--models", models};
+  for (const auto& [option, fd] : extras(options)) {
+    spawn.descriptors.emplace_back(++number, fd);
+    spawn.arguments.push_back(option);
+    spawn.arguments.push_back(std::to_string(number));
+  }
   return spawn;
 }
 
@@ -158,36 +154,6 @@ ipc::Stats WorkerLink::stats() const {
 std::size_t WorkerLink::outstanding() const {
   std::lock_guard lock(mutex_);
   return requests_.size();
-}
-
-bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
-  std::lock_guard lock(mutex_);
-  if (ended_) return false;
-  const ipc::RequestId id = stream->id();
-  requests_.emplace(id, Entry{std::move(stream), 0});
-  return true;
-}
-
-void WorkerLink::submit(StreamState& stream) {
-  send(stream.next_request());
-}
-
-void WorkerLink::cancel(ipc::RequestId id) {
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = requests_.find(id);
-    if (found == requests_.end() || found->second.cancel_seconds > 0) return;
-    found->second.cancel_seconds = 1;
-  }
-  send(ipc::Cancel{id});
-}
-
-void WorkerLink::give_credit(const ipc::Credit& credit) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!requests_.contains(credit.id)) return;
-  }
-  send(credit);
 }
 
 void WorkerLink::take_over_prefixes() {
@@ -448,20 +414,26 @@ void WorkerLink::forget(ipc::RequestId id) {
 }
 
 Status WorkerLink::on(ipc::Accepted& message) {
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(message.id));
-  return stream->accepted(message);
+  return stream ? stream->accepted(message) : ok();
 }
 
 Status WorkerLink::on(ipc::Rejected& message) {
+  std::lock_guard turn(handing_on_);
   const ipc::RequestId id = message.id;
   AIOSS_TRY(const auto stream, stream_of(id));
-  AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  if (stream) {
+    AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  }
   forget(id);
   return ok();
 }
 
 Status WorkerLink::on(ipc::Delta& message) {
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(message.id));
+  if (!stream) return ok();
   return stream->delta(std::move(message));
 }
 
@@ -472,7 +444,12 @@ Status WorkerLink::on(ipc::Finished& message) {
     kill(std::move(*message.error));
     return ok();
   }
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(id));
+  if (!stream) {
+    forget_choice(id);
+    return ok();
+  }
   AIOSS_TRY(const bool last, stream->finished(std::move(message)));
   if (last) forget(id);
   return ok();
@@ -538,7 +515,9 @@ std::vector<std::shared_ptr<StreamState>> WorkerLink::take_requests() {
   std::lock_guard lock(mutex_);
   ended_ = true;
   std::vector<std::shared_ptr<StreamState>> streams;
-  for (auto& [id, entry] : requests_) streams.push_back(std::move(entry.stream));
+  for (auto& [id, entry] : requests_) {
+    if (entry.stream) streams.push_back(std::move(entry.stream));
+  }
   requests_.clear();
   return streams;
 }

@@ -12,8 +12,10 @@
 #include "base/suggest.h"
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
+#include "server/engines_page.h"
 #include "server/ledger_orders.h"
 #include "server/memory_page.h"
+#include "server/engine_order_route.h"
 #include "server/model_order_route.h"
 #include "server/plan_route.h"
 #include "server/queue_page.h"
@@ -75,6 +77,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kQueue:
     case Action::kPlan:
     case Action::kMemory:
+    case Action::kEngines:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -251,6 +254,11 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   }
   if (is_ledger_order(action)) {
     co_return co_await ledger_order(action, std::move(request), std::move(caller), writer);
+  }
+  if (action == Action::kModelOrder && is_engine_order(match.parameter)) {
+    const OrderContext context{parts_.io, parts_.gateway, orders_.get()};
+    co_return co_await answer_engine_order(context, match.parameter, std::move(request.body),
+                                           std::move(caller), writer);
   }
   drop_body(request);
   if (action == Action::kAnchorExport) {
@@ -484,6 +492,8 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
       return json_response(200, queue_page(parts_.gateway.queue()));
     case Action::kMemory:
       return json_response(200, memory_page(parts_.gateway.memory()));
+    case Action::kEngines:
+      return json_response(200, engines_page(parts_.gateway.engines()));
     default:
       return health_page(request);
   }

@@ -11,6 +11,7 @@
 #include "engines/fake/fake_engine.h"
 #include "os/clock.h"
 #include "runtime/testing/bad_worker.h"
+#include "runtime/testing/other_engines.h"
 #include "worker/worker.h"
 
 namespace {
@@ -37,8 +38,11 @@ int main(int argc, char** argv) {
     options.model_fds.push_back(std::atoi(std::string(part).c_str()));
   }
   for (int i = 6; i + 1 < argc; i += 2) {
-    const bool prefixes = std::string_view(argv[i]) == "--prefixes";
-    (prefixes ? options.prefix_fd : options.adapter_fd) = std::atoi(argv[i + 1]);
+    const std::string_view option = argv[i];
+    int& descriptor = option == "--prefixes"   ? options.prefix_fd
+                      : option == "--adapters" ? options.adapter_fd
+                                               : options.engine_fd;
+    descriptor = std::atoi(argv[i + 1]);
   }
   const std::string line = first_line(options.model_fds.front());
   constexpr std::string_view kMisbehave = "misbehave ";
@@ -54,6 +58,12 @@ int main(int argc, char** argv) {
   };
   fake.needs_gguf = false;
   options.engines = {fake};
+  for (const auto& other : aioss::runtime::testing::other_engines()) {
+    aioss::worker::EngineChoice choice = fake;
+    choice.name = other.name;
+    choice.engine = other.engine;
+    options.engines.push_back(choice);
+  }
   if (plans) return aioss::worker::run_plan(options);
   const aioss::os::SystemClock clock;
   return aioss::worker::run_worker(options, clock);
