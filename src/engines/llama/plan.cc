@@ -38,10 +38,10 @@ std::uint64_t scratch_bytes(const llama_model& model, const llama_context_params
   return std::max(feed_forward, rows * cells * positive(llama_model_n_head(&model)) * kHalf);
 }
 
-// Of the table of tokens' embeddings only the rows of a graph's tokens are read, so that most of its
-// pages stay on the disk or leave again: those of one graph are planned, each row with the page that
-// it shares with others. A tied output layer that is not repacked is the table itself, and read
-// whole; one that is repacked is a tensor of its own.
+// Of the table of tokens' embeddings only the rows of a graph's tokens are read, so that most of
+// its pages stay on the disk or leave again: those of one graph are planned, each row with the page
+// that it shares with others. A tied output layer that is not repacked is the table itself, and
+// read whole; one that is repacked is a tensor of its own.
 std::uint64_t unread_bytes(const llama_model& model, const llama_context_params& params) {
   const ggml_tensor* const table = model.tok_embd;
   if (table == nullptr || model.output == nullptr || table == model.output) return 0;
