@@ -399,19 +399,20 @@ void Lives::note_failure(const Life& life, const Error& error, std::int64_t now_
   parts_.board.show_residence(model);
 }
 
-void Lives::turn_away(Life& life, const Error& error) {
+void Lives::turn_away(Life& life, const Error& error, const std::vector<std::string>& details) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
     model.last_error = error;
     decide(parts_.tally, ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused,
-           info(error.code).name, model);
+           info(error.code).name, model, details);
   }
-  refuse_waiting(life, error);
+  refuse_waiting(life, error, details);
 }
 
 // It is not loaded now: whoever waits is told why.
-void Lives::refuse_waiting(Life& life, const Error& error) {
+void Lives::refuse_waiting(Life& life, const Error& error,
+                           const std::vector<std::string>& details) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   if (life.phase == Phase::kWaitingToWake) {
@@ -421,7 +422,7 @@ void Lives::refuse_waiting(Life& life, const Error& error) {
   }
   model.by_order = false;
   parts_.board.show(model);
-  parts_.requests.refuse_waiting(model, error);
+  parts_.requests.refuse_waiting(model, error, details);
 }
 
 }  // namespace aioss::runtime

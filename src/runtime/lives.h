@@ -103,10 +103,11 @@ class Lives final : public RoomHost,
   void start(Life& life) override;
   void has_no_room_beside(Life& life) override { parts_.replacement.has_no_room(life); }
   void fail_load(Life& life, Error error) override;
-  void turn_away(Life& life, const Error& error) override;
-  void refuse_waiting(Life& life, const Error& error) override;
+  void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override;
+  void refuse_waiting(Life& life, const Error& error) override { refuse_waiting(life, error, {}); }
 
  private:
+  void refuse_waiting(Life& life, const Error& error, const std::vector<std::string>& details);
   // lives.cc. `number`: of a life.
   void begin(Model& model, LifeRoom room);
   Status start_worker(Life& life);

@@ -85,6 +85,7 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
   const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr &&
                            life.holder == model.name && has_session(life);
+  if (ended.unreaped) parts_.adapters.leave(life, life.room.committed);
   parts_.books.leave(life, ended, is_followed && !begins_no_more_ && model.has_begun_waiting());
   parts_.room.changed();
   if (life.role == Life::Role::kComing) {

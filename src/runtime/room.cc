@@ -43,6 +43,27 @@ bool waits(const Life& life) {
   return wants && life.room.plan;
 }
 
+// For the record of a refusal. Of those that hold memory no times: who asks a thousand times a
+// second is to be one record, not a thousand.
+std::vector<std::string> details_of(std::uint64_t needs, const memory::Balance& balance,
+                                    const memory::Choice& choice) {
+  std::uint64_t evictable = 0;
+  for (const memory::Judged& one : choice.judged) {
+    if (one.candidate.stays == memory::Stays::kNo) evictable += one.candidate.bytes;
+  }
+  std::vector<std::string> lines{
+      "needs=" + std::to_string(needs) + " free=" + std::to_string(balance.free) +
+      " limit=" + std::to_string(balance.limit) + " evictable=" + std::to_string(evictable)};
+  for (const memory::Judged& one : choice.judged) {
+    if (lines.size() >= records::kDecisionDetailsMax) break;
+    const memory::Candidate& of = one.candidate;
+    const bool stays = of.stays != memory::Stays::kNo;
+    lines.push_back(of.name + " bytes=" + std::to_string(of.bytes) + " " +
+                    (stays ? std::string(memory::name(of.stays)) : "kept"));
+  }
+  return lines;
+}
+
 std::string holders_of(const memory::Choice& choice) {
   std::string text;
   for (std::size_t i = 0; i < choice.judged.size() && i < kHoldersTold; ++i) {
@@ -407,6 +428,7 @@ void Room::give_way(const Books::Shortage& shortage) {
 
 void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choice) {
   const Model& model = life.model;
+  std::vector<std::string> details;
   Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
                                " loaded models are busy or pinned; try again later"};
   if (model.failures.is_lasting()) {
@@ -423,10 +445,11 @@ void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choi
                                   : "; try again when others are idle, or take a smaller "
                                     "quantization, a smaller --ctx or a smaller --parallel";
     error = {Code::kNoMemory, text};
+    details = details_of(needs, balance, choice);
   }
   log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
   if (life.phase != Phase::kWaitingToWake) life.room.committed.clear();
-  parts_.host.turn_away(life, error);
+  parts_.host.turn_away(life, error, details);
 }
 
 }  // namespace aioss::runtime

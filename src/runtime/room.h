@@ -34,7 +34,9 @@ class RoomHost {  // what comes of it
   virtual void has_no_room_beside(Life& life) = 0;      // one that is coming: nobody goes for it
   virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned
   // It is not loaded now: for want of room; for other reasons.
-  virtual void turn_away(Life& life, const Error& error) = 0;
+  // `details`: for the record, what was needed, what there is and who has it.
+  virtual void turn_away(Life& life, const Error& error,
+                         const std::vector<std::string>& details) = 0;
   virtual void refuse_waiting(Life& life, const Error& error) = 0;
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
   virtual void park(Life& life, std::string_view reason, std::vector<std::string> details) = 0;

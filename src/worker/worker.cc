@@ -242,7 +242,9 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
     return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
   }
 
-  const Result<Loaded> loaded = load(options, *engines, *configure, channel);
+  // Never destroyed: when the process ends the system takes all of it back at once, while another
+  // model may be waiting for the room.
+  static const auto& loaded = *new Result<Loaded>(load(options, *engines, *configure, channel));
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   for (;;) {
     const auto exit =

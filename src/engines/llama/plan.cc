@@ -10,6 +10,7 @@
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 #include "llama-ext.h"
+#include "llama-model.h"
 
 namespace aioss::engines::llama {
 namespace {
@@ -35,6 +36,20 @@ std::uint64_t scratch_bytes(const llama_model& model, const llama_context_params
   const std::uint64_t cells = params.n_ctx / std::max(params.n_seq_max, 1U);
   constexpr std::uint64_t kHalf = 2;
   return std::max(feed_forward, rows * cells * positive(llama_model_n_head(&model)) * kHalf);
+}
+
+// Of the table of tokens' embeddings only the rows of a graph's tokens are read, so that most of
+// its pages stay on the disk or leave again: those of one graph are planned, each row with the page
+// that it shares with others. A tied output layer that is not repacked is the table itself, and
+// read whole; one that is repacked is a tensor of its own.
+std::uint64_t unread_bytes(const llama_model& model, const llama_context_params& params) {
+  const ggml_tensor* const table = model.tok_embd;
+  if (table == nullptr || model.output == nullptr || table == model.output) return 0;
+  if (ggml_backend_buffer_get_type(table->buffer) != ggml_backend_cpu_buffer_type()) return 0;
+  constexpr std::uint64_t kPageBytes = 4096;
+  const std::uint64_t read = params.n_ubatch * (table->nb[1] + kPageBytes);
+  const std::uint64_t whole = ggml_nbytes(table);
+  return whole - std::min(read, whole);
 }
 
 }  // namespace
@@ -66,6 +81,7 @@ aioss_status plan_session(const LlamaModel& model, aioss_session_options options
     out.kv_bytes += bytes.context;
     out.compute_bytes += bytes.compute;
   }
+  out.weight_bytes -= std::min(out.weight_bytes, unread_bytes(*model.model, params));
   const llama_vocab* vocab = llama_model_get_vocab(model.model.get());
   const auto vocabulary = static_cast<std::uint64_t>(llama_vocab_n_tokens(vocab));
   const std::uint64_t rows = std::max(options.outputs_max, options.sequences_max);
