@@ -115,6 +115,9 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
   link.configure.kv_type = wanted.kv_type;
+  link.configure.threads_batch = wanted.threads_batch;
+  link.configure.micro_batch_tokens_max = wanted.micro_batch_tokens_max;
+  link.configure.flash_attention = wanted.flash_attention;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);

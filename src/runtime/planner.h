@@ -22,6 +22,8 @@ struct PlanWanted {
   std::uint32_t streams = 0, cells_per_stream = 0, threads = 0;
   std::string kv_type = "f16";
   std::uint64_t prefix_bytes = 0, spill_bytes = 0;
+  std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;  // 0: as ipc::Configure has it
+  ipc::FlashAttention flash_attention = ipc::FlashAttention::kEngine;
   auto operator<=>(const PlanWanted&) const = default;
 };
 

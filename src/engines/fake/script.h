@@ -15,6 +15,9 @@
 //   memory KIND=N …         what plan says, in bytes: weights (as weight_bytes), kv of one cell of
 //                           one stream (default 4), compute, vocabulary, overhead
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
+//   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
+//   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
+//                           attention so
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
@@ -93,6 +96,8 @@ struct Script {
   std::uint64_t kv_bytes_per_cell = sizeof(std::int32_t);
   std::uint64_t compute_bytes = 0, vocabulary_bytes = 0, overhead_bytes = 0;
   std::string fail_plan;
+  std::uint32_t flash_percent = 100;
+  std::string crash_together;
   std::vector<std::string> sabotage;
 
   bool sabotages(std::string_view kind) const;
