@@ -62,11 +62,13 @@ int worker_command(const std::vector<std::string>& arguments) {
     return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
   }
   const bool plans = !arguments.empty() && arguments.front() == "--plan";
+  const bool tunes = !arguments.empty() && arguments.front() == "--tune";
   worker::WorkerOptions options;
-  if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();
+  if (!parse(std::span(arguments).subspan(plans || tunes ? 1 : 0), options)) return usage();
   options.engines = engines();
   if (plans) return worker::run_plan(options);
   const os::SystemClock clock;
+  if (tunes) return worker::run_tune(options, clock);
   return worker::run_worker(options, clock);
 }
 
