@@ -9,6 +9,7 @@ namespace aioss::ipc {
 namespace {
 
 using detail::Array;
+using detail::digest_value;
 using detail::error_value;
 using detail::FieldReader;
 using detail::Map;
@@ -86,6 +87,7 @@ Bytes encode(const PlanAsk& ask) {
   map.set(6, text_value(ask.kv_type, kKvTypeBytesMax));
   map.set(7, Value::boolean(ask.speculation));
   map.set(8, Value::uint(ask.room_bytes));
+  if (ask.engine_sha256 != Digest{}) map.set(150, digest_value(ask.engine_sha256));
   map.set(190, Value::uint(ask.threads_batch));
   map.set(191, Value::uint(ask.micro_batch_tokens_max));
   map.set(192, Value::uint(static_cast<std::uint64_t>(ask.flash_attention)));
@@ -105,6 +107,7 @@ Result<PlanAsk> decode_plan_ask(ByteView frame) {
   ask.kv_type = reader.text(6, kKvTypeBytesMax);
   ask.speculation = reader.boolean(7);
   ask.room_bytes = reader.u64(8);
+  if (reader.has(150)) ask.engine_sha256 = reader.digest(150);
   ask.threads_batch = reader.u32(190, kThreadsMax);
   ask.micro_batch_tokens_max = reader.u32(191, kPrefillChunkMax);
   ask.flash_attention = static_cast<FlashAttention>(reader.u32(192, 2));
