@@ -47,6 +47,9 @@ int ps_command(const Services& services, const Invocation& invocation);
 int load_command(const Services& services, const Invocation& invocation);
 int unload_command(const Services& services, const Invocation& invocation);
 int pin_command(const Services& services, const Invocation& invocation);
+int engine_switch_command(const Services& services, const Invocation& invocation);
+int engine_pin_command(const Services& services, const Invocation& invocation);
+int engine_rollback_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 
 }  // namespace aioss::cli

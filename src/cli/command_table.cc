@@ -194,6 +194,7 @@ std::vector<CommandSpec> all_commands() {
   add(top_specs());
   add(model_specs());
   add(models_specs());
+  add(engine_switch_specs());
   add({inspect()});
   add(plan_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});

@@ -75,4 +75,10 @@ Result<std::string> post_order(const ServerAccess& access, const std::string& pa
   return body_of(http::post(access.place, path, access.headers, kOrderPatience));
 }
 
+Result<std::string> post_order(const ServerAccess& access, const std::string& path,
+                               std::string json) {
+  return body_of(
+      http::post_json(access.place, path, access.headers, std::move(json), kOrderPatience));
+}
+
 }  // namespace aioss::cli

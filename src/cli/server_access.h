@@ -24,5 +24,7 @@ Result<ServerAccess> server_access(const Services& services, const Invocation& i
 Result<std::string> get_page(const ServerAccess& access, const std::string& path,
                              const http::Stop& stop = nullptr);
 Result<std::string> post_order(const ServerAccess& access, const std::string& path);
+Result<std::string> post_order(const ServerAccess& access, const std::string& path,
+                               std::string json);
 
 }  // namespace aioss::cli

@@ -18,7 +18,7 @@ namespace {
 
 namespace beast = boost::beast;
 using boost::system::error_code;
-using Ask = beast::http::request<beast::http::empty_body>;
+using Ask = beast::http::request<beast::http::string_body>;
 
 constexpr unsigned kHttp11 = 11;
 constexpr std::chrono::milliseconds kStopInterval{50};
@@ -136,6 +136,16 @@ Result<ServerReply> get(const ServerPlace& place, const std::string& path, const
 Result<ServerReply> post(const ServerPlace& place, const std::string& path, const Headers& headers,
                          std::chrono::milliseconds timeout, const Stop& stop) {
   return ask(request_for(beast::http::verb::post, path, headers), place, timeout, stop);
+}
+
+Result<ServerReply> post_json(const ServerPlace& place, const std::string& path,
+                              const Headers& headers, std::string json,
+                              std::chrono::milliseconds timeout) {
+  auto request = request_for(beast::http::verb::post, path, headers);
+  request.set(beast::http::field::content_type, "application/json");
+  request.body() = std::move(json);
+  request.prepare_payload();
+  return ask(std::move(request), place, timeout, nullptr);
 }
 
 }  // namespace aioss::http

@@ -35,5 +35,9 @@ Result<ServerReply> get(const ServerPlace& place, const std::string& path, const
 // The same as POST, without a body.
 Result<ServerReply> post(const ServerPlace& place, const std::string& path, const Headers& headers,
                          std::chrono::milliseconds timeout, const Stop& stop = nullptr);
+// With a body of JSON.
+Result<ServerReply> post_json(const ServerPlace& place, const std::string& path,
+                              const Headers& headers, std::string json,
+                              std::chrono::milliseconds timeout);
 
 }  // namespace aioss::http

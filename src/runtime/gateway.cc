@@ -15,7 +15,6 @@
 #include "runtime/adapter_copier.h"
 #include "runtime/answer.h"
 #include "runtime/budget.h"
-#include "runtime/canary.h"
 #include "runtime/catalogue_keeper.h"
 #include "runtime/custodian.h"
 #include "runtime/hash_cache.h"
@@ -87,6 +86,7 @@ class GatewayImpl final : public Gateway {
   Result<ModelEntry> load(const std::string& model,
                           const std::function<void(float)>& progress) override;
   Result<ModelEntry> order(const ModelOrder& order) override;
+  Result<ModelEntry> order_engine(const EngineOrder& order) override;
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
   MemoryReport memory() const override { return view_.memory(); }
@@ -130,6 +130,7 @@ class GatewayImpl final : public Gateway {
   ledger::Custody& custody_;
   ModelView view_;
   HashCache hashes_;
+  EngineChoices engine_choices_;
   const std::shared_ptr<Tally> tally_;
   RecordBudget budget_;
   std::shared_ptr<StreamDesk> desk_;
@@ -164,6 +165,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       ledger_(parts.ledger),
       custody_(parts.custody),
       hashes_(fs_, options.state_dir),
+      engine_choices_(fs_, options.state_dir),
       tally_(std::make_shared<Tally>(clock_)),
       budget_(clock_, options.record_rate, options.record_burst),
       desk_(std::make_shared<StreamDesk>(streams_max(),
@@ -174,7 +176,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       plan_store_(fs_, options.state_dir, options.worker_executable),
       planner_(planner_options(options), clock_, &plan_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
-                 [this] { return view_.memory(); }}),
+                 [this] { return view_.memory(); }, &engine_choices_}),
       hasher_(fs_, hashes_, clock_),
       adapter_copier_(fs_, kAdapterJobsPerWorker * options.workers_max),
       custodian_(custody_, streams_max()),
@@ -186,16 +188,19 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
           {options_, fs_, clock_, ledger_, parts.metrics, hasher_, view_, *tally_, desk_,
            streams_max(), &WorkerLink::start, options_.planner ? options_.planner.get() : &planner_,
            prefix_disk_.get(), &adapter_copier_,
-           [this](const std::string& model, std::uint64_t life) -> Status {
-             AIOSS_CHECK(intake_.begin(canary_call(model, life)));
-             return ok();
-           }},
+           [this](GenerateCall call) -> Result<ipc::RequestId> {
+             AIOSS_TRY(const auto stream, intake_.begin(std::move(call)));
+             return stream->id();
+           },
+           &engine_choices_},
           catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
                 return take_up(by, scanned, details);
               }) {
-  view_.set_catalogue(catalogue);
+  Catalogue chosen = catalogue;
+  engine_choices_.apply(chosen);
+  view_.set_catalogue(chosen);
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
     desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });
@@ -359,6 +364,20 @@ Result<ModelEntry> GatewayImpl::order(const ModelOrder& order) {
   AIOSS_CHECK(check_model(real.model));
   AIOSS_CHECK(spend(order.by.tenant, 1));
   return take_order(real, view_, *desk_, [this](auto action, const auto& details) {
+    return record_action(action, details);
+  });
+}
+
+Result<ModelEntry> GatewayImpl::order_engine(const EngineOrder& order) {
+  AIOSS_CHECK(check_open());
+  EngineOrder real = order;
+  real.model = view_.resolve(order.model);
+  AIOSS_CHECK(check_model(real.model));
+  if (!real.engine.empty() && !is_model_name(real.engine)) {
+    return Error{Code::kInvalidArgument, "that is not the name of an engine", "engine"};
+  }
+  AIOSS_CHECK(spend(order.by.tenant, 1));
+  return take_order(real, *desk_, [this](auto action, const auto& details) {
     return record_action(action, details);
   });
 }

@@ -25,6 +25,7 @@
 #include "os/file.h"
 #include "plugins/engine_table.h"
 #include "runtime/adapter_wish.h"
+#include "runtime/engine_order.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
 #include "runtime/model_load.h"
@@ -114,6 +115,7 @@ struct ModelEntry {  // of the catalogue
   Residence residence;
   std::vector<std::string> aliases = {};
   std::vector<std::string> adapters = {};  // that may be asked for with it
+  EngineStatus engine_status = {};
 };
 
 struct GenerateCall {
@@ -186,6 +188,10 @@ class Gateway {
   // and would have to go.
   virtual Result<ModelEntry> order(const ModelOrder& order) {
     return Error{Code::kUnsupported, "this gateway takes no order '" + order.model + "'"};
+  }
+  // The same, of the engine that it is computed with. kNotFound: there is no such engine.
+  virtual Result<ModelEntry> order_engine(const EngineOrder& order) {
+    return Error{Code::kUnsupported, "this gateway switches no engines of '" + order.model + "'"};
   }
   virtual GatewayHealth health() const = 0;
   // What each model has to do, with the tenants' names. Never blocks.

@@ -307,6 +307,7 @@ void Lives::begin_service(Life& life) {
   model.loads_killed = 0;
   model.last_used_ns = parts_.clock.monotonic_ns();
   model.restore_ns = life.room.ready_ns - life.room.began_ns;
+  parts_.engines.began(life);
   parts_.residency.begin(life);
   serve(life);
 }
@@ -328,6 +329,7 @@ void Lives::fail_load(Life& life, Error error) {
   Model& model = life.model;
   log::error("a model cannot be loaded", {{"model", model.name}, {"reason", error.message}});
   load_failures_.add();
+  if (parts_.engines.load_failed(life, error)) return load_another_engine(life, error);
   // Forbidden: its file is not in the list of those that may be loaded.
   decide(parts_.tally, ledger::decision_kind::kLoad,
          error.code == Code::kForbidden ? ledger::decision_outcome::kRefused
@@ -338,6 +340,15 @@ void Lives::fail_load(Life& life, Error error) {
   cut_short(life, error);
   parts_.board.show(model);
   parts_.requests.abort_waiting(model, error);
+}
+
+// The one before. Whoever waits goes on waiting.
+void Lives::load_another_engine(Life& life, const Error& error) {
+  Model& model = life.model;
+  cut_short(life, error);
+  const bool is_wanted = !model.waiting.empty() || !model.load_waiters.empty() || life.drains;
+  if (model.serving == nullptr && is_wanted && !begins_no_more_) begin(model, {});
+  parts_.board.show(model);
 }
 
 // Nobody waits for it: the old one goes on.

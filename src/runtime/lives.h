@@ -23,6 +23,7 @@
 #include "runtime/adapters.h"
 #include "runtime/board.h"
 #include "runtime/books.h"
+#include "runtime/engine_switches.h"
 #include "runtime/hasher.h"
 #include "runtime/load_records.h"
 #include "runtime/model_table.h"
@@ -62,6 +63,7 @@ class Lives final : public RoomHost,
     Replacement& replacement;
     Board& board;
     Adapters& adapters;
+    EngineSwitches& engines;
     Post post;
     std::function<void()> less_to_wait_for;  // a life is over, or a record is durable
   };
@@ -125,6 +127,7 @@ class Lives final : public RoomHost,
   void became_ready(Life& life);
   void begin_service(Life& life);
   void serve(Life& life);
+  void load_another_engine(Life& life, const Error& error);
   void cut_short(Life& life, const Error& error);
   void fail_coming(Life& life, const Error& error);
   void note_failure(const Life& life, const Error& error, std::int64_t now_ns);

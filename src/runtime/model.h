@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "memory/pool.h"
 #include "runtime/answer.h"
+#include "runtime/engine_switch.h"
 #include "runtime/gateway.h"
 #include "runtime/load_failures.h"
 #include "runtime/model_life.h"
@@ -62,6 +63,8 @@ struct Model final {
   // A worker crashed: what the disk has is not brought again, for it may be the cause.
   bool distrusts_prefixes = false;
   memory::Lease prefixes;  // states of prompts, which outlive workers
+
+  EngineSwitch engine_switch;  // engine_switches.h
 
   // How long it stays: residency.h.
   bool pinned = false;                   // never evicted, never expires

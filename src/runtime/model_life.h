@@ -15,6 +15,7 @@
 #include "ipc/messages.h"
 #include "runtime/answer.h"
 #include "runtime/catalogue.h"
+#include "runtime/engine_canary.h"
 #include "runtime/hasher.h"
 #include "runtime/life_adapters.h"
 #include "runtime/life_room.h"
@@ -84,6 +85,9 @@ struct Life final {
   enum class Prefixes { kThere, kOnTheDisk, kComing } prefixes = Prefixes::kThere;
   bool has_own_prefixes = false;  // which end with its worker
   bool forgets = false;           // once it listens: somebody was erased meanwhile
+
+  std::vector<CanaryTokens>
+      engine_canary;  // what it answered, once it was asked: engine_switches.h
 
   // Who is with it, beside the requests that its link has.
   LifeAdapters adapters;

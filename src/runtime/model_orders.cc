@@ -27,6 +27,21 @@ std::string_view action_of(ModelOrder::What what) {
   return "";
 }
 
+std::string_view action_of(EngineOrder::What what) {
+  namespace name = ledger::admin_action_name;
+  switch (what) {
+    case EngineOrder::What::kSwitch:
+      return name::kEngineSwitch;
+    case EngineOrder::What::kPin:
+      return name::kEnginePin;
+    case EngineOrder::What::kUnpin:
+      return name::kEngineUnpin;
+    case EngineOrder::What::kRollback:
+      return name::kEngineRollback;
+  }
+  return "";
+}
+
 Status check(const ModelOrder& order, const ModelView& view) {
   const auto entry = view.entry(order.model);
   const bool pinned = entry && entry->residence.pinned;
@@ -48,6 +63,22 @@ Result<ModelEntry> take_order(const ModelOrder& order, const ModelView& view, St
   auto answer = std::make_shared<Answer<ModelEntry>>();
   const auto pushed = desk.tasks().try_push(
       [order, answer](Supervisor& supervisor) { supervisor.order(order, answer); });
+  if (pushed != TaskQueue::Push::kAccepted) {
+    return Error{Code::kBusy, "the gateway is busy; try again later"};
+  }
+  if (auto taken = answer->wait_for(kAnswerWait)) return std::move(*taken);
+  return Error{Code::kTimeout, "the gateway did not take the order in time"};
+}
+
+Result<ModelEntry> take_order(const EngineOrder& order, StreamDesk& desk,
+                              const RecordAction& record) {
+  std::vector<std::string> details{"model " + order.model};
+  // A name that looks like one; whether there is such an engine, the record of the switch says.
+  if (!order.engine.empty()) details.push_back("engine " + order.engine);
+  AIOSS_CHECK(record({std::string(action_of(order.what)), "done", order.by, {}}, details));
+  auto answer = std::make_shared<Answer<ModelEntry>>();
+  const auto pushed = desk.tasks().try_push(
+      [order, answer](Supervisor& supervisor) { supervisor.order_engine(order, answer); });
   if (pushed != TaskQueue::Push::kAccepted) {
     return Error{Code::kBusy, "the gateway is busy; try again later"};
   }

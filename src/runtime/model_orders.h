@@ -21,6 +21,10 @@ using RecordAction =
 Result<ModelEntry> take_order(const ModelOrder& order, const ModelView& view, StreamDesk& desk,
                               const RecordAction& record);
 
+// The same, about its engine.
+Result<ModelEntry> take_order(const EngineOrder& order, StreamDesk& desk,
+                              const RecordAction& record);
+
 // kUsage if the options want what cannot be.
 Status check_residence(const GatewayOptions& options);
 

@@ -25,6 +25,8 @@ class ModelTable final {
   Catalogue replace_catalogue(Catalogue catalogue);                  // returns the one before
   const CatalogueEntry* entry(const std::string& model) const;       // null: it has none such
   const ModelSettings& settings_of(const std::string& model) const;  // its own
+  void set_engine(const std::string& model, const std::string& engine);  // as its own setting
+  void mark_outdated(Model& model);  // its lives, by what the catalogue has now
   const std::string& real_name(const std::string& name) const;       // of an alias
   std::int64_t priority_of(const Model& model) const;
 

@@ -18,6 +18,9 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
     entry.adapters = adapters_of(catalogue, found);
     entry.name = name;
     entry.engine = found.engine;
+    if (entry.engine_status.orders == 0) {
+      entry.engine_status.engine = found.settings.engine.value_or(found.engine);
+    }
     entry.file_bytes = found.file_bytes;
     entry.modified_unix_s = found.modified_unix_s;
     if (found.problem) {
@@ -65,6 +68,12 @@ void ModelView::set_residence(const std::string& model, const Residence& residen
   std::lock_guard lock(mutex_);
   const auto found = models_.find(model);
   if (found != models_.end()) found->second.residence = residence;
+}
+
+void ModelView::set_engine(const std::string& model, EngineStatus status) {
+  std::lock_guard lock(mutex_);
+  const auto found = models_.find(model);
+  if (found != models_.end()) found->second.engine_status = std::move(status);
 }
 
 void ModelView::set_sha256(const std::string& model, std::string hex) {

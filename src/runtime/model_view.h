@@ -34,6 +34,7 @@ class ModelView final {
   };
   void set_state(const std::string& model, State state);
   void set_residence(const std::string& model, const Residence& residence);
+  void set_engine(const std::string& model, EngineStatus status);
   void set_sha256(const std::string& model, std::string hex);
   std::optional<ModelEntry> entry(std::string_view model) const;
   std::vector<ModelEntry> entries() const;

@@ -8,7 +8,6 @@
 #include "ipc/limits.h"
 #include "memory/eviction.h"
 #include "memory/pool.h"
-#include "plugins/engine_table.h"
 #include "runtime/catalogue.h"
 #include "runtime/engines.h"
 #include "runtime/kv_types.h"
@@ -111,9 +110,7 @@ std::string base_name(std::string_view model) {
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  // A script is the fake engine's; what a GGUF file is computed with can be chosen.
-  wanted.engine =
-      entry.engine == plugins::kLlama ? own.engine.value_or(entry.engine) : entry.engine;
+  wanted.engine = own.engine.value_or(entry.engine);
   if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
@@ -166,8 +163,8 @@ Result<std::uint64_t> adapter_bytes(const Catalogue& catalogue, const CatalogueE
 }  // namespace
 
 Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
-  AIOSS_TRY(const Catalogue catalogue,
-            scan_catalogue(parts_.fs, catalogue_options(parts_.options)));
+  AIOSS_TRY(Catalogue catalogue, scan_catalogue(parts_.fs, catalogue_options(parts_.options)));
+  if (parts_.engines != nullptr) parts_.engines->apply(catalogue);
   const auto entry = catalogue.models.find(call.model);
   if (entry == catalogue.models.end()) {
     std::vector<std::string> names;

@@ -11,6 +11,7 @@
 #include "codec/json.h"
 #include "os/memory.h"
 #include "runtime/child_planner.h"
+#include "runtime/engine_choices.h"
 #include "runtime/gateway.h"
 #include "runtime/memory_report.h"
 #include "runtime/plan_answer.h"
@@ -30,6 +31,7 @@ class Planning final {
     // The books of a gateway that runs, which say what is free and who would go; empty: there are
     // none, and what the system says holds.
     std::function<MemoryReport()> books = {};
+    const EngineChoices* engines = nullptr;  // what operators have chosen; null: nothing
   };
   explicit Planning(Parts parts) : parts_(std::move(parts)) {}
 

@@ -78,7 +78,8 @@ void PrefixCustody::take(const Life& life, bool trusted, std::uint64_t chunk_ns)
   const std::string model = key_of(life);
   store_.ended(model);
   // What follows it computes with another file or other settings, or has its own.
-  if (life.has_own_prefixes || life.role == Life::Role::kLeaving) return store_.drop(model);
+  const bool leaves = life.role == Life::Role::kLeaving || life.outdated;
+  if (life.has_own_prefixes || leaves) return store_.drop(model);
   // The disk may still be writing into it, or it was computed with other weights than were hashed.
   const bool changed = life.files && life.files->was_changed();
   if (!trusted || changed || life.prefixes != Life::Prefixes::kThere) store_.drop(model);

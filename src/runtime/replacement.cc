@@ -7,6 +7,7 @@
 #include "codec/hex.h"
 #include "runtime/canary.h"
 #include "runtime/decide.h"
+#include "runtime/engine_switches.h"
 
 namespace aioss::runtime {
 namespace {
@@ -76,7 +77,8 @@ void Replacement::has_no_room(Life& coming) {
 
 void Replacement::was_loaded(Life& coming) {
   if (!parts_.ask_canary) return succeed(coming, "no canary");
-  const Status asked = parts_.ask_canary(coming.model.name, coming.number);
+  if (parts_.engines.tries(coming)) return;
+  const auto asked = parts_.ask_canary(canary_call(coming.model.name, coming.number));
   if (!asked) reject(coming, asked.error());
 }
 
@@ -84,6 +86,10 @@ void Replacement::canary_ended(Life& coming, Stream& canary) {
   const Result<std::uint32_t> tokens = canary_answer(canary);
   if (tokens) return succeed(coming, "canary tokens=" + std::to_string(*tokens));
   reject(coming, {tokens.error().code, "it did not answer its canary: " + tokens.error().message});
+}
+
+void Replacement::tried(Life& coming, const Result<std::string>& found) {
+  found ? succeed(coming, *found) : reject(coming, found.error());
 }
 
 void Replacement::reject(Life& coming, const Error& why) {
@@ -98,7 +104,9 @@ void Replacement::succeed(Life& coming, std::string_view how) {
          {"old sha256=" + sha256_of(model.serving), "new sha256=" + sha256_of(&coming),
           std::string(how)});
   log::info("a model's new file takes its requests from now on", {{"model", model.name}});
+  const std::uint64_t left = model.serving == nullptr ? 0 : model.serving->number;
   parts_.host.take_over(coming);
+  parts_.engines.taken_over(coming, left);
 }
 
 void Replacement::has_failed(Model& model, const Error& why) {
@@ -110,6 +118,7 @@ void Replacement::has_failed(Model& model, const Error& why) {
                            "its new file or settings cannot be used, and the old one "
                            "goes on: " +
                                why.message};
+  parts_.engines.failed(model, why);
 }
 
 }  // namespace aioss::runtime

@@ -21,6 +21,8 @@
 
 namespace aioss::runtime {
 
+class EngineSwitches;
+
 class ReplacementHost {  // what has to be done for it
  public:
   virtual ~ReplacementHost() = default;
@@ -34,14 +36,15 @@ class ReplacementHost {  // what has to be done for it
 
 class Replacement final {
  public:
-  // Has a canary submitted for the life of this number; never blocks. Null: none is asked.
-  using AskCanary = std::function<Status(const std::string& model, std::uint64_t life)>;
+  // Has a canary submitted; never blocks. Null: none is asked.
+  using AskCanary = std::function<Result<ipc::RequestId>(GenerateCall)>;
   struct Parts {  // all outlive it
     const Clock& clock;
     Tally& tally;
     const ModelTable& models;
     AskCanary ask_canary;
     ReplacementHost& host;
+    EngineSwitches& engines;  // what is particular to another engine
   };
   explicit Replacement(const Parts& parts) : parts_(parts) {}
 
@@ -52,6 +55,8 @@ class Replacement final {
   void has_no_room(Life& coming);
   void was_loaded(Life& coming);
   void canary_ended(Life& coming, Stream& canary);
+  // The same, of one that was tried as another engine: what was found, or why it may not serve.
+  void tried(Life& coming, const Result<std::string>& found);
   // It could not be loaded, or has ended. The host has seen to it.
   void has_failed(Model& model, const Error& why);
 

@@ -26,6 +26,12 @@ Error overdue(const StreamState& stream) {
                               " s that it was given (X-Aioss-Deadline)"};
 }
 
+// With its build: what computes the same bytes.
+std::string engine_of(const Life& life) {
+  const ipc::EngineFacts& facts = life.ready->engine;
+  return facts.name + "\n" + facts.version + "\n" + facts.build_id;
+}
+
 }  // namespace
 
 // ---- from their coming to their end -------------------------------------------------------------
@@ -145,9 +151,10 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   }
   if (refuse_quarantined(model, *stream)) return;
   // An answer that was begun by one model is not gone on with by another of the same name.
-  if (stream->has_begun() && !stream->is_of(life.hash->sha256)) {
+  if (stream->has_begun() && !stream->is_of(life.hash->sha256, engine_of(life))) {
     stream->abort({Code::kWorkerDied,
-                   "the worker has died, and the model's file is another one since; try again"});
+                   "the worker has died, and the model's file or engine is another one since; try "
+                   "again"});
     return;
   }
   if (parts_.host.end_if_changed(life)) {
@@ -165,9 +172,9 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   stream->set_model_wait(std::nullopt);
   if (stream->is_suspect()) life.suspect = stream->id();
   std::vector<LoadedAdapter> adapters = parts_.adapters.use(life, *stream);
-  const bool begun =
-      stream->has_begun() || stream->begin({*life.load_record, life.ready->cells_per_stream,
-                                            life.hash->sha256, std::move(adapters)});
+  const bool begun = stream->has_begun() ||
+                     stream->begin({*life.load_record, life.ready->cells_per_stream,
+                                    life.hash->sha256, engine_of(life), std::move(adapters)});
   if (!begun) return;
   parts_.prefixes.note_owner(model, *stream);
   life.link->submit(*stream);
@@ -214,9 +221,39 @@ void Requests::try_out(const std::shared_ptr<StreamState>& canary) {
     return;
   }
   running_.at(canary->id()).life = life->number;
-  if (canary->begin({*life->load_record, life->ready->cells_per_stream, life->hash->sha256})) {
+  if (canary->begin({*life->load_record, life->ready->cells_per_stream, life->hash->sha256,
+                     engine_of(*life)})) {
     life->link->submit(*canary);
   }
+}
+
+// ---- moving -------------------------------------------------------------------------------------
+
+// In the order in which they came.
+std::vector<ipc::RequestId> Requests::movable(const Life& life) const {
+  std::vector<ipc::RequestId> ids;
+  for (const auto& [id, running] : running_) {
+    const bool may = running.life == life.number && running.stream->canary_of() == 0 &&
+                     running.stream->wishes().empty() && running.stream->wants_to_run();
+    if (may) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+std::shared_ptr<StreamState> Requests::move(Life& from, ipc::RequestId id) {
+  if (!from.link) return nullptr;
+  std::shared_ptr<StreamState> stream = from.link->release(id);
+  if (!stream) return nullptr;
+  Model& model = from.model;
+  running_.at(id).life = 0;
+  if (from.suspect == id) from.suspect.reset();
+  parts_.adapters.left(from, id);
+  decide(parts_.tally, ledger::decision_kind::kRouting, ledger::decision_outcome::kChosen,
+         ledger::engine_switch_reason::kMoved, model);
+  model.waiting.push_front(stream);
+  hand_over_waiting(model);
+  return stream;
 }
 
 // ---- a worker is lost ---------------------------------------------------------------------------

@@ -72,6 +72,12 @@ class Requests final {
   // A canary, to the life that it is of and to no other.
   void try_out(const std::shared_ptr<StreamState>& canary);
 
+  // Of a life, what may go on with another one: not canaries, and nothing that is under adapters.
+  std::vector<ipc::RequestId> movable(const Life& life) const;
+  // At a token boundary: the life has it no more, and it is handed over to the one that serves, or
+  // waits for it. Null: it is ending where it is.
+  std::shared_ptr<StreamState> move(Life& from, ipc::RequestId id);
+
   // A worker is lost; its link has ended the streams that cannot go on.
   void take_back(Life& life, LinkLost lost);
   // Its process has ended: whose doing was it?

@@ -343,6 +343,7 @@ bool StreamState::begin(const LoadedModel& model) {
     request_record_ = RequestRecord::kPending;
     begun_ns_ = clock_.monotonic_ns();
     begun_by_ = model.sha256;
+    begun_with_ = model.engine;
     for (const LoadedAdapter& adapter : model.adapters) {
       setup_.call.request.adapters.push_back(adapter.use);
     }

@@ -93,6 +93,7 @@ struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
   std::uint32_t cells_per_stream = 0;
   Digest sha256{};                           // of the file
+  std::string engine = {};                   // that computes it, with its build
   std::vector<LoadedAdapter> adapters = {};  // as they were asked for
 };
 
@@ -127,6 +128,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::optional<std::chrono::seconds> keep_alive() const { return setup_.call.keep_alive; }
   std::uint64_t canary_of() const { return setup_.call.canary_of; }  // a load; 0: it is none
   std::vector<std::vector<ipc::Token>> tokens() const;               // of each choice, so far
+  std::uint64_t token_count() const;                                 // of all choices
+  std::uint32_t choices_open() const;
 
   // Runtime thread. False: it has ended or its client has left, and must not start.
   bool wants_to_run() const;
@@ -139,8 +142,9 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::uint64_t take_credit();
   // What the next worker gets: the request, and behind it what was made of it so far.
   ipc::Submit next_request();
-  // Whether it was begun by this model, and so can be gone on with by it.
-  bool is_of(const Digest& sha256) const;
+  // Whether it was begun by this model, and so can be gone on with by it; in profiles that promise
+  // the same bytes, by this engine, too.
+  bool is_of(const Digest& sha256, const std::string& engine) const;
   bool has_begun() const;
   // Its worker has ended: from inside, or killed by somebody else; `alone`: with no other request.
   // True: it is the cause for certain.
@@ -256,6 +260,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   bool accepted_ = false;          // by the worker that has it
   bool resumed_ = false;           // it is not the first one
   Digest begun_by_{};              // the model
+  std::string begun_with_;         // the engine
   std::uint32_t crashes_ = 0;
   std::uint32_t stuck_ = 0;  // kills one after another, and no token between
   std::uint64_t tokens_at_kill_ = 0;

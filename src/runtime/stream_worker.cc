@@ -44,9 +44,20 @@ bool StreamState::worker_ended(bool from_inside, bool alone) {
   return alone && (crashes_ > kCrashesOfASuspect || stuck_ > kKillsOfASuspect);
 }
 
-bool StreamState::is_of(const Digest& sha256) const {
+bool StreamState::is_of(const Digest& sha256, const std::string& engine) const {
   std::lock_guard lock(mutex_);
-  return begun_by_ == sha256;
+  const bool same_bytes = setup_.profile != ipc::Profile::kFast;
+  return begun_by_ == sha256 && (!same_bytes || begun_with_ == engine);
+}
+
+std::uint64_t StreamState::token_count() const {
+  std::lock_guard lock(mutex_);
+  return tokens_so_far();
+}
+
+std::uint32_t StreamState::choices_open() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<std::uint32_t>(choices_.size() - choices_ended_);
 }
 
 bool StreamState::is_suspect() const {

@@ -33,19 +33,26 @@ Post post(std::shared_ptr<StreamDesk> desk) {
   };
 }
 
-}  // namespace
-
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
   return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
          2 * kCallerTasksMax + kPlansMax + 1;
 }
 
+Catalogue with(const EngineChoices& choices, Catalogue catalogue) {
+  choices.apply(catalogue);
+  return catalogue;
+}
+
+}  // namespace
+
 // What is borrowed before it is made is not used before either.
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
     : parts_(parts),
+      no_choices_(parts_.fs, ""),
+      choices_(parts_.engine_choices != nullptr ? *parts_.engine_choices : no_choices_),
       desk_(*parts_.desk),
       post_(post(parts_.desk)),
-      models_(std::move(catalogue), parts_.options.priorities),
+      models_(with(choices_, std::move(catalogue)), parts_.options.priorities),
       prefixes_(
           PrefixStore(parts_.options.prefix_bytes, kPrefixGenerations * parts_.options.workers_max),
           parts_.prefix_disk, models_, post_, [this](Life& life) { lives_.prefixes_came(life); }),
@@ -58,7 +65,10 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       requests_(
           {parts_.fs, parts_.clock, parts_.tally, desk_, models_, prefixes_, lives_, adapters_}),
       residency_(parts_.options, parts_.clock, models_, lives_),
-      replacement_({parts_.clock, parts_.tally, models_, parts_.ask_canary, lives_}),
+      engines_({parts_.options, parts_.clock, parts_.tally, models_, choices_, parts_.view,
+                requests_, replacement_, parts_.ask_canary,
+                [this](Model& model) { judge_anew(model); }}),
+      replacement_({parts_.clock, parts_.tally, models_, parts_.ask_canary, lives_, engines_}),
       board_(
           {parts_.clock, parts_.metrics, parts_.view, models_, pool_, books_, room_, residency_}),
       lives_({parts_.options,
@@ -81,6 +91,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
               replacement_,
               board_,
               adapters_,
+              engines_,
               post_,
               [this] { finish_stop_all(); }}) {
   residency_.take_pins({});
@@ -108,10 +119,10 @@ void Supervisor::run_pending() {
 
 bool Supervisor::is_changing() const {
   const std::vector<Life*> lives = models_.lives();
-  return std::any_of(lives.begin(), lives.end(), [](const Life* life) {
-    return life->phase == Phase::kLoading || life->phase == Phase::kParking ||
-           life->phase == Phase::kWaking || life->phase == Phase::kStopping;
-  });
+  return engines_.is_moving() || std::any_of(lives.begin(), lives.end(), [](const Life* life) {
+           return life->phase == Phase::kLoading || life->phase == Phase::kParking ||
+                  life->phase == Phase::kWaking || life->phase == Phase::kStopping;
+         });
 }
 
 // ---- streams ------------------------------------------------------------------------------------
@@ -159,6 +170,9 @@ void Supervisor::stream_ended(ipc::RequestId id) {
 }
 
 void Supervisor::canary_ended(const Requests::Left& left) {
+  if (!refusing_ && engines_.canary_ended(left.model, *left.stream, left.stream->id())) {
+    return replacement_.look(left.model);  // the worker that was asked may be idle
+  }
   Life* const life = left.model.life(left.stream->canary_of());
   const bool counts =
       life != nullptr && life->role == Life::Role::kComing && life->phase == Phase::kReady;
@@ -218,26 +232,41 @@ void Supervisor::order(const ModelOrder& order, std::shared_ptr<Answer<ModelEntr
                      : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
 }
 
+void Supervisor::order_engine(const EngineOrder& order,
+                              std::shared_ptr<Answer<ModelEntry>> answer) {
+  if (refusing_) {
+    answer->give(*refusing_);
+    return;
+  }
+  Model& model = models_.of(order.model);
+  if (const Status begun = engines_.order(model, order); !begun) answer->give(begun.error());
+  const auto entry = parts_.view.entry(order.model);
+  answer->give(entry ? Result<ModelEntry>(*entry)
+                     : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
+}
+
+// Another file, other settings or another engine: which of its lives go on?
+void Supervisor::judge_anew(Model& model) {
+  models_.mark_outdated(model);
+  for (Life* const life : model.all()) lives_.evict_if_outdated(*life);
+  if (!refusing_) replacement_.look(model);
+  board_.show(model);
+}
+
 void Supervisor::preload() {
   if (!refusing_) residency_.preload();
 }
 
 void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer) {
-  const Catalogue before = models_.replace_catalogue(std::move(catalogue));
+  const Catalogue before = models_.replace_catalogue(with(choices_, std::move(catalogue)));
   parts_.view.set_catalogue(models_.catalogue());
   residency_.take_pins(before);
   for (const auto& [name, model] : models_.models()) {
     model->last_error.reset();  // a file may have been mended
     model->failures.forget();
     model->replacement_failures.forget();
-    const CatalogueEntry* const entry = models_.entry(name);
-    for (Life* const life : model->all()) {
-      life->outdated = life->files && (entry == nullptr || !life->files->is_of(*entry) ||
-                                       !life->settings.loads_like(entry->settings));
-      lives_.evict_if_outdated(*life);
-    }
-    if (!refusing_) replacement_.look(*model);
-    board_.show(*model);
+    judge_anew(*model);
+    engines_.show(*model);
   }
   answer->give(true);
 }
@@ -256,6 +285,9 @@ void Supervisor::tick() {
   const std::int64_t now = parts_.clock.monotonic_ns();
   requests_.look(now);
   lives_.look(now);
+  if (!refusing_) {
+    for (const auto& [name, model] : models_.models()) engines_.look(*model, now);
+  }
   if (room_.take_changed()) admit();
   if (now - last_second_ns_ >= kSecondNs) each_second(now);
   models_.bury();

@@ -25,6 +25,8 @@
 #include "runtime/board.h"
 #include "runtime/books.h"
 #include "runtime/catalogue.h"
+#include "runtime/engine_choices.h"
+#include "runtime/engine_switches.h"
 #include "runtime/gateway.h"
 #include "runtime/hasher.h"
 #include "runtime/lives.h"
@@ -59,6 +61,7 @@ struct SupervisorParts {  // all outlive the supervisor
   PrefixDisk* prefix_disk = nullptr;  // null: prefixes end with the gateway
   AdapterCopier* adapter_copier = nullptr;  // null: there are no adapters
   Replacement::AskCanary ask_canary = {};
+  EngineChoices* engine_choices = nullptr;  // null: nobody switches engines
 };
 
 class Supervisor final {
@@ -83,6 +86,7 @@ class Supervisor final {
   void load(const std::string& model, std::shared_ptr<Answer<ModelEntry>> answer);
   void probe(const std::string& model, std::shared_ptr<Answer<ipc::ProbeReport>> answer);
   void order(const ModelOrder& order, std::shared_ptr<Answer<ModelEntry>> answer);
+  void order_engine(const EngineOrder& order, std::shared_ptr<Answer<ModelEntry>> answer);
   void preload();  // what the options say; in their order, as far as there is room
   void replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer);
   void binary_hashed(Result<Digest> digest);
@@ -101,6 +105,7 @@ class Supervisor final {
 
  private:
   bool is_changing() const;
+  void judge_anew(Model& model);
   void canary_ended(const Requests::Left& left);
   void tick();
   void each_second(std::int64_t now_ns);
@@ -109,6 +114,8 @@ class Supervisor final {
   void finish_stop_all();
 
   const SupervisorParts parts_;
+  EngineChoices no_choices_;  // where parts have none
+  EngineChoices& choices_;
   StreamDesk& desk_;
   const Post post_;
   // In this order: leases end before their pool, and whoever is borrowed outlives the borrower.
@@ -120,6 +127,7 @@ class Supervisor final {
   Room room_;
   Requests requests_;
   Residency residency_;
+  EngineSwitches engines_;
   Replacement replacement_;
   Board board_;
   Lives lives_;

@@ -168,6 +168,23 @@ void WorkerLink::submit(StreamState& stream) {
   send(stream.next_request());
 }
 
+std::shared_ptr<StreamState> WorkerLink::release(ipc::RequestId id) {
+  std::shared_ptr<StreamState> stream;
+  {
+    std::lock_guard turn(handing_on_);
+    std::lock_guard lock(mutex_);
+    const auto found = requests_.find(id);
+    if (found == requests_.end() || ended_) return nullptr;
+    Entry& entry = found->second;
+    if (!entry.stream || entry.cancel_seconds > 0 || !entry.stream->interrupted()) return nullptr;
+    stream = std::move(entry.stream);
+    entry.stream.reset();
+    entry.ends_due = stream->choices_open();
+  }
+  cancel(id);
+  return stream;
+}
+
 void WorkerLink::cancel(ipc::RequestId id) {
   {
     std::lock_guard lock(mutex_);
@@ -438,26 +455,37 @@ Result<std::shared_ptr<StreamState>> WorkerLink::stream_of(ipc::RequestId id) co
   return found->second.stream;
 }
 
+void WorkerLink::forget_choice(ipc::RequestId id) {
+  std::lock_guard lock(mutex_);
+  const auto found = requests_.find(id);
+  if (found != requests_.end() && --found->second.ends_due == 0) requests_.erase(found);
+}
+
 void WorkerLink::forget(ipc::RequestId id) {
   std::lock_guard lock(mutex_);
   requests_.erase(id);
 }
 
 Status WorkerLink::on(ipc::Accepted& message) {
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(message.id));
-  return stream->accepted(message);
+  return stream ? stream->accepted(message) : ok();
 }
 
 Status WorkerLink::on(ipc::Rejected& message) {
+  std::lock_guard turn(handing_on_);
   const ipc::RequestId id = message.id;
   AIOSS_TRY(const auto stream, stream_of(id));
-  AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  if (stream)
+    AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
   forget(id);
   return ok();
 }
 
 Status WorkerLink::on(ipc::Delta& message) {
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(message.id));
+  if (!stream) return ok();
   return stream->delta(std::move(message));
 }
 
@@ -468,7 +496,12 @@ Status WorkerLink::on(ipc::Finished& message) {
     kill(std::move(*message.error));
     return ok();
   }
+  std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(id));
+  if (!stream) {
+    forget_choice(id);
+    return ok();
+  }
   AIOSS_TRY(const bool last, stream->finished(std::move(message)));
   if (last) forget(id);
   return ok();
@@ -534,7 +567,9 @@ std::vector<std::shared_ptr<StreamState>> WorkerLink::take_requests() {
   std::lock_guard lock(mutex_);
   ended_ = true;
   std::vector<std::shared_ptr<StreamState>> streams;
-  for (auto& [id, entry] : requests_) streams.push_back(std::move(entry.stream));
+  for (auto& [id, entry] : requests_) {
+    if (entry.stream) streams.push_back(std::move(entry.stream));
+  }
   requests_.clear();
   return streams;
 }

@@ -93,6 +93,9 @@ class WorkerLink final {
   bool admit(std::shared_ptr<StreamState> stream);
   // Hands over a request that was admitted and begun, by this worker or an earlier one.
   void submit(StreamState& stream);
+  // Takes back a request at a token boundary, so that it can go on with another worker: what this
+  // one still says of it is dropped. Null: it has ended, or is ending.
+  std::shared_ptr<StreamState> release(ipc::RequestId id);
   void cancel(ipc::RequestId id);               // nothing if the worker does not have it
   void give_credit(const ipc::Credit& credit);  // likewise
   void take_over_prefixes();                    // once, if its Configure said so
@@ -134,8 +137,9 @@ class WorkerLink final {
 
   enum class Phase { kHello, kLoading, kServing, kParking, kParked, kWaking };
   struct Entry {
-    std::shared_ptr<StreamState> stream;
-    unsigned cancel_seconds = 0;  // since Cancel was sent; 0: it was not
+    std::shared_ptr<StreamState> stream;  // null: it was taken back
+    unsigned cancel_seconds = 0;          // since Cancel was sent; 0: it was not
+    std::uint32_t ends_due = 0;  // of one that was taken back: choices whose end is to come
   };
 
   // Reader's thread.
@@ -159,6 +163,7 @@ class WorkerLink final {
   Status on(ipc::AdapterReport& message);
   Result<std::shared_ptr<StreamState>> stream_of(ipc::RequestId id) const;
   void forget(ipc::RequestId id);
+  void forget_choice(ipc::RequestId id);  // of one that was taken back
   std::vector<std::shared_ptr<StreamState>> take_requests();
   Error reason_of_end(const Error& found, const std::string& status) const;
   std::optional<os::ExitStatus> reap();
@@ -187,6 +192,9 @@ class WorkerLink final {
   std::optional<Error> found_;  // driven by hand: how the conversation ended
   bool end_told_ = false;       // likewise
 
+  // Held while the reader hands on what is said of a request, so that release() is between two
+  // messages. Before mutex_.
+  std::mutex handing_on_;
   mutable std::mutex mutex_;  // guards all that follows
   std::unordered_map<ipc::RequestId, Entry> requests_;
   bool ended_ = false;

@@ -14,6 +14,7 @@
 #include "server/anchor_routes.h"
 #include "server/ledger_orders.h"
 #include "server/memory_page.h"
+#include "server/engine_order_route.h"
 #include "server/model_order_route.h"
 #include "server/plan_route.h"
 #include "server/queue_page.h"
@@ -251,6 +252,11 @@ awaitable<int> ApiCore::answer(const RouteMatch& match, http::Request request,
   }
   if (is_ledger_order(action)) {
     co_return co_await ledger_order(action, std::move(request), std::move(caller), writer);
+  }
+  if (action == Action::kModelOrder && is_engine_order(match.parameter)) {
+    const OrderContext context{parts_.io, parts_.gateway, orders_.get()};
+    co_return co_await answer_engine_order(context, match.parameter, std::move(request.body),
+                                           std::move(caller), writer);
   }
   drop_body(request);
   if (action == Action::kAnchorExport) {

@@ -33,9 +33,9 @@ Result<runtime::ModelOrder> parse_model_order(std::string_view target, std::stri
     order.what = what;
   }
   if (name.empty() || !known) {
-    return Error{
-        Code::kNotFound,
-        "there is no such order; there are /admin/models/NAME/load, unload, pin and unpin"};
+    return Error{Code::kNotFound,
+                 "there is no such order; there are /admin/models/NAME/load, unload, pin, unpin "
+                 "and engine"};
   }
   order.force = query == "force=1";
   if (query.empty() || (order.what == What::kUnload && (order.force || query == "force=0"))) {

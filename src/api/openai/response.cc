@@ -362,6 +362,20 @@ void append_residence(std::string& out, const runtime::ModelEntry& entry) {
     append_member(out, "retry_seconds", std::uint64_t{*residence.retry_seconds});
 }
 
+// Nothing, as long as nobody has said anything about it.
+void append_engine(std::string& out, const runtime::EngineStatus& status) {
+  if (status.orders == 0 && status.step.empty() && !status.pinned) return;
+  out += ",\"engine_switch\":{\"orders\":";
+  append_unsigned(out, status.orders);
+  append_member(out, "step", status.step);
+  append_member(out, "outcome", status.outcome);
+  append_member(out, "reason", status.reason);
+  append_member(out, "before", status.before);
+  out += ",\"pinned\":";
+  append_bool(out, status.pinned);
+  out += '}';
+}
+
 }  // namespace
 
 std::string model_object(const runtime::ModelEntry& entry) {
@@ -371,13 +385,15 @@ std::string model_object(const runtime::ModelEntry& entry) {
   append_signed(out, entry.modified_unix_s);
   out += ",\"owned_by\":\"aioss\",\"aioss\":{\"state\":";
   append_string(out, entry.state);
-  append_member(out, "engine", entry.engine);
+  const std::string& engine = entry.engine_status.engine;
+  append_member(out, "engine", engine.empty() ? entry.engine : engine);
   append_member(out, "file_bytes", entry.file_bytes);
   if (!entry.sha256.empty()) append_member(out, "sha256", entry.sha256);
   if (entry.facts.has_value()) append_facts(out, *entry.facts);
   append_names(out, "aliases", entry.aliases);
   append_names(out, "adapters", entry.adapters);
   append_residence(out, entry);
+  append_engine(out, entry.engine_status);
   out += "}}";
   return out;
 }

@@ -375,7 +375,8 @@ inline constexpr std::string_view kAdmission =
     kEviction = "eviction",        // a model had to make room
     kBudget = "budget",            // a tenant was over its budget of records
     kLoad = "load",                // a model was to be loaded
-    kReplacement = "replacement";  // another file or other settings were to take a model's place
+    kReplacement = "replacement",  // another file or other settings were to take a model's place
+    kEngineSwitch = "engine_switch";  // another engine was to compute a model
 }  // namespace decision_kind
 
 namespace decision_outcome {
@@ -389,6 +390,14 @@ namespace replacement_reason {                         // of a DECISION `replace
 inline constexpr std::string_view kBeside = "beside",  // the old one served until the new one could
     kInTurn = "in_turn";  // there was no room for both: the old one had to go first
 }  // namespace replacement_reason
+
+namespace engine_switch_reason {  // of a DECISION `engine_switch` `chosen`; the details say whence
+inline constexpr std::string_view kOrdered = "ordered", kPinned = "pinned",
+                                  kCanaryPassed = "canary_passed",
+                                  kTakenInTurn = "in_turn",      // loaded alone, without a canary
+    kRolledBack = "rolled_back",                                 // by itself: it failed or crashed
+    kMoved = "engine_switch";  // of a DECISION `routing`: a request went on with another engine
+}  // namespace engine_switch_reason
 
 namespace review_verdict {
 inline constexpr std::string_view kApproved = "approved", kRejected = "rejected",
@@ -410,6 +419,10 @@ inline constexpr std::string_view kKeysChanged = "keys_changed", kRescan = "resc
 // Of models: the details name which.
 inline constexpr std::string_view kLoad = "load", kUnload = "unload", kPin = "pin",
                                   kUnpin = "unpin";
+// Of their engines, likewise.
+inline constexpr std::string_view kEngineSwitch = "engine_switch", kEnginePin = "engine_pin",
+                                  kEngineUnpin = "engine_unpin",
+                                  kEngineRollback = "engine_rollback";
 }  // namespace admin_action_name
 
 struct Record {  // as read back

@@ -11,6 +11,7 @@
 #include "engines/fake/fake_engine.h"
 #include "os/clock.h"
 #include "runtime/testing/bad_worker.h"
+#include "runtime/testing/other_engines.h"
 #include "worker/worker.h"
 
 namespace {
@@ -58,6 +59,12 @@ int main(int argc, char** argv) {
   };
   fake.needs_gguf = false;
   options.engines = {fake};
+  for (const auto& other : aioss::runtime::testing::other_engines()) {
+    aioss::worker::EngineChoice choice = fake;
+    choice.name = other.name;
+    choice.engine = other.engine;
+    options.engines.push_back(choice);
+  }
   if (plans) return aioss::worker::run_plan(options);
   const aioss::os::SystemClock clock;
   if (tunes) return aioss::worker::run_tune(options, clock);
