@@ -18,6 +18,7 @@
 #include "os/limits.h"
 #include "os/sandbox.h"
 #include "worker/gguf.h"
+#include "worker/plugin_choice.h"
 #include "worker/setup.h"
 #include "worker/tune_slot.h"
 #include "worker/worker.h"
@@ -44,6 +45,13 @@ constexpr std::string_view kText =
     "wind comes from the north, and the only light that burns all night is the one in the tower, "
     "which blinks twice, waits for ten seconds, and blinks twice again.";
 
+Bytes failure(const Error& error) {
+  ipc::TuneReport report;
+  report.error = error;
+  return ipc::encode(report);
+}
+
+// A model that is opened behind stage one, and what is measured of it behind stage two.
 class Tuner final {
  public:
   Tuner(const WorkerOptions& options, std::uint32_t threads_default, const Clock& clock)
@@ -58,6 +66,7 @@ class Tuner final {
   Result<ipc::TuneReport> carry_out(const ipc::TuneBegin& ask);
   Result<ipc::TuneReport> carry_out(const ipc::TuneRun& ask);
   Result<ipc::TuneReport> carry_out(const ipc::TuneEnd& ask);
+  Result<EngineChoice> choose_engine(const std::string& name) const;
   Result<aioss_session_options> session_of(const ipc::Knobs& knobs);
 
   const WorkerOptions& options_;
@@ -65,7 +74,7 @@ class Tuner final {
   const Clock& clock_;
   AbortBoard board_;
   ipc::TuneOpen opened_;
-  const EngineChoice* choice_ = nullptr;
+  std::optional<EngineChoice> choice_;
   std::unique_ptr<engine::Model> model_;
   std::vector<ipc::Token> text_;
   std::array<std::unique_ptr<TuneSlot>, ipc::kTuneSlots> slots_;  // before their model
@@ -73,12 +82,9 @@ class Tuner final {
 
 Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneOpen& ask) {
   if (model_) return Error{Code::kInvalidArgument, "a model is open already"};
-  const auto found = std::find_if(options_.engines.begin(), options_.engines.end(),
-                                  [&](const EngineChoice& one) { return one.name == ask.engine; });
-  if (found == options_.engines.end()) {
-    return Error{Code::kUnsupported, "this binary has no engine named " + ask.engine};
-  }
-  choice_ = &*found;
+  if (choice_) return Error{Code::kInvalidArgument, "opening a model has failed before"};
+  AIOSS_TRY(choice_, choose_engine(ask.engine));
+  AIOSS_CHECK(os::enter_stage_two());
   opened_ = ask;
   const auto profile = static_cast<aioss_profile>(ask.profile);
   AIOSS_CHECK(engine::validate(*choice_->engine, profile));
@@ -102,6 +108,17 @@ Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneOpen& ask) {
   report.engine_build = who.version + " " + who.build_id;
   report.streams = session.sequences_max;
   return report;
+}
+
+Result<EngineChoice> Tuner::choose_engine(const std::string& name) const {
+  if (options_.engine_fd >= 0) {
+    return open_plugin_choice(options_, name,
+                              [](const Error& error) { return ipc::framed(failure(error)); });
+  }
+  for (const EngineChoice& choice : options_.engines) {
+    if (choice.name == name) return choice;
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + name};
 }
 
 // As a worker's session would be, but for what is not needed to measure it.
@@ -155,19 +172,12 @@ Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneEnd& ask) {
 }
 
 bool send(ipc::Channel& channel, const Result<ipc::TuneReport>& answer) {
-  ipc::TuneReport report;
-  if (answer) {
-    report = *answer;
-  } else {
-    report.error = answer.error();
-  }
-  return channel.send(ipc::encode(report)).has_value();
+  return channel.send(answer ? ipc::encode(*answer) : failure(answer.error())).has_value();
 }
 
 Status confine() {
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one());
-  AIOSS_CHECK(os::enter_stage_two());
   return ok();
 }
 
