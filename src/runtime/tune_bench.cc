@@ -77,9 +77,8 @@ Result<TuneBench::Figures> ChildBench::run(Place place, ipc::Regime regime, std:
   if (found == open_.end() || !found->second) {
     return Error{Code::kWorkerDied, "the process that computed it is gone"};
   }
-  AIOSS_TRY(
-      const ipc::TuneReport report,
-      found->second->ask(ipc::TuneRun{slot_of(place), regime, tokens}, until_ns + kGraceNs));
+  AIOSS_TRY(const ipc::TuneReport report,
+            found->second->ask(ipc::TuneRun{slot_of(place), regime, tokens}, until_ns + kGraceNs));
   return Figures{report.tokens, report.ns};
 }
 

@@ -38,8 +38,8 @@ Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files
   os::RealFileSystem real;
   std::vector<std::unique_ptr<os::File>> again;
   for (const int descriptor : files.descriptors()) {
-    AIOSS_TRY(auto opened, real.open("/proc/self/fd/" + std::to_string(descriptor),
-                                     os::OpenMode::kRead));
+    AIOSS_TRY(auto opened,
+              real.open("/proc/self/fd/" + std::to_string(descriptor), os::OpenMode::kRead));
     again.push_back(std::move(opened));
   }
   return again;
