@@ -81,6 +81,8 @@ struct GatewayOptions {
   std::uint64_t memory_max = 0;
   // Those that workers can be started with; null: those that are linked into the executable.
   std::shared_ptr<plugins::EngineTable> engines;
+  // Models are measured on this machine, and computed as is fastest: docs/tuning.md.
+  bool tune = false;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until

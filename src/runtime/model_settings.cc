@@ -25,7 +25,8 @@ std::string joined(const std::vector<std::string>& names) {
 
 bool ModelSettings::loads_like(const ModelSettings& other) const {
   return context_tokens == other.context_tokens && parallel == other.parallel &&
-         threads == other.threads && kv_type == other.kv_type && engine == other.engine;
+         threads == other.threads && kv_type == other.kv_type && engine == other.engine &&
+         tuned == other.tuned;
 }
 
 ModelSettings ModelSettings::under(const ModelSettings& upper) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/tuning_choice.h"
 
 namespace aioss::runtime {
 
@@ -30,8 +31,14 @@ struct ModelSettings {
   std::optional<std::uint64_t> max_bytes;               // of memory, of this model
   std::vector<std::string> aliases;                     // further names in requests
   std::optional<std::vector<std::string>> adapters;     // that may be used with it; all, if absent
+  // What measuring chose, under all of the above. Nobody's to set: runtime/tuning_plan.h.
+  std::optional<TuneCandidate> tuned;
 
   bool operator==(const ModelSettings&) const = default;
+  // What it is computed with; what its file says, if nobody says otherwise.
+  const std::string& engine_or(const std::string& of_file) const {
+    return engine ? *engine : tuned ? tuned->engine : of_file;
+  }
   // Whether a worker that was started with these would be started the same with `other`.
   bool loads_like(const ModelSettings& other) const;
   // Those of `upper`, and where it has none, these. Aliases are of both.

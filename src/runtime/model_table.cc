@@ -33,6 +33,11 @@ void ModelTable::set_engine(const std::string& model, const std::string& engine)
   if (!engine.empty() && engine != found->second.engine) setting = engine;
 }
 
+void ModelTable::set_tuned(const std::string& model, std::optional<TuneCandidate> tuned) {
+  const auto found = catalogue_.models.find(model);
+  if (found != catalogue_.models.end()) found->second.settings.tuned = std::move(tuned);
+}
+
 void ModelTable::mark_outdated(Model& model) {
   const CatalogueEntry* const known = entry(model.name);
   for (Life* const life : model.all()) {

@@ -26,6 +26,7 @@ class ModelTable final {
   const CatalogueEntry* entry(const std::string& model) const;       // null: it has none such
   const ModelSettings& settings_of(const std::string& model) const;  // its own
   void set_engine(const std::string& model, const std::string& engine);  // as its own setting
+  void set_tuned(const std::string& model, std::optional<TuneCandidate> tuned);  // likewise
   void mark_outdated(Model& model);  // its lives, by what the catalogue has now
   const std::string& real_name(const std::string& name) const;       // of an alias
   std::int64_t priority_of(const Model& model) const;

@@ -107,16 +107,29 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
+namespace {
+
+// Of what was measured; what an operator says goes before it.
+void take_knobs(const ipc::Knobs& knobs, PlanWanted& wanted) {
+  if (wanted.threads == 0) wanted.threads = knobs.threads;
+  wanted.threads_batch = knobs.threads_batch;
+  wanted.micro_batch_tokens_max = knobs.micro_batch_tokens_max;
+  wanted.flash_attention = knobs.flash_attention;
+}
+
+}  // namespace
+
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  wanted.engine = own.engine.value_or(entry.engine);
+  wanted.engine = own.engine_or(entry.engine);
   if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
   wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);
   wanted.threads = own.threads.value_or(options.threads);
   wanted.kv_type = own.kv_type.value_or(options.kv_type);
+  if (own.tuned && own.tuned->engine == wanted.engine) take_knobs(own.tuned->knobs, wanted);
   wanted.prefix_bytes = options.prefix_bytes;
   wanted.spill_bytes = options.spill_bytes;
   return wanted;
