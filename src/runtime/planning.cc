@@ -109,6 +109,14 @@ std::string base_name(std::string_view model) {
 
 namespace {
 
+// A script is the fake engine's; what a GGUF file is computed with can be chosen.
+std::string engine_name_of(const CatalogueEntry& entry, const GatewayOptions& options) {
+  if (entry.engine != plugins::kLlama) return entry.engine;
+  if (!options.engine_wish.empty()) return options.engine_wish;
+  if (entry.settings.engine) return *entry.settings.engine;
+  return options.engine.empty() ? entry.engine : options.engine;
+}
+
 // Of what was measured; what an operator says goes before it.
 void take_knobs(const ipc::Knobs& knobs, PlanWanted& wanted) {
   if (wanted.threads == 0) wanted.threads = knobs.threads;
@@ -122,7 +130,7 @@ void take_knobs(const ipc::Knobs& knobs, PlanWanted& wanted) {
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  wanted.engine = own.engine_or(entry.engine);
+  wanted.engine = engine_name_of(entry, options);
   if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
