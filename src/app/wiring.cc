@@ -1,6 +1,7 @@
 #include "app/wiring.h"
 
 #include "engines/fake/fake_engine.h"
+#include "engines/fake/gguf_vocabulary.h"
 #include "engines/llama/llama_engine.h"
 
 namespace aioss::app {
@@ -16,10 +17,12 @@ std::vector<worker::EngineChoice> engines() {
   worker::EngineChoice fake;
   fake.name = "fake";
   fake.engine = engines::fake::entry();
-  fake.open_text = [](engine::Model& model, const std::vector<int>&) {
-    return engines::fake::open_text(model);
+  fake.open_text = [](engine::Model& model, const std::vector<int>& fds) {
+    // Its models are scripts, but for those in GGUF that it stands in for.
+    return engines::fake::is_gguf(fds.front()) ? open_vocabulary(fds)
+                                               : engines::fake::open_text(model);
   };
-  fake.needs_gguf = false;  // its models are scripts
+  fake.needs_gguf = false;
 
   return {llama, fake};
 }

@@ -94,13 +94,9 @@ void EngineChoices::apply(Catalogue& catalogue) const {
   for (auto& [name, entry] : catalogue.models) apply(entry);
 }
 
-// As if it were not set where it is what the file says: a worker that was started without the
-// setting computes with the same.
 void EngineChoices::apply(CatalogueEntry& entry) const {
   const auto chosen = of(entry.name);
-  if (!chosen) return;
-  entry.settings.engine.reset();
-  if (chosen->engine != entry.engine) entry.settings.engine = chosen->engine;
+  if (chosen) entry.settings.engine = chosen->engine;
 }
 
 // ---- the writer's thread ------------------------------------------------------------------------

@@ -30,9 +30,9 @@ struct EngineStatus {
   std::uint64_t orders = 0;  // so far: tells whoever waits whose outcome that is
   // "": none; "waiting" for the model's next load; "loading"; "trying": its canary; "moving":
   // streams; "watched": it has taken over, and goes back if it crashes twice; "over".
-  std::string step;
-  std::string outcome;  // "": it is under way; "done", "failed", "rolled_back"
-  std::string reason;   // for people: why it failed, or what the canary found
+  std::string step = {};
+  std::string outcome = {};  // "": it is under way; "done", "failed", "rolled_back"
+  std::string reason = {};   // for people: why it failed, or what the canary found
 };
 
 }  // namespace aioss::runtime

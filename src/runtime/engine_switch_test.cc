@@ -102,12 +102,12 @@ class EngineSwitchTest : public ::testing::Test {
 
 TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 800]]").text.at(0);
+  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
   std::vector<std::shared_ptr<Stream>> streams;
   std::vector<std::string> begun;
   for (int i = 0; i < 6; ++i) {
     begun_text.clear();
-    streams.push_back(begun_stream("[[long 800]]"));
+    streams.push_back(begun_stream("[[long 3000]]"));
     begun.push_back(begun_text);
   }
   EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
@@ -133,9 +133,9 @@ TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
 // There and back under load.
 TEST_F(EngineSwitchTest, ManySwitchesUnderStreams) {
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 1500]]").text.at(0);
+  const std::string whole = bench.ask("m", "[[long 3500]]").text.at(0);
   std::vector<std::shared_ptr<Stream>> streams;
-  for (int i = 0; i < 4; ++i) streams.push_back(bench.submit("m", "[[long 1500]]"));
+  for (int i = 0; i < 4; ++i) streams.push_back(bench.submit("m", "[[long 3500]]"));
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(outcome_of(What::kSwitch, i % 2 == 0 ? testing::kSameEngine : kFake), "done")
         << status().reason;
@@ -152,7 +152,7 @@ TEST_F(EngineSwitchTest, ManySwitchesUnderStreams) {
 
 TEST_F(EngineSwitchTest, OneThatComputesSomethingElseFailsItsCanary) {
   bench.start();
-  const auto stream = begun_stream("[[long 400]]");
+  const auto stream = begun_stream("[[long 3000]]");
   EXPECT_EQ(outcome_of(What::kSwitch, testing::kOddEngine), "failed");
   EXPECT_NE(status().reason.find("computes something else"), std::string::npos) << status().reason;
   EXPECT_EQ(status().engine, kFake);
@@ -187,16 +187,16 @@ TEST_F(EngineSwitchTest, AnUnknownEngineIsRefusedWithTheNamesOfThoseThatThereAre
 
 TEST_F(EngineSwitchTest, TwoCrashesAfterItTookOverLeadBack) {
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 300]]").text.at(0);
+  const std::string whole = bench.ask("m", "[[long 2500]]").text.at(0);
   std::vector<std::shared_ptr<Stream>> streams;
-  for (int i = 0; i < 3; ++i) streams.push_back(bench.submit("m", "[[long 300]]"));
+  for (int i = 0; i < 3; ++i) streams.push_back(bench.submit("m", "[[long 2500]]"));
   ASSERT_TRUE(order(What::kSwitch, testing::kCrashingEngine));
   for (const auto& stream : streams) {
     const Answered answered = read_all(*stream);
     ASSERT_TRUE(answered.done) << answered.code() << " " << answered.failed->error.message;
     EXPECT_EQ(answered.text.at(0), whole);
   }
-  const Answered more = bench.ask("m", "[[long 300]]");
+  const Answered more = bench.ask("m", "[[long 2500]]");
   ASSERT_TRUE(more.done) << more.code();
   EXPECT_EQ(more.text.at(0), whole);
   EXPECT_TRUE(comes_true([&] { return status().outcome == "rolled_back"; })) << status().step;
@@ -278,8 +278,8 @@ TEST_F(EngineSwitchTest, AReproducibleStreamIsNotGoneOnWithByAnotherEngine) {
 TEST_F(EngineSwitchTest, WithoutRoomForBothStreamsWaitForTheNewOne) {
   bench.options.workers_max = 1;
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 400]]").text.at(0);
-  const auto stream = begun_stream("[[long 400]]");
+  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
+  const auto stream = begun_stream("[[long 3000]]");
   EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
   const Answered rest = read_all(*stream);
   ASSERT_TRUE(rest.done) << rest.code();
@@ -292,8 +292,8 @@ TEST_F(EngineSwitchTest, WithoutRoomForBothStreamsWaitForTheNewOne) {
 TEST_F(EngineSwitchTest, WithoutRoomForBothOneThatCannotBeLoadedIsLeftAgain) {
   bench.options.workers_max = 1;
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 400]]").text.at(0);
-  const auto stream = begun_stream("[[long 400]]");
+  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
+  const auto stream = begun_stream("[[long 3000]]");
   EXPECT_EQ(outcome_of(What::kSwitch, "fake-missing"), "rolled_back") << status().reason;
   const Answered rest = read_all(*stream);
   ASSERT_TRUE(rest.done) << rest.code() << " " << rest.failed->error.message;

@@ -60,6 +60,12 @@ std::string_view name(Outcome outcome) {
   return "";
 }
 
+// Of the engine; not of a machine that is short of something.
+bool may_be_its_fault(const Error& why) {
+  return why.code != Code::kNoMemory && why.code != Code::kBusy && why.code != Code::kNotFound &&
+         why.code != Code::kLedgerUnavailable;
+}
+
 std::string build_of(const Life* life) {
   if (life == nullptr || !life->ready) return "unknown";
   return life->ready->engine.name + " " + life->ready->engine.version + " " +
@@ -192,9 +198,10 @@ bool EngineSwitches::compares(const Life& coming) const {
 bool EngineSwitches::tries(Life& coming) {
   Model& model = coming.model;
   if (!parts_.ask_canary || model.serving == nullptr) return false;
-  const std::string from = model.serving->room.wanted.engine;
+  const PlanWanted& running = model.serving->room.wanted;
+  const std::string from = running.engine;
   const std::string& to = coming.room.wanted.engine;
-  if (from == to) return false;
+  if (from == to && running.engine_sha256 == coming.room.wanted.engine_sha256) return false;
   EngineSwitch& state = model.engine_switch;
   const bool ordered = state.step == Step::kLoading || state.step == Step::kWaiting;
   if (state.to != to || !ordered) {  // settings have caused it
@@ -304,6 +311,7 @@ void EngineSwitches::undo(Model& model) {
                  : parts_.choices.drop(model.name);
   parts_.models.set_engine(model.name, before->setting.value_or(""));
   parts_.has_changed(model);
+  show(model);
 }
 
 void EngineSwitches::finish(Model& model, Outcome outcome, std::string reason) {
@@ -330,9 +338,11 @@ void EngineSwitches::began(const Life& life) {
 bool EngineSwitches::load_failed(const Life& life, const Error& why) {
   Model& model = life.model;
   EngineSwitch& state = model.engine_switch;
-  const bool waited = state.step == Step::kWaiting || state.step == Step::kLoading ||
-                      state.step == Step::kWatched || state.step == Step::kMoving;
-  if (!waited || !state.before || life.room.wanted.engine != state.to) return false;
+  const bool waited = state.step == Step::kWaiting || state.step == Step::kLoading;
+  const bool watched = state.step == Step::kWatched || state.step == Step::kMoving;
+  if (!(waited || (watched && may_be_its_fault(why))) || !state.before ||
+      life.room.wanted.engine != state.to)
+    return false;
   take_back(model, {why.code, "it cannot be loaded: " + why.message});
   return true;
 }
@@ -361,6 +371,7 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
   if (state.before) return undo(model);
   parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
   take(model, state.from);
+  show(model);
 }
 
 // ---- streams that move --------------------------------------------------------------------------
@@ -383,6 +394,7 @@ void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   const bool in_turn = state.step == Step::kLoading && serving != nullptr && serving->drains;
   if (in_turn && parts_.options.profile == ipc::Profile::kFast && serving->phase == Phase::kReady) {
     move_all(model, *serving);
+    parts_.replacement.look(model);  // it may be idle now
   }
 }
 
@@ -392,8 +404,9 @@ bool EngineSwitches::may_move(const Life& from, const Life& to) const {
 }
 
 void EngineSwitches::move_all(Model& model, Life& from) {
-  for (const ipc::RequestId id : parts_.requests.movable(from)) {
-    if (parts_.requests.move(from, id)) ++model.engine_switch.moved_count;
+  const std::vector<ipc::RequestId> ids = parts_.requests.movable(from);
+  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {  // each is put before the others
+    if (parts_.requests.move(from, *id)) ++model.engine_switch.moved_count;
   }
 }
 
@@ -407,9 +420,10 @@ void EngineSwitches::move_next(Model& model, std::int64_t now_ns) {
     state.moved.reset();
   }
   Life* const from = model.life(state.leaving_life);
-  const bool can = from != nullptr && from->phase == Phase::kReady && model.serving != nullptr &&
-                   may_move(*from, *model.serving);
-  if (can) {
+  const bool has_some = from != nullptr && from->phase == Phase::kReady;
+  // It has crashed and is loaded again: the streams are where they are, and are answered.
+  if (has_some && (model.serving == nullptr || model.serving->phase != Phase::kReady)) return;
+  if (has_some && may_move(*from, *model.serving)) {
     for (const ipc::RequestId id : parts_.requests.movable(*from)) {
       const auto stream = parts_.requests.move(*from, id);
       if (!stream) continue;  // it is ending

@@ -221,6 +221,10 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
   engine_choices_.apply(chosen);
   apply_tunings(tuning_store_, options_, chosen);
   view_.set_catalogue(chosen);
+  for (const auto& [name, entry] : chosen.models) {
+    const auto choice = engine_choices_.of(name);
+    view_.set_engine(name, {wanted_of(entry, options_).engine, "", choice && choice->pinned});
+  }
   remember_hashes(catalogue);
   hasher_.hash_executable(options.worker_executable, [desk = desk_](Result<Digest> digest) {
     desk->post([digest](Supervisor& supervisor) { supervisor.binary_hashed(digest); });

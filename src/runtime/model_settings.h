@@ -35,11 +35,8 @@ struct ModelSettings {
   std::optional<TuneCandidate> tuned;
 
   bool operator==(const ModelSettings&) const = default;
-  // What it is computed with; what its file says, if nobody says otherwise.
-  const std::string& engine_or(const std::string& of_file) const {
-    return engine ? *engine : tuned ? tuned->engine : of_file;
-  }
-  // Whether a worker that was started with these would be started the same with `other`.
+  // Whether a worker that was started with these would be started the same with `other`, but for
+  // the engine, which others have a say in (planning.h).
   bool loads_like(const ModelSettings& other) const;
   // Those of `upper`, and where it has none, these. Aliases are of both.
   ModelSettings under(const ModelSettings& upper) const;

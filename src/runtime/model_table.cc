@@ -24,26 +24,17 @@ const ModelSettings& ModelTable::settings_of(const std::string& model) const {
   return known == nullptr ? kNone : known->settings;
 }
 
-// "", or what its file says: as if it were not set.
 void ModelTable::set_engine(const std::string& model, const std::string& engine) {
   const auto found = catalogue_.models.find(model);
   if (found == catalogue_.models.end()) return;
   std::optional<std::string>& setting = found->second.settings.engine;
   setting.reset();
-  if (!engine.empty() && engine != found->second.engine) setting = engine;
+  if (!engine.empty()) setting = engine;
 }
 
 void ModelTable::set_tuned(const std::string& model, std::optional<TuneCandidate> tuned) {
   const auto found = catalogue_.models.find(model);
   if (found != catalogue_.models.end()) found->second.settings.tuned = std::move(tuned);
-}
-
-void ModelTable::mark_outdated(Model& model) {
-  const CatalogueEntry* const known = entry(model.name);
-  for (Life* const life : model.all()) {
-    life->outdated = life->files && (known == nullptr || !life->files->is_of(*known) ||
-                                     !life->settings.loads_like(known->settings));
-  }
 }
 
 const std::string& ModelTable::real_name(const std::string& name) const {

@@ -25,9 +25,10 @@ class ModelTable final {
   Catalogue replace_catalogue(Catalogue catalogue);                  // returns the one before
   const CatalogueEntry* entry(const std::string& model) const;       // null: it has none such
   const ModelSettings& settings_of(const std::string& model) const;  // its own
-  void set_engine(const std::string& model, const std::string& engine);  // as its own setting
-  void set_tuned(const std::string& model, std::optional<TuneCandidate> tuned);  // likewise
-  void mark_outdated(Model& model);  // its lives, by what the catalogue has now
+  // As its own setting; "": it has none.
+  void set_engine(const std::string& model, const std::string& engine);
+  // What measuring chose for it.
+  void set_tuned(const std::string& model, std::optional<TuneCandidate> tuned);
   const std::string& real_name(const std::string& name) const;       // of an alias
   std::int64_t priority_of(const Model& model) const;
 

@@ -107,14 +107,22 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
+// What a GGUF file is computed with can be chosen for the server; a script's for itself only.
+std::optional<std::string> engine_by_operator(const CatalogueEntry& entry,
+                                              const GatewayOptions& options) {
+  if (entry.engine != plugins::kLlama) return entry.settings.engine;
+  if (!options.engine_wish.empty()) return options.engine_wish;
+  if (entry.settings.engine) return entry.settings.engine;
+  if (options.engine.empty()) return std::nullopt;
+  return options.engine;
+}
+
 namespace {
 
-// A script is the fake engine's; what a GGUF file is computed with can be chosen.
+// What an operator says goes before what was measured.
 std::string engine_name_of(const CatalogueEntry& entry, const GatewayOptions& options) {
-  if (entry.engine != plugins::kLlama) return entry.engine;
-  if (!options.engine_wish.empty()) return options.engine_wish;
-  if (entry.settings.engine) return *entry.settings.engine;
-  return options.engine.empty() ? entry.engine : options.engine;
+  const auto& tuned = entry.settings.tuned;
+  return engine_by_operator(entry, options).value_or(tuned ? tuned->engine : entry.engine);
 }
 
 // Of what was measured; what an operator says goes before it.

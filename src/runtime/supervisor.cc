@@ -7,6 +7,7 @@
 #include "ipc/limits.h"
 #include "os/cpu.h"
 #include "os/thread.h"
+#include "runtime/planning.h"
 #include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
@@ -263,10 +264,21 @@ void Supervisor::order_engine(const EngineOrder& order,
                      : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
 }
 
+bool Supervisor::is_outdated(const Life& life) const {
+  if (!life.files) return false;
+  const CatalogueEntry* const entry = models_.entry(life.model.name);
+  if (entry == nullptr || !life.files->is_of(*entry)) return true;
+  const PlanWanted wanted = wanted_of(*entry, parts_.options);
+  return !life.settings.loads_like(entry->settings) || wanted.engine != life.room.wanted.engine ||
+         wanted.engine_sha256 != life.room.wanted.engine_sha256;
+}
+
 // Another file, other settings or another engine: which of its lives go on?
 void Supervisor::judge_anew(Model& model) {
-  models_.mark_outdated(model);
-  for (Life* const life : model.all()) lives_.evict_if_outdated(*life);
+  for (Life* const life : model.all()) {
+    life->outdated = is_outdated(*life);
+    lives_.evict_if_outdated(*life);
+  }
   if (!refusing_) replacement_.look(model);
   board_.show(model);
 }

@@ -108,6 +108,7 @@ class Supervisor final {
 
  private:
   bool is_changing() const;
+  bool is_outdated(const Life& life) const;
   bool is_quiet() const;
   Catalogue chosen(Catalogue catalogue) const;  // with what operators and measuring have chosen
   void judge_anew(Model& model);

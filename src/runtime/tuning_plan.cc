@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "runtime/engines.h"
+#include "runtime/planning.h"
 
 namespace aioss::runtime {
 namespace {
@@ -14,15 +15,16 @@ namespace {
 constexpr std::size_t kReasonBytesMax = 160;
 constexpr std::array<std::uint32_t, 2> kMicroBatches{256, 128};
 
-std::string default_engine(const CatalogueEntry& entry) {
-  return entry.settings.engine.value_or(entry.engine);
+std::string default_engine(const CatalogueEntry& entry, const GatewayOptions& options) {
+  return engine_by_operator(entry, options).value_or(entry.engine);
 }
 
 // The default first.
 std::vector<std::string> engines_of(const Catalogue& catalogue, const CatalogueEntry& entry,
                                     const GatewayOptions& options) {
-  std::vector<std::string> out{default_engine(entry)};
-  const bool may_choose = options.profile == ipc::Profile::kFast && !entry.settings.engine;
+  std::vector<std::string> out{default_engine(entry, options)};
+  const bool is_free = !engine_by_operator(entry, options);
+  const bool may_choose = options.profile == ipc::Profile::kFast && is_free;
   if (!may_choose || !options.engines || !adapters_of(catalogue, entry).empty()) return out;
   const auto own = options.engines->find(out.front());
   if (!own) return out;
@@ -63,7 +65,7 @@ TuningSpace space_of(const Catalogue& catalogue, const CatalogueEntry& entry,
 
 ipc::TuneOpen tune_open_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   ipc::TuneOpen open;
-  open.engine = default_engine(entry);
+  open.engine = default_engine(entry, options);
   open.profile = options.profile;
   open.streams = entry.settings.parallel.value_or(options.parallel);
   open.cells_per_stream = entry.settings.context_tokens.value_or(options.context_tokens);

@@ -156,53 +156,6 @@ std::size_t WorkerLink::outstanding() const {
   return requests_.size();
 }
 
-bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
-  std::lock_guard lock(mutex_);
-  if (ended_) return false;
-  const ipc::RequestId id = stream->id();
-  requests_.emplace(id, Entry{std::move(stream), 0});
-  return true;
-}
-
-void WorkerLink::submit(StreamState& stream) {
-  send(stream.next_request());
-}
-
-std::shared_ptr<StreamState> WorkerLink::release(ipc::RequestId id) {
-  std::shared_ptr<StreamState> stream;
-  {
-    std::lock_guard turn(handing_on_);
-    std::lock_guard lock(mutex_);
-    const auto found = requests_.find(id);
-    if (found == requests_.end() || ended_) return nullptr;
-    Entry& entry = found->second;
-    if (!entry.stream || entry.cancel_seconds > 0 || !entry.stream->interrupted()) return nullptr;
-    stream = std::move(entry.stream);
-    entry.stream.reset();
-    entry.ends_due = stream->choices_open();
-  }
-  cancel(id);
-  return stream;
-}
-
-void WorkerLink::cancel(ipc::RequestId id) {
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = requests_.find(id);
-    if (found == requests_.end() || found->second.cancel_seconds > 0) return;
-    found->second.cancel_seconds = 1;
-  }
-  send(ipc::Cancel{id});
-}
-
-void WorkerLink::give_credit(const ipc::Credit& credit) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!requests_.contains(credit.id)) return;
-  }
-  send(credit);
-}
-
 void WorkerLink::take_over_prefixes() {
   send(ipc::TakeOver{});
 }
@@ -455,12 +408,6 @@ Result<std::shared_ptr<StreamState>> WorkerLink::stream_of(ipc::RequestId id) co
   return found->second.stream;
 }
 
-void WorkerLink::forget_choice(ipc::RequestId id) {
-  std::lock_guard lock(mutex_);
-  const auto found = requests_.find(id);
-  if (found != requests_.end() && --found->second.ends_due == 0) requests_.erase(found);
-}
-
 void WorkerLink::forget(ipc::RequestId id) {
   std::lock_guard lock(mutex_);
   requests_.erase(id);
@@ -476,8 +423,9 @@ Status WorkerLink::on(ipc::Rejected& message) {
   std::lock_guard turn(handing_on_);
   const ipc::RequestId id = message.id;
   AIOSS_TRY(const auto stream, stream_of(id));
-  if (stream)
+  if (stream) {
     AIOSS_CHECK(stream->rejected(std::move(message)));  // if it breaks a rule, end() must find it
+  }
   forget(id);
   return ok();
 }

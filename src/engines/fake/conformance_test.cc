@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engines/fake/fake_engine.h"
+#include "engines/fake/test_gguf.h"
 #include "engines/fake/test_model_file.h"
 
 namespace aioss::engines::fake {
@@ -53,6 +54,15 @@ TEST(FakeConformance, KeepsEveryPromise) {
         "graphs.come_and_go_3.at_155  (15 graphs in 15 decode calls, "}) {
     EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;
   }
+}
+
+TEST(FakeConformance, HoldsWhereItStandsInForAModelInGguf) {
+  const TestModelFile file(gguf_head(1) + gguf_tokens(400), true);
+  ConformanceOptions options;
+  options.fds = {file.fd()};
+  options.prompt_lengths = {155};
+  const ConformanceReport report = engine::run_conformance(*entry(), options);
+  EXPECT_TRUE(report.passed()) << report.text();
 }
 
 TEST(FakeConformance, PromptOfWhichOneTokenIsAnotherGivesOtherBits) {

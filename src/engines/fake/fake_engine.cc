@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/abi.h"
+#include "engines/fake/gguf_vocabulary.h"
 #include "engines/fake/model.h"
 #include "engines/fake/parts.h"
 
@@ -74,14 +75,30 @@ aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
   return AIOSS_OK;
 }
 
+constexpr std::uint32_t kStandInContext = 32'768;
+constexpr std::uint64_t kStandInBytes = std::uint64_t{1} << 20;
+constexpr std::uint32_t kStandInCallUs = 2'000;  // as fast as a small model
+
+aioss_status stand_in(int fd, Script& out, aioss_error* error) {
+  const Result<std::uint32_t> tokens = gguf_vocabulary(fd);
+  if (!tokens) return fail(error, AIOSS_E_CORRUPT, tokens.error().message);
+  out.gguf_tokens = *tokens;
+  out.context_tokens = kStandInContext;
+  out.weight_bytes = kStandInBytes;
+  out.delay_us_per_call = kStandInCallUs;
+  return AIOSS_OK;
+}
+
 aioss_status read_script(const aioss_model_options& options, Script& out, aioss_error* error) {
-  if (options.fds == nullptr || options.fd_count != 1) {
+  const bool gguf = options.fds != nullptr && options.fd_count > 0 && is_gguf(options.fds[0]);
+  if (options.fds == nullptr || (options.fd_count != 1 && !gguf)) {
     return fail(error, AIOSS_E_INVALID, "a fake model is one file descriptor");
   }
   if (options.profile > AIOSS_PROFILE_EVIDENCE ||
       (options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
     return fail(error, AIOSS_E_INVALID, "unknown profile or flags");
   }
+  if (gguf) return stand_in(options.fds[0], out, error);
   std::string text;
   if (const auto s = read_text(options.fds[0], text, error); s != AIOSS_OK) return s;
   Result<Script> script = Script::parse(text);
@@ -130,7 +147,7 @@ aioss_status plan(aioss_model* model, const aioss_session_options* options, aios
     value.weight_bytes = script.weight_bytes;
     value.kv_bytes = cells * script.kv_bytes_per_cell * share / 32;
     value.compute_bytes = script.compute_bytes;
-    value.output_bytes = std::uint64_t{copy.outputs_max} * kVocabularySize * sizeof(float);
+    value.output_bytes = std::uint64_t{copy.outputs_max} * script.vocabulary() * sizeof(float);
     value.vocabulary_bytes = script.vocabulary_bytes;
     value.overhead_bytes = script.overhead_bytes;
     if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
@@ -169,7 +186,7 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
 void model_facts(const aioss_model* model, aioss_model_facts* out) {
   const Script& script = unwrap(model)->script;
   aioss_model_facts value = {};
-  value.vocabulary_size = kVocabularySize;
+  value.vocabulary_size = script.vocabulary();
   value.context_tokens_train = script.context_tokens;
   value.embedding_size = 1;
   value.layer_count = 1;
@@ -313,12 +330,19 @@ void crash_together(const FakeSession& session, const aioss_batch& batch) {
 aioss_status decode_checked(FakeSession& session, const aioss_batch& batch,
                             const Influence& influence, aioss_error* error) {
   session.row_count = 0;
+  const std::uint32_t lost_after = session.model->script.device_lost_after;
+  if (lost_after > 0 && session.counters.decode_calls >= lost_after) {
+    session.failed = true;
+    return fail(error, AIOSS_E_FAILED, "the device is lost");
+  }
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
     Sequence& sequence = session.sequences[static_cast<std::size_t>(batch.sequences[i])];
     const Fault fault = sequence.push(batch.tokens[i], influence);
     if (const auto s = run_fault(fault, session, error); s != AIOSS_OK) return s;
     if (batch.outputs[i] == 0) continue;
-    if (session.row_count == session.rows.size()) session.rows.emplace_back(kVocabularySize);
+    if (session.row_count == session.rows.size()) {
+      session.rows.emplace_back(session.model->script.vocabulary());
+    }
     sequence.logits(session.rows[session.row_count++].data());
   }
   session.counters.decode_calls += 1;
@@ -345,7 +369,8 @@ aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error
     }
     aioss_session_options limits = session.options;
     if (session.model->script.sabotages("full")) limits.cells_per_sequence *= 2;
-    if (const auto s = engine::check_batch(copy, limits, kVocabularySize, lengths, error);
+    const std::uint32_t vocabulary = session.model->script.vocabulary();
+    if (const auto s = engine::check_batch(copy, limits, vocabulary, lengths, error);
         s != AIOSS_OK) {
       return s;
     }

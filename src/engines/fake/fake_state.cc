@@ -86,7 +86,8 @@ bool load_state(const FakeSession& session, std::string_view state, Sequence& in
   }
   if (!state.empty()) return false;
   for (const std::int32_t token : tokens) {
-    if (token < 0 || token >= kVocabularySize) return false;
+    const std::uint32_t vocabulary = session.model->script.vocabulary();
+    if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary) return false;
   }
   into.clear();
   for (std::size_t i = 0; i < tokens.size(); ++i) {

@@ -97,6 +97,7 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
     return Error{Code::kModelCorrupt, "fake model: 'crash_together' takes on, off or any"};
   }
   if (key == "load_ms") return number(kDelayMsMax, script.load_ms);
+  if (key == "device_lost_after") return number(kAny, script.device_lost_after);
   if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);
   if (key == "weight_bytes") return number(kMemoryMax, script.weight_bytes);
   if (key == "memory") return apply_memory(script, value);
@@ -230,12 +231,13 @@ void Influence::add(const AdapterScript& adapter, float scale) {
 }
 
 Fault Sequence::push(std::int32_t token, const Influence& influence) {
-  ASSERT(token >= 0 && token < kVocabularySize);
+  ASSERT(token >= 0 && static_cast<std::uint32_t>(token) < script_->vocabulary());
   mixed_ = mixed_ || (!marks_.empty() && marks_.back() != influence.mark);
   tokens_.push_back(token);
   marks_.push_back(influence.mark);
   if (influence.mark != 0) says_.try_emplace(influence.mark, influence.say);
   hash_ = mix(hash_ ^ static_cast<std::uint64_t>(token + 1) ^ (influence.mark << 16));
+  if (script_->gguf_tokens > 0) return Fault::kNone;
   const Fault before = directives_.fault;
   if (token == kTokenAssistant) {
     begin_reply(influence);
@@ -335,6 +337,12 @@ void Sequence::begin_reply(const Influence& influence) {
   if (mixed_) reply_.insert(0, "[mixed adapters] ");
 }
 
+// Not of the first eighth, where the tokens are that mean an end.
+std::int32_t Sequence::next_hashed_token() const {
+  const std::uint32_t count = script_->gguf_tokens;
+  return static_cast<std::int32_t>(count / 8 + mix(hash_) % (count / 2));
+}
+
 std::int32_t Sequence::next_token() const {
   if (in_reply_ && reply_position_ < reply_.size()) {
     return static_cast<unsigned char>(reply_[reply_position_]);
@@ -356,6 +364,11 @@ std::int32_t Sequence::next_word_token() const {
 }
 
 void Sequence::logits(float* out) const {
+  if (script_->gguf_tokens > 0) {
+    std::fill(out, out + script_->gguf_tokens, 0.0F);
+    out[next_hashed_token()] = script_->margin;
+    return;
+  }
   if (directives_.nan) {
     std::fill(out, out + kVocabularySize, std::numeric_limits<float>::quiet_NaN());
     return;

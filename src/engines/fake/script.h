@@ -14,6 +14,7 @@
 //   weight_bytes N          what plan and facts say (default: the size of the file)
 //   memory KIND=N …         what plan says, in bytes: weights (as weight_bytes), kv of one cell of
 //                           one stream (default 4), compute, vocabulary, overhead
+//   device_lost_after N     every decode call of a session but the first N is AIOSS_E_FAILED
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
 //   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
@@ -51,6 +52,9 @@
 //
 // A sequence whose tokens were computed under different adapters begins its replies with
 // `[mixed adapters]`: a host that lets this happen is seen.
+//
+// For a model in GGUF it stands in: with as many tokens as the file has, and answers that are a
+// hash of what came before, without an end. Nothing of the above is known then.
 //
 // Values; no threads of their own.
 #pragma once
@@ -96,10 +100,15 @@ struct Script {
   std::uint64_t kv_bytes_per_cell = sizeof(std::int32_t);
   std::uint64_t compute_bytes = 0, vocabulary_bytes = 0, overhead_bytes = 0;
   std::string fail_plan;
+  std::uint32_t device_lost_after = 0;  // decode calls; 0: never
+  std::uint32_t gguf_tokens = 0;        // of the file that it stands in for; 0: it is a script
   std::uint32_t flash_percent = 100;
   std::string crash_together;
   std::vector<std::string> sabotage;
 
+  std::uint32_t vocabulary() const {
+    return gguf_tokens > 0 ? gguf_tokens : std::uint32_t{kVocabularySize};
+  }
   bool sabotages(std::string_view kind) const;
   static Result<Script> parse(std::string_view text);
 };
@@ -133,7 +142,7 @@ class Sequence final {
   Fault push(std::int32_t token, const Influence& influence = {});
   void truncate(std::size_t length);  // replays what is left: O(length)
   void clear() { truncate(0); }
-  // kVocabularySize logits for the token after the last.
+  // Script::vocabulary() logits for the token after the last.
   void logits(float* out) const;
 
   const std::vector<std::int32_t>& tokens() const { return tokens_; }
@@ -161,6 +170,7 @@ class Sequence final {
   void apply_directive(std::string_view text);
   void begin_reply(const Influence& influence);
   std::int32_t next_token() const;
+  std::int32_t next_hashed_token() const;
   std::int32_t next_word_token() const;
 
   const Script* script_;  // of the model, which outlives its sessions
