@@ -187,6 +187,16 @@ typedef enum aioss_kv_type {
     AIOSS_KV_Q4_0 = 7  /* 4.5 */
 } aioss_kv_type;
 
+/* How attention over the KV cache is computed: in one pass that never holds the whole matrix of
+ * weights, or step by step. Which is faster depends on engine, machine and context; they differ in
+ * bits. An engine refuses what it, the device, the KV type or the profile cannot do with
+ * AIOSS_E_UNSUPPORTED. */
+typedef enum aioss_flash_attention {
+    AIOSS_FLASH_ENGINE = 0, /* the engine's choice, and the only one that every engine takes */
+    AIOSS_FLASH_ON = 1,
+    AIOSS_FLASH_OFF = 2
+} aioss_flash_attention;
+
 /* The one place of the limits on what a host may ask of a session, whatever the machine: settings
  * and messages take theirs from here. An engine refuses more with AIOSS_E_INVALID and the numbers.
  */
@@ -216,6 +226,7 @@ typedef struct aioss_session_options {
      * step; an engine of a device that cannot stop inside a graph asks between graphs. */
     int (*abort)(void *user);
     void *abort_user;
+    uint32_t flash_attention; /* aioss_flash_attention */
 } aioss_session_options;
 
 /* Bytes per kind, from a dry run that allocates none of them. */

@@ -87,12 +87,14 @@ int worker_command(const std::vector<std::string>& arguments) {
   }
   if (const auto exit = engine_command(arguments)) return *exit;
   const bool plans = !arguments.empty() && arguments.front() == "--plan";
+  const bool tunes = !arguments.empty() && arguments.front() == "--tune";
   worker::WorkerOptions options;
-  if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();
+  if (!parse(std::span(arguments).subspan(plans || tunes ? 1 : 0), options)) return usage();
   options.engines = engines();
   options.open_vocabulary = open_vocabulary;
   if (plans) return worker::run_plan(options);
   const os::SystemClock clock;
+  if (tunes) return worker::run_tune(options, clock);
   return worker::run_worker(options, clock);
 }
 

@@ -73,6 +73,10 @@ aioss_status check_session_options(aioss_session_options& options, aioss_error* 
   if (options.kv_type > AIOSS_KV_Q4_0) {
     return fail(error, AIOSS_E_INVALID, "kv_type is a number that this engine does not know");
   }
+  if (options.flash_attention > AIOSS_FLASH_OFF) {
+    return fail(error, AIOSS_E_INVALID,
+                "flash_attention is a number that this engine does not know");
+  }
   return AIOSS_OK;
 }
 

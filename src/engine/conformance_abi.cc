@@ -176,6 +176,7 @@ void check_bad_options(Harness& harness, Recorder& recorder) {
   refuses("no_batch", [](auto& o) { o.batch_tokens_max = 0; });
   refuses("absurd_outputs", [](auto& o) { o.outputs_max = 0xFFFFFFFFu; });
   refuses("absurd_threads", [](auto& o) { o.threads = 0xFFFFFFFFu; });
+  refuses("unknown_flash_attention", [](auto& o) { o.flash_attention = 99; });
   refuses("unknown_flag", [](auto& o) { o.flags = 0x80000000u; });
   const RawSession none(harness.model(), nullptr);
   recorder.expect("abi.bad_options.null", none.status() != AIOSS_OK, "");
@@ -259,6 +260,7 @@ void check_struct_sizes(Harness& harness, Recorder& recorder) {
   small.struct_size = offsetof(aioss_session_options, threads);
   small.flags = 0xFFFFFFFFu;
   small.threads = 0xFFFFFFFFu;
+  small.flash_attention = 0xFFFFFFFFu;
   const RawSession older(harness.model(), &small);
   recorder.expect("abi.smaller_options", older.status() == AIOSS_OK, "");
   aioss_model_facts facts = {};

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kProfiles{"fast", "reproducible", "evidence"};
 constexpr std::array<std::string_view, 2> kPriorities{"interactive", "batch"};
+constexpr std::array<std::string_view, 3> kFlashModes{"auto", "on", "off"};
 constexpr std::array<std::string_view, 4> kReasons{"stop", "length", "cancelled", "error"};
 
 }  // namespace
@@ -38,6 +39,12 @@ std::optional<Priority> priority_from_name(std::string_view name) {
     if (kPriorities[i] == name) return static_cast<Priority>(i);
   }
   return std::nullopt;
+}
+
+std::string_view name(FlashAttention flash_attention) {
+  const auto index = static_cast<std::size_t>(flash_attention);
+  ASSERT(index < kFlashModes.size());
+  return kFlashModes[index];
 }
 
 std::uint32_t open_choices(const Submit& submit) {

@@ -32,6 +32,10 @@ enum class Profile : std::uint8_t { kFast = 0, kReproducible = 1, kEvidence = 2 
 std::string_view name(Profile profile);
 std::optional<Profile> profile_from_name(std::string_view name);
 
+// aioss_flash_attention.
+enum class FlashAttention : std::uint8_t { kEngine = 0, kOn = 1, kOff = 2 };
+std::string_view name(FlashAttention flash_attention);  // "auto", "on", "off"
+
 // ---- gateway → worker ---------------------------------------------------------------------------
 
 struct Configure {
@@ -52,6 +56,9 @@ struct Configure {
   std::string kv_type = "f16";  // how keys and values are stored; engine::kv_type_from_name
   // What is in the memory for prefixes is not whole before TakeOver comes.
   bool prefixes_later = false;
+  // What measuring chose, or an operator. 0: as `threads`; the engine's choice.
+  std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;
+  FlashAttention flash_attention = FlashAttention::kEngine;
 };
 
 // Whose turn comes first: see worker/fair_queue.h.

@@ -88,6 +88,9 @@ Bytes encode(const PlanAsk& ask) {
   map.set(7, Value::boolean(ask.speculation));
   map.set(8, Value::uint(ask.room_bytes));
   if (ask.engine_sha256 != Digest{}) map.set(150, digest_value(ask.engine_sha256));
+  map.set(190, Value::uint(ask.threads_batch));
+  map.set(191, Value::uint(ask.micro_batch_tokens_max));
+  map.set(192, Value::uint(static_cast<std::uint64_t>(ask.flash_attention)));
   return codec::encode(std::move(map));
 }
 
@@ -105,6 +108,9 @@ Result<PlanAsk> decode_plan_ask(ByteView frame) {
   ask.speculation = reader.boolean(7);
   ask.room_bytes = reader.u64(8);
   if (reader.has(150)) ask.engine_sha256 = reader.digest(150);
+  ask.threads_batch = reader.u32(190, kThreadsMax);
+  ask.micro_batch_tokens_max = reader.u32(191, kPrefillChunkMax);
+  ask.flash_attention = static_cast<FlashAttention>(reader.u32(192, 2));
   AIOSS_CHECK(reader.finish());
   return ask;
 }

@@ -29,6 +29,8 @@ struct PlanAsk {
   // If the model does not fit into so many bytes, options that do are looked for. 0: none are.
   std::uint64_t room_bytes = 0;
   Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked. For who keeps answers
+  std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;  // as Configure's
+  FlashAttention flash_attention = FlashAttention::kEngine;
   bool operator==(const PlanAsk&) const = default;
 };
 

@@ -137,6 +137,9 @@ ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
   ask.cells_per_stream = job.wanted.cells_per_stream;
   ask.threads = job.wanted.threads;
   ask.kv_type = job.wanted.kv_type;
+  ask.threads_batch = job.wanted.threads_batch;
+  ask.micro_batch_tokens_max = job.wanted.micro_batch_tokens_max;
+  ask.flash_attention = job.wanted.flash_attention;
   ask.speculation = options_.speculation;
   ask.prefill_chunk_tokens_max = options_.prefill_chunk_tokens_max;
   ask.room_bytes = job.room_bytes;

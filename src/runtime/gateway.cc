@@ -30,6 +30,8 @@
 #include "runtime/stream_desk.h"
 #include "runtime/supervisor.h"
 #include "runtime/tally.h"
+#include "runtime/tuner.h"
+#include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
 namespace {
@@ -151,6 +153,8 @@ class GatewayImpl final : public Gateway {
   // Last, so that their threads end before anything else goes.
   PlanStore plan_store_;
   ChildPlanner planner_;
+  TuningStore tuning_store_;
+  Tuner tuner_;
   const Planning planning_;
   Hasher hasher_;
   AdapterCopier adapter_copier_;
@@ -161,6 +165,13 @@ class GatewayImpl final : public Gateway {
   std::thread runtime_;
   CatalogueKeeper keeper_;
 };
+
+// Nothing is measured where nothing is to be.
+TuningStore* read(TuningStore& store, const GatewayOptions& options) {
+  if (!options.tune) return nullptr;
+  store.read();
+  return &store;
+}
 
 GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
                          std::uint64_t config_record, const Catalogue& catalogue)
@@ -181,6 +192,8 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       config_record_(config_record),
       plan_store_(fs_, options.state_dir, options.worker_executable),
       planner_(planner_options(options), clock_, &plan_store_),
+      tuning_store_(fs_, options.state_dir, options.worker_executable),
+      tuner_({options.worker_executable, options.engines}, clock_, tuning_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
                  [this] { return view_.memory(); }, &engine_choices_}),
       hasher_(fs_, hashes_, clock_),
@@ -198,7 +211,9 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
              AIOSS_TRY(const auto stream, intake_.begin(std::move(call)));
              return stream->id();
            },
-           &engine_choices_},
+           &engine_choices_,
+           &tuner_,
+           read(tuning_store_, options_)},
           catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
@@ -206,6 +221,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
               }) {
   Catalogue chosen = catalogue;
   engine_choices_.apply(chosen);
+  apply_tunings(tuning_store_, options_, chosen);
   view_.set_catalogue(chosen);
   for (const auto& [name, entry] : chosen.models) {
     const auto choice = engine_choices_.of(name);
@@ -496,6 +512,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
   is_shut_down_ = true;
   keeper_.stop();
   planner_.stop();
+  tuner_.stop();
   if (!desk_->wait_until_empty(drain)) {
     desk_->post([](Supervisor& supervisor) {
       supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});

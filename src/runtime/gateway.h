@@ -86,6 +86,8 @@ struct GatewayOptions {
   // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
   // are.
   std::string engine, engine_wish;
+  // Models are measured on this machine, and computed as is fastest: docs/tuning.md.
+  bool tune = false;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/decide.h"
+#include "runtime/model_tunings.h"
 #include "runtime/engines.h"
 #include "runtime/planning.h"
 
@@ -78,6 +79,10 @@ Status Lives::start_worker(Life& life) {
   }
   AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(life, *entry));
   if (!files) return ok();
+  if (parts_.tunings.comes_first(life, files)) {
+    if (life.hash) life.sealing = files;  // for when it goes on
+    return ok();
+  }
 
   AIOSS_TRY(life.engine, engine_of(parts_.options.engines, life.room.wanted.engine));
   const LinkOptions link = link_options(life, *files);
@@ -96,6 +101,18 @@ Status Lives::start_worker(Life& life) {
   if (life.hash) return ok();  // of sealed files
   life.hashing = parts_.hasher.hash_model(files, when_hashed(life));
   return ok();
+}
+
+// With other settings than were planned it begins again.
+void Lives::measured(Life& life) {
+  if (life.phase != Phase::kLoading || life.link) return;
+  const CatalogueEntry* const entry = models_.entry(life.model.name);
+  if (entry != nullptr && life.room.wanted != wanted_of(*entry, parts_.options)) {
+    life.hash.reset();
+    life.sealing.reset();
+    return parts_.room.plan_again(life);
+  }
+  if (Status started = start_worker(life); !started) fail_load(life, std::move(started).error());
 }
 
 LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
@@ -117,6 +134,9 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
   link.configure.kv_type = wanted.kv_type;
+  link.configure.threads_batch = wanted.threads_batch;
+  link.configure.micro_batch_tokens_max = wanted.micro_batch_tokens_max;
+  link.configure.flash_attention = wanted.flash_attention;
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);

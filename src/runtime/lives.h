@@ -37,6 +37,8 @@
 
 namespace aioss::runtime {
 
+class ModelTunings;
+
 class Lives final : public RoomHost,
                     public RequestsHost,
                     public ResidencyHost,
@@ -64,6 +66,7 @@ class Lives final : public RoomHost,
     Board& board;
     Adapters& adapters;
     EngineSwitches& engines;
+    ModelTunings& tunings;
     Post post;
     std::function<void()> less_to_wait_for;  // a life is over, or a record is durable
   };
@@ -73,6 +76,7 @@ class Lives final : public RoomHost,
   void want(Model& model) override;
   void program_hashed(const Result<Digest>& digest);
   const LoadRecords& records() const { return records_; }
+  void measured(Life& life);  // its load goes on
   void prefixes_came(Life& life) { become_ready_if_whole(life); }
 
   // Towards its end.

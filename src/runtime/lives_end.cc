@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "runtime/decide.h"
 #include "runtime/lives.h"
+#include "runtime/model_tunings.h"
 
 namespace aioss::runtime {
 namespace {
@@ -130,6 +131,7 @@ void Lives::note_death(Life& life, const LinkEnded& ended) {
       {{"model", life.model.name}, {"status", ended.status}, {"reason", ended.error.message}});
   life.model.died_before = true;
   parts_.engines.died(life, ended.from_inside);
+  parts_.tunings.died(life, ended.from_inside);
   if (life.unload_reason.empty()) {
     // One that reads a mapped file gets SIGBUS when the file is cut short.
     const bool changed = ended.signal == SIGBUS && life.files && life.files->was_changed();

@@ -25,7 +25,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 bool ModelSettings::loads_like(const ModelSettings& other) const {
   return context_tokens == other.context_tokens && parallel == other.parallel &&
-         threads == other.threads && kv_type == other.kv_type;
+         threads == other.threads && kv_type == other.kv_type && tuned == other.tuned;
 }
 
 ModelSettings ModelSettings::under(const ModelSettings& upper) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/tuning_choice.h"
 
 namespace aioss::runtime {
 
@@ -30,6 +31,8 @@ struct ModelSettings {
   std::optional<std::uint64_t> max_bytes;               // of memory, of this model
   std::vector<std::string> aliases;                     // further names in requests
   std::optional<std::vector<std::string>> adapters;     // that may be used with it; all, if absent
+  // What measuring chose, under all of the above. Nobody's to set: runtime/tuning_plan.h.
+  std::optional<TuneCandidate> tuned;
 
   bool operator==(const ModelSettings&) const = default;
   // Whether a worker that was started with these would be started the same with `other`, but for

@@ -32,6 +32,11 @@ void ModelTable::set_engine(const std::string& model, const std::string& engine)
   if (!engine.empty()) setting = engine;
 }
 
+void ModelTable::set_tuned(const std::string& model, std::optional<TuneCandidate> tuned) {
+  const auto found = catalogue_.models.find(model);
+  if (found != catalogue_.models.end()) found->second.settings.tuned = std::move(tuned);
+}
+
 const std::string& ModelTable::real_name(const std::string& name) const {
   const auto alias = catalogue_.aliases.find(name);
   return alias == catalogue_.aliases.end() ? name : alias->second;

@@ -27,6 +27,8 @@ class ModelTable final {
   const ModelSettings& settings_of(const std::string& model) const;  // its own
   // As its own setting; "": it has none.
   void set_engine(const std::string& model, const std::string& engine);
+  // What measuring chose for it.
+  void set_tuned(const std::string& model, std::optional<TuneCandidate> tuned);
   const std::string& real_name(const std::string& name) const;       // of an alias
   std::int64_t priority_of(const Model& model) const;
 

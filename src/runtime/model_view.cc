@@ -19,7 +19,8 @@ void ModelView::set_catalogue(const Catalogue& catalogue) {
     entry.name = name;
     entry.engine = found.engine;
     if (entry.engine_status.orders == 0) {
-      entry.engine_status.engine = found.settings.engine.value_or(found.engine);
+      entry.engine_status.engine = found.settings.engine.value_or(
+          found.settings.tuned ? found.settings.tuned->engine : found.engine);
     }
     entry.file_bytes = found.file_bytes;
     entry.modified_unix_s = found.modified_unix_s;

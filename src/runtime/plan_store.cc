@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "codec/cbor.h"
 #include "crypto/hash.h"
-#include "os/cpu.h"
 #include "runtime/catalogue.h"
+#include "runtime/machine_basis.h"
 
 namespace aioss::runtime {
 namespace {
@@ -21,25 +21,6 @@ enum EntryKey : std::uint64_t { kFilesKey = 0, kAskKey = 1, kReportKey = 2 };
 
 Error damaged(const std::string& what) {
   return {Code::kCorrupt, what};
-}
-
-// Whoever made the plans: another executable may plan otherwise, and so may another processor.
-// Nothing if that cannot be told.
-std::optional<Digest> basis_of(os::FileSystem& fs, const std::string& executable) {
-  const auto file = fs.info(executable);
-  const auto cpu = os::cpu_info();
-  if (!file || !cpu) return std::nullopt;
-  codec::Array numbers;
-  for (const std::int64_t number : identity_of({*file})) numbers.push_back(Value::integer(number));
-  codec::Array features;
-  for (const std::string& feature : cpu->features) features.push_back(Value::text(feature));
-  codec::Map map;
-  map.set(0, Value::array(std::move(numbers)))
-      .set(1, Value::bytes(as_bytes(cpu->model)))
-      .set(2, Value::array(std::move(features)))
-      .set(3, Value::uint(os::cpu_budget().usable_cores()))
-      .set(4, Value::text(AIOSS_VERSION));
-  return crypto::sha256(codec::encode(std::move(map)));
 }
 
 // The bytes before their checksum.
@@ -109,7 +90,7 @@ PlanStore::PlanStore(os::FileSystem& fs, const std::string& directory, std::stri
 
 void PlanStore::read() {
   if (path_.empty()) return;
-  const auto basis = basis_of(fs_, executable_);
+  const auto basis = machine_basis(fs_, executable_);
   std::lock_guard lock(mutex_);
   if (!basis) return;
   basis_ = *basis;

@@ -24,6 +24,8 @@ struct PlanWanted {
   std::string kv_type = "f16";
   std::uint64_t prefix_bytes = 0, spill_bytes = 0;
   Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked
+  std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;  // 0: as ipc::Configure has it
+  ipc::FlashAttention flash_attention = ipc::FlashAttention::kEngine;
   auto operator<=>(const PlanWanted&) const = default;
 };
 

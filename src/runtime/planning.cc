@@ -107,14 +107,30 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
+// What a GGUF file is computed with can be chosen for the server; a script's for itself only.
+std::optional<std::string> engine_by_operator(const CatalogueEntry& entry,
+                                              const GatewayOptions& options) {
+  if (entry.engine != plugins::kLlama) return entry.settings.engine;
+  if (!options.engine_wish.empty()) return options.engine_wish;
+  if (entry.settings.engine) return entry.settings.engine;
+  if (options.engine.empty()) return std::nullopt;
+  return options.engine;
+}
+
 namespace {
 
-// What a GGUF file is computed with can be chosen for the server; a script's for itself only.
+// What an operator says goes before what was measured.
 std::string engine_name_of(const CatalogueEntry& entry, const GatewayOptions& options) {
-  if (entry.engine != plugins::kLlama) return entry.settings.engine.value_or(entry.engine);
-  if (!options.engine_wish.empty()) return options.engine_wish;
-  if (entry.settings.engine) return *entry.settings.engine;
-  return options.engine.empty() ? entry.engine : options.engine;
+  const auto& tuned = entry.settings.tuned;
+  return engine_by_operator(entry, options).value_or(tuned ? tuned->engine : entry.engine);
+}
+
+// Of what was measured; what an operator says goes before it.
+void take_knobs(const ipc::Knobs& knobs, PlanWanted& wanted) {
+  if (wanted.threads == 0) wanted.threads = knobs.threads;
+  wanted.threads_batch = knobs.threads_batch;
+  wanted.micro_batch_tokens_max = knobs.micro_batch_tokens_max;
+  wanted.flash_attention = knobs.flash_attention;
 }
 
 }  // namespace
@@ -129,6 +145,7 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);
   wanted.threads = own.threads.value_or(options.threads);
   wanted.kv_type = own.kv_type.value_or(options.kv_type);
+  if (own.tuned && own.tuned->engine == wanted.engine) take_knobs(own.tuned->knobs, wanted);
   wanted.prefix_bytes = options.prefix_bytes;
   wanted.spill_bytes = options.spill_bytes;
   return wanted;

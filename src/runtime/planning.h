@@ -18,6 +18,9 @@
 
 namespace aioss::runtime {
 
+// The engine that an operator has chosen for it, or for all; nothing: nobody has.
+std::optional<std::string> engine_by_operator(const CatalogueEntry& entry,
+                                              const GatewayOptions& options);
 // What a worker of this model is started with, by its own settings and the server's.
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options);
 

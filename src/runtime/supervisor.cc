@@ -5,8 +5,10 @@
 
 #include "base/log.h"
 #include "ipc/limits.h"
+#include "os/cpu.h"
 #include "os/thread.h"
 #include "runtime/planning.h"
+#include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
 namespace {
@@ -34,17 +36,12 @@ Post post(std::shared_ptr<StreamDesk> desk) {
   };
 }
 
+}  // namespace
+
 std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
   return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
-         2 * kCallerTasksMax + kPlansMax + 1;
+         2 * kCallerTasksMax + kPlansMax + 1 + kTuningsWaitingMax;
 }
-
-Catalogue with(const EngineChoices& choices, Catalogue catalogue) {
-  choices.apply(catalogue);
-  return catalogue;
-}
-
-}  // namespace
 
 // What is borrowed before it is made is not used before either.
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
@@ -53,7 +50,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
       choices_(parts_.engine_choices != nullptr ? *parts_.engine_choices : no_choices_),
       desk_(*parts_.desk),
       post_(post(parts_.desk)),
-      models_(with(choices_, std::move(catalogue)), parts_.options.priorities),
+      models_(chosen(std::move(catalogue)), parts_.options.priorities),
       prefixes_(
           PrefixStore(parts_.options.prefix_bytes, kPrefixGenerations * parts_.options.workers_max),
           parts_.prefix_disk, models_, post_, [this](Life& life) { lives_.prefixes_came(life); }),
@@ -70,6 +67,11 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                 requests_, replacement_, parts_.ask_canary,
                 [this](Model& model) { judge_anew(model); }}),
       replacement_({parts_.clock, parts_.tally, models_, parts_.ask_canary, lives_, engines_}),
+      tunings_({parts_.options, parts_.clock, parts_.tally, models_, pool_,
+                parts_.tunings == nullptr ? nullptr : parts_.tuner, post_,
+                [this] { return is_quiet(); }, [this](Model& model) { judge_anew(model); },
+                [this](Life& life) { lives_.measured(life); }},
+               parts_.tunings, os::cpu_budget()),
       board_(
           {parts_.clock, parts_.metrics, parts_.view, models_, pool_, books_, room_, residency_}),
       lives_({parts_.options,
@@ -93,6 +95,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
               board_,
               adapters_,
               engines_,
+              tunings_,
               post_,
               [this] { finish_stop_all(); }}) {
   residency_.take_pins({});
@@ -124,6 +127,21 @@ bool Supervisor::is_changing() const {
            return life->phase == Phase::kLoading || life->phase == Phase::kParking ||
                   life->phase == Phase::kWaking || life->phase == Phase::kStopping;
          });
+}
+
+// Nobody would notice that the machine is busy.
+bool Supervisor::is_quiet() const {
+  const auto& models = models_.models();
+  const bool waits = std::any_of(models.begin(), models.end(), [](const auto& one) {
+    return !one.second->waiting.empty() || !one.second->load_waiters.empty();
+  });
+  return requests_.empty() && !waits && !is_changing();
+}
+
+Catalogue Supervisor::chosen(Catalogue catalogue) const {
+  choices_.apply(catalogue);
+  if (parts_.tunings != nullptr) apply_tunings(*parts_.tunings, parts_.options, catalogue);
+  return catalogue;
 }
 
 // ---- streams ------------------------------------------------------------------------------------
@@ -270,7 +288,7 @@ void Supervisor::preload() {
 }
 
 void Supervisor::replace_catalogue(Catalogue catalogue, std::shared_ptr<Answer<bool>> answer) {
-  const Catalogue before = models_.replace_catalogue(with(choices_, std::move(catalogue)));
+  const Catalogue before = models_.replace_catalogue(chosen(std::move(catalogue)));
   parts_.view.set_catalogue(models_.catalogue());
   residency_.take_pins(before);
   for (const auto& [name, model] : models_.models()) {
@@ -318,6 +336,7 @@ void Supervisor::each_second(std::int64_t now_ns) {
   books_.update();
   const auto shortage = books_.shortage(now_ns);
   if (shortage && !refusing_) room_.give_way(*shortage);
+  if (!refusing_) tunings_.look(now_ns);
   admit();
   check_ledger();
   parts_.tally.flush(parts_.ledger);

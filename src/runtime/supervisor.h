@@ -32,6 +32,7 @@
 #include "runtime/lives.h"
 #include "runtime/model_order.h"
 #include "runtime/model_table.h"
+#include "runtime/model_tunings.h"
 #include "runtime/model_view.h"
 #include "runtime/planner.h"
 #include "runtime/prefix_custody.h"
@@ -62,6 +63,8 @@ struct SupervisorParts {  // all outlive the supervisor
   AdapterCopier* adapter_copier = nullptr;  // null: there are no adapters
   Replacement::AskCanary ask_canary = {};
   EngineChoices* engine_choices = nullptr;  // null: nobody switches engines
+  Tuner* tuner = nullptr;                   // null: nothing is measured
+  TuningStore* tunings = nullptr;           // of what was; null: nothing
 };
 
 class Supervisor final {
@@ -106,6 +109,8 @@ class Supervisor final {
  private:
   bool is_changing() const;
   bool is_outdated(const Life& life) const;
+  bool is_quiet() const;
+  Catalogue chosen(Catalogue catalogue) const;  // with what operators and measuring have chosen
   void judge_anew(Model& model);
   void canary_ended(const Requests::Left& left);
   void tick();
@@ -130,6 +135,7 @@ class Supervisor final {
   Residency residency_;
   EngineSwitches engines_;
   Replacement replacement_;
+  ModelTunings tunings_;
   Board board_;
   Lives lives_;
   std::optional<Error> refusing_;  // everything, since abort_all()

@@ -86,6 +86,9 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   configure.streams = streams;
   configure.cells_per_stream = cells;
   configure.kv_type = kv_type;
+  configure.threads_batch = ask_.threads_batch;
+  configure.micro_batch_tokens_max = ask_.micro_batch_tokens_max;
+  configure.flash_attention = ask_.flash_attention;
   configure.speculation = ask_.speculation;
   configure.prefill_chunk_tokens_max = ask_.prefill_chunk_tokens_max;
   const SchedulerOptions scheduler = scheduler_options(configure, model_->facts(), *choice_.engine);

@@ -57,7 +57,9 @@ Result<aioss_session_options> session_options(const SchedulerOptions& scheduler,
   // A row for each stream, or for each token of a call that verifies drafts.
   options.outputs_max = std::max(scheduler.streams, scheduler.draft_tokens_max + 1);
   options.threads = threads;
-  options.threads_batch = threads;
+  options.threads_batch = configure.threads_batch > 0 ? configure.threads_batch : threads;
+  options.micro_batch_tokens_max = configure.micro_batch_tokens_max;
+  options.flash_attention = static_cast<std::uint32_t>(configure.flash_attention);
   options.kv_type = *kv_type;
   options.abort = &AbortBoard::should_abort;
   options.abort_user = &board;

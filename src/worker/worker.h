@@ -68,4 +68,8 @@ int run_inspect(int model_fd, int out_fd);
 // run_worker does.
 int run_plan(const WorkerOptions& options);
 
+// `aioss worker --tune`: confines itself and answers each ipc::TuneAsk with an ipc::TuneReport,
+// until the socket closes or none comes for a minute. Returns an exit code as run_worker does.
+int run_tune(const WorkerOptions& options, const Clock& clock);
+
 }  // namespace aioss::worker

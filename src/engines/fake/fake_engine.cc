@@ -314,7 +314,17 @@ std::chrono::microseconds duration_of(const FakeSession& session, const aioss_ba
   const auto outputs = std::count_if(batch.outputs, batch.outputs + batch.token_count,
                                      [](std::uint8_t output) { return output != 0; });
   const std::int64_t rows = is_single(batch) ? std::max<std::int64_t>(outputs, 1) : 1;
-  return std::chrono::microseconds((us + std::int64_t{stall_ms} * 1000) * rows);
+  const bool is_flash = session.options.flash_attention == AIOSS_FLASH_ON;
+  const std::int64_t percent = is_flash ? script.flash_percent : 100;
+  return std::chrono::microseconds((us + std::int64_t{stall_ms} * 1000) * rows * percent / 100);
+}
+
+// As engines do that were never tried with several sequences.
+void crash_together(const FakeSession& session, const aioss_batch& batch) {
+  const std::string& when = session.model->script.crash_together;
+  if (when.empty() || is_single(batch)) return;
+  const bool is_flash = session.options.flash_attention == AIOSS_FLASH_ON;
+  if (when == "any" || is_flash == (when == "on")) std::abort();
 }
 
 aioss_status decode_checked(FakeSession& session, const aioss_batch& batch,
@@ -373,6 +383,7 @@ aioss_status decode(aioss_session* handle, const aioss_batch* batch, aioss_error
       return fail(error, AIOSS_E_ABORTED, "decoding was aborted");
     }
     sabotage(session, copy);
+    crash_together(session, copy);
     return decode_checked(session, copy, influence, error);
   });
 }

@@ -90,6 +90,12 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "margin") return number(1000.0F, script.margin);
   if (key == "delay_us_per_call") return number(kAny, script.delay_us_per_call);
   if (key == "delay_us_per_token") return number(kAny, script.delay_us_per_token);
+  if (key == "flash_percent") return number(kAny, script.flash_percent);
+  if (key == "crash_together") {
+    script.crash_together = value;
+    if (value == "on" || value == "off" || value == "any") return ok();
+    return Error{Code::kModelCorrupt, "fake model: 'crash_together' takes on, off or any"};
+  }
   if (key == "load_ms") return number(kDelayMsMax, script.load_ms);
   if (key == "device_lost_after") return number(kAny, script.device_lost_after);
   if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);

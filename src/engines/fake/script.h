@@ -16,6 +16,9 @@
 //                           one stream (default 4), compute, vocabulary, overhead
 //   device_lost_after N     every decode call of a session but the first N is AIOSS_E_FAILED
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
+//   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
+//   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
+//                           attention so
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
 //                           abort, full, remove, leave; and what is no break, but must not pass
@@ -99,6 +102,8 @@ struct Script {
   std::string fail_plan;
   std::uint32_t device_lost_after = 0;  // decode calls; 0: never
   std::uint32_t gguf_tokens = 0;        // of the file that it stands in for; 0: it is a script
+  std::uint32_t flash_percent = 100;
+  std::string crash_together;
   std::vector<std::string> sabotage;
 
   std::uint32_t vocabulary() const {

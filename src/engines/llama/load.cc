@@ -214,6 +214,38 @@ aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std:
                   ", and this model's heads have " + std::to_string(head) + "; take f16");
 }
 
+aioss_status check_flash_attention(aioss_profile profile, const aioss_session_options& options,
+                                   aioss_error* error) {
+  const std::uint32_t wanted = options.flash_attention;
+  if (wanted == AIOSS_FLASH_ON && profile != AIOSS_PROFILE_FAST) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "flash attention has other bits in company than alone; the profile reproducible "
+                "goes without");
+  }
+  if (wanted == AIOSS_FLASH_OFF && ggml_is_quantized(ggml_type_of(options.kv_type))) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "a quantized kv_type needs flash attention; take f16, or leave it on");
+  }
+  return AIOSS_OK;
+}
+
+namespace {
+
+llama_flash_attn_type flash_attention_of(aioss_profile profile, std::uint32_t wanted) {
+  // It splits the KV of a lone sequence at 512 cells, by thread: other bits than in company.
+  if (profile != AIOSS_PROFILE_FAST) return LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  switch (wanted) {
+    case AIOSS_FLASH_ON:
+      return LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    case AIOSS_FLASH_OFF:
+      return LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    default:
+      return LLAMA_FLASH_ATTN_TYPE_AUTO;
+  }
+}
+
+}  // namespace
+
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options) {
   const bool reproducible = profile != AIOSS_PROFILE_FAST;
@@ -237,10 +269,7 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   params.no_perf = true;
   params.offload_kqv = false;
   params.op_offload = false;
-  // Flash attention splits the KV of a lone sequence at 512 cells, by thread: other bits than in
-  // company.
-  params.flash_attn_type =
-      reproducible ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  params.flash_attn_type = flash_attention_of(profile, options.flash_attention);
   // A sliding-window ring would place cells, and so order sums, by how the prefill was cut.
   params.swa_full = reproducible || llama_model_n_swa(&model) == 0;
   return params;

@@ -55,8 +55,12 @@ aioss_status check_geometry(aioss_session_options& options, aioss_error* error);
 aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
                            aioss_error* error);
 
-// What both a session and its dry run ask llama.cpp for. `options` has passed check_geometry and
-// check_kv_type.
+// Likewise, of options.flash_attention: outside the profile fast there is none, and quantized
+// values need it.
+aioss_status check_flash_attention(aioss_profile profile, const aioss_session_options& options,
+                                   aioss_error* error);
+
+// What both a session and its dry run ask llama.cpp for. `options` has passed the checks above.
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options);
 

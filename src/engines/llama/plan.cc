@@ -69,6 +69,7 @@ aioss_status plan_session(const LlamaModel& model, aioss_session_options options
       s != AIOSS_OK) {
     return s;
   }
+  if (const auto s = check_flash_attention(model.profile, options, error); s != AIOSS_OK) return s;
   const LogScope log;
   const llama_context_params params = context_params(*model.model, model.profile, options);
   const ContextPointer context(llama_init_from_model(model.model.get(), params));

@@ -115,6 +115,67 @@ TEST_P(LlamaPlan, QuantizedKvIsRefusedWhereBitsCount) {
   EXPECT_EQ(dry->plan(unknown).error().code, Code::kInvalidArgument);
 }
 
+TEST_P(LlamaPlan, FlashAttentionIsRefusedWhereItCannotBe) {
+  AIOSS_REQUIRE_MODEL(GetParam());
+  struct Case {
+    aioss_profile profile;
+    aioss_kv_type kv_type;
+    std::uint32_t flash_attention;
+    std::optional<Code> refused;
+  };
+  const Case cases[] = {
+      {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_ON, {}},
+      {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
+      {AIOSS_PROFILE_FAST, AIOSS_KV_Q8_0, AIOSS_FLASH_OFF, Code::kUnsupported},
+      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_ON, Code::kUnsupported},
+      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
+      {AIOSS_PROFILE_FAST, AIOSS_KV_F16, 99, Code::kInvalidArgument},
+  };
+  for (const Case& one : cases) {
+    const auto dry = open(one.profile, true);
+    const auto real = open(one.profile, false);
+    ASSERT_TRUE(dry != nullptr && real != nullptr);
+    aioss_session_options options = session_options(1, 256, one.kv_type);
+    options.flash_attention = one.flash_attention;
+    const auto planned = dry->plan(options);
+    const auto session = engine::Session::create(*real, options);
+    EXPECT_EQ(planned.has_value(), !one.refused);
+    EXPECT_EQ(session.has_value(), !one.refused);
+    if (!one.refused) continue;
+    EXPECT_EQ(planned.error().code, *one.refused) << planned.error().message;
+    EXPECT_EQ(session.error().code, *one.refused) << session.error().message;
+  }
+}
+
+// Values lie otherwise without it: a state of one is nothing to the other.
+TEST_P(LlamaPlan, AStateIsOfAWayOfAttention) {
+  AIOSS_REQUIRE_MODEL(GetParam());
+  const auto model = open(AIOSS_PROFILE_FAST, false);
+  ASSERT_TRUE(model != nullptr);
+  std::unique_ptr<engine::Session> sessions[2];
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    aioss_session_options options = session_options(1, 256);
+    options.flash_attention = i == 0 ? AIOSS_FLASH_ON : AIOSS_FLASH_OFF;
+    auto session = engine::Session::create(*model, options);
+    ASSERT_TRUE(session.has_value()) << session.error().message;
+    sessions[i] = std::move(*session);
+    const std::int32_t token = 10, zero = 0;
+    const std::uint8_t output = 1;
+    aioss_batch batch = {};
+    batch.struct_size = sizeof batch;
+    batch.token_count = 1;
+    batch.tokens = &token;
+    batch.positions = batch.sequences = &zero;
+    batch.outputs = &output;
+    ASSERT_TRUE(sessions[i]->decode(batch).has_value());
+  }
+  const auto state = sessions[0]->save(0);
+  ASSERT_TRUE(state.has_value());
+  const Status foreign = sessions[1]->load(0, *state);
+  ASSERT_FALSE(foreign.has_value());
+  EXPECT_EQ(foreign.error().code, Code::kInvalidArgument);
+}
+
 // A state is of its KV type, too.
 TEST_P(LlamaPlan, QuantizedKvComputesAndKeepsItsStates) {
   AIOSS_REQUIRE_MODEL(GetParam());

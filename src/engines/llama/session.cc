@@ -76,6 +76,7 @@ aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options optio
       s != AIOSS_OK) {
     return s;
   }
+  if (const auto s = check_flash_attention(model.profile, options, error); s != AIOSS_OK) return s;
   const LogScope log;
   std::unique_ptr<LlamaSession> session(new LlamaSession(model, options));
   llama_context_params params = context_params(*model.model, model.profile, options);
@@ -349,6 +350,8 @@ std::uint64_t LlamaSession::fingerprint() const {
                                    options_.batch_tokens_max, options_.micro_batch_tokens_max,
                                    // Where bits count they depend on it, and records say so.
                                    exact ? options_.threads_batch : 0, options_.kv_type,
+                                   // Without flash attention values lie transposed.
+                                   options_.flash_attention == AIOSS_FLASH_OFF ? 1U : 0U,
                                    llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
   return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);

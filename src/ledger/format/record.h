@@ -376,7 +376,8 @@ inline constexpr std::string_view kAdmission =
     kBudget = "budget",            // a tenant was over its budget of records
     kLoad = "load",                // a model was to be loaded
     kReplacement = "replacement",  // another file or other settings were to take a model's place
-    kEngineSwitch = "engine_switch";  // another engine was to compute a model
+    kEngineSwitch = "engine_switch",  // another engine was to compute a model
+    kTuning = "tuning";               // it was measured how a model is computed fastest
 }  // namespace decision_kind
 
 namespace decision_outcome {
@@ -390,6 +391,12 @@ namespace replacement_reason {                         // of a DECISION `replace
 inline constexpr std::string_view kBeside = "beside",  // the old one served until the new one could
     kInTurn = "in_turn";  // there was no room for both: the old one had to go first
 }  // namespace replacement_reason
+
+namespace tuning_reason {                       // of a DECISION `tuning` `chosen`
+inline constexpr std::string_view kFaster = "faster",  // another way to compute it
+                                  kKept = "kept",      // as without tuning
+    kTakenBack = "taken_back";  // what had been chosen failed, and is not used any more
+}  // namespace tuning_reason
 
 namespace engine_switch_reason {  // of a DECISION `engine_switch` `chosen`; the details say whence
 inline constexpr std::string_view kOrdered = "ordered", kPinned = "pinned",

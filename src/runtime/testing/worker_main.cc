@@ -27,7 +27,8 @@ std::string first_line(int fd) {
 
 int main(int argc, char** argv) {
   const bool plans = argc > 2 && std::string_view(argv[2]) == "--plan";
-  if (plans) {
+  const bool tunes = argc > 2 && std::string_view(argv[2]) == "--tune";
+  if (plans || tunes) {
     ++argv;
     --argc;
   }
@@ -66,5 +67,6 @@ int main(int argc, char** argv) {
   }
   if (plans) return aioss::worker::run_plan(options);
   const aioss::os::SystemClock clock;
+  if (tunes) return aioss::worker::run_tune(options, clock);
   return aioss::worker::run_worker(options, clock);
 }

@@ -1,0 +1,201 @@
+#include "runtime/model_tunings.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "runtime/decide.h"
+#include "runtime/tuning_plan.h"
+
+namespace aioss::runtime {
+namespace {
+
+namespace kind = ledger::decision_kind;
+namespace outcome = ledger::decision_outcome;
+namespace reason = ledger::tuning_reason;
+
+// Nobody has asked for anything for so long: the next request of a conversation may be on its way.
+constexpr std::int64_t kQuietNs = 2'000'000'000;
+// After so many interruptions it is measured to the end, whoever comes.
+constexpr int kInterruptionsMax = 3;
+constexpr int kCrashesMax = 2;
+constexpr std::int64_t kRoomAgainNs = 60'000'000'000;
+constexpr std::string_view kHolderSuffix = " (tuning)";
+
+std::vector<std::string> details_of(const TuningResult& result) {
+  std::vector<std::string> out{"chosen " + text(result.chosen()) + ": " + result.choice.why};
+  for (const TuneMeasurement& one : result.measurements) out.push_back(text(one));
+  return out;
+}
+
+}  // namespace
+
+ModelTunings::ModelTunings(Parts parts, const TuningStore* store, const os::CpuBudget& cpu)
+    : parts_(std::move(parts)), store_(store), cpu_(cpu) {}
+
+// Nothing, if it is known, or was tried, or there is nothing to choose.
+std::optional<TuningJob> ModelTunings::job_of(const Model& model,
+                                              std::shared_ptr<const OpenModel> files) const {
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  if (!parts_.options.tune || parts_.tuner == nullptr || entry == nullptr || !files) {
+    return std::nullopt;
+  }
+  const Catalogue& catalogue = parts_.models.catalogue();
+  TuningJob job;
+  job.key = tuning_key_of(catalogue, *entry, parts_.options);
+  if (tried_.contains(job.key) || store_->find(job.key)) return std::nullopt;
+  job.space = space_of(catalogue, *entry, parts_.options, cpu_);
+  if (!has_choice(job.space)) return std::nullopt;
+  job.files = std::move(files);
+  job.model = model.name;
+  job.open = tune_open_of(*entry, parts_.options);
+  return job;
+}
+
+// ---- when ---------------------------------------------------------------------------------------
+
+void ModelTunings::look(std::int64_t now_ns) {
+  for (const auto& [name, model] : parts_.models.models()) take_back_if_failed(*model, now_ns);
+  if (running_) {
+    if (running_->may_be_interrupted && !running_->was_interrupted && !parts_.is_quiet()) {
+      running_->was_interrupted = true;
+      parts_.tuner->interrupt();
+    }
+    return;
+  }
+  if (!parts_.options.tune || parts_.options.profile != ipc::Profile::kFast) return;
+  if (!parts_.is_quiet()) return;
+  for (const auto& [name, model] : parts_.models.models()) {
+    if (is_due(*model, now_ns) && begin_in_background(*model, now_ns)) return;
+  }
+}
+
+bool ModelTunings::is_due(const Model& model, std::int64_t now_ns) const {
+  const Life* const serving = model.serving;
+  if (serving == nullptr || serving->phase != Phase::kReady || !serving->is_idle()) return false;
+  if (serving->outdated || serving->drains || model.coming() != nullptr) return false;
+  if (now_ns - model.last_used_ns < kQuietNs || model.unload_ordered) return false;
+  const auto again = no_room_until_ns_.find(model.name);
+  return again == no_room_until_ns_.end() || now_ns >= again->second;
+}
+
+bool ModelTunings::begin_in_background(Model& model, std::int64_t now_ns) {
+  Life& life = *model.serving;
+  auto job = job_of(model, life.files);
+  if (!job || !life.room.plan) return false;
+  // Of each engine the whole model; the room must be there twice, for what is taken is missing in
+  // what the system calls free, too.
+  const std::uint64_t models = job->space.engines.size() > 1 ? 2 : 1;
+  const std::uint64_t bytes = life.room.plan->needs.committed() * models;
+  const std::string device(memory::kHost);
+  auto lease = parts_.pool.lease(device, model.name + std::string(kHolderSuffix),
+                                 memory::Kind::kOverhead, bytes);
+  if (!lease || parts_.pool.balance(device).free < bytes) {
+    log::info("a model is not measured now: there is no room for it beside itself",
+              {{"model", model.name}, {"bytes", bytes}});
+    no_room_until_ns_[model.name] = now_ns + kRoomAgainNs;
+    return false;
+  }
+  Running running{model.name, job->key, std::nullopt, true, false, std::move(*lease)};
+  running.may_be_interrupted = interruptions_[job->key] < kInterruptionsMax;
+  begin(std::move(*job), std::move(running));
+  return true;
+}
+
+bool ModelTunings::comes_first(Life& life, const std::shared_ptr<const OpenModel>& files) {
+  if (parts_.options.profile == ipc::Profile::kFast || running_) return false;
+  if (life.role != Life::Role::kServes) return false;
+  auto job = job_of(life.model, files);
+  if (!job) return false;
+  Running running{life.model.name, job->key, life.number, false, false, {}};
+  begin(std::move(*job), std::move(running));
+  return true;
+}
+
+void ModelTunings::begin(TuningJob job, Running running) {
+  log::info("a model is measured", {{"model", job.model}});
+  tried_.insert(job.key);
+  running_ = std::move(running);
+  parts_.tuner->tune(std::move(job), [this, post = parts_.post](Result<TuningResult> result) {
+    post([this, result = std::move(result)] { ended(result); });
+  });
+}
+
+// ---- what comes of it ---------------------------------------------------------------------------
+
+void ModelTunings::ended(const Result<TuningResult>& result) {
+  if (!running_) return;
+  const Running was = std::exchange(running_, std::nullopt).value();
+  Model& model = parts_.models.of(was.model);
+  if (result) {
+    take(model, *result);
+  } else if (was.was_interrupted && result.error().code == Code::kShuttingDown) {
+    tried_.erase(was.key);
+    ++interruptions_[was.key];
+  } else if (result.error().code != Code::kShuttingDown) {
+    log::warn("a model cannot be measured",
+              {{"model", model.name}, {"reason", result.error().message}});
+    decide(parts_.tally, kind::kTuning, outcome::kFailed, info(result.error().code).name, model);
+  }
+  if (!was.life) return;
+  if (Life* const life = parts_.models.life(*was.life)) parts_.goes_on(*life);
+}
+
+void ModelTunings::take(Model& model, const TuningResult& result) {
+  const bool is_other = result.choice.index > 0;
+  decide(parts_.tally, kind::kTuning, outcome::kChosen, is_other ? reason::kFaster : reason::kKept,
+         model, details_of(result));
+  log::info("a model was measured", {{"model", model.name},
+                                     {"chosen", text(result.chosen())},
+                                     {"why", result.choice.why}});
+  // The catalogue may be another by now: then what was found waits in the store.
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  if (!is_other || entry == nullptr) return;
+  const Catalogue& catalogue = parts_.models.catalogue();
+  const auto found = store_->find(tuning_key_of(catalogue, *entry, parts_.options));
+  if (!found || found->result.choice.index == 0) return;
+  parts_.models.set_tuned(model.name, found->result.chosen());
+  crashes_.erase(model.name);
+  parts_.has_changed(model);
+}
+
+// It could not be loaded, or failed its canary: what served goes on as it was.
+void ModelTunings::take_back_if_failed(Model& model, std::int64_t now_ns) {
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  if (entry == nullptr || !entry->settings.tuned) return;
+  const bool is_in_force =
+      model.serving != nullptr && model.serving->settings.tuned == entry->settings.tuned;
+  const bool beside = !is_in_force && model.replacement_failures.must_wait(now_ns);
+  const bool alone = model.phase() == Phase::kCold && model.failures.must_wait(now_ns);
+  if (beside || alone) return take_back(model, "it could not be loaded so");
+  const auto crashes = crashes_.find(model.name);
+  if (crashes != crashes_.end() && crashes->second >= kCrashesMax) {
+    take_back(model, "it crashed so, twice");
+  }
+}
+
+void ModelTunings::died(const Life& life, bool from_inside) {
+  if (from_inside && life.settings.tuned) ++crashes_[life.model.name];
+}
+
+void ModelTunings::take_back(Model& model, std::string_view why) {
+  const auto* const entry = parts_.models.entry(model.name);
+  if (entry == nullptr || !entry->settings.tuned) return;
+  const std::string what = text(*entry->settings.tuned);
+  crashes_.erase(model.name);
+  if (parts_.tuner != nullptr) {
+    const Catalogue& catalogue = parts_.models.catalogue();
+    parts_.tuner->take_back(tuning_key_of(catalogue, *entry, parts_.options), std::string(why));
+  }
+  log::warn("what was chosen for a model is taken back",
+            {{"model", model.name}, {"chosen", what}, {"reason", std::string(why)}});
+  decide(parts_.tally, kind::kTuning, outcome::kChosen, reason::kTakenBack, model,
+         {what + ": " + std::string(why)});
+  parts_.models.set_tuned(model.name, std::nullopt);
+  model.replacement_failures.forget();
+  model.failures.forget();
+  parts_.has_changed(model);
+}
+
+}  // namespace aioss::runtime
