@@ -40,6 +40,10 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
     options.model_fds.push_back(*model);
   }
   for (std::size_t i = 4; i < arguments.size(); i += 2) {
+    if (arguments[i] == "--sandbox" && arguments[i + 1] == "gpu") {
+      options.device = os::SandboxFor::kGpu;
+      continue;
+    }
     const auto memory = parse_descriptor(arguments[i + 1]);
     if (!memory) return false;
     if (arguments[i] == "--prefixes") {

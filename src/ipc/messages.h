@@ -52,6 +52,10 @@ struct Configure {
   std::string kv_type = "f16";  // how keys and values are stored; engine::kv_type_from_name
   // What is in the memory for prefixes is not whole before TakeOver comes.
   bool prefixes_later = false;
+  // Where layers are: "cpu", or devices with commas (engine/device_names.h), never "auto"; and how
+  // many of them are there, or all.
+  std::string device = "cpu";
+  std::optional<std::uint32_t> gpu_layers = {};
 };
 
 // Whose turn comes first: see worker/fair_queue.h.

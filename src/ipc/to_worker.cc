@@ -52,6 +52,8 @@ Map to_map(const Configure& m, Kind kind = kConfigure) {
   map.set(60, Value::boolean(m.speculation));
   map.set(70, text_value(m.kv_type, kKvTypeBytesMax));
   map.set(110, Value::boolean(m.prefixes_later));
+  map.set(180, text_value(m.device, kDeviceBytesMax));
+  if (m.gpu_layers) map.set(181, Value::uint(*m.gpu_layers));
   return map;
 }
 
@@ -70,6 +72,8 @@ Result<Configure> read_configure(FieldReader& reader) {
   m.speculation = reader.boolean(60);
   m.kv_type = reader.text(70, kKvTypeBytesMax);
   m.prefixes_later = reader.boolean(110);
+  m.device = reader.text(180, kDeviceBytesMax);
+  if (reader.has(181)) m.gpu_layers = reader.u32(181, kGpuLayersMax);
   AIOSS_CHECK(reader.finish());
   return m;
 }

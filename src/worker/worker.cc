@@ -18,6 +18,7 @@
 #include "os/sandbox.h"
 #include "os/shared_memory.h"
 #include "worker/adapter_shelf.h"
+#include "worker/device_choice.h"
 #include "worker/gguf.h"
 #include "worker/parked.h"
 #include "worker/prefix_cache.h"
@@ -135,10 +136,11 @@ ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
   return ready;
 }
 
-Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configure,
+Result<Loaded> load(const WorkerOptions& options, const EngineChoice& choice,
+                    const ipc::Configure& configure, const DeviceChoice& devices,
                     ipc::Channel& channel) {
   Loaded loaded;
-  AIOSS_TRY(loaded.choice, find_engine(options, configure.engine));
+  loaded.choice = &choice;
   loaded.profile = configure.profile;
   const auto profile = static_cast<aioss_profile>(configure.profile);
   AIOSS_CHECK(engine::validate(*loaded.choice->engine, profile));
@@ -152,6 +154,7 @@ Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configur
   model_options.fd_count = static_cast<std::uint32_t>(options.model_fds.size());
   model_options.progress = &LoadReporter::report;
   model_options.progress_user = &reporter;
+  devices.apply(model_options);
 
   AIOSS_TRY(loaded.model, engine::Model::open(*loaded.choice->engine, model_options));
   AIOSS_TRY(loaded.text, loaded.choice->open_text(*loaded.model, options.model_fds));
@@ -209,7 +212,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   prefer_to_be_killed();
   // Mapped now, while that is allowed; what is in it is read behind both stages.
   const std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
-  const Result<os::Confinement> stage_one = os::enter_stage_one();
+  const Result<os::Confinement> stage_one = os::enter_stage_one(options.device);
   ipc::Hello hello;
   hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
   hello.binary_version = AIOSS_VERSION;
@@ -222,10 +225,16 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
     if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
     return fail_load(channel, configure.error(), WorkerExit::kProtocol);
   }
-  const Result<os::Confinement> stage_two = os::enter_stage_two();
+  const Result<const EngineChoice*> choice = find_engine(options, configure->engine);
+  if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
+  // Drivers open files, so they begin before the second stage; a CPU has none.
+  const Result<DeviceChoice> devices =
+      DeviceChoice::make(*(*choice)->engine, configure->device, configure->gpu_layers);
+  if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
+  const Result<os::Confinement> stage_two = os::enter_stage_two(options.device);
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
 
-  const Result<Loaded> loaded = load(options, *configure, channel);
+  const Result<Loaded> loaded = load(options, **choice, *configure, *devices, channel);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   for (;;) {
     const auto exit =

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "engine/text.h"
+#include "os/sandbox.h"
 
 namespace aioss::worker {
 
@@ -43,6 +44,7 @@ struct WorkerOptions {
   int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
   int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
   std::vector<EngineChoice> engines;
+  os::SandboxFor device = os::SandboxFor::kCpu;  // what the sandbox leaves room for
 };
 
 // Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes; or,
@@ -59,5 +61,9 @@ int run_inspect(int model_fd, int out_fd);
 // and writes one ipc::PlanReport. Nothing of the model's size is allocated. Returns an exit code as
 // run_worker does.
 int run_plan(const WorkerOptions& options);
+
+// `aioss worker --devices`: confines itself to stage one, asks each of its engines for its devices
+// and writes one ipc::DevicesReport to the socket. Ends the process.
+int run_devices(const WorkerOptions& options);
 
 }  // namespace aioss::worker
