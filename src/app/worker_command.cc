@@ -44,14 +44,35 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
       options.device = os::SandboxFor::kGpu;
       continue;
     }
-    const auto memory = parse_descriptor(arguments[i + 1]);
-    if (!memory) return false;
+    const auto descriptor = parse_descriptor(arguments[i + 1]);
+    if (!descriptor) return false;
     if (arguments[i] == "--prefixes") {
-      options.prefix_fd = *memory;
+      options.prefix_fd = *descriptor;
     } else if (arguments[i] == "--adapters") {
-      options.adapter_fd = *memory;
+      options.adapter_fd = *descriptor;
+    } else if (arguments[i] == "--engine") {
+      options.engine_fd = *descriptor;
     } else {
       return false;
+    }
+  }
+  return true;
+}
+
+// Options of --devices: no model is there.
+bool parse_devices(std::span<const std::string> arguments, worker::WorkerOptions& options) {
+  if (arguments.size() % 2 != 0) return false;
+  for (std::size_t i = 0; i < arguments.size(); i += 2) {
+    const std::string& value = arguments[i + 1];
+    if (arguments[i] == "--sandbox" && value == "gpu") {
+      options.device = os::SandboxFor::kGpu;
+    } else if (arguments[i] == "--name") {
+      options.engine_name = value;
+    } else {
+      const auto descriptor = parse_descriptor(value);
+      if (!descriptor) return false;
+      if (arguments[i] != "--socket" && arguments[i] != "--engine") return false;
+      (arguments[i] == "--socket" ? options.socket_fd : options.engine_fd) = *descriptor;
     }
   }
   return true;
@@ -65,10 +86,17 @@ int worker_command(const std::vector<std::string>& arguments) {
   if (arguments == std::vector<std::string>{"--inspect"}) {
     return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
   }
+  if (!arguments.empty() && arguments.front() == "--devices") {
+    worker::WorkerOptions asked;
+    if (!parse_devices(std::span(arguments).subspan(1), asked)) return usage();
+    asked.engines = engines();
+    return worker::run_devices(asked);
+  }
   const bool plans = !arguments.empty() && arguments.front() == "--plan";
   worker::WorkerOptions options;
   if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();
   options.engines = engines();
+  options.open_vocabulary = open_vocabulary;
   if (plans) return worker::run_plan(options);
   const os::SystemClock clock;
   return worker::run_worker(options, clock);

@@ -9,6 +9,7 @@ namespace aioss::ipc {
 namespace {
 
 using detail::Array;
+using detail::digest_value;
 using detail::error_value;
 using detail::FieldReader;
 using detail::Map;
@@ -112,6 +113,7 @@ Bytes encode(const PlanAsk& ask) {
   map.set(6, text_value(ask.kv_type, kKvTypeBytesMax));
   map.set(7, Value::boolean(ask.speculation));
   map.set(8, Value::uint(ask.room_bytes));
+  if (ask.engine_sha256 != Digest{}) map.set(150, digest_value(ask.engine_sha256));
   Array rooms;
   for (const std::uint64_t bytes : ask.device_rooms) rooms.push_back(Value::uint(bytes));
   map.set(180, text_value(ask.device, kDeviceBytesMax));
@@ -132,6 +134,7 @@ Result<PlanAsk> decode_plan_ask(ByteView frame) {
   ask.kv_type = reader.text(6, kKvTypeBytesMax);
   ask.speculation = reader.boolean(7);
   ask.room_bytes = reader.u64(8);
+  if (reader.has(150)) ask.engine_sha256 = reader.digest(150);
   ask.device = reader.text(180, kDeviceBytesMax);
   for (const Value& value : reader.array(181, kPlanDevicesMax)) {
     const std::uint64_t* const bytes = value.if_uint();

@@ -32,6 +32,7 @@ struct PlanAsk {
   // order: as many layers go there as fit. None: all of them go.
   std::string device = "cpu";
   std::vector<std::uint64_t> device_rooms = {};
+  Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked. For who keeps answers
   bool operator==(const PlanAsk&) const = default;
 };
 

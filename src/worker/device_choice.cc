@@ -4,11 +4,12 @@
 
 namespace aioss::worker {
 
-Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, const std::string& names,
+Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, os::SandboxFor sandbox,
+                                        const std::string& names,
                                         std::optional<std::uint32_t> gpu_layers) {
   DeviceChoice out;
   out.gpu_layers_ = gpu_layers;
-  if (names == "cpu") return out;
+  if (sandbox == os::SandboxFor::kCpu && names == "cpu") return out;
   AIOSS_TRY(const auto known, engine::named_devices(engine));
   AIOSS_TRY(const auto found, engine::find_devices(known, names));
   for (const engine::NamedDevice& device : found) {

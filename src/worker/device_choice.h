@@ -9,14 +9,17 @@
 
 #include "aioss/engine.h"
 #include "base/result.h"
+#include "os/sandbox.h"
 
 namespace aioss::worker {
 
 class DeviceChoice final {
  public:
-  // Initialises the engine's drivers unless `names` is "cpu": then nothing is asked.
-  // kInvalidArgument names the devices that there are.
-  static Result<DeviceChoice> make(const aioss_engine& engine, const std::string& names,
+  // Drivers open files, so they begin here: call it before the sandbox's second stage. One for the
+  // CPU has room for none, and nothing is asked then. kInvalidArgument names the devices that there
+  // are.
+  static Result<DeviceChoice> make(const aioss_engine& engine, os::SandboxFor sandbox,
+                                   const std::string& names,
                                    std::optional<std::uint32_t> gpu_layers);
 
   bool is_cpu() const { return indices_.empty(); }

@@ -1,14 +1,17 @@
 // `aioss worker --devices`: which devices engines find here, asked in a process of its own, because
 // drivers crash, hang and leave threads behind. It reads no model and is told nothing.
-#include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/device_names.h"
 #include "ipc/channel.h"
 #include "ipc/devices.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
+#include "worker/plugin_choice.h"
 #include "worker/worker.h"
 
 namespace aioss::worker {
@@ -33,11 +36,24 @@ Status add_devices(const EngineChoice& choice, ipc::DevicesReport& report) {
   return ok();
 }
 
+Bytes failure(const Error& error) {
+  ipc::DevicesReport report;
+  report.error = error;
+  return ipc::encode(report);
+}
+
 Result<ipc::DevicesReport> ask(const WorkerOptions& options) {
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(options.device));
+  std::vector<EngineChoice> engines = options.engines;
+  if (options.engine_fd >= 0) {
+    AIOSS_TRY(EngineChoice plugin,
+              open_plugin_choice(options, options.engine_name,
+                                 [](const Error& error) { return ipc::framed(failure(error)); }));
+    engines = {std::move(plugin)};
+  }
   ipc::DevicesReport report;
-  for (const EngineChoice& choice : options.engines) AIOSS_CHECK(add_devices(choice, report));
+  for (const EngineChoice& choice : engines) AIOSS_CHECK(add_devices(choice, report));
   return report;
 }
 
@@ -51,16 +67,9 @@ int run_devices(const WorkerOptions& options) {
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }
-  const bool good = report.has_value();
-  if (!good) {
-    ipc::DevicesReport failure;
-    failure.error = report.error();
-    report = std::move(failure);
-  }
-  const bool sent = channel.send(ipc::encode(*report)).has_value();
+  const bool sent(channel.send(report ? ipc::encode(*report) : failure(report.error())));
   // A driver's threads and handlers are not waited for.
-  std::fflush(nullptr);
-  std::_Exit(static_cast<int>(good && sent ? WorkerExit::kOk : WorkerExit::kLoadFailed));
+  std::_Exit(static_cast<int>(report && sent ? WorkerExit::kOk : WorkerExit::kLoadFailed));
 }
 
 }  // namespace aioss::worker

@@ -11,10 +11,12 @@
 #include "ipc/channel.h"
 #include "ipc/plan.h"
 #include "os/cpu.h"
+#include "os/heaps.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
 #include "worker/device_choice.h"
 #include "worker/gguf.h"
+#include "worker/plugin_choice.h"
 #include "worker/setup.h"
 #include "worker/vocabulary.h"
 #include "worker/worker.h"
@@ -38,7 +40,7 @@ class DryRun final {
   }
 
   // Drivers begin here: before the second stage of the sandbox.
-  Status choose_devices();
+  Status choose_devices(os::SandboxFor sandbox);
   Status open(const std::vector<int>& fds);
   // As many layers go to the devices as have room there; all, if nothing is said of room.
   Status place_layers();
@@ -62,11 +64,12 @@ class DryRun final {
   DeviceChoice devices_;
   std::vector<int> fds_;
   std::unique_ptr<engine::Model> model_;
-  std::uint64_t table_bytes_ = 0;  // of tokens, beside the engine's
+  // Of tokens, beside the engine's: a plugin's model brings no text of its own.
+  std::uint64_t text_bytes_ = 0, table_bytes_ = 0;
 };
 
-Status DryRun::choose_devices() {
-  AIOSS_TRY(devices_, DeviceChoice::make(*choice_.engine, ask_.device, std::nullopt));
+Status DryRun::choose_devices(os::SandboxFor sandbox) {
+  AIOSS_TRY(devices_, DeviceChoice::make(*choice_.engine, sandbox, ask_.device, std::nullopt));
   return ok();
 }
 
@@ -86,7 +89,10 @@ Status DryRun::open(const std::vector<int>& fds) {
   if (choice_.needs_gguf) AIOSS_CHECK(gguf::read_headers(fds));
   fds_ = fds;
   AIOSS_TRY(model_, open_model());
+  const std::uint64_t before = os::heap_bytes();
   AIOSS_TRY(const auto text, choice_.open_text(*model_, fds));
+  const std::uint64_t after = os::heap_bytes();
+  if (!choice_.holds_text) text_bytes_ = after - std::min(before, after);
   AIOSS_TRY(const auto vocabulary, Vocabulary::create(*text, model_->facts().vocabulary_size));
   table_bytes_ = vocabulary->heap_bytes();
   return ok();
@@ -149,7 +155,7 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   out.needs.kv = bytes.kv_bytes;
   out.needs.compute = bytes.compute_bytes;
   out.needs.output = bytes.output_bytes;
-  out.needs.vocabulary = bytes.vocabulary_bytes + table_bytes_;
+  out.needs.vocabulary = bytes.vocabulary_bytes + text_bytes_ + table_bytes_;
   out.needs.overhead = bytes.overhead_bytes;
   out.device = devices_.text();
   if (!devices_.is_cpu()) out.gpu_layers = devices_.gpu_layers();
@@ -243,24 +249,42 @@ Result<ipc::PlanReport> DryRun::report() const {
   return report;
 }
 
-Result<ipc::PlanReport> dry_run(const WorkerOptions& options, const EngineChoice& choice,
-                                const ipc::PlanAsk& ask, std::uint32_t threads) {
-  DryRun run(choice, ask, threads);
-  AIOSS_CHECK(run.choose_devices());
+Bytes failure(const Error& error) {
+  ipc::PlanReport report;
+  report.error = error;
+  return ipc::encode(report);
+}
+
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name) {
+  for (const EngineChoice& choice : engines) {
+    if (choice.name == name) return &choice;
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + name};
+}
+
+// Behind stage one; enters stage two before a byte of the model is read.
+Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& channel,
+                                std::uint32_t threads, WorkerExit& exit) {
+  AIOSS_TRY(const Bytes frame, channel.receive(kAskTimeout));
+  AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
+  exit = WorkerExit::kLoadFailed;
+  std::vector<EngineChoice> engines = options.engines;
+  if (options.engine_fd >= 0) {
+    AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, [](const Error& error) {
+                return ipc::framed(failure(error));
+              }));
+    engines = {std::move(plugin)};
+  }
+  AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
+  DryRun run(*choice, ask, threads);
+  AIOSS_CHECK(run.choose_devices(options.device));
+  exit = WorkerExit::kConfinement;
   AIOSS_CHECK(os::enter_stage_two(options.device));
+  exit = WorkerExit::kLoadFailed;
   AIOSS_CHECK(run.open(options.model_fds));
   AIOSS_CHECK(run.place_layers());
   return run.report();
-}
-
-Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& channel,
-                                std::uint32_t threads) {
-  AIOSS_TRY(const Bytes frame, channel.receive(kAskTimeout));
-  AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
-  for (const EngineChoice& choice : options.engines) {
-    if (choice.name == ask.engine) return dry_run(options, choice, ask, threads);
-  }
-  return Error{Code::kUnsupported, "this binary has no engine named " + ask.engine};
 }
 
 Status confine(os::SandboxFor device) {
@@ -280,8 +304,8 @@ int run_plan(const WorkerOptions& options) {
   WorkerExit exit = WorkerExit::kConfinement;
   try {
     if (const Status confined = confine(options.device); confined) {
-      report = dry_run(options, channel, threads);
-      exit = report ? WorkerExit::kOk : WorkerExit::kLoadFailed;
+      report = dry_run(options, channel, threads, exit);
+      if (report) exit = WorkerExit::kOk;
     } else {
       report = confined.error();
     }
@@ -290,12 +314,8 @@ int run_plan(const WorkerOptions& options) {
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }
-  if (!report) {
-    ipc::PlanReport failure;
-    failure.error = report.error();
-    report = std::move(failure);
-  }
-  if (!channel.send(ipc::encode(*report))) exit = WorkerExit::kInternal;
+  const Bytes answer = report ? ipc::encode(*report) : failure(report.error());
+  if (!channel.send(answer)) exit = WorkerExit::kInternal;
   return static_cast<int>(exit);
 }
 

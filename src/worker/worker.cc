@@ -21,6 +21,7 @@
 #include "worker/device_choice.h"
 #include "worker/gguf.h"
 #include "worker/parked.h"
+#include "worker/plugin_choice.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
 #include "worker/setup.h"
@@ -91,8 +92,9 @@ std::optional<os::SharedMapping> map_prefixes(int fd) {
   return std::nullopt;
 }
 
-Result<const EngineChoice*> find_engine(const WorkerOptions& options, const std::string& name) {
-  for (const EngineChoice& choice : options.engines) {
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name) {
+  for (const EngineChoice& choice : engines) {
     if (choice.name == name) return &choice;
   }
   return Error{Code::kUnsupported, "this binary has no engine named " + name};
@@ -134,6 +136,17 @@ ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
   ready.cells_per_stream = scheduler.cells_per_stream;
   ready.threads = threads;
   return ready;
+}
+
+// Those of the binary, or the plugin's alone.
+Result<std::vector<EngineChoice>> engines_of(const WorkerOptions& options,
+                                             const ipc::Configure& configure) {
+  if (options.engine_fd < 0) return options.engines;
+  AIOSS_TRY(EngineChoice plugin,
+            open_plugin_choice(options, configure.engine, [](const Error& error) {
+              return ipc::framed(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
+            }));
+  return std::vector<EngineChoice>{std::move(plugin)};
 }
 
 Result<Loaded> load(const WorkerOptions& options, const EngineChoice& choice,
@@ -225,11 +238,12 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
     if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
     return fail_load(channel, configure.error(), WorkerExit::kProtocol);
   }
-  const Result<const EngineChoice*> choice = find_engine(options, configure->engine);
+  const auto engines = engines_of(options, *configure);
+  if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
+  const auto choice = find_engine(*engines, configure->engine);
   if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
-  // Drivers open files, so they begin before the second stage; a CPU has none.
-  const Result<DeviceChoice> devices =
-      DeviceChoice::make(*(*choice)->engine, configure->device, configure->gpu_layers);
+  const auto devices = DeviceChoice::make(*(*choice)->engine, options.device, configure->device,
+                                          configure->gpu_layers);
   if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
   const Result<os::Confinement> stage_two = os::enter_stage_two(options.device);
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
