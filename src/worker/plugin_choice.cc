@@ -38,7 +38,7 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
   const std::string what = "engine '" + name + "' ";
   AIOSS_TRY(
       const auto last_words,
-      os::LastWords::arm(options.socket_fd, kPluginStartMax,
+      os::LastWords::arm(options.socket_fd, options.plugin_start_max,
                          static_cast<int>(WorkerExit::kLoadFailed), [&](std::string_view how) {
                            return framed_failure({Code::kEngineFailed, what + std::string(how) +
                                                                            " while it was opened"});

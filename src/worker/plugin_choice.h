@@ -2,7 +2,7 @@
 // sandbox, with the text of its models from the linked llama.cpp.
 #pragma once
 
-#include <chrono>
+#include <functional>
 #include <string>
 
 #include "base/bytes.h"
@@ -10,9 +10,6 @@
 #include "worker/worker.h"
 
 namespace aioss::worker {
-
-// Its constructors and its identity; loaders of drivers take a few seconds at worst.
-inline constexpr std::chrono::seconds kPluginStartMax{20};
 
 // Opens options.engine_fd, which must call itself `name`. `options` outlives what it gives. Call it
 // behind stage one, single-threaded. If the plugin crashes or hangs meanwhile,

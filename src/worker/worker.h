@@ -3,6 +3,7 @@
 // process.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -46,6 +47,8 @@ struct WorkerOptions {
   int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
   std::string engine_name;     // of that plugin, for run_devices; others are told later
   int engine_fd = -1;          // inherited: a plugin, instead of `engines`; -1: there is none
+  // To open the plugin: its constructors and identity. Loaders of drivers take seconds at worst.
+  std::chrono::seconds plugin_start_max{20};
   std::vector<EngineChoice> engines;
   os::SandboxFor device = os::SandboxFor::kCpu;  // what the sandbox leaves room for
   // What a model's text is read with where a plugin computes.
