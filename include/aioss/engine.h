@@ -124,10 +124,12 @@ typedef struct aioss_model_options {
     int (*progress)(float fraction, void *user);
     void *progress_user;
     /* The devices that layers with their KV are put on, by index, all different, in the order in
-     * which the layers follow one another; borrowed. None (NULL and 0), or one of the kind CPU alone:
-     * the CPU computes all. AIOSS_E_UNSUPPORTED where a profile is not kept on one of them. */
+     * which the layers follow one another; borrowed. None (NULL and 0), or one of the kind CPU
+     * alone: the CPU computes all. AIOSS_E_UNSUPPORTED where a profile is not kept on one of them.
+     */
     const uint32_t *devices;
-    const float *splits;   /* device_count shares, finite, not negative; NULL: by what is free there */
+    const float
+        *splits; /* device_count shares, finite, not negative; NULL: by what is free there */
     uint32_t device_count; /* 0 … AIOSS_DEVICES_MAX */
     /* How many layers, the last ones, go there; the others stay with the CPU. -1: all. Of no
      * meaning without devices. */
@@ -239,8 +241,8 @@ typedef struct aioss_plan_device {
     uint64_t compute_bytes;
 } aioss_plan_device;
 
-/* Bytes per kind, from a dry run that allocates none of them. Those of the host's memory first; what
- * is on other devices stands in `devices` alone. */
+/* Bytes per kind, from a dry run that allocates none of them. Those of the host's memory first;
+ * what is on other devices stands in `devices` alone. */
 typedef struct aioss_plan {
     uint32_t struct_size;
     uint32_t exact;        /* 1: the engine asked its allocator; 0: an estimate */

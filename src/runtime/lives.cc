@@ -117,6 +117,11 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.speculation = options.speculation;
   link.configure.overcommit = options.overcommit;
   link.configure.kv_type = wanted.kv_type;
+  // As it was planned and leased, not as it was first asked for.
+  if (life.room.plan) {
+    link.configure.device = life.room.plan->layers_on;
+    link.configure.gpu_layers = life.room.plan->gpu_layers;
+  }
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);

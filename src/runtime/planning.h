@@ -18,7 +18,10 @@
 namespace aioss::runtime {
 
 // What a worker of this model is started with, by its own settings and the server's.
+// With the first of the devices that its layers are tried on.
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options);
+// These devices: DeviceTable::candidates().
+std::vector<std::string> devices_for(const CatalogueEntry& entry, const GatewayOptions& options);
 
 class Planning final {
  public:

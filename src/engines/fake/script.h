@@ -14,6 +14,8 @@
 //   weight_bytes N          what plan and facts say (default: the size of the file)
 //   memory KIND=N …         what plan says, in bytes: weights (as weight_bytes), kv of one cell of
 //                           one stream (default 4), compute, vocabulary, overhead
+//   layers N                of which some may be on a GPU (AIOSS_FAKE_GPUS; default 1)
+//   fail_device yes         loading fails if any is
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   sabotage KIND           breaks one promise, to prove that the conformance suite sees it:
 //                           again, neighbours, chunks, reuse, prefill, copy, load, graphs,
@@ -28,6 +30,7 @@
 //   [[crash N]] [[segv N]] [[exit N]] [[fail N]]
 //                           abort(), SIGSEGV, _exit(3), AIOSS_E_FAILED when the N-th token of the
 //                           reply is decoded (0 or absent: at once, in the prefill)
+//   [[lose N]]              AIOSS_E_FAILED likewise, if a layer is on a GPU: its device is lost
 //   [[stall MS]]            every decode call with this sequence takes so much longer
 //   [[echo]]                the reply is the last user message without its directives
 //   [[reply TEXT]]          the reply is TEXT
@@ -93,6 +96,8 @@ struct Script {
   std::uint64_t kv_bytes_per_cell = sizeof(std::int32_t);
   std::uint64_t compute_bytes = 0, vocabulary_bytes = 0, overhead_bytes = 0;
   std::string fail_plan;
+  std::uint32_t layers = 1;
+  bool fail_device = false;
   std::vector<std::string> sabotage;
 
   bool sabotages(std::string_view kind) const;
@@ -117,7 +122,7 @@ struct Influence {
   void add(const AdapterScript& adapter, float scale);
 };
 
-enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail };
+enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail, kLose };
 
 // What the engine "knows" of one sequence: a function of its own tokens alone, kept incrementally.
 class Sequence final {

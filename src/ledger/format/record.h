@@ -375,7 +375,8 @@ inline constexpr std::string_view kAdmission =
     kEviction = "eviction",        // a model had to make room
     kBudget = "budget",            // a tenant was over its budget of records
     kLoad = "load",                // a model was to be loaded
-    kReplacement = "replacement";  // another file or other settings were to take a model's place
+    kReplacement = "replacement",  // another file or other settings were to take a model's place
+    kDevice = "device";            // a GPU failed, and is used no more
 }  // namespace decision_kind
 
 namespace decision_outcome {
