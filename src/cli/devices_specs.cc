@@ -14,8 +14,9 @@ std::vector<CommandSpec> devices_specs() {
        "description. Their names are what --device takes.",
        {},
        {{"--no-bandwidth", "", "", "Do not measure the memory."},
-        {"--json", "", "", "Print JSON, for scripts."}},
-       0,
+        {"--json", "", "", "Print JSON, for scripts."},
+        {"--fake-models", "", "", "Also the devices of the test engine.", false, true}},
+       kForEngines,
        {"aioss devices", "aioss devices --json | jq '.gpus[].name'"}}};
 }
 

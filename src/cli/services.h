@@ -15,11 +15,8 @@
 #include "cli/console.h"
 #include "crypto/random.h"
 #include "os/file.h"
-#include "plugins/engine_table.h"
 
 namespace aioss::cli {
-
-struct Invocation;
 
 struct EngineVersion {
   std::string name, version, build_id, compiler, cpu_features;
@@ -33,11 +30,6 @@ struct Services {
   Environment environment{};
   std::function<std::vector<EngineVersion>()> engines{};
   std::string cpu_level{};  // what the engines were built for
-  // Those that workers can be started with, as this command's settings have it; empty: the linked
-  // ones.
-  std::function<Result<std::shared_ptr<plugins::EngineTable>>(const Services& services,
-                                                              const Invocation& invocation)>
-      engine_table{};
   // One line from whoever sits at the terminal, not shown as it is typed; null or kNotFound:
   // nobody does.
   std::function<Result<Bytes>(std::string_view question)> ask_hidden{};
