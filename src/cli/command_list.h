@@ -10,6 +10,7 @@ namespace aioss::cli {
 int serve_command(const Services& services, const Invocation& invocation);
 int run_command(const Services& services, const Invocation& invocation);
 int models_command(const Services& services, const Invocation& invocation);
+int devices_command(const Services& services, const Invocation& invocation);
 int plan_command(const Services& services, const Invocation& invocation);
 int models_add_command(const Services& services, const Invocation& invocation);
 int models_bundle_command(const Services& services, const Invocation& invocation);

@@ -196,6 +196,7 @@ std::vector<CommandSpec> all_commands() {
   add(models_specs());
   add({inspect()});
   add(plan_specs());
+  add(devices_specs());
   add(engine_specs());
   add(engine_switch_specs());
   add(update_specs());

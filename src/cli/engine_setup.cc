@@ -9,6 +9,7 @@
 #include "cli/key_argument.h"
 #include "ledger/format/checkpoint.h"
 #include "runtime/allow_list.h"
+#include "runtime/devices_child.h"
 
 namespace aioss::cli {
 namespace {
@@ -60,6 +61,16 @@ std::vector<plugins::EngineImage> linked_engines(const Services& services, bool 
 }
 
 }  // namespace
+
+std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,
+                                                   const plugins::EngineTable& engines) {
+  auto found = runtime::ask_all_devices(&engines, "/proc/self/exe", services.clock);
+  for (const Error& failure : found.failures) {
+    log::warn("an engine for GPUs does not say which there are", {{"reason", failure.message}});
+  }
+  if (found.gpus.empty()) return nullptr;
+  return std::make_shared<runtime::DeviceTable>(std::move(found.gpus));
+}
 
 bool is_linked_engine(const Services& services, std::string_view name) {
   const auto engines = services.engines();

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/decide.h"
-#include "runtime/model_tunings.h"
 #include "runtime/engines.h"
+#include "runtime/model_tunings.h"
 #include "runtime/planning.h"
 
 namespace aioss::runtime {
@@ -137,6 +137,11 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.threads_batch = wanted.threads_batch;
   link.configure.micro_batch_tokens_max = wanted.micro_batch_tokens_max;
   link.configure.flash_attention = wanted.flash_attention;
+  // As it was planned and leased, not as it was first asked for.
+  if (life.room.plan) {
+    link.configure.device = life.room.plan->layers_on;
+    link.configure.gpu_layers = life.room.plan->gpu_layers;
+  }
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);

@@ -154,6 +154,7 @@ class Lives final : public RoomHost,
   void on_lost(Life& life, LinkLost lost);
   void on_ended(Life& life, const LinkEnded& ended);
   void note_death(Life& life, const LinkEnded& ended);
+  bool lose_device(Life& life, const std::string& why);
   void follow(Model& model, Life& ended);
   bool loads_again(Model& model, const LinkEnded& ended);
   void hurry(Life& life, std::int64_t stopping_ns);

@@ -1,10 +1,12 @@
 // The dry run: llama.cpp makes model and context with no_alloc, which measures every buffer and
 // allocates none. What it leaves out is added here: rows of logits, tables of tokens, and what
 // engine and process need beside them.
-#include <malloc.h>
-
 #include <algorithm>
 #include <string>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "engine/abi.h"
 #include "engines/llama/log_scope.h"
@@ -52,11 +54,38 @@ std::uint64_t unread_bytes(const llama_model& model, const llama_context_params&
   return whole - std::min(read, whole);
 }
 
+// Of which of the model's devices a kind of buffer takes memory; null: of the host. What is the
+// host's, but known to a device's driver, is the host's.
+aioss_plan_device* place_of(ggml_backend_buffer_type_t type, aioss_plan& plan) {
+  ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
+  if (device == nullptr || ggml_backend_buft_is_host(type)) return nullptr;
+  for (std::uint32_t i = 0; i < plan.device_count; ++i) {
+    if (ggml_backend_dev_get(plan.devices[i].device) == device) return &plan.devices[i];
+  }
+  return nullptr;
+}
+
+void add_buffers(const LlamaModel& model, const llama_context& context, aioss_plan& out) {
+  for (const std::uint32_t device : model.devices) {
+    if (out.device_count < AIOSS_DEVICES_MAX) out.devices[out.device_count++].device = device;
+  }
+  for (const auto& [type, bytes] : llama_get_memory_breakdown(&context)) {
+    aioss_plan_device* const place = place_of(type, out);
+    (place != nullptr ? place->weight_bytes : out.weight_bytes) += bytes.model;
+    (place != nullptr ? place->kv_bytes : out.kv_bytes) += bytes.context;
+    (place != nullptr ? place->compute_bytes : out.compute_bytes) += bytes.compute;
+  }
+}
+
 }  // namespace
 
 std::uint64_t heap_bytes() {
+#ifdef __GLIBC__
   const struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
+#else
+  return 0;  // not known: tables of tokens are then in no plan
+#endif
 }
 
 aioss_status plan_session(const LlamaModel& model, aioss_session_options options, aioss_plan& out,
@@ -77,11 +106,7 @@ aioss_status plan_session(const LlamaModel& model, aioss_session_options options
     return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot plan this session"));
   }
   out.exact = 1;
-  for (const auto& [type, bytes] : llama_get_memory_breakdown(context.get())) {
-    out.weight_bytes += bytes.model;
-    out.kv_bytes += bytes.context;
-    out.compute_bytes += bytes.compute;
-  }
+  add_buffers(model, *context, out);
   out.weight_bytes -= std::min(out.weight_bytes, unread_bytes(*model.model, params));
   const llama_vocab* vocab = llama_model_get_vocab(model.model.get());
   const auto vocabulary = static_cast<std::uint64_t>(llama_vocab_n_tokens(vocab));
