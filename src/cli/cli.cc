@@ -26,6 +26,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"models verify", models_verify_command},
     {"top", top_command},
     {"plan", plan_command},
+    {"tune", tune_command},
     {"ps", ps_command},
     {"load", load_command},
     {"unload", unload_command},

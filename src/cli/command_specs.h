@@ -13,6 +13,7 @@ std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, 
 std::vector<CommandSpec> review_specs();   // `aioss review`
 std::vector<CommandSpec> top_specs();      // `aioss top`
 std::vector<CommandSpec> plan_specs();     // `aioss plan`
+std::vector<CommandSpec> tune_specs();     // `aioss tune`
 std::vector<CommandSpec> model_specs();    // `aioss ps|load|unload|pin`
 std::vector<CommandSpec> engine_switch_specs();  // `aioss engine switch|pin|rollback`
 std::vector<CommandSpec> models_specs();   // `aioss models …`

@@ -197,6 +197,7 @@ std::vector<CommandSpec> all_commands() {
   add(engine_switch_specs());
   add({inspect()});
   add(plan_specs());
+  add(tune_specs());
   add(engine_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());

@@ -103,6 +103,10 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "f16", kForServe | kForRun | kForPlan, "TYPE",
      "How keys and values are kept: q8_0 takes about half the memory of f16 and q4_0 about a "
      "quarter, with less precision; quantized ones need the profile 'fast'."},
+    {Key::kTune, "tune", SettingType::kChoice, 0, 0, "auto|off", "auto", kForServe | kForRun,
+     "MODE",
+     "Whether a model that nobody has measured on this machine is measured, in ten seconds, and "
+     "then computed as is fastest: engine, threads, flash attention. What you set stays."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

@@ -48,6 +48,7 @@ enum class Key : std::size_t {
   kSpeculation,
   kOvercommit,
   kKvType,
+  kTune,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,

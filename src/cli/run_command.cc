@@ -82,6 +82,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);
+  out.tune = config.text(Key::kTune) == "auto";
   out.privacy =
       runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
   out.parallel = 1;

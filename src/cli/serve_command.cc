@@ -133,6 +133,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.overcommit = config.text(Key::kOvercommit) == "on";
   out.kv_type = config.text(Key::kKvType);
+  out.tune = config.text(Key::kTune) == "auto";
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));

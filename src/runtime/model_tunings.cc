@@ -146,9 +146,8 @@ void ModelTunings::take(Model& model, const TuningResult& result) {
   const bool is_other = result.choice.index > 0;
   decide(parts_.tally, kind::kTuning, outcome::kChosen, is_other ? reason::kFaster : reason::kKept,
          model, details_of(result));
-  log::info("a model was measured", {{"model", model.name},
-                                     {"chosen", text(result.chosen())},
-                                     {"why", result.choice.why}});
+  log::info("a model was measured",
+            {{"model", model.name}, {"chosen", text(result.chosen())}, {"why", result.choice.why}});
   // The catalogue may be another by now: then what was found waits in the store.
   const CatalogueEntry* const entry = parts_.models.entry(model.name);
   if (!is_other || entry == nullptr) return;

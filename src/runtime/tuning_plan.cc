@@ -90,8 +90,7 @@ TuningKey tuning_key_of(const Catalogue& catalogue, const CatalogueEntry& entry,
   for (const std::string& engine : engines_of(catalogue, entry, options)) {
     const auto image = options.engines ? options.engines->find(engine) : nullptr;
     const bool is_file = image && !image->is_linked;
-    key.conditions +=
-        comma + engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked");
+    key.conditions += comma + engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked");
     comma = ",";
   }
   return key;

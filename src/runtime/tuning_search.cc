@@ -22,6 +22,8 @@ constexpr std::array<std::uint32_t, ipc::kRegimes> kTokensMost{64, 64, ipc::kTun
 constexpr int kRounds = 3;
 // One that is slower than that after a round gets no second one.
 constexpr double kHopeless = 0.8;
+// Beyond any noise.
+constexpr double kClearly = 0.1;
 // So many of the canary's tokens must be the default's: engines differ in near ties, and one that
 // computes nonsense agrees nowhere.
 constexpr double kAgreementLeast = 0.5;
@@ -218,7 +220,7 @@ bool Search::differs_from_engines_choice(const TuneCandidate& candidate) const {
   };
   const auto own = of(candidate);
   const auto engines = of({candidate.engine, space_.fixed});
-  return own && engines && std::abs(*own / *engines - 1) > kTuningNoise;
+  return own && engines && std::abs(*own / *engines - 1) > kClearly;
 }
 
 void Search::try_threads() {

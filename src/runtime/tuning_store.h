@@ -8,8 +8,8 @@
 // SHA-256 of it. An entry is {0: [device, inode, size, modified in ns, …, of each part], 1: the
 // conditions as text, 2: the model's name, 3: when, in ns since 1970, 4: streams, 5: in time,
 // 6: index of the choice, 7: why, 8: [measurement, …]}, a measurement {0: engine, 1: [threads,
-// threads_batch, micro_batch, flash], 2: state, 3: reason, 4: [ns a token, the default's, …, of each
-// regime]}.
+// threads_batch, micro_batch, flash], 2: state, 3: reason, 4: [ns a token, the default's, …, of
+// each regime]}.
 //
 // Thread-safe; read() and put() block on the disk.
 #pragma once
@@ -29,8 +29,8 @@
 
 namespace aioss::runtime {
 
-inline constexpr std::size_t kTuningsStoredMax = 128;     // models and conditions; the oldest goes
-inline constexpr std::size_t kTuneMeasurementsMax = 64;   // of one
+inline constexpr std::size_t kTuningsStoredMax = 128;    // models and conditions; the oldest goes
+inline constexpr std::size_t kTuneMeasurementsMax = 64;  // of one
 inline constexpr std::uint64_t kTuningFileBytesMax = std::uint64_t{4} << 20;
 
 // Under which conditions a model is measured: engines with their builds, profile, geometry, what is
