@@ -138,7 +138,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   AIOSS_TRY(out.engines, engine_table(services, config, fake_models));
-  out.engine = config.text(Key::kEngine);
+  if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   AIOSS_CHECK(add_residence(config, out));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;

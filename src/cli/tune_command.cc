@@ -27,7 +27,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.fake_models = invocation.has("--fake-models");
   add_model_settings(config, out);
   AIOSS_TRY(out.engines, engine_table(services, config, out.fake_models));
-  out.engine = config.text(Key::kEngine);
+  if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));
