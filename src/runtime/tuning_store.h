@@ -58,7 +58,8 @@ class TuningStore final {
   std::optional<Tuning> find(const TuningKey& key) const;
   // Oldest first.
   std::vector<std::pair<TuningKey, Tuning>> all() const;
-  // Remembers and writes the file; a disk that refuses is told to the log.
+  // Remembers and writes the file, with what others have put there meanwhile; a disk that refuses
+  // is told to the log.
   void put(TuningKey key, Tuning tuning);
 
  private:
@@ -66,7 +67,7 @@ class TuningStore final {
     Tuning tuning;
     std::uint64_t age = 0;  // the lower the older
   };
-  Status take_in(ByteView bytes);
+  Status take_in(ByteView bytes);               // what is not known yet; with mutex_ held
   void remember(TuningKey key, Tuning tuning);  // with mutex_ held
 
   os::FileSystem& fs_;

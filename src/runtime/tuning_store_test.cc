@@ -145,6 +145,15 @@ TEST_F(TuningStoreTest, TheOldestGo) {
   EXPECT_EQ(now.all().size(), kTuningsStoredMax);
 }
 
+TEST_F(TuningStoreTest, TwoProcessesLoseNothingOfEachOther) {
+  TuningStore server = store();
+  server.read();
+  put(key(8), tuning());  // another process
+  server.put(key(9), tuning());
+  EXPECT_TRUE(found_later(key(8)).has_value());
+  EXPECT_TRUE(found_later(key(9)).has_value());
+}
+
 TEST_F(TuningStoreTest, WithoutAFolderNothingIsWritten) {
   TuningStore none(fs_, "", worker());
   none.read();
