@@ -94,7 +94,12 @@ bool ModelTunings::begin_in_background(Model& model, std::int64_t now_ns) {
   if (!lease || parts_.pool.balance(device).free < bytes) {
     log::info("a model is not measured now: there is no room for it beside itself",
               {{"model", model.name}, {"bytes", bytes}});
+    const bool is_new = !no_room_until_ns_.contains(model.name);
     no_room_until_ns_[model.name] = now_ns + kRoomAgainNs;
+    if (is_new) {
+      decide(parts_.tally, kind::kTuning, outcome::kRefused, info(Code::kNoMemory).name, model,
+             {"wanted=" + std::to_string(bytes)});
+    }
     return false;
   }
   Running running{model.name, job->key, std::nullopt, true, false, std::move(*lease)};
