@@ -100,6 +100,8 @@ typedef enum aioss_profile {
     AIOSS_PROFILE_EVIDENCE = 2
 } aioss_profile;
 
+#define AIOSS_DEVICES_MAX 16u /* that one model is split over */
+
 /* ---- models ---------------------------------------------------------------------------------- */
 
 typedef enum aioss_model_flags {
@@ -121,6 +123,17 @@ typedef struct aioss_model_options {
      * NULL. */
     int (*progress)(float fraction, void *user);
     void *progress_user;
+    /* The devices that layers with their KV are put on, by index, all different, in the order in
+     * which the layers follow one another; borrowed. None (NULL and 0), or one of the kind CPU
+     * alone: the CPU computes all. AIOSS_E_UNSUPPORTED where a profile is not kept on one of them.
+     */
+    const uint32_t *devices;
+    const float
+        *splits; /* device_count shares, finite, not negative; NULL: by what is free there */
+    uint32_t device_count; /* 0 … AIOSS_DEVICES_MAX */
+    /* How many layers, the last ones, go there; the others stay with the CPU. -1: all. Of no
+     * meaning without devices. */
+    int32_t gpu_layers;
 } aioss_model_options;
 
 typedef struct aioss_model_facts {
@@ -229,7 +242,18 @@ typedef struct aioss_session_options {
     uint32_t flash_attention; /* aioss_flash_attention */
 } aioss_session_options;
 
-/* Bytes per kind, from a dry run that allocates none of them. */
+/* What a session takes of the memory of one device other than the host's. In an array, so it does
+ * not grow. */
+typedef struct aioss_plan_device {
+    uint32_t device; /* its index */
+    uint32_t reserved;
+    uint64_t weight_bytes;
+    uint64_t kv_bytes;
+    uint64_t compute_bytes;
+} aioss_plan_device;
+
+/* Bytes per kind, from a dry run that allocates none of them. Those of the host's memory first;
+ * what is on other devices stands in `devices` alone. */
 typedef struct aioss_plan {
     uint32_t struct_size;
     uint32_t exact;        /* 1: the engine asked its allocator; 0: an estimate */
@@ -240,6 +264,9 @@ typedef struct aioss_plan {
     uint64_t vocabulary_bytes; /* tables of tokens, on the heap */
     /* Of engine and process, beside all of the above: graphs, threads, allocator. Calibrated. */
     uint64_t overhead_bytes;
+    uint32_t device_count; /* of `devices` that are filled: those of the model's options */
+    uint32_t reserved;
+    aioss_plan_device devices[AIOSS_DEVICES_MAX];
 } aioss_plan;
 
 /* One decode call. Token i goes to position positions[i] of sequence sequences[i]; if outputs[i] is

@@ -47,6 +47,10 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
   options.socket_fd = *socket;
   if (!parse_models(arguments[3], options.model_fds)) return false;
   for (std::size_t i = 4; i < arguments.size(); i += 2) {
+    if (arguments[i] == "--sandbox" && arguments[i + 1] == "gpu") {
+      options.device = os::SandboxFor::kGpu;
+      continue;
+    }
     const auto descriptor = parse_descriptor(arguments[i + 1]);
     if (!descriptor) return false;
     if (arguments[i] == "--prefixes") {
@@ -57,6 +61,25 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
       options.engine_fd = *descriptor;
     } else {
       return false;
+    }
+  }
+  return true;
+}
+
+// Options of --devices: no model is there.
+bool parse_devices(std::span<const std::string> arguments, worker::WorkerOptions& options) {
+  if (arguments.size() % 2 != 0) return false;
+  for (std::size_t i = 0; i < arguments.size(); i += 2) {
+    const std::string& value = arguments[i + 1];
+    if (arguments[i] == "--sandbox" && value == "gpu") {
+      options.device = os::SandboxFor::kGpu;
+    } else if (arguments[i] == "--name") {
+      options.engine_name = value;
+    } else {
+      const auto descriptor = parse_descriptor(value);
+      if (!descriptor) return false;
+      if (arguments[i] != "--socket" && arguments[i] != "--engine") return false;
+      (arguments[i] == "--socket" ? options.socket_fd : options.engine_fd) = *descriptor;
     }
   }
   return true;
@@ -84,6 +107,12 @@ int worker_command(const std::vector<std::string>& arguments) {
   (void)std::signal(SIGINT, SIG_IGN);
   if (arguments == std::vector<std::string>{"--inspect"}) {
     return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
+  }
+  if (!arguments.empty() && arguments.front() == "--devices") {
+    worker::WorkerOptions asked;
+    if (!parse_devices(std::span(arguments).subspan(1), asked)) return usage();
+    asked.engines = engines();
+    return worker::run_devices(asked);
   }
   if (const auto exit = engine_command(arguments)) return *exit;
   const bool plans = !arguments.empty() && arguments.front() == "--plan";

@@ -10,6 +10,7 @@ namespace aioss::cli {
 int serve_command(const Services& services, const Invocation& invocation);
 int run_command(const Services& services, const Invocation& invocation);
 int models_command(const Services& services, const Invocation& invocation);
+int devices_command(const Services& services, const Invocation& invocation);
 int plan_command(const Services& services, const Invocation& invocation);
 int models_add_command(const Services& services, const Invocation& invocation);
 int models_bundle_command(const Services& services, const Invocation& invocation);
@@ -57,6 +58,8 @@ int pin_command(const Services& services, const Invocation& invocation);
 int engine_switch_command(const Services& services, const Invocation& invocation);
 int engine_pin_command(const Services& services, const Invocation& invocation);
 int engine_rollback_command(const Services& services, const Invocation& invocation);
+int update_apply_command(const Services& services, const Invocation& invocation);
+int update_rollback_command(const Services& services, const Invocation& invocation);
 int version_command(const Services& services, const Invocation& invocation);
 
 }  // namespace aioss::cli

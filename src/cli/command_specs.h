@@ -13,11 +13,13 @@ std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, 
 std::vector<CommandSpec> review_specs();   // `aioss review`
 std::vector<CommandSpec> top_specs();      // `aioss top`
 std::vector<CommandSpec> plan_specs();     // `aioss plan`
+std::vector<CommandSpec> devices_specs();  // `aioss devices`
 std::vector<CommandSpec> tune_specs();     // `aioss tune`
 std::vector<CommandSpec> model_specs();    // `aioss ps|load|unload|pin`
 std::vector<CommandSpec> engine_switch_specs();  // `aioss engine switch|pin|rollback`
-std::vector<CommandSpec> models_specs();   // `aioss models …`
-std::vector<CommandSpec> engine_specs();   // `aioss engine …`
-std::vector<CommandSpec> anchor_specs();   // `aioss anchor …`, `aioss witness …`
+std::vector<CommandSpec> update_specs();         // `aioss update …`
+std::vector<CommandSpec> models_specs();         // `aioss models …`
+std::vector<CommandSpec> engine_specs();         // `aioss engine …`
+std::vector<CommandSpec> anchor_specs();         // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

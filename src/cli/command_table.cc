@@ -194,11 +194,13 @@ std::vector<CommandSpec> all_commands() {
   add(top_specs());
   add(model_specs());
   add(models_specs());
-  add(engine_switch_specs());
   add({inspect()});
   add(plan_specs());
+  add(devices_specs());
   add(tune_specs());
   add(engine_specs());
+  add(engine_switch_specs());
+  add(update_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());
   add(custody_specs());

@@ -9,6 +9,7 @@
 #include "cli/config_file.h"
 #include "ipc/limits.h"
 #include "ledger/custody/custody.h"
+#include "runtime/device_table.h"
 #include "server/wishes.h"
 
 namespace aioss::cli {
@@ -103,6 +104,11 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "f16", kForServe | kForRun | kForPlan, "TYPE",
      "How keys and values are kept: q8_0 takes about half the memory of f16 and q4_0 about a "
      "quarter, with less precision; quantized ones need the profile 'fast'."},
+    {Key::kDevice, "device", SettingType::kText, 0, 0, "", "auto", kForServe | kForRun | kForPlan,
+     "NAMES",
+     "Where a model's layers are: 'cpu', or devices as 'aioss devices' names them, 'cuda:0' or "
+     "'cuda:0,cuda:1'. 'auto': on a GPU of the model's engine that holds it, else split, else "
+     "cpu."},
     {Key::kTune, "tune", SettingType::kChoice, 0, 0, "auto|off", "auto", kForServe | kForRun,
      "MODE",
      "Whether a model that nobody has measured on this machine is measured, in ten seconds, and "
@@ -309,6 +315,15 @@ Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
     AIOSS_CHECK(builder.set(at, value, Source::kFlag, flag_of(at)));
   }
   return builder.take();
+}
+
+Result<std::string> device_setting(const Config& config) {
+  const std::string& device = config.text(Key::kDevice);
+  if (runtime::is_device_setting(device)) return device;
+  return Error(
+      Code::kUsage,
+      "device is '" + one_line(device) +
+          "'; it takes auto, cpu, or devices as 'aioss devices' names them: cuda:0,cuda:1");
 }
 
 }  // namespace aioss::cli

@@ -48,6 +48,7 @@ enum class Key : std::size_t {
   kSpeculation,
   kOvercommit,
   kKvType,
+  kDevice,
   kTune,
   kPrefillChunk,
   kRecordRate,
@@ -130,6 +131,9 @@ struct ConfigInput {
 // the nearest valid key. kNotFound if a file that was asked for does not exist.
 Result<Config> load_config(os::FileSystem& fs, const Environment& environment,
                            const ConfigInput& input);
+
+// Key::kDevice, well-formed. kUsage says what it takes.
+Result<std::string> device_setting(const Config& config);
 
 // $XDG_CONFIG_HOME/aioss/aioss.toml and the like: the variable, or its default under $HOME.
 std::string expand_path(std::string_view path, const Environment& environment);

@@ -9,6 +9,7 @@
 #include "cli/key_argument.h"
 #include "ledger/format/checkpoint.h"
 #include "runtime/allow_list.h"
+#include "runtime/devices_child.h"
 
 namespace aioss::cli {
 namespace {
@@ -61,6 +62,16 @@ std::vector<plugins::EngineImage> linked_engines(const Services& services, bool 
 
 }  // namespace
 
+std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,
+                                                   const plugins::EngineTable& engines) {
+  auto found = runtime::ask_all_devices(&engines, "/proc/self/exe", services.clock);
+  for (const Error& failure : found.failures) {
+    log::warn("an engine for GPUs does not say which there are", {{"reason", failure.message}});
+  }
+  if (found.gpus.empty()) return nullptr;
+  return std::make_shared<runtime::DeviceTable>(std::move(found.gpus));
+}
+
 bool is_linked_engine(const Services& services, std::string_view name) {
   const auto engines = services.engines();
   return std::any_of(engines.begin(), engines.end(),
@@ -81,6 +92,14 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
+  AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
+  for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
+  return table;
+}
+
+Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
+                                                            const Config& config) {
+  std::vector<plugins::EngineImage> out;
   AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
   plugins::InstalledEngines found =
       plugins::read_engines(services.files, config.text(Key::kEnginesDir), trust);
@@ -92,12 +111,12 @@ Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& servi
                                  "in itself"}});
       continue;
     }
-    table->put(std::move(engine));
+    out.push_back(std::move(engine));
   }
   for (const plugins::LeftOut& left : found.left_out) {
     log::error("an engine is left out", {{"engine", left.name}, {"reason", left.why.message}});
   }
-  return table;
+  return out;
 }
 
 }  // namespace aioss::cli

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/config.h"
 #include "cli/services.h"
 #include "plugins/engine_store.h"
 #include "plugins/engine_table.h"
+#include "runtime/device_table.h"
 
 namespace aioss::cli {
 
@@ -19,6 +22,14 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 // "fake" only with `fake_models`. What is left out of the directory is logged with the reason.
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models);
+
+// Of the engine directory alone, as they are now. Likewise.
+Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
+                                                            const Config& config);
+// The GPUs that these engines find; of an engine that cannot be asked, the reason is logged. Null:
+// none of them is for GPUs, and nobody was asked.
+std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,
+                                                   const plugins::EngineTable& engines);
 
 // Whether the binary has an engine of this name in itself: no plugin may take it.
 bool is_linked_engine(const Services& services, std::string_view name);

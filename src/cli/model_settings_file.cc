@@ -12,6 +12,7 @@
 #include "base/suggest.h"
 #include "ipc/limits.h"
 #include "runtime/catalogue.h"
+#include "runtime/device_table.h"
 #include "runtime/kv_types.h"
 
 namespace aioss::cli {
@@ -104,6 +105,15 @@ Wanted read_engine(const toml::node& node, ModelSettings& out) {
   return std::nullopt;
 }
 
+Wanted read_device(const toml::node& node, ModelSettings& out) {
+  const auto* text = node.as_string();
+  if (text == nullptr || !runtime::is_device_setting(text->get())) {
+    return "\"auto\", \"cpu\", or devices as \"cuda:0\"";
+  }
+  out.device = text->get();
+  return std::nullopt;
+}
+
 Wanted read_pinned(const toml::node& node, ModelSettings& out) {
   const auto* flag = node.as_boolean();
   if (flag == nullptr) return "true or false";
@@ -148,6 +158,7 @@ constexpr auto kReaders = std::to_array<SettingReader>({
                    ModelSettings& s) { return read_number(n, 0, ipc::kThreadsMax, s.threads); }},
     {"kv_type", read_kv_type},
     {"engine", read_engine},
+    {"device", read_device},
     {"keep_alive",
      [](const toml::node& n, ModelSettings& s) { return read_time(n, s.keep_alive_seconds); }},
     {"warm_keep_alive",

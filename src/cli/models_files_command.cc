@@ -113,6 +113,7 @@ OrderedJson settings_json(const runtime::ModelSettings& settings) {
   add("threads", settings.threads);
   add("kv_type", settings.kv_type);
   add("engine", settings.engine);
+  add("device", settings.device);
   add("keep_alive", settings.keep_alive_seconds);
   add("warm_keep_alive", settings.warm_keep_alive_seconds);
   add("priority", settings.priority);

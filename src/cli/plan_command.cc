@@ -30,6 +30,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   AIOSS_TRY(out.models_dir, models_folder(services, config));
   out.fake_models = invocation.has("--fake-models");
   AIOSS_TRY(out.engines, engine_table(services, config, out.fake_models));
+  out.devices = device_table(services, *out.engines);
   out.engine = config.text(Key::kEngine);
   out.engine_wish = invocation.text("--engine").value_or("");
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
@@ -40,6 +41,7 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.prefix_bytes = config.number(Key::kPrefixMib) << 20;
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);
+  AIOSS_TRY(out.device, device_setting(config));
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   return out;
 }
@@ -59,11 +61,6 @@ Status check_wishes(const Invocation& invocation, const runtime::PlanAnswer& ans
     return Error(Code::kUnsupported, "this model is run by the engine '" + answer.engine +
                                          "', not by '" + one_line(*engine) + "'");
   }
-  const auto device = invocation.text("--device");
-  if (device && *device != answer.plan.device) {
-    return Error(Code::kUnsupported, "this engine computes on '" + answer.plan.device +
-                                         "', not on '" + one_line(*device) + "'");
-  }
   return ok();
 }
 
@@ -77,6 +74,7 @@ Result<runtime::PlanAnswer> plan(const Services& services, const Invocation& inv
   // A flag is about this plan, and goes before what the model's own settings say.
   if (config.source(Key::kCtx) == Source::kFlag) call.context_tokens = config.number(Key::kCtx);
   if (config.source(Key::kParallel) == Source::kFlag) call.parallel = config.number(Key::kParallel);
+  if (config.source(Key::kDevice) == Source::kFlag) call.device = config.text(Key::kDevice);
   if (config.source(Key::kKvType) == Source::kFlag) call.kv_type = config.text(Key::kKvType);
   if (looks_like_file(call.model)) {
     options.model_files = {call.model};

@@ -13,7 +13,6 @@ std::vector<CommandSpec> plan_specs() {
        "the model does not fit.",
        {{"MODEL", "A name of the catalogue, or a .gguf file."}},
        {{"--engine", "", "NAME", "Plan for this engine; fail if the model is not one of its."},
-        {"--device", "", "NAME", "Fail unless the engine computes on this device."},
         {"--lora", "", "NAME", "With this adapter loaded, too; may be given again.", true},
         {"--json", "", "", "Print JSON, for scripts."},
         {"--fake-models", "", "", "Also take scripts of the test engine.", false, true}},

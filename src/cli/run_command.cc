@@ -77,11 +77,13 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.fake_models = options.fake_models;
   add_model_settings(config, out);
   AIOSS_TRY(out.engines, engine_table(services, config, options.fake_models));
+  out.devices = device_table(services, *out.engines);
   if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   if (config.source(Key::kEngine) == Source::kFlag) out.engine_wish = out.engine;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);
+  AIOSS_TRY(out.device, device_setting(config));
   out.tune = config.text(Key::kTune) == "auto";
   out.privacy =
       runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);

@@ -27,6 +27,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.fake_models = invocation.has("--fake-models");
   add_model_settings(config, out);
   AIOSS_TRY(out.engines, engine_table(services, config, out.fake_models));
+  out.devices = device_table(services, *out.engines);
+  AIOSS_TRY(out.device, device_setting(config));
   if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
@@ -66,6 +68,11 @@ Result<runtime::Tuning> measure(const Services& services, const runtime::Gateway
                                 const runtime::Catalogue& catalogue,
                                 const runtime::CatalogueEntry& entry, std::int64_t budget_ns) {
   runtime::TuningJob job;
+  if (!runtime::is_measured(entry, options)) {
+    return Error(Code::kUnsupported, "'" + entry.name +
+                                         "' is computed by a GPU, where nothing is measured; with "
+                                         "--device cpu it is");
+  }
   AIOSS_TRY(job.files, runtime::open_model(services.files, entry));
   job.model = entry.name;
   job.space = runtime::space_of(catalogue, entry, options, os::cpu_budget());

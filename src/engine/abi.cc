@@ -1,5 +1,6 @@
 #include "engine/abi.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -124,6 +125,32 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
         error, AIOSS_E_FULL,
         "a sequence would outgrow its " + std::to_string(options.cells_per_sequence) + " cells");
   }
+  return AIOSS_OK;
+}
+
+aioss_status check_placement(const aioss_model_options& options, std::uint32_t known,
+                             aioss_error* error) {
+  if (options.device_count == 0) return AIOSS_OK;
+  const auto refuse = [&](const std::string& why) { return fail(error, AIOSS_E_INVALID, why); };
+  if (options.devices == nullptr || options.device_count > AIOSS_DEVICES_MAX) {
+    return refuse("a model is put on 0 to " + std::to_string(AIOSS_DEVICES_MAX) + " devices, not " +
+                  std::to_string(options.device_count));
+  }
+  if (options.gpu_layers < -1) return refuse("gpu_layers is a number of layers, or -1 for all");
+  double shares = 0;
+  for (std::uint32_t i = 0; i < options.device_count; ++i) {
+    const std::uint32_t device = options.devices[i];
+    if (device >= known) return refuse("there is no device " + std::to_string(device));
+    if (std::find(options.devices, options.devices + i, device) != options.devices + i) {
+      return refuse("a device is named twice");
+    }
+    if (options.splits == nullptr) continue;
+    if (!std::isfinite(options.splits[i]) || options.splits[i] < 0) {
+      return refuse("the share of a device is a number from 0 on");
+    }
+    shares += static_cast<double>(options.splits[i]);
+  }
+  if (options.splits != nullptr && shares <= 0) return refuse("no device has a share");
   return AIOSS_OK;
 }
 

@@ -76,6 +76,12 @@ aioss_status check_batch(const aioss_batch& batch, const aioss_session_options& 
                          std::uint32_t vocabulary_size, std::span<const std::int32_t> lengths,
                          aioss_error* error);
 
+// AIOSS_OK if the placement in a model's options obeys the ABI: devices that there are (`known` of
+// them), all different, shares that can be shared by, a number of layers. `options` is a copy made
+// by read_struct.
+aioss_status check_placement(const aioss_model_options& options, std::uint32_t known,
+                             aioss_error* error);
+
 // AIOSS_OK if the adapters of a batch obey the ABI: their number, scales, and that all differ.
 aioss_status check_adapters(const aioss_batch& batch, aioss_error* error);
 

@@ -30,6 +30,9 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
   model_options.profile = static_cast<std::uint32_t>(profile);
   model_options.fds = options.fds.data();
   model_options.fd_count = static_cast<std::uint32_t>(options.fds.size());
+  model_options.devices = options.devices.data();
+  model_options.device_count = static_cast<std::uint32_t>(options.devices.size());
+  model_options.gpu_layers = -1;
   const Result<std::unique_ptr<Model>> model = Model::open(engine, model_options);
   if (!model) return recorder.failed("model.open", model.error());
   Harness harness(**model, options, profile);

@@ -39,6 +39,7 @@ struct ConformanceReport {
 
 struct ConformanceOptions {
   std::vector<int> fds;                 // of the model, borrowed
+  std::vector<std::uint32_t> devices;   // that its layers are on; empty: the CPU
   int adapter_fd = -1;                  // of an adapter for it, borrowed; -1: none are tried
   std::vector<aioss_profile> profiles;  // empty: all that the engine promises
   std::vector<std::uint32_t> prompt_lengths = {30, 155, 500, 1500};  // 500: decoding crosses 512

@@ -16,6 +16,10 @@ inline constexpr std::size_t kPromptTokensMax = std::size_t{1} << 20;
 inline constexpr std::size_t kMessagesMax = 4096;
 inline constexpr std::size_t kRoleBytesMax = 64;
 inline constexpr std::size_t kNameBytesMax = 256;
+inline constexpr std::size_t kDeviceBytesMax = 512;  // names of all that a model is split over
+inline constexpr std::uint32_t kGpuLayersMax = 1U << 16;
+// Of memory, in a plan: far past any machine, and sums of a dozen stay in 64 bits.
+inline constexpr std::uint64_t kPlanBytesMax = std::uint64_t{1} << 56;
 inline constexpr std::size_t kStopsMax = 16;  // OpenAI takes 4; other dialects more
 inline constexpr std::size_t kStopBytesMax = 1024;
 inline constexpr std::size_t kLogitBiasMax = 1024;    // entries, as OpenAI

@@ -56,7 +56,7 @@ std::vector<ToWorker> all_to_worker() {
   Submit resumed = full_submit();
   resumed.resume = {{{1, 2, 3}, false}, {{}, false}, {{7}, true}};
   return {Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false, true,
-                    "q8_0", true, 3, 128, FlashAttention::kOff},
+                    "q8_0", true, 3, 128, FlashAttention::kOff, "cuda:0,cuda:1", 17},
           full_submit(),
           text,
           tokens,
@@ -68,7 +68,7 @@ std::vector<ToWorker> all_to_worker() {
           Forget{},
           Park{},
           Wake{Configure{1, "fake", Profile::kReproducible, 4, 4096, 2, 100, 256, 1U << 30, false,
-                         true, "q8_0", true, 512, 1U << 16, FlashAttention::kOn}},
+                         true, "q8_0", true, 512, 1U << 16, FlashAttention::kOn, "vulkan:0", 0}},
           Ping{~0ULL},
           Probe{},
           Shutdown{},

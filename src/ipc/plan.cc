@@ -16,9 +16,6 @@ using detail::Map;
 using detail::text_value;
 using detail::Value;
 
-// Far past any machine, and sums of a dozen stay in 64 bits.
-constexpr std::uint64_t kPlanBytesMax = std::uint64_t{1} << 56;
-
 Value to_value(const PlannedSession& session) {
   const memory::Needs& needs = session.needs;
   Map map;
@@ -32,7 +29,31 @@ Value to_value(const PlannedSession& session) {
   map.set(7, Value::uint(needs.output));
   map.set(8, Value::uint(needs.vocabulary));
   map.set(9, Value::uint(needs.overhead));
+  Array devices;
+  for (const DeviceNeeds& device : session.devices) {
+    Map one;
+    one.set(0, text_value(device.name, kNameBytesMax));
+    one.set(1, Value::uint(device.weights));
+    one.set(2, Value::uint(device.kv));
+    one.set(3, Value::uint(device.compute));
+    devices.push_back(Value::map(std::move(one)));
+  }
+  map.set(180, text_value(session.device, kDeviceBytesMax));
+  if (session.gpu_layers) map.set(181, Value::uint(*session.gpu_layers));
+  map.set(182, Value::array(std::move(devices)));
   return Value::map(std::move(map));
+}
+
+DeviceNeeds read_needs(FieldReader& outer, const Map& map) {
+  FieldReader reader(map, "plan.session.device");
+  DeviceNeeds needs;
+  needs.name = reader.text(0, kNameBytesMax);
+  needs.weights = reader.uint(1, 0, kPlanBytesMax);
+  needs.kv = reader.uint(2, 0, kPlanBytesMax);
+  needs.compute = reader.uint(3, 0, kPlanBytesMax);
+  (void)reader.finish();
+  outer.adopt(reader);
+  return needs;
 }
 
 PlannedSession read_session(FieldReader& outer, const Map& map) {
@@ -48,6 +69,11 @@ PlannedSession read_session(FieldReader& outer, const Map& map) {
   session.needs.output = reader.uint(7, 0, kPlanBytesMax);
   session.needs.vocabulary = reader.uint(8, 0, kPlanBytesMax);
   session.needs.overhead = reader.uint(9, 0, kPlanBytesMax);
+  session.device = reader.text(180, kDeviceBytesMax);
+  if (reader.has(181)) session.gpu_layers = reader.u32(181, kGpuLayersMax);
+  for (const Value& value : reader.array(182, kPlanDevicesMax)) {
+    session.devices.push_back(read_needs(reader, reader.as_map(value)));
+  }
   (void)reader.finish();
   outer.adopt(reader);
   return session;
@@ -88,6 +114,10 @@ Bytes encode(const PlanAsk& ask) {
   map.set(7, Value::boolean(ask.speculation));
   map.set(8, Value::uint(ask.room_bytes));
   if (ask.engine_sha256 != Digest{}) map.set(150, digest_value(ask.engine_sha256));
+  Array rooms;
+  for (const std::uint64_t bytes : ask.device_rooms) rooms.push_back(Value::uint(bytes));
+  map.set(180, text_value(ask.device, kDeviceBytesMax));
+  map.set(181, Value::array(std::move(rooms)));
   map.set(190, Value::uint(ask.threads_batch));
   map.set(191, Value::uint(ask.micro_batch_tokens_max));
   map.set(192, Value::uint(static_cast<std::uint64_t>(ask.flash_attention)));
@@ -108,6 +138,15 @@ Result<PlanAsk> decode_plan_ask(ByteView frame) {
   ask.speculation = reader.boolean(7);
   ask.room_bytes = reader.u64(8);
   if (reader.has(150)) ask.engine_sha256 = reader.digest(150);
+  ask.device = reader.text(180, kDeviceBytesMax);
+  for (const Value& value : reader.array(181, kPlanDevicesMax)) {
+    const std::uint64_t* const bytes = value.if_uint();
+    if (bytes == nullptr) {
+      reader.fail(181, "not a number of bytes");
+      break;
+    }
+    ask.device_rooms.push_back(*bytes);
+  }
   ask.threads_batch = reader.u32(190, kThreadsMax);
   ask.micro_batch_tokens_max = reader.u32(191, kPrefillChunkMax);
   ask.flash_attention = static_cast<FlashAttention>(reader.u32(192, 2));

@@ -28,17 +28,31 @@ struct PlanAsk {
   bool speculation = true;  // rows of logits for drafts
   // If the model does not fit into so many bytes, options that do are looked for. 0: none are.
   std::uint64_t room_bytes = 0;
+  // "cpu", or devices with commas (engine/device_names.h); and how much is free on each, in that
+  // order: as many layers go there as fit. None: all of them go.
+  std::string device = "cpu";
+  std::vector<std::uint64_t> device_rooms = {};
   Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked. For who keeps answers
   std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;  // as Configure's
   FlashAttention flash_attention = FlashAttention::kEngine;
   bool operator==(const PlanAsk&) const = default;
 };
 
+struct DeviceNeeds {  // on a device with a memory of its own
+  std::string name;
+  std::uint64_t weights = 0, kv = 0, compute = 0;
+  std::uint64_t total() const { return weights + kv + compute; }
+  bool operator==(const DeviceNeeds&) const = default;
+};
+
 struct PlannedSession {
   std::uint32_t streams = 0, cells_per_stream = 0;
   std::string kv_type;
   bool exact = false;
-  memory::Needs needs;  // without prefixes and spill, which are the gateway's to set
+  memory::Needs needs;  // of the host; without prefixes and spill, which are the gateway's to set
+  std::string device = "cpu";  // where layers are; "cpu" too if none fits elsewhere
+  std::optional<std::uint32_t> gpu_layers = {};  // how many; nothing: all
+  std::vector<DeviceNeeds> devices = {};
   bool operator==(const PlannedSession&) const = default;
 };
 

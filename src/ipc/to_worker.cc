@@ -52,6 +52,8 @@ Map to_map(const Configure& m, Kind kind = kConfigure) {
   map.set(60, Value::boolean(m.speculation));
   map.set(70, text_value(m.kv_type, kKvTypeBytesMax));
   map.set(110, Value::boolean(m.prefixes_later));
+  map.set(180, text_value(m.device, kDeviceBytesMax));
+  if (m.gpu_layers) map.set(181, Value::uint(*m.gpu_layers));
   map.set(190, Value::uint(m.threads_batch));
   map.set(191, Value::uint(m.micro_batch_tokens_max));
   map.set(192, Value::uint(static_cast<std::uint64_t>(m.flash_attention)));
@@ -73,6 +75,8 @@ Result<Configure> read_configure(FieldReader& reader) {
   m.speculation = reader.boolean(60);
   m.kv_type = reader.text(70, kKvTypeBytesMax);
   m.prefixes_later = reader.boolean(110);
+  m.device = reader.text(180, kDeviceBytesMax);
+  if (reader.has(181)) m.gpu_layers = reader.u32(181, kGpuLayersMax);
   m.threads_batch = reader.u32(190, kThreadsMax);
   m.micro_batch_tokens_max = reader.u32(191, kPrefillChunkMax);
   m.flash_attention = static_cast<FlashAttention>(reader.u32(192, 2));

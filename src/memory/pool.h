@@ -52,6 +52,7 @@ class [[nodiscard]] Lease final {
   std::uint64_t bytes() const { return bytes_; }
   std::uint64_t beyond() const { return beyond_; }
   Kind kind() const { return kind_; }
+  const std::string& device() const { return device_; }
   // Less is always possible; more only if it is free (kNoMemory, and nothing changes).
   Status resize(std::uint64_t bytes);
   // There are so many already, whether or not there was room: leased as far as it is free, the rest

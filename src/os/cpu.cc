@@ -48,6 +48,11 @@ const std::vector<std::vector<std::string_view>>& level_features() {
   return levels;
 }
 
+bool has_all(const CpuInfo& cpu, const std::vector<std::string_view>& features) {
+  return std::all_of(features.begin(), features.end(),
+                     [&](std::string_view feature) { return cpu.has(feature); });
+}
+
 }  // namespace
 
 bool CpuInfo::has(std::string_view feature) const {
@@ -96,8 +101,24 @@ CpuBudget cpu_budget() {
   return budget;
 }
 
+std::string cpu_level_of(const CpuInfo& cpu) {
+#if defined(__x86_64__)
+  if (cpu.features.empty()) return "";
+  std::string level = "x86-64";
+  char number = '2';
+  for (const auto& features : level_features()) {
+    if (!has_all(cpu, features)) break;
+    level = "x86-64-v" + std::string(1, number++);
+  }
+  return level;
+#else
+  (void)cpu;
+  return "";
+#endif
+}
+
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu) {
-  if (level == "native") return std::nullopt;
+  if (level == "native" || level == "armv8-a") return std::nullopt;
   ASSERT(level == "x86-64-v2" || level == "x86-64-v3" || level == "x86-64-v4");
   const auto steps = static_cast<std::size_t>(level.back() - '1');
   std::string missing;

@@ -29,6 +29,10 @@ struct CpuBudget {
 };
 CpuBudget cpu_budget();
 
+// The highest level of x86-64 whose instructions it has all: "x86-64", "x86-64-v2", …; "" if it is
+// none of these processors, or nothing is known of it.
+std::string cpu_level_of(const CpuInfo& cpu);
+
 // One sentence if `features` lack something of `level` ("x86-64-v2", "-v3", "-v4", or "native",
 // which asks for nothing); nothing if they have it all. An unknown level is a bug.
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu);

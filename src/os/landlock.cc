@@ -1,11 +1,14 @@
 #include "os/landlock.h"
 
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "os/file.h"
 
@@ -53,6 +56,42 @@ std::size_t size_for(int abi) {
   return abi >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
 }
 
+struct [[gnu::packed]] PathBeneath {  // struct landlock_path_beneath_attr
+  std::uint64_t allowed_access = 0;
+  std::int32_t parent_fd = -1;
+};
+constexpr int kRulePathBeneath = 1;
+
+// What drivers of GPUs open for writing: their nodes, and the names of their own threads.
+std::vector<std::string> gpu_paths() {
+  std::vector<std::string> out{"/dev/kfd", "/proc/self/task"};
+  RealFileSystem fs;
+  for (const std::string directory : {"/dev", "/dev/dri", "/dev/nvidia-caps"}) {
+    const auto names = fs.list(directory);
+    if (!names) continue;
+    for (const std::string& name : *names) {
+      if (name.starts_with("nvidia") || name.starts_with("renderD") || name.starts_with("card")) {
+        out.push_back(directory + "/" + name);
+      }
+    }
+  }
+  return out;
+}
+
+Status allow_gpus(int ruleset, int abi) {
+  for (const std::string& path : gpu_paths()) {
+    const Fd node(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!node.valid()) continue;  // there is none
+    PathBeneath rule;
+    rule.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 5 ? kFsIoctlDev : 0);
+    rule.parent_fd = node.get();
+    if (::syscall(SYS_landlock_add_rule, ruleset, kRulePathBeneath, &rule, 0) != 0) {
+      return error_from_errno(errno, "cannot let the sandbox reach " + path);
+    }
+  }
+  return ok();
+}
+
 }  // namespace
 
 int landlock_abi() {
@@ -68,6 +107,7 @@ Result<int> restrict_with_landlock(LandlockScope scope) {
   const Fd ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size_for(abi), 0)));
   if (!ruleset.valid()) return error_from_errno(errno, "cannot make a Landlock ruleset");
+  if (scope == LandlockScope::kGpu) AIOSS_CHECK(allow_gpus(ruleset.get(), abi));
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
     return error_from_errno(errno, "cannot enter the Landlock ruleset");
   }

@@ -10,6 +10,7 @@ namespace aioss::os {
 int landlock_abi();
 
 enum class LandlockScope {
+  kGpu,       // as kReadOnly, but the nodes of GPUs may be opened for writing, and asked by ioctl
   kReadOnly,  // files may be read, nothing may be written, created, removed, renamed or executed
   kNothing,   // no file or directory may be opened
 };

@@ -62,6 +62,10 @@ constexpr std::string_view kBeforeStageTwo =
     "getrlimit setitimer recvmsg setsockopt seccomp landlock_create_ruleset landlock_add_rule "
     "landlock_restrict_self";
 
+// What drivers of GPUs need besides, in both stages: memory that they share with their own parts,
+// and priorities of their threads, which they may have or not.
+constexpr std::string_view kForGpus = "memfd_create ftruncate fallocate getdents64";
+
 // Nothing of ours and no library we use makes these calls.
 constexpr std::string_view kKilled =
     "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd bpf perf_event_open userfaultfd "
@@ -168,7 +172,35 @@ void allow_after_stage_two(Filter& filter) {
   filter.add(SCMP_ACT_ALLOW, "getrlimit");
 }
 
-Status install_filter(bool stage_two) {
+// Whatever is open may be asked, but for terminals: TIOCSTI would type at them. The kernel looks at
+// 32 bits of the request, whose second byte is the kind; so each rule lets through what differs
+// from the kind of terminals in one bit of that byte.
+void allow_ioctl(Filter& filter) {
+  constexpr std::uint64_t kTerminals = std::uint64_t{'T'} << 8;
+  for (unsigned bit = 8; bit < 16; ++bit) {
+    const std::uint64_t mask = std::uint64_t{1} << bit;
+    filter.add(SCMP_ACT_ALLOW, "ioctl", {bits_are(1, mask, ~kTerminals & mask)});
+  }
+}
+
+void allow_for_gpus(Filter& filter, bool stage_two) {
+  filter.add_all(SCMP_ACT_ALLOW, kForGpus);
+  allow_ioctl(filter);
+  if (stage_two) {
+    filter.add(SCMP_ACT_ALLOW, "mmap");
+    filter.add(SCMP_ACT_ALLOW, "mprotect");
+    return;
+  }
+  // Nodes are opened for reading and writing; which ones, says Landlock.
+  constexpr std::uint64_t kMaking = O_CREAT | O_TRUNC;
+  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMaking, 0)});
+  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMaking, 0)});
+  // CUDA marks its process by a socket's name. Nothing can be connected to.
+  filter.add(SCMP_ACT_ALLOW, "socket", {argument_is(0, AF_UNIX)});
+  filter.add(SCMP_ACT_ALLOW, "bind");
+}
+
+Status install_filter(bool stage_two, SandboxFor device) {
   Filter filter;
   filter.attribute(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);  // ia32 and x32 calls
   filter.attribute(SCMP_FLTATR_CTL_NNP, 1);
@@ -181,6 +213,7 @@ Status install_filter(bool stage_two) {
   }
   filter.add_all(SCMP_ACT_KILL_PROCESS, kKilled);
   allow_own_business(filter);
+  if (device == SandboxFor::kGpu) allow_for_gpus(filter, stage_two);
   if (stage_two) {
     allow_after_stage_two(filter);
   } else {
@@ -237,15 +270,17 @@ Status forbid_core_files() {
 
 std::string Confinement::describe() const {
   std::string out = seccomp ? "seccomp" : "no seccomp";
+  if (device == SandboxFor::kGpu) out += " with what GPUs need";
   if (no_new_privileges) out += ", no_new_privs";
   if (capabilities_dropped) out += ", no capabilities";
   return out +
          (landlock_abi > 0 ? ", landlock ABI " + std::to_string(landlock_abi) : ", no landlock");
 }
 
-Result<Confinement> enter_stage_one() {
+Result<Confinement> enter_stage_one(SandboxFor device) {
   AIOSS_CHECK(require_single_thread());
   Confinement confinement;
+  confinement.device = device;
   AIOSS_CHECK(forbid_core_files());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return error_from_errno(errno, "cannot set no_new_privs");
@@ -253,20 +288,24 @@ Result<Confinement> enter_stage_one() {
   confinement.no_new_privileges = true;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;
-  AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(LandlockScope::kReadOnly));
-  AIOSS_CHECK(install_filter(false));
+  const bool gpu = device == SandboxFor::kGpu;
+  AIOSS_TRY(confinement.landlock_abi,
+            restrict_with_landlock(gpu ? LandlockScope::kGpu : LandlockScope::kReadOnly));
+  AIOSS_CHECK(install_filter(false, device));
   confinement.seccomp = true;
   return confinement;
 }
 
-Result<Confinement> enter_stage_two() {
-  AIOSS_CHECK(require_single_thread());
+Result<Confinement> enter_stage_two(SandboxFor device) {
+  // A driver has its threads by now.
+  if (device == SandboxFor::kCpu) AIOSS_CHECK(require_single_thread());
   Confinement confinement;
+  confinement.device = device;
   confinement.no_new_privileges = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;
   AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(LandlockScope::kNothing));
-  AIOSS_CHECK(install_filter(true));
+  AIOSS_CHECK(install_filter(true, device));
   confinement.seccomp = true;
   return confinement;
 }

@@ -12,22 +12,29 @@
 
 namespace aioss::os {
 
+// What a worker computes on. Drivers of GPUs want more: their nodes open for writing, ioctl, code
+// that they compile as they go (executable mappings, behind stage two as well), threads that exist
+// before it. Landlock's second half then holds for the threads that come later only; the filter
+// holds for all, and no path can be opened by any of them.
+enum class SandboxFor { kCpu, kGpu };
+
 // What the kernel gave us, for the log, /health and the ledger.
 struct Confinement {
   bool no_new_privileges = false;
   bool seccomp = false;
   bool capabilities_dropped = false;  // all but CAP_IPC_LOCK, which mlock needs
   int landlock_abi = 0;               // 0: the kernel has none
-  std::string describe() const;       // "seccomp, no_new_privs, landlock ABI 7"
+  SandboxFor device = SandboxFor::kCpu;
+  std::string describe() const;  // "seccomp, no_new_privs, landlock ABI 7"
 };
 
 // no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any rule for writing, seccomp: no
 // socket, connect, bind, listen, accept, execve, ptrace, bpf, io_uring, mount, module, keyctl,
 // namespaces, other processes' memory. Reading files and executable mappings are still possible
 // (dlopen needs both).
-Result<Confinement> enter_stage_one();
+Result<Confinement> enter_stage_one(SandboxFor device = SandboxFor::kCpu);
 // Also no open of any path, no new executable mapping, no new process (threads only).
-Result<Confinement> enter_stage_two();
+Result<Confinement> enter_stage_two(SandboxFor device = SandboxFor::kCpu);
 
 // Tries what must be refused and reports each attempt; for tests and for `--prove`. Run it in a
 // confined process only: an attempt that is not refused takes effect.

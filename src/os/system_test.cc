@@ -234,6 +234,23 @@ TEST(Cpu, LevelsNameWhatIsMissing) {
   EXPECT_THAT(*cpu_level_problem("x86-64-v4", cpu), HasSubstr("lacks avx512f, avx512bw"));
 }
 
+#if defined(__x86_64__)
+TEST(Cpu, LevelsGoAsFarAsNothingIsMissing) {
+  CpuInfo cpu;
+  EXPECT_EQ(cpu_level_of(cpu), "");
+  cpu.features = {"sse2"};
+  EXPECT_EQ(cpu_level_of(cpu), "x86-64");
+  cpu.features = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"};
+  EXPECT_EQ(cpu_level_of(cpu), "x86-64-v2");
+  cpu.features = {"abm",      "avx",    "avx2",   "avx512bw", "avx512cd", "avx512dq", "avx512f",
+                  "avx512vl", "bmi1",   "bmi2",   "cx16",     "f16c",     "fma",      "lahf_lm",
+                  "movbe",    "popcnt", "sse4_1", "sse4_2",   "ssse3"};
+  EXPECT_EQ(cpu_level_of(cpu), "x86-64-v4");
+  std::erase(cpu.features, "fma");  // of v3: then v4 does not count
+  EXPECT_EQ(cpu_level_of(cpu), "x86-64-v2");
+}
+#endif
+
 TEST(Memory, ThisMachine) {
   const auto state = memory_state();
   ASSERT_TRUE(state);

@@ -10,6 +10,14 @@ int plugin_descriptor(const EngineImage* engine) {
   return engine->file->get();
 }
 
+bool is_for_gpus(std::string_view engine) {
+  const std::string_view backend = engine.substr(0, engine.find('-'));
+  for (const std::string_view known : {"cuda", "vulkan", "metal", "hip", "sycl"}) {
+    if (backend == known) return true;
+  }
+  return false;
+}
+
 EngineTable::EngineTable(std::vector<EngineImage> engines) {
   for (EngineImage& engine : engines) put(std::move(engine));
 }

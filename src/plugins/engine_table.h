@@ -34,6 +34,10 @@ struct EngineImage {
 // What a worker inherits of it; −1: nothing, for the engine is linked, or there is none to inherit.
 int plugin_descriptor(const EngineImage* engine);
 
+// Whether workers of it drive GPUs, and so want the sandbox for that: an engine that does has the
+// name of its backend, or that and more behind a hyphen, as "cuda", "vulkan-1.4".
+bool is_for_gpus(std::string_view engine);
+
 class EngineTable final {
  public:
   explicit EngineTable(std::vector<EngineImage> engines);

@@ -32,8 +32,8 @@ AdapterCopier::~AdapterCopier() {
 }
 
 void AdapterCopier::copy(AdapterEntry entry, std::shared_ptr<os::MemoryFile> into,
-                         std::shared_ptr<const AllowList> allowed, Done done) {
-  Job job{std::move(entry), std::move(into), std::move(allowed), done};
+                         std::shared_ptr<const AllowList> allowed, GivenUp given_up, Done done) {
+  Job job{std::move(entry), std::move(into), std::move(allowed), std::move(given_up), done};
   if (jobs_.try_push(std::move(job)) == BoundedQueue<Job>::Push::kAccepted) return;
   done(Error{Code::kBusy, "too many adapters are being loaded; try again later"});
 }
@@ -43,16 +43,22 @@ void AdapterCopier::run() {
   while (!jobs_.closed() || jobs_.size() > 0) {
     auto job = jobs_.pop_for(kPatience);
     if (!job) continue;
-    Result<Digest> digest =
-        stopping_ ? Result<Digest>(Error{Code::kShuttingDown, "the gateway is stopping"})
-                  : carry_out(*job);
+    Result<Digest> digest = carry_out(*job);
     if (!digest) (void)job->into->resize(0);
+    ++progress_;
     job->done(std::move(digest));
   }
 }
 
-Result<Digest> AdapterCopier::carry_out(const Job& job) const {
+Status AdapterCopier::goes_on(const Job& job) const {
+  if (stopping_) return Error{Code::kShuttingDown, "the gateway is stopping"};
+  if (*job.given_up) return Error{Code::kCancelled, "nobody waits for it any more"};
+  return ok();
+}
+
+Result<Digest> AdapterCopier::carry_out(const Job& job) {
   const AdapterEntry& entry = job.entry;
+  AIOSS_CHECK(goes_on(job));
   if (entry.problem) return *entry.problem;
   auto file = fs_.open(entry.path, os::OpenMode::kRead);
   if (!file) return of_adapter(Code::kNotFound, entry, "cannot be opened; check that it is there");
@@ -72,13 +78,13 @@ Result<Digest> AdapterCopier::carry_out(const Job& job) const {
   return digest;
 }
 
-Result<Digest> AdapterCopier::copy_bytes(os::File& file, const Job& job) const {
+Result<Digest> AdapterCopier::copy_bytes(os::File& file, const Job& job) {
   const std::uint64_t size = job.entry.file.size;
   AIOSS_CHECK(job.into->resize(size));
   crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
   Bytes step(std::min<std::uint64_t>(kStepBytes, size));
   for (std::uint64_t at = 0; at < size;) {
-    if (stopping_) return Error{Code::kShuttingDown, "the gateway is stopping"};
+    AIOSS_CHECK(goes_on(job));
     const std::size_t wanted = std::min<std::uint64_t>(step.size(), size - at);
     AIOSS_TRY(const std::size_t got, file.read_at(at, std::span(step).first(wanted)));
     if (got == 0) return of_adapter(Code::kModelCorrupt, job.entry, "became shorter; try again");
@@ -86,6 +92,7 @@ Result<Digest> AdapterCopier::copy_bytes(os::File& file, const Job& job) const {
     hasher.update(bytes);
     AIOSS_CHECK(job.into->write_at(at, bytes));
     at += got;
+    ++progress_;
   }
   return hasher.finish();
 }

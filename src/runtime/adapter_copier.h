@@ -1,7 +1,8 @@
 // The thread `adapters`: takes the files of adapters into the memory from which workers load them,
 // and computes their SHA-256 on the way. So what a worker gets are the bytes that were hashed,
 // whoever writes to the file meanwhile. Jobs are carried out in the order of their coming;
-// callbacks run on that thread and must not block. Stopping gives up what is under way.
+// callbacks run on that thread and must not block. Stopping gives up what is under way, and so does
+// who has ordered it: at the end of a read, for which a disk may take as long as it likes.
 // Thread-safe.
 #pragma once
 
@@ -33,24 +34,30 @@ class AdapterCopier final {
   AdapterCopier& operator=(const AdapterCopier&) = delete;
 
   using Done = std::function<void(Result<Digest>)>;
+  using GivenUp = std::shared_ptr<const std::atomic<bool>>;  // never null
   // `entry.file` as the catalogue has it; `allowed` may be null. Without success the memory is left
   // empty. kBusy, at once and on this thread, if the queue is full.
   void copy(AdapterEntry entry, std::shared_ptr<os::MemoryFile> into,
-            std::shared_ptr<const AllowList> allowed, Done done);
+            std::shared_ptr<const AllowList> allowed, GivenUp given_up, Done done);
+  // Grows as long as something is done: who waits can tell a slow disk from one that hangs.
+  std::uint64_t progress() const { return progress_; }
 
  private:
   struct Job {
     AdapterEntry entry;
     std::shared_ptr<os::MemoryFile> into;
     std::shared_ptr<const AllowList> allowed;
+    GivenUp given_up;
     Done done;
   };
   void run();
-  Result<Digest> carry_out(const Job& job) const;
-  Result<Digest> copy_bytes(os::File& file, const Job& job) const;
+  Result<Digest> carry_out(const Job& job);
+  Result<Digest> copy_bytes(os::File& file, const Job& job);
+  Status goes_on(const Job& job) const;
 
   os::FileSystem& fs_;
   std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> progress_{0};
   BoundedQueue<Job> jobs_;
   std::thread thread_;
 };

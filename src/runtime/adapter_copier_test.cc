@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include "codec/hex.h"
@@ -21,7 +23,7 @@ class AdapterCopierTest : public os::TreeTest {
   }
   Result<Digest> copy(AdapterEntry entry, std::shared_ptr<const AllowList> allowed = nullptr) {
     Answer<Digest> answer;
-    copier_.copy(std::move(entry), memory_, std::move(allowed),
+    copier_.copy(std::move(entry), memory_, std::move(allowed), given_up_,
                  [&](Result<Digest> digest) { answer.give(std::move(digest)); });
     auto given = answer.wait_for(std::chrono::seconds(60));
     return given ? std::move(*given) : Result<Digest>(Error{Code::kTimeout, "no answer"});
@@ -37,6 +39,7 @@ class AdapterCopierTest : public os::TreeTest {
   AdapterCopier copier_{fs_, 4};
   std::shared_ptr<os::MemoryFile> memory_ =
       std::make_shared<os::MemoryFile>(std::move(*os::MemoryFile::create("test")));
+  std::shared_ptr<std::atomic<bool>> given_up_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 TEST_F(AdapterCopierTest, WhatIsHashedIsWhatIsThere) {
@@ -74,6 +77,18 @@ TEST_F(AdapterCopierTest, TheListIsHeldAgainstTheBytes) {
   const auto refused = copy(entry("a"), list(crypto::sha256(as_bytes("two\n"))));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kForbidden);
+  EXPECT_EQ(in_memory(), "");
+}
+
+TEST_F(AdapterCopierTest, WhatIsGivenUpLeavesNothing) {
+  put("/a", "one");
+  const std::uint64_t before = copier_.progress();
+  ASSERT_TRUE(copy(entry("a")));
+  EXPECT_GT(copier_.progress(), before);
+  *given_up_ = true;
+  const auto digest = copy(entry("a"));
+  ASSERT_FALSE(digest);
+  EXPECT_EQ(digest.error().code, Code::kCancelled);
   EXPECT_EQ(in_memory(), "");
 }
 

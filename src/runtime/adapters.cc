@@ -23,6 +23,8 @@ const std::string kHost(memory::kHost);
 constexpr std::size_t kFailuresMax = 4096;  // of pairs of model and adapter that are remembered
 // Of a load in the worker, which computes nothing meanwhile: 16 GiB from memory take less.
 constexpr std::int64_t kLoadMaxNs = 120'000'000'000;
+// Without a byte read of any file: a disk that hangs, or one that is not there any more.
+constexpr std::int64_t kStalledNs = 60'000'000'000;
 // While it is loaded its bytes are there twice: as they were copied, and as the engine has them.
 constexpr std::uint64_t kCopiesWhileLoading = 2;
 
@@ -165,15 +167,20 @@ Status Adapters::fetch(Life& life, const AdapterEntry& entry) {
   all.coming.emplace();
   all.coming->entry = entry;
   all.coming->lease = std::move(*lease);
+  all.copy = ++copies_;
+  all.copy_given_up = std::make_shared<std::atomic<bool>>(false);
+  all.ordered_ns = parts_.clock.monotonic_ns();
+  all.progress = parts_.copier->progress();
   parts_.copier->copy(
-      entry, all.memory, parts_.models.catalogue().allowed,
-      [this, post = parts_.post, number = life.number](Result<Digest> digest) {
-        post([this, number, digest = std::move(digest)] { on_copied(number, digest); });
+      entry, all.memory, parts_.models.catalogue().allowed, all.copy_given_up,
+      [this, post = parts_.post, number = life.number, copy = all.copy](Result<Digest> digest) {
+        post([this, number, copy, digest = std::move(digest)] { on_copied(number, copy, digest); });
       });
   return ok();
 }
 
-void Adapters::on_copied(std::uint64_t number, const Result<Digest>& digest) {
+void Adapters::on_copied(std::uint64_t number, std::uint64_t copy, const Result<Digest>& digest) {
+  if (given_up_.erase(copy) > 0) return parts_.room_changed();
   Life* const life = parts_.models.life(number);
   if (life == nullptr || !life->link) return;
   if (!digest) return fail(*life, digest.error());
@@ -385,8 +392,29 @@ std::uint64_t Adapters::give_way(std::uint64_t bytes) {
   return freed;
 }
 
-std::optional<Error> Adapters::check_health(const Life& life) const {
+// Its bytes are the copier's until that says that it is done with them.
+void Adapters::give_up_copy(Life& life) {
+  LifeAdapters& all = life.adapters;
+  *all.copy_given_up = true;
+  given_up_.emplace(all.copy, std::move(all.coming->lease));
+}
+
+void Adapters::check_copy(Life& life) {
+  LifeAdapters& all = life.adapters;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  const std::uint64_t progress = parts_.copier->progress();
+  if (progress != all.progress) {
+    all.progress = progress;
+    all.ordered_ns = now;
+  } else if (now - all.ordered_ns >= kStalledNs) {
+    give_up_copy(life);
+    fail(life, {Code::kIo, "the disk of its file does not answer; check it, and try again"});
+  }
+}
+
+std::optional<Error> Adapters::check_health(Life& life) {
   const LifeAdapters& all = life.adapters;
+  if (all.step == Step::kCopies) check_copy(life);
   if (all.step != Step::kLoads && all.step != Step::kUnloads) return std::nullopt;
   if (parts_.clock.monotonic_ns() - all.ordered_ns < kLoadMaxNs) return std::nullopt;
   return Error{Code::kWorkerDied, "the worker does not come to an end with an adapter"};
@@ -403,9 +431,18 @@ void Adapters::ended(Life& life, bool from_inside) {
     note_failure(life, all.coming->entry,
                  {Code::kModelCorrupt, "the worker ended while it loaded it"});
   }
+  if (all.step == Step::kCopies) give_up_copy(life);
   drop_all(all, reason);
   all.coming.reset();
   all.step = Step::kNone;
+}
+
+void Adapters::leave(Life& life, std::vector<memory::Lease>& to) {
+  LifeAdapters& all = life.adapters;
+  for (AdapterOfLife& adapter : all.loaded) to.push_back(std::move(adapter.lease));
+  // What is being copied is in memory of ours.
+  if (all.coming && all.step != Step::kCopies) to.push_back(std::move(all.coming->lease));
+  to.push_back(std::move(all.compute));
 }
 
 void Adapters::parked(Life& life, std::string_view reason) {

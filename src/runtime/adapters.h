@@ -63,8 +63,11 @@ class Adapters final {
   void ended(Life& life, bool from_inside);
   // It is idle, does nothing with adapters, and parks: it gives back those that it has, too.
   void parked(Life& life, std::string_view reason);
-  // Every second while it serves: why its worker is to be killed, if it is stuck with an adapter.
-  std::optional<Error> check_health(const Life& life) const;
+  // Every second while it serves: why its worker is to be killed, if it is stuck with an adapter. A
+  // copy that does not get on is given up.
+  std::optional<Error> check_health(Life& life);
+  // Its process cannot be reaped: what it has of adapters goes there, to stay in the books.
+  void leave(Life& life, std::vector<memory::Lease>& to);
 
   // Lets unused ones go, at least so many bytes if there are so many. What is on its way out.
   std::uint64_t give_way(std::uint64_t bytes);
@@ -81,7 +84,9 @@ class Adapters final {
   AdapterOfLife* least_used(Life& life) const;
   bool may_go(const AdapterOfLife& adapter) const;
   void unload(Life& life, AdapterOfLife& adapter);
-  void on_copied(std::uint64_t number, const Result<Digest>& digest);
+  void on_copied(std::uint64_t number, std::uint64_t copy, const Result<Digest>& digest);
+  void give_up_copy(Life& life);
+  void check_copy(Life& life);
   void on_loaded(Life& life, ipc::AdapterReport report);
   void on_unloaded(Life& life, const ipc::AdapterReport& report);
   void record_load(Life& life);
@@ -94,6 +99,10 @@ class Adapters final {
 
   const Parts parts_;
   std::map<std::pair<std::string, std::string>, LoadFailures> failures_;  // by model and adapter
+  // Copies that nobody wants any more and the copier still has, by their numbers: their bytes are
+  // in memory until it lets go of them.
+  std::map<std::uint64_t, memory::Lease> given_up_;
+  std::uint64_t copies_ = 0;
   std::size_t records_pending_ = 0;
 };
 

@@ -50,6 +50,17 @@ class AdaptersTest : public ::testing::Test {
     return all;
   }
 
+  // Leased for adapters, of all models.
+  std::uint64_t adapter_bytes() {
+    std::uint64_t bytes = 0;
+    for (const MemoryOfDevice& device : bench.gateway().memory().devices) {
+      for (const MemoryOfModel& model : device.models) {
+        bytes += model.holding.leased[memory::Kind::kAdapters];
+      }
+    }
+    return bytes;
+  }
+
   testing::TestBench bench;
 };
 
@@ -213,6 +224,48 @@ TEST_F(AdaptersTest, TheyMakeRoomForEachOther) {
   EXPECT_EQ(bench.worker_pids(), workers);
   bench.expect_good_ledger_and_loads();
   EXPECT_GE(bodies(RecordType::kModelLoad).size(), 6U);  // they came again and again
+}
+
+// A disk that hangs holds up what comes from it, for a minute, and nothing else.
+TEST_F(AdaptersTest, OneWhoseDiskHangsIsGivenUp) {
+  bench.add_model("m", "reply hello\n");
+  add_adapter("pirate", "say Arr.\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "x").text.at(0), "hello");
+  bench.files().hold_reads(bench.model_path("pirate.lora.fake"));
+  const auto stream = submit("x", {{"pirate", 1.0F}});
+  ASSERT_TRUE(bench.files().wait_until_read_is_held());
+  EXPECT_EQ(bench.ask("m", "x").text.at(0), "hello");
+  bench.clock().advance(std::chrono::seconds(61));
+  const Answered given_up = read_all(*stream);
+  ASSERT_TRUE(given_up.failed);
+  EXPECT_EQ(given_up.failed->error.code, Code::kIo) << given_up.failed->error.message;
+  EXPECT_TRUE(testing::comes_true([&] { return adapter_bytes() > 0; }))
+      << "it is in memory still, and so in the books";
+  bench.files().release();
+  EXPECT_TRUE(testing::comes_true([&] { return adapter_bytes() == 0; }));
+  bench.clock().advance(std::chrono::minutes(10));  // it is not tried again at once
+  EXPECT_EQ(ask("x", {{"pirate", 1.0F}}).text.at(0), "Arr. hello");
+  bench.expect_good_ledger_and_loads();
+}
+
+// What is being copied for a worker that ends stays in the books until it is let go.
+TEST_F(AdaptersTest, AWorkerMayEndWhileOneIsCopied) {
+  bench.add_model("m", "reply hello\n");
+  add_adapter("pirate", "say Arr.\n");
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "x").text.at(0), "hello");
+  bench.files().hold_reads(bench.model_path("pirate.lora.fake"));
+  const auto stream = submit("x", {{"pirate", 1.0F}});
+  ASSERT_TRUE(bench.files().wait_until_read_is_held());
+  ASSERT_TRUE(testing::comes_true([&] { return adapter_bytes() > 0; }));
+  const std::uint64_t once = adapter_bytes();
+  ASSERT_EQ(bench.kill_workers(), 1);
+  EXPECT_TRUE(testing::comes_true([&] { return adapter_bytes() == 2 * once; }))
+      << "that of the worker that ended, and that of the next one";
+  bench.files().release();
+  EXPECT_EQ(read_all(*stream).text.at(0), "Arr. hello");
+  bench.expect_good_ledger_and_loads();
 }
 
 }  // namespace

@@ -34,7 +34,13 @@ std::uint64_t reserve_of(const os::MemoryState& state) {
 }  // namespace
 
 Books::Books(const Parts& parts)
-    : parts_(parts), pool_(parts_.pool), models_(parts_.models), gauges_(parts_.metrics) {}
+    : parts_(parts), pool_(parts_.pool), models_(parts_.models), gauges_(parts_.metrics) {
+  if (!parts_.options.devices) return;
+  // What others have of a GPU by then is theirs.
+  for (const DeviceTable::Gpu& gpu : parts_.options.devices->all()) {
+    if (!gpu.facts.shares_memory) pool_.set_limit(gpu.facts.name, gpu.facts.bytes_free);
+  }
+}
 
 // ---- what there is ------------------------------------------------------------------------------
 

@@ -30,6 +30,9 @@ PlanSurvey survey_of(const ipc::PlanReport& report, const PlanWanted& wanted) {
   survey.plan.streams = report.asked.streams;
   survey.plan.cells_per_stream = report.asked.cells_per_stream;
   if (!report.devices.empty()) survey.plan.device = report.devices.front().name;
+  survey.plan.layers_on = report.asked.device;
+  survey.plan.gpu_layers = report.asked.gpu_layers;
+  survey.plan.on_devices = report.asked.devices;
   survey.context_tokens_train = report.context_tokens_train;
   for (const ipc::PlannedSession& option : report.options) {
     survey.options.push_back(
@@ -143,6 +146,8 @@ ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
   ask.speculation = options_.speculation;
   ask.prefill_chunk_tokens_max = options_.prefill_chunk_tokens_max;
   ask.room_bytes = job.room_bytes;
+  ask.device = job.wanted.device;
+  ask.device_rooms = job.wanted.device_rooms;
   return ask;
 }
 

@@ -27,7 +27,7 @@ struct EngineStatus {
   std::string engine;  // that computes, or would; "": the model's file says which
   std::string before;  // that a rollback leads to; "": there is none
   bool pinned = false;
-  std::uint64_t orders = 0;  // so far: tells whoever waits whose outcome that is
+  std::uint64_t orders = 0;  // switches so far: tells whoever waits whose outcome that is
   // "": none; "waiting" for the model's next load; "loading"; "trying": its canary; "moving":
   // streams; "watched": it has taken over, and goes back if it crashes twice; "over".
   std::string step = {};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "plugins/engine_table.h"
 #include "runtime/engine_canary.h"
 #include "runtime/engine_choices.h"
 #include "runtime/stream_state.h"
@@ -34,8 +35,10 @@ struct EngineSwitch {
   Step step = Step::kNone;
   Outcome outcome = Outcome::kNone;
   std::string reason;        // for people
-  std::uint64_t orders = 0;  // so far
+  std::uint64_t orders = 0;  // switches so far, ordered or not
   std::string from, to;
+  // The file that the old one was, if the switch is to another file of the same name.
+  std::shared_ptr<const plugins::EngineImage> from_file;
 
   // What was before the order, if one has begun it: that is taken again if it fails.
   struct Before {
@@ -52,6 +55,7 @@ struct EngineSwitch {
   std::map<ipc::RequestId, Asked> asked;  // that have not ended
   std::uint64_t running_life = 0, coming_life = 0;
   std::vector<CanaryTokens> running, coming;  // kEngineCanaries each
+  bool has_passed = false;
 
   // kMoving: out of which life, and who was moved last.
   std::uint64_t leaving_life = 0;

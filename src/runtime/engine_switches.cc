@@ -66,6 +66,10 @@ bool may_be_its_fault(const Error& why) {
          why.code != Code::kLedgerUnavailable;
 }
 
+bool same_engine(const PlanWanted& a, const PlanWanted& b) {
+  return a.engine == b.engine && a.engine_sha256 == b.engine_sha256;
+}
+
 std::string build_of(const Life* life) {
   if (life == nullptr || !life->ready) return "unknown";
   return life->ready->engine.name + " " + life->ready->engine.version + " " +
@@ -195,22 +199,30 @@ bool EngineSwitches::compares(const Life& coming) const {
   return coming.room.wanted.engine != kFake && coming.model.serving->room.wanted.engine != kFake;
 }
 
+// Settings have another one, or its file is another one, where nobody has ordered it.
+void EngineSwitches::begins(Model& model) {
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  EngineSwitch& state = model.engine_switch;
+  if (entry == nullptr || model.serving == nullptr || state.is_under_way()) return;
+  const PlanWanted wanted = wanted_of(*entry, parts_.options);
+  const PlanWanted& running = model.serving->room.wanted;
+  if (same_engine(running, wanted)) return;
+  const std::uint64_t orders = state.orders;
+  state = EngineSwitch();
+  state.orders = orders;
+  state.from = running.engine;
+  state.to = wanted.engine;
+  if (state.from == state.to) state.from_file = model.serving->engine;
+  state.step = Step::kLoading;
+  show(model);
+}
+
 bool EngineSwitches::tries(Life& coming) {
   Model& model = coming.model;
   if (!parts_.ask_canary || model.serving == nullptr) return false;
-  const PlanWanted& running = model.serving->room.wanted;
-  const std::string from = running.engine;
-  const std::string& to = coming.room.wanted.engine;
-  if (from == to && running.engine_sha256 == coming.room.wanted.engine_sha256) return false;
+  if (same_engine(model.serving->room.wanted, coming.room.wanted)) return false;
   EngineSwitch& state = model.engine_switch;
-  const bool ordered = state.step == Step::kLoading || state.step == Step::kWaiting;
-  if (state.to != to || !ordered) {  // settings have caused it
-    const std::uint64_t orders = state.orders;
-    state = EngineSwitch();
-    state.orders = orders;
-    state.to = to;
-  }
-  state.from = from;
+  if (!state.is_under_way() || state.to != coming.room.wanted.engine) return false;
   state.step = Step::kTrying;
   state.running_life = model.serving->number;
   state.coming_life = coming.number;
@@ -303,10 +315,20 @@ void EngineSwitches::failed(Model& model, const Error& why) {
   undo(model);
 }
 
+// For all models: none is computed with the other one any more.
+bool EngineSwitches::take_file_back(const Model& model) {
+  const auto file = std::exchange(parts_.models.of(model.name).engine_switch.from_file, nullptr);
+  if (!file || !parts_.options.engines) return false;
+  parts_.options.engines->put(*file);
+  for (const auto& [name, one] : parts_.models.models()) parts_.has_changed(*one);
+  show(model);
+  return true;
+}
+
 // As it was before the order. Of settings, the next try is Replacement's.
 void EngineSwitches::undo(Model& model) {
   const auto before = std::exchange(model.engine_switch.before, std::nullopt);
-  if (!before) return;
+  if (take_file_back(model) || !before) return;
   before->choice ? parts_.choices.set(model.name, *before->choice)
                  : parts_.choices.drop(model.name);
   parts_.models.set_engine(model.name, before->setting.value_or(""));
@@ -340,7 +362,8 @@ bool EngineSwitches::load_failed(const Life& life, const Error& why) {
   EngineSwitch& state = model.engine_switch;
   const bool waited = state.step == Step::kWaiting || state.step == Step::kLoading;
   const bool watched = state.step == Step::kWatched || state.step == Step::kMoving;
-  if (!(waited || (watched && may_be_its_fault(why))) || !state.before ||
+  const bool has_before = state.before || state.from_file;
+  if (!(waited || (watched && may_be_its_fault(why))) || !has_before ||
       life.room.wanted.engine != state.to)
     return false;
   take_back(model, {why.code, "it cannot be loaded: " + why.message});
@@ -368,7 +391,7 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
          {std::string(info(why.code).name), why.message});
   finish(model, Outcome::kRolledBack, why.message);
   state.step = Step::kOver;
-  if (state.before) return undo(model);
+  if (state.before || state.from_file) return undo(model);
   parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
   take(model, state.from);
   show(model);

@@ -53,6 +53,7 @@ class EngineSwitches final {
 
   // Of Replacement. tries(): it is another engine, and what comes of its canary is told by
   // Replacement::tried().
+  void begins(Model& model);  // one is to come beside the one that serves
   bool tries(Life& coming);
   void taken_over(Life& serving, std::uint64_t left);
   void failed(Model& model, const Error& why);
@@ -83,6 +84,7 @@ class EngineSwitches final {
   void give_up(Model& model, const Error& why);
   void take_back(Model& model, const Error& why);
   void undo(Model& model);
+  bool take_file_back(const Model& model);
   void finish(Model& model, EngineSwitch::Outcome outcome, std::string reason);
   void move_all(Model& model, Life& from);
   void move_next(Model& model, std::int64_t now_ns);

@@ -17,6 +17,7 @@
 #include "runtime/budget.h"
 #include "runtime/catalogue_keeper.h"
 #include "runtime/custodian.h"
+#include "runtime/engine_reload.h"
 #include "runtime/hash_cache.h"
 #include "runtime/hasher.h"
 #include "runtime/intake.h"
@@ -122,6 +123,7 @@ class GatewayImpl final : public Gateway {
   Status spend(const std::string& tenant, std::uint32_t record_count);
   Status record_action(records::AdminAction action, const std::vector<std::string>& details);
   void remember_hashes(const Catalogue& catalogue);
+  Status reload_engines(const Principal& by);
   Status take_up(const Principal& by, const Result<Catalogue>& scanned,
                  const std::vector<std::string>& details);
   void stop_workers();
@@ -324,7 +326,20 @@ Status GatewayImpl::record_action(records::AdminAction action,
 Status GatewayImpl::rescan(const Principal& by) {
   AIOSS_CHECK(check_open());
   if (by.source != kSignalSource) AIOSS_CHECK(spend(by.tenant, 1));
+  AIOSS_CHECK(reload_engines(by));
   return keeper_.rescan(by);
+}
+
+// Before the models are judged anew, which may be computed with them.
+Status GatewayImpl::reload_engines(const Principal& by) {
+  if (!options_.read_engines || !options_.engines) return ok();
+  AIOSS_TRY(const std::vector<plugins::EngineImage> installed, options_.read_engines());
+  const EngineChanges changes = engine_changes(*options_.engines, installed);
+  if (changes.details.empty()) return ok();
+  namespace name = ledger::admin_action_name;
+  AIOSS_CHECK(record_action({std::string(name::kEnginesChanged), "done", by, {}}, changes.details));
+  runtime::take_up(changes, *options_.engines);
+  return ok();
 }
 
 // One at a time: see CatalogueKeeper.

@@ -25,6 +25,7 @@
 #include "os/file.h"
 #include "plugins/engine_table.h"
 #include "runtime/adapter_wish.h"
+#include "runtime/device_table.h"
 #include "runtime/engine_order.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
@@ -69,6 +70,9 @@ struct GatewayOptions {
   std::optional<std::uint64_t> prefix_disk_bytes;
   bool speculation = true;      // drafts, where they pay and the profile allows them
   std::string kv_type = "f16";  // how keys and values are stored; others in profile fast only
+  // Where layers are, of models that say nothing of it; and the GPUs that there are: null for none.
+  std::string device = "auto";
+  std::shared_ptr<DeviceTable> devices;
   // Interactive requests may send running batch sequences there, and take their streams.
   bool overcommit = false;
   std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
@@ -81,6 +85,8 @@ struct GatewayOptions {
   std::uint64_t memory_max = 0;
   // Those that workers can be started with; null: those that are linked into the executable.
   std::shared_ptr<plugins::EngineTable> engines;
+  // Those of the engine directory, read anew at a rescan; null: there is none. Blocks on the disk.
+  std::function<Result<std::vector<plugins::EngineImage>>()> read_engines;
   // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
   // are.
   std::string engine, engine_wish;

@@ -1,6 +1,7 @@
 // What one life of a model has of adapters (adapters.h). Owned by the life; runtime thread only.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -32,7 +33,11 @@ struct LifeAdapters {
   // One thing at a time: the next adapter's bytes are taken, the worker loads it, that is recorded;
   // or one that is loaded is given up.
   enum class Step { kNone, kCopies, kLoads, kRecords, kUnloads } step = Step::kNone;
-  std::int64_t ordered_ns = 0;          // when the worker was told to load or unload
+  // When the worker was told to load or unload, or when the copier was last seen to get on.
+  std::int64_t ordered_ns = 0;
+  std::uint64_t copy = 0;      // the number of the one under way
+  std::uint64_t progress = 0;  // of the copier, then
+  std::shared_ptr<std::atomic<bool>> copy_given_up;
   std::optional<AdapterOfLife> coming;  // but for kUnloads
   memory::Lease compute;                // what calls under any of them may take beside
 };

@@ -15,6 +15,9 @@ struct LifeRoom {
   std::optional<ModelPlan> plan;
   PlanWanted wanted;  // what was planned, and of which files: nothing else is started
   std::vector<os::FileInfo> parts;
+  // Devices that its layers are still to be tried on, if they do not fit where they were planned.
+  std::vector<std::string> other_devices;
+  bool device_lost = false;         // where its layers were: it goes on elsewhere
   bool planning = false;            // the plan is on its way
   std::uint64_t turn = 0;           // among those that wait for room: lower comes first
   std::int64_t busy_since_ns = 0;   // when it found that all who could go are busy; 0: it does not

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/decide.h"
-#include "runtime/model_tunings.h"
 #include "runtime/engines.h"
+#include "runtime/model_tunings.h"
 #include "runtime/planning.h"
 
 namespace aioss::runtime {
@@ -137,6 +137,11 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.threads_batch = wanted.threads_batch;
   link.configure.micro_batch_tokens_max = wanted.micro_batch_tokens_max;
   link.configure.flash_attention = wanted.flash_attention;
+  // As it was planned and leased, not as it was first asked for.
+  if (life.room.plan) {
+    link.configure.device = life.room.plan->layers_on;
+    link.configure.gpu_layers = life.room.plan->gpu_layers;
+  }
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);
@@ -419,19 +424,20 @@ void Lives::note_failure(const Life& life, const Error& error, std::int64_t now_
   parts_.board.show_residence(model);
 }
 
-void Lives::turn_away(Life& life, const Error& error) {
+void Lives::turn_away(Life& life, const Error& error, const std::vector<std::string>& details) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
     model.last_error = error;
     decide(parts_.tally, ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused,
-           info(error.code).name, model);
+           info(error.code).name, model, details);
   }
-  refuse_waiting(life, error);
+  refuse_waiting(life, error, details);
 }
 
 // It is not loaded now: whoever waits is told why.
-void Lives::refuse_waiting(Life& life, const Error& error) {
+void Lives::refuse_waiting(Life& life, const Error& error,
+                           const std::vector<std::string>& details) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
   if (life.phase == Phase::kWaitingToWake) {
@@ -441,7 +447,7 @@ void Lives::refuse_waiting(Life& life, const Error& error) {
   }
   model.by_order = false;
   parts_.board.show(model);
-  parts_.requests.refuse_waiting(model, error);
+  parts_.requests.refuse_waiting(model, error, details);
 }
 
 }  // namespace aioss::runtime

@@ -107,10 +107,11 @@ class Lives final : public RoomHost,
   void start(Life& life) override;
   void has_no_room_beside(Life& life) override { parts_.replacement.has_no_room(life); }
   void fail_load(Life& life, Error error) override;
-  void turn_away(Life& life, const Error& error) override;
-  void refuse_waiting(Life& life, const Error& error) override;
+  void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override;
+  void refuse_waiting(Life& life, const Error& error) override { refuse_waiting(life, error, {}); }
 
  private:
+  void refuse_waiting(Life& life, const Error& error, const std::vector<std::string>& details);
   // lives.cc. `number`: of a life.
   void begin(Model& model, LifeRoom room);
   Status start_worker(Life& life);
@@ -153,6 +154,7 @@ class Lives final : public RoomHost,
   void on_lost(Life& life, LinkLost lost);
   void on_ended(Life& life, const LinkEnded& ended);
   void note_death(Life& life, const LinkEnded& ended);
+  bool lose_device(Life& life, const std::string& why);
   void follow(Model& model, Life& ended);
   bool loads_again(Model& model, const LinkEnded& ended);
   void hurry(Life& life, std::int64_t stopping_ns);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "runtime/decide.h"
 #include "runtime/lives.h"
 #include "runtime/model_tunings.h"
@@ -18,6 +19,11 @@ constexpr std::uint32_t kLoadsKilledMax = 5;
 bool has_session(const Life& life) {
   return std::any_of(life.room.committed.begin(), life.room.committed.end(),
                      [](const memory::Lease& lease) { return is_of_session(lease.kind()); });
+}
+
+// Of a load: the file and the settings are the same elsewhere.
+bool is_of_device(const Error& error) {
+  return error.code == Code::kEngineFailed || error.code == Code::kNoMemory;
 }
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
@@ -38,7 +44,9 @@ void Lives::on_link(std::uint64_t number, LinkEvent event) {
   if (auto* hello = std::get_if<ipc::Hello>(&event)) on_hello(*life, std::move(*hello));
   if (auto* ready = std::get_if<ipc::Ready>(&event)) on_ready(*life, std::move(*ready));
   if (auto* failed = std::get_if<ipc::LoadFailed>(&event)) {
-    if (life->phase == Phase::kLoading) fail_load(*life, failed->error);
+    // The worker ends now, and is followed by one elsewhere.
+    const bool moves = is_of_device(failed->error) && lose_device(*life, failed->error.message);
+    if (life->phase == Phase::kLoading && !moves) fail_load(*life, failed->error);
     if (life->phase == Phase::kWaking) fail_wake(*life, failed->error);
   }
   if (std::holds_alternative<ipc::Parked>(event)) on_parked(*life);
@@ -78,20 +86,27 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   const bool asked_to = phase == Phase::kStopping && !life.ended_by_itself;
   const bool fell = ended.signal != 0 && ended.signal != SIGKILL && ended.signal != SIGTERM;
   const bool crashed = (ended.from_inside && !asked_to) || fell;  // also on its way out
+  if (crashed && !asked_to) (void)lose_device(life, ended.status);
+  const bool lost = life.room.device_lost;
   if (crashed) model.distrusts_prefixes = true;
   parts_.prefixes.take(life, !crashed && !ended.unreaped, chunk_ns);
   LinkEnded judged = ended;
-  if (life.adapters.step == LifeAdapters::Step::kLoads) judged.from_inside = false;  // no request's
+  if (life.adapters.step == LifeAdapters::Step::kLoads || lost) {
+    judged.from_inside = false;  // no request's
+  }
   parts_.requests.find_the_cause(life, judged);
   // For answers that have begun another worker starts at once: nobody gets its room meanwhile.
   const bool is_followed = life.role == Life::Role::kServes && model.coming() == nullptr &&
                            life.holder == model.name && has_session(life);
-  parts_.books.leave(life, ended, is_followed && !begins_no_more_ && model.has_begun_waiting());
+  if (ended.unreaped) parts_.adapters.leave(life, life.room.committed);
+  parts_.books.leave(life, ended,
+                     is_followed && !lost && !begins_no_more_ && model.has_begun_waiting());
+  if (lost) life.room.plan.reset();  // it was of that device
   parts_.room.changed();
   if (life.role == Life::Role::kComing) {
     if (!asked_to) fail_coming(life, ended.error);
   } else if (phase == Phase::kLoading) {
-    if (loads_again(model, ended)) {
+    if (lost || loads_again(model, ended)) {
       stop_hashing(life);
     } else {
       fail_load(life, ended.error);
@@ -121,6 +136,20 @@ void Lives::follow(Model& model, Life& ended) {
   // loaded, and is to be loaded again.
   const bool is_wanted = !model.waiting.empty() || !model.load_waiters.empty() || ended.drains;
   if (is_wanted) begin(model, std::move(ended.room));
+}
+
+// True if layers of it were on devices: they are taken out, whoever else is there.
+bool Lives::lose_device(Life& life, const std::string& why) {
+  const std::shared_ptr<DeviceTable>& devices = parts_.options.devices;
+  if (!devices || !life.room.plan || life.room.plan->layers_on == "cpu") return false;
+  const std::string& names = life.room.plan->layers_on;
+  life.room.device_lost = true;
+  if (!devices->lose(names)) return true;  // by another model
+  log::error("a device has failed and is used no more: its models go on elsewhere",
+             {{"device", names}, {"model", life.model.name}, {"reason", why}});
+  decide(parts_.tally, ledger::decision_kind::kDevice, ledger::decision_outcome::kFailed,
+         info(Code::kEngineFailed).name, life.model, {"device " + names, one_line(why)});
+  return true;
 }
 
 // Nobody asked it to end.

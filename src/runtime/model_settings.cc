@@ -25,7 +25,8 @@ std::string joined(const std::vector<std::string>& names) {
 
 bool ModelSettings::loads_like(const ModelSettings& other) const {
   return context_tokens == other.context_tokens && parallel == other.parallel &&
-         threads == other.threads && kv_type == other.kv_type && tuned == other.tuned;
+         threads == other.threads && kv_type == other.kv_type && tuned == other.tuned &&
+         device == other.device;
 }
 
 ModelSettings ModelSettings::under(const ModelSettings& upper) const {
@@ -35,6 +36,7 @@ ModelSettings ModelSettings::under(const ModelSettings& upper) const {
   out.threads = first_of(upper.threads, threads);
   out.kv_type = first_of(upper.kv_type, kv_type);
   out.engine = first_of(upper.engine, engine);
+  out.device = first_of(upper.device, device);
   out.keep_alive_seconds = first_of(upper.keep_alive_seconds, keep_alive_seconds);
   out.warm_keep_alive_seconds = first_of(upper.warm_keep_alive_seconds, warm_keep_alive_seconds);
   out.priority = first_of(upper.priority, priority);
@@ -57,6 +59,7 @@ std::string ModelSettings::text() const {
   add(out, "threads", threads);
   if (kv_type) out += "kv_type=" + *kv_type + "\n";
   if (engine) out += "engine=" + *engine + "\n";
+  if (device) out += "device=" + *device + "\n";
   add(out, "keep_alive", keep_alive_seconds);
   add(out, "warm_keep_alive", warm_keep_alive_seconds);
   add(out, "priority", priority);

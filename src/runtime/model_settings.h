@@ -24,6 +24,7 @@ struct ModelSettings {
   std::optional<std::uint32_t> context_tokens, parallel, threads;  // 0: the worker chooses
   std::optional<std::string> kv_type;                              // "f16", "q8_0", …
   std::optional<std::string> engine;  // of plugins::EngineTable; for models in GGUF only
+  std::optional<std::string> device;  // "auto", "cpu", "cuda:0"; runtime/device_table.h
   std::optional<std::int64_t> keep_alive_seconds;  // idle time until it goes; kKeepAliveForever
   std::optional<std::int64_t> warm_keep_alive_seconds;  // and from then on with its weights alone
   std::optional<std::int64_t> priority;                 // the higher stays the longer; 0: as all

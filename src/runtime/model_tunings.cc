@@ -41,6 +41,7 @@ std::optional<TuningJob> ModelTunings::job_of(const Model& model,
   if (!parts_.options.tune || parts_.tuner == nullptr || entry == nullptr || !files) {
     return std::nullopt;
   }
+  if (!is_measured(*entry, parts_.options)) return std::nullopt;
   const Catalogue& catalogue = parts_.models.catalogue();
   TuningJob job;
   job.key = tuning_key_of(catalogue, *entry, parts_.options);

@@ -17,6 +17,7 @@ struct PlanCall {
   // Absent: as the gateway's options have it. 0: as the worker would choose.
   std::optional<std::uint64_t> context_tokens, parallel;
   std::optional<std::string> kv_type;
+  std::optional<std::string> device = {};
   std::vector<std::string> adapters = {};  // loaded beside it; names of the catalogue
 };
 

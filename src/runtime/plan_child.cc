@@ -12,6 +12,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "os/read_some.h"
+#include "runtime/gpu_process.h"
 
 namespace aioss::runtime {
 namespace {
@@ -112,7 +113,8 @@ Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files
 }
 
 os::SpawnOptions spawn_options(const std::vector<std::unique_ptr<os::File>>& models,
-                               const PlanChildOptions& options, int socket) {
+                               const ipc::PlanAsk& ask, const PlanChildOptions& options,
+                               int socket) {
   os::SpawnOptions spawn;
   spawn.executable = options.executable;
   spawn.inherit_output = false;
@@ -129,6 +131,7 @@ os::SpawnOptions spawn_options(const std::vector<std::unique_ptr<os::File>>& mod
     spawn.arguments.insert(spawn.arguments.end(), {"--engine", std::to_string(number)});
     spawn.descriptors.emplace_back(number, plugin);
   }
+  if (drives_gpus(ask.engine, ask.device)) start_for_gpus(spawn);
   return spawn;
 }
 
@@ -139,7 +142,7 @@ Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAs
                                        const std::atomic<bool>& stop) {
   AIOSS_TRY(const auto models, open_again(files));
   AIOSS_TRY(auto sockets, os::socket_pair());
-  const os::SpawnOptions spawn = spawn_options(models, options, sockets.second.get());
+  const os::SpawnOptions spawn = spawn_options(models, ask, options, sockets.second.get());
   AIOSS_TRY(os::Child spawned, os::Child::spawn(spawn));
   const KilledChild child(new os::Child(std::move(spawned)));
   sockets.second.reset();  // so that the child's end is the only one

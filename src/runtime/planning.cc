@@ -135,6 +135,13 @@ void take_knobs(const ipc::Knobs& knobs, PlanWanted& wanted) {
 
 }  // namespace
 
+std::vector<std::string> devices_for(const CatalogueEntry& entry, const GatewayOptions& options) {
+  static const DeviceTable kNone;
+  const DeviceTable& table = options.devices ? *options.devices : kNone;
+  return table.candidates(engine_name_of(entry, options),
+                          entry.settings.device.value_or(options.device));
+}
+
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
@@ -146,6 +153,7 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   wanted.threads = own.threads.value_or(options.threads);
   wanted.kv_type = own.kv_type.value_or(options.kv_type);
   if (own.tuned && own.tuned->engine == wanted.engine) take_knobs(own.tuned->knobs, wanted);
+  wanted.device = devices_for(entry, options).front();
   wanted.prefix_bytes = options.prefix_bytes;
   wanted.spill_bytes = options.spill_bytes;
   return wanted;
@@ -160,6 +168,16 @@ Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const CatalogueEntr
   wanted.streams = static_cast<std::uint32_t>(streams);
   wanted.cells_per_stream = static_cast<std::uint32_t>(cells);
   wanted.kv_type = call.kv_type.value_or(wanted.kv_type);
+  if (call.device && !is_device_setting(*call.device)) {
+    return Error{Code::kInvalidArgument,
+                 "device takes auto, cpu, or devices as 'aioss devices' names them: cuda:0,cuda:1",
+                 "device"};
+  }
+  if (call.device) {
+    CatalogueEntry asked = entry;
+    asked.settings.device = call.device;
+    wanted.device = devices_for(asked, parts_.options).front();
+  }
   if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted.kv_type) == kKvTypes.end()) {
     std::string known;
     for (const std::string_view type : kKvTypes)
@@ -268,6 +286,16 @@ codec::OrderedJson plan_json(const PlanAnswer& answer) {
   out["context_tokens_train"] = answer.context_tokens_train;
   out["exact"] = answer.plan.exact;
   out["device"] = answer.plan.device;
+  out["layers_on"] = answer.plan.layers_on;
+  out["gpu_layers"] = nullptr;
+  if (answer.plan.gpu_layers) out["gpu_layers"] = *answer.plan.gpu_layers;
+  out["on_devices"] = OrderedJson::array();
+  for (const ipc::DeviceNeeds& needs : answer.plan.on_devices) {
+    out["on_devices"].push_back({{"name", needs.name},
+                                 {"weights", needs.weights},
+                                 {"kv", needs.kv},
+                                 {"compute", needs.compute}});
+  }
   out["bytes"] = needs_json(answer.plan.needs);
   OrderedJson memory;
   memory["total"] = answer.memory.total;

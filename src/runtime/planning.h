@@ -22,7 +22,10 @@ namespace aioss::runtime {
 std::optional<std::string> engine_by_operator(const CatalogueEntry& entry,
                                               const GatewayOptions& options);
 // What a worker of this model is started with, by its own settings and the server's.
+// With the first of the devices that its layers are tried on.
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options);
+// These devices: DeviceTable::candidates().
+std::vector<std::string> devices_for(const CatalogueEntry& entry, const GatewayOptions& options);
 
 class Planning final {
  public:

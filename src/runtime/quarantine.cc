@@ -1,9 +1,9 @@
 #include "runtime/quarantine.h"
 
 #include <algorithm>
+#include <string>
 
 #include "crypto/hash.h"
-#include "runtime/catalogue.h"
 
 namespace aioss::runtime {
 namespace {
@@ -12,10 +12,23 @@ bool are_same_files(const std::vector<os::FileInfo>& a, const std::vector<os::Fi
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), is_same_file);
 }
 
+// Another file of the same name is another adapter.
+ipc::AdapterUse use_of(const AdapterWish& wish, const Catalogue& catalogue) {
+  std::string text = wish.name;
+  const auto entry = catalogue.adapters.find(wish.name);
+  if (entry != catalogue.adapters.end()) {
+    const os::FileInfo& file = entry->second.file;
+    text += '\0' + std::to_string(file.size) + ' ' + std::to_string(file.modified_ns) + ' ' +
+            std::to_string(file.device) + ' ' + std::to_string(file.inode);
+  }
+  return {crypto::sha3_256(as_bytes(text)), wish.scale};
+}
+
 }  // namespace
 
 // A list of what counts, so that a field that is added later does not count by accident.
-Digest content_of(const ipc::Submit& request) {
+Digest content_of(const ipc::Submit& request, const std::vector<AdapterWish>& adapters,
+                  const Catalogue& catalogue) {
   ipc::Submit content;
   content.prompt = request.prompt;
   content.sampling = request.sampling;
@@ -26,6 +39,7 @@ Digest content_of(const ipc::Submit& request) {
   content.ignore_eos = request.ignore_eos;
   content.logprobs = request.logprobs;
   content.top_logprobs = request.top_logprobs;
+  for (const AdapterWish& wish : adapters) content.adapters.push_back(use_of(wish, catalogue));
   return crypto::sha3_256(ipc::encode(content));
 }
 

@@ -11,6 +11,8 @@
 #include "base/bytes.h"
 #include "ipc/messages.h"
 #include "os/file.h"
+#include "runtime/adapter_wish.h"
+#include "runtime/catalogue.h"
 
 namespace aioss::runtime {
 
@@ -21,9 +23,11 @@ inline constexpr std::size_t kQuarantinedMax = 1024;
 inline constexpr std::string_view kQuarantinedReason = "quarantined";
 
 // SHA3-256 of what the worker computes: prompt, sampling without its seed, choices, limits, stops,
-// log probabilities. Not of who asks, when, with which seed and with how much credit: whoever sends
-// the same again gets a new seed and a new date, and must not get three more workers.
-Digest content_of(const ipc::Submit& request);
+// log probabilities, adapters, these by name, scale and the file that the catalogue has. Not of who
+// asks, when, with which seed and with how much credit: whoever sends the same again gets a new
+// seed and a new date, and must not get three more workers.
+Digest content_of(const ipc::Submit& request, const std::vector<AdapterWish>& adapters,
+                  const Catalogue& catalogue);
 
 class Quarantine final {
  public:

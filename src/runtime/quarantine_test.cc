@@ -11,6 +11,10 @@ ipc::Submit request(const std::string& prompt) {
   return submit;
 }
 
+Digest content_of(const ipc::Submit& request) {
+  return runtime::content_of(request, {}, {});
+}
+
 Digest digest(std::uint32_t number) {
   Digest made{};
   for (std::size_t i = 0; i < 4; ++i) made[i] = static_cast<std::uint8_t>(number >> (8 * i));
@@ -34,6 +38,24 @@ TEST(Quarantine, TheContentIsWhatIsComputedAndNotWhoAsksOrWhen) {
   other.sampling.temperature = 0.5F;
   EXPECT_NE(content_of(first), content_of(other));
   EXPECT_NE(content_of(first), content_of(request("q")));
+}
+
+// A request that an adapter makes deadly is not to blame without it.
+TEST(Quarantine, AdaptersAreOfTheContent) {
+  const ipc::Submit submit = request("p");
+  Catalogue catalogue;
+  catalogue.adapters["a"].file.size = 5;
+  const auto under = [&](const std::vector<AdapterWish>& adapters) {
+    return runtime::content_of(submit, adapters, catalogue);
+  };
+  const Digest under_a = under({{"a", 1.0F}});
+  EXPECT_EQ(under_a, under({{"a", 1.0F}}));
+  EXPECT_NE(under_a, content_of(submit));
+  EXPECT_NE(under_a, under({{"a", 0.5F}}));
+  EXPECT_NE(under_a, under({{"b", 1.0F}}));
+  EXPECT_NE(under_a, under({{"a", 1.0F}, {"b", 1.0F}}));
+  catalogue.adapters["a"].file.size = 6;
+  EXPECT_NE(under_a, under({{"a", 1.0F}})) << "it is another file now";
 }
 
 TEST(Quarantine, HoldsForOneFileOnly) {

@@ -128,6 +128,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"speculation", options.speculation ? "auto" : "off"},
       {"overcommit", options.overcommit ? "on" : "off"},
       {"kv_type", options.kv_type},
+      {"device", options.device},
       {"tune", options.tune ? "auto" : "off"},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},

@@ -43,6 +43,7 @@ void Replacement::look(Model& model) {
   if (model.replacement_failures.must_wait(parts_.clock.monotonic_ns())) return;
   log::info("a model has another file or other settings, which are loaded beside it",
             {{"model", model.name}});
+  parts_.engines.begins(model);
   parts_.host.begin_beside(model);
 }
 

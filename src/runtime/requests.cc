@@ -97,9 +97,10 @@ void Requests::give_credit(ipc::RequestId id) {
 
 // ---- refusals -----------------------------------------------------------------------------------
 
-void Requests::refuse(const Model& model, StreamState& stream, const Error& error) {
+void Requests::refuse(const Model& model, StreamState& stream, const Error& error,
+                      const std::vector<std::string>& details) {
   decide(parts_.tally, ledger::decision_kind::kAdmission, ledger::decision_outcome::kRefused,
-         info(error.code).name, model);
+         info(error.code).name, model, details);
   stream.abort(error);
 }
 
@@ -107,7 +108,7 @@ void Requests::refuse(const Model& model, StreamState& stream, const Error& erro
 // known. What is at fault may be the engine, too: that one is mended by a restart.
 bool Requests::refuse_quarantined(const Model& model, StreamState& stream) {
   if (quarantine_.empty()) return false;
-  const Digest content = content_of(stream.request());
+  const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
   if (model.phase() == Phase::kReady) {
     if (!quarantine_.holds(content, model.serving->hash->sha256)) return false;
   } else {
@@ -298,7 +299,8 @@ void Requests::find_the_cause(Life& life, const LinkEnded& ended) {
 // that has ended in the meantime has no prompt any more.
 void Requests::quarantine(const Life& life, const StreamState& stream) {
   if (!life.hash || !life.files || !running_.contains(stream.id())) return;
-  quarantine_.add(content_of(stream.request()), life.hash->sha256, life.files->parts);
+  const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
+  quarantine_.add(content, life.hash->sha256, life.files->parts);
 }
 
 // ---- all of them --------------------------------------------------------------------------------
@@ -311,8 +313,11 @@ void Requests::abort_waiting(Model& model, const Error& error) {
   }
 }
 
-void Requests::refuse_waiting(Model& model, const Error& error) {
-  for (const auto& stream : std::exchange(model.waiting, {})) refuse(model, *stream, error);
+void Requests::refuse_waiting(Model& model, const Error& error,
+                              const std::vector<std::string>& details) {
+  for (const auto& stream : std::exchange(model.waiting, {})) {
+    refuse(model, *stream, error, details);
+  }
   abort_waiting(model, error);
 }
 

@@ -63,7 +63,8 @@ class Requests final {
   // True: it has been told why, and no load is to be begun for it.
   bool refuse_quarantined(const Model& model, StreamState& stream);
   bool refuse_failed(Model& model, StreamState& stream);  // a load that may not be tried yet
-  void refuse(const Model& model, StreamState& stream, const Error& error);
+  void refuse(const Model& model, StreamState& stream, const Error& error,
+              const std::vector<std::string>& details = {});
   // It waits for its model's life, and is told how far that is at the next look.
   void wait(Model& model, const std::shared_ptr<StreamState>& stream);
   // To the life that serves, in their order, as far as they may; those whose adapters are on their
@@ -85,7 +86,8 @@ class Requests final {
 
   // All that wait for the model, callers included.
   void abort_waiting(Model& model, const Error& error);
-  void refuse_waiting(Model& model, const Error& error);  // as a decision of ours
+  // As a decision of ours, with `details` in its record.
+  void refuse_waiting(Model& model, const Error& error, const std::vector<std::string>& details);
   void abort_of(const Model& model, const Error& error);  // also those that a life has
   void abort_all(const Error& error);
   void ledger_failed(const Error& error);

@@ -43,6 +43,27 @@ bool waits(const Life& life) {
   return wants && life.room.plan;
 }
 
+// For the record of a refusal. Of those that hold memory no times: who asks a thousand times a
+// second is to be one record, not a thousand.
+std::vector<std::string> details_of(std::uint64_t needs, const memory::Balance& balance,
+                                    const memory::Choice& choice) {
+  std::uint64_t evictable = 0;
+  for (const memory::Judged& one : choice.judged) {
+    if (one.candidate.stays == memory::Stays::kNo) evictable += one.candidate.bytes;
+  }
+  std::vector<std::string> lines{
+      "needs=" + std::to_string(needs) + " free=" + std::to_string(balance.free) +
+      " limit=" + std::to_string(balance.limit) + " evictable=" + std::to_string(evictable)};
+  for (const memory::Judged& one : choice.judged) {
+    if (lines.size() >= records::kDecisionDetailsMax) break;
+    const memory::Candidate& of = one.candidate;
+    const bool stays = of.stays != memory::Stays::kNo;
+    lines.push_back(of.name + " bytes=" + std::to_string(of.bytes) + " " +
+                    (stays ? std::string(memory::name(of.stays)) : "kept"));
+  }
+  return lines;
+}
+
 std::string holders_of(const memory::Choice& choice) {
   std::string text;
   for (std::size_t i = 0; i < choice.judged.size() && i < kHoldersTold; ++i) {
@@ -81,14 +102,21 @@ void Room::plan(Life& life) {
   if (!files) return parts_.host.fail_load(life, std::move(files).error());
   life.settings = entry->settings;
   life.room.wanted = wanted_of(*entry, parts_.options);
+  life.room.other_devices = devices_for(*entry, parts_.options);
+  life.room.other_devices.erase(life.room.other_devices.begin());
   life.room.parts = (*files)->parts;
+  offer_room(life);
   if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
+  ask_planner(life, std::move(*files));
+}
+
+void Room::ask_planner(Life& life, std::shared_ptr<const OpenModel> files) {
   if (plans_pending_ >= kPlansMax) {
     const Error busy{Code::kBusy, "too many models are being loaded; try again later"};
     return parts_.host.refuse_waiting(life, busy);
   }
   ++plans_pending_;
-  parts_.planner->plan(*files, life.room.wanted,
+  parts_.planner->plan(std::move(files), life.room.wanted,
                        [this, post = parts_.post, number = life.number](Result<ModelPlan> result) {
                          post([this, number, result = std::move(result)] {
                            --plans_pending_;
@@ -103,6 +131,8 @@ void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
   Life& life = *found;
   life.room.planning = false;
   if (!plan) return parts_.host.fail_load(life, std::move(plan).error());
+  if (parts_.options.devices) parts_.options.devices->count_shared(*plan);
+  if (plan_elsewhere(life, *plan)) return;
   if (const Status small = within_own_limit(life.model, *plan); !small) {
     return parts_.host.fail_load(life, small.error());
   }
@@ -110,9 +140,53 @@ void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
   changed_ = true;
 }
 
+// How much its devices have room for. Who chose by itself takes no other model's place there, and
+// whoever was ordered there may.
+void Room::offer_room(Life& life) const {
+  life.room.wanted.device_rooms.clear();
+  const std::vector<std::string>& others = life.room.other_devices;
+  if (!others.empty() && others.front() != "cpu") return;  // all layers, or it is tried elsewhere
+  for (const std::string& name : names_of_devices(life.room.wanted.device)) {
+    const memory::Balance balance = pool_.balance(name);
+    const std::uint64_t most = others.empty() ? balance.limit : balance.free;
+    life.room.wanted.device_rooms.push_back(std::min(most, ipc::kPlanBytesMax));
+  }
+}
+
+// True if it does not fit there now, and is planned on the next of the devices that it may be on.
+bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
+  if (life.room.other_devices.empty()) return false;
+  const bool fits = std::all_of(plan.on_devices.begin(), plan.on_devices.end(),
+                                [this](const ipc::DeviceNeeds& needs) {
+                                  return needs.total() <= pool_.balance(needs.name).free;
+                                });
+  if (fits) return false;
+  const CatalogueEntry* const entry = models_.entry(life.model.name);
+  auto files = entry == nullptr ? Error(Code::kNotFound, "the model is gone")
+                                : open_model(parts_.fs, *entry);
+  if (!files) {
+    parts_.host.fail_load(life, std::move(files).error());
+    return true;
+  }
+  life.room.wanted.device = life.room.other_devices.front();
+  life.room.other_devices.erase(life.room.other_devices.begin());
+  life.room.planning = true;
+  offer_room(life);
+  ask_planner(life, std::move(*files));
+  return true;
+}
+
 bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
                          const OpenModel& files) const {
-  return life.room.wanted == wanted_of(entry, parts_.options) &&
+  PlanWanted now = wanted_of(entry, parts_.options);
+  // One of the devices that it may be on, and not the first, if that was full.
+  const auto devices = devices_for(entry, parts_.options);
+  if (std::find(devices.begin(), devices.end(), life.room.wanted.device) == devices.end()) {
+    return false;
+  }
+  now.device = life.room.wanted.device;
+  now.device_rooms = life.room.wanted.device_rooms;
+  return life.room.wanted == now &&
          std::equal(files.parts.begin(), files.parts.end(), life.room.parts.begin(),
                     life.room.parts.end(), is_same_file);
 }
@@ -187,33 +261,64 @@ bool Room::take_room(Life& life) {
     if (!life.room.committed.empty()) return true;  // that of its last worker
   }
   const ModelPlan& plan = *life.room.plan;
-  const std::uint64_t shortfall = shortfall_of(life);
+  const std::uint64_t shortfall = shortfall_of(life, plan.device);
   if (shortfall > 0 && plan.device == kHost && parts_.books.kept_prefixes() >= shortfall) {
     parts_.books.drop_kept_prefixes(shortfall);
   }
-  auto leases = pool_.lease_all(plan.device, life.holder, needs_of(life));
-  if (!leases) return false;
-  std::move(leases->begin(), leases->end(), std::back_inserter(life.room.committed));
+  std::vector<memory::Lease> all;
+  for (const auto& [book, amounts] : needs_of(life)) {
+    auto leases = pool_.lease_all(book, life.holder, amounts);
+    if (!leases) return false;  // and what was leased of other books goes back
+    std::move(leases->begin(), leases->end(), std::back_inserter(all));
+  }
+  std::move(all.begin(), all.end(), std::back_inserter(life.room.committed));
   return true;
 }
 
-// What it has not leased yet.
-memory::Amounts Room::needs_of(const Life& life) {
-  const memory::Needs& needs = life.room.plan->needs;
-  return life.phase == Phase::kWaitingToWake ? of_session(needs) : committed(needs);
+// What it has not leased yet, of each book; the host's first.
+Room::NeedsOfBooks Room::needs_of(const Life& life) {
+  const ModelPlan& plan = *life.room.plan;
+  const bool wakes = life.phase == Phase::kWaitingToWake;
+  NeedsOfBooks out;
+  out.emplace_back(plan.device, wakes ? of_session(plan.needs) : committed(plan.needs));
+  for (const ipc::DeviceNeeds& on : plan.on_devices) {
+    memory::Needs needs;
+    needs.weights = on.weights;
+    needs.kv = on.kv;
+    needs.compute = on.compute;
+    out.emplace_back(on.name, wakes ? of_session(needs) : committed(needs));
+  }
+  return out;
+}
+
+std::uint64_t Room::needs_of(const Life& life, const std::string& book) {
+  for (const auto& [name, amounts] : needs_of(life)) {
+    if (name == book) return amounts.total();
+  }
+  return 0;
+}
+
+// The book that what it needs does not fit into; if it fits into all, the host's. Room is made in
+// one after the other.
+std::string Room::tight_book(const Life& life) const {
+  for (const auto& [name, amounts] : needs_of(life)) {
+    const memory::Balance balance = pool_.balance(name);
+    if (balance.over > 0 || amounts.total() > balance.free) return name;
+  }
+  return life.room.plan->device;
 }
 
 // What is free now lacks so much.
-std::uint64_t Room::shortfall_of(const Life& life) const {
-  const memory::Balance balance = pool_.balance(life.room.plan->device);
-  const std::uint64_t needs = needs_of(life).total();
+std::uint64_t Room::shortfall_of(const Life& life, const std::string& book) const {
+  const memory::Balance balance = pool_.balance(book);
+  const std::uint64_t needs = needs_of(life, book);
   return balance.over > 0 ? std::max(needs, needs + balance.over) : less(needs, balance.free);
 }
 
 // What is being freed already is not missing, and what is kept for models that do not run gives
 // way.
 Room::Missing Room::missing_for(const Life& life) const {
-  const std::string& device = life.room.plan->device;
+  const std::string device = tight_book(life);
   std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
   if (device == kHost && parts_.adapters != nullptr) coming += parts_.adapters->leaving();
   std::size_t workers = models_.workers() + (life.phase == Phase::kWaitingToWake ? 0 : 1),
@@ -229,7 +334,7 @@ Room::Missing Room::missing_for(const Life& life) const {
     ++leaving;
   }
   Missing missing;
-  missing.bytes = less(shortfall_of(life), coming);
+  missing.bytes = less(shortfall_of(life, device), coming);
   workers -= std::min(workers, leaving);
   missing.workers = less(workers, parts_.options.workers_max);
   return missing;
@@ -245,7 +350,7 @@ bool Room::make_room(Life& life) {
     parts_.host.has_no_room_beside(life);
     return false;
   }
-  std::vector<memory::Candidate> known = candidates(life.room.plan->device, &life);
+  std::vector<memory::Candidate> known = candidates(tight_book(life), &life);
   if (let_adapters_go(life, known, missing)) {
     missing = missing_for(life);
     if (missing.bytes == 0 && missing.workers == 0) return true;
@@ -258,7 +363,7 @@ bool Room::make_room(Life& life) {
     return false;
   }
   if (choice.enough) {
-    const std::uint64_t needs = needs_of(life).total();
+    const std::uint64_t needs = needs_of(life, tight_book(life));
     evict_chosen(choice, ledger::unload_reason::kReplaced,
                  "for " + life.model.name + " bytes=" + std::to_string(needs) +
                      " missing=" + std::to_string(missing.bytes));
@@ -273,7 +378,7 @@ bool Room::make_room(Life& life) {
 // Those that nobody uses, before any model; not for one that has no room all the same.
 bool Room::let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
                            const Missing& missing) {
-  if (parts_.adapters == nullptr || life.room.plan->device != kHost) return false;
+  if (parts_.adapters == nullptr || tight_book(life) != kHost) return false;
   const std::uint64_t unused = parts_.adapters->unused();
   if (missing.bytes == 0 || unused == 0 || life.model.failures.is_lasting()) return false;
   const memory::Wanted rest{less(missing.bytes, unused), missing.workers};
@@ -320,9 +425,8 @@ memory::Stays Room::stays(const Life& life) const {
 // What its session has of a device.
 std::uint64_t Room::session_bytes(const Life& life, const std::string& device) {
   std::uint64_t bytes = 0;
-  if (!life.room.plan || life.room.plan->device != device) return bytes;
   for (const memory::Lease& lease : life.room.committed) {
-    if (is_of_session(lease.kind())) bytes += lease.bytes();
+    if (lease.device() == device && is_of_session(lease.kind())) bytes += lease.bytes();
   }
   return bytes;
 }
@@ -407,13 +511,15 @@ void Room::give_way(const Books::Shortage& shortage) {
 
 void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choice) {
   const Model& model = life.model;
+  std::vector<std::string> details;
   Error error{Code::kBusy, "all " + std::to_string(parts_.options.workers_max) +
                                " loaded models are busy or pinned; try again later"};
   if (model.failures.is_lasting()) {
     error = model.failures.refusal(parts_.clock.monotonic_ns());
   } else if (missing.bytes > 0) {
-    const std::uint64_t needs = needs_of(life).total();
-    const memory::Balance balance = pool_.balance(life.room.plan->device);
+    const std::string book = tight_book(life);
+    const std::uint64_t needs = needs_of(life, book);
+    const memory::Balance balance = pool_.balance(book);
     std::string text = "model '" + model.name + "' needs " + human_bytes(needs) + " of memory; " +
                        human_bytes(balance.free) + " of " + human_bytes(balance.limit) +
                        " are free";
@@ -423,10 +529,11 @@ void Room::refuse(Life& life, const Missing& missing, const memory::Choice& choi
                                   : "; try again when others are idle, or take a smaller "
                                     "quantization, a smaller --ctx or a smaller --parallel";
     error = {Code::kNoMemory, text};
+    details = details_of(needs, balance, choice);
   }
   log::warn("a model is not loaded", {{"model", model.name}, {"reason", error.message}});
   if (life.phase != Phase::kWaitingToWake) life.room.committed.clear();
-  parts_.host.turn_away(life, error);
+  parts_.host.turn_away(life, error, details);
 }
 
 }  // namespace aioss::runtime

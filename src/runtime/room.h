@@ -34,7 +34,9 @@ class RoomHost {  // what comes of it
   virtual void has_no_room_beside(Life& life) = 0;      // one that is coming: nobody goes for it
   virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned
   // It is not loaded now: for want of room; for other reasons.
-  virtual void turn_away(Life& life, const Error& error) = 0;
+  // `details`: for the record, what was needed, what there is and who has it.
+  virtual void turn_away(Life& life, const Error& error,
+                         const std::vector<std::string>& details) = 0;
   virtual void refuse_waiting(Life& life, const Error& error) = 0;
   virtual void evict(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
   virtual void park(Life& life, std::string_view reason, std::vector<std::string> details) = 0;
@@ -93,9 +95,15 @@ class Room final {
                        const Missing& missing);
   bool may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,
                 std::int64_t busy_since_ns) const;
-  static memory::Amounts needs_of(const Life& life);
+  void offer_room(Life& life) const;
+  bool plan_elsewhere(Life& life, const ModelPlan& plan);
+  void ask_planner(Life& life, std::shared_ptr<const OpenModel> files);
+  using NeedsOfBooks = std::vector<std::pair<std::string, memory::Amounts>>;
+  static NeedsOfBooks needs_of(const Life& life);
+  static std::uint64_t needs_of(const Life& life, const std::string& book);
+  std::string tight_book(const Life& life) const;
   static std::uint64_t session_bytes(const Life& life, const std::string& device);
-  std::uint64_t shortfall_of(const Life& life) const;
+  std::uint64_t shortfall_of(const Life& life, const std::string& book) const;
   Missing missing_for(const Life& life) const;
   void refuse(Life& life, const Missing& missing, const memory::Choice& choice);
   std::vector<memory::Candidate> candidates(const std::string& device, const Life* but) const;

@@ -72,7 +72,10 @@ class RoomTest : public ::testing::Test, public RoomHost {
     models.end_life(life);
   }
   void fail_load(Life& life, Error error) override { refuse_waiting(life, error); }
-  void turn_away(Life& life, const Error& error) override { refuse_waiting(life, error); }
+  void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override {
+    why = details;
+    refuse_waiting(life, error);
+  }
   void refuse_waiting(Life& life, const Error& error) override {
     refused.emplace_back(life.model.name, error.code);
     models.end_life(life);
@@ -125,6 +128,7 @@ class RoomTest : public ::testing::Test, public RoomHost {
   Room room{{options, fs, clock, models, pool, books, nullptr, post, *this}};
   std::vector<std::string> started, evicted, parked, not_beside;
   std::vector<std::pair<std::string, Code>> refused;
+  std::vector<std::string> why;  // of the last one, for its record
 };
 
 TEST_F(RoomTest, TheOneUnusedForLongestGoesAndItsRoomIsWaitedFor) {
@@ -191,6 +195,12 @@ TEST_F(RoomTest, WhatIsPinnedStaysAndTheNextIsToldSo) {
   EXPECT_TRUE(evicted.empty());
   ASSERT_EQ(refused.size(), 1U);
   EXPECT_EQ(refused[0], (std::pair<std::string, Code>("c", Code::kNoMemory)));
+  const std::uint64_t each = pool.used_by("CPU", "a");
+  const std::uint64_t free = 160 * kMib - 2 * each;
+  ASSERT_EQ(why.size(), 3U);
+  EXPECT_EQ(why[0], "needs=" + std::to_string(each) + " free=" + std::to_string(free) +
+                        " limit=" + std::to_string(160 * kMib) + " evictable=0");
+  EXPECT_EQ(why[1], "a bytes=" + std::to_string(each) + " pinned");
   models.of("b").pinned = false;
   want("c");
   EXPECT_EQ(evicted, std::vector<std::string>{"b replaced"});

@@ -207,6 +207,18 @@ TEST_F(SupervisorMemoryTest, NobodyGoesForAModelThatCannotFit) {
   EXPECT_FALSE(bench.gateway().load("huge", nullptr));
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 1U);
+  std::size_t refusals = 0;
+  for (const ledger::Record& record : bench.records()) {
+    if (record.type != RecordType::kDecision) continue;
+    if (*record.body.get_text(key::decision::kReason, "reason") != "no_memory") continue;
+    ++refusals;
+    const auto lines = record.body.get_array(key::decision::kDetails, "details");
+    ASSERT_TRUE(lines && !(*lines)->empty());
+    const std::string first = *(*lines)->front().if_text();
+    EXPECT_TRUE(first.starts_with("needs=11")) << first;
+    EXPECT_NE(first.find(" evictable=6442450944"), std::string::npos) << first;
+  }
+  EXPECT_EQ(refusals, 2U) << "of the request, and of the order";
 }
 
 TEST_F(SupervisorMemoryTest, BusyOnesAreNotTouched) {

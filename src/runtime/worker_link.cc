@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "ipc/limits.h"
 #include "os/thread.h"
+#include "runtime/gpu_process.h"
 
 namespace aioss::runtime {
 namespace {
@@ -57,6 +58,7 @@ os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
     spawn.arguments.push_back(option);
     spawn.arguments.push_back(std::to_string(number));
   }
+  if (drives_gpus(options.configure.engine, options.configure.device)) start_for_gpus(spawn);
   return spawn;
 }
 

@@ -40,13 +40,19 @@ Status take(std::string_view name, const std::string& value, runtime::PlanCall& 
     call.kv_type = value;
     return ok();
   }
+  if (name == "device") {
+    if (call.device) return wrong(name, "is given twice");
+    call.device = value;
+    return ok();
+  }
   if (name == "lora") {
     if (call.adapters.size() >= ipc::kAdaptersLoadedMax) return wrong(name, "is given too often");
     call.adapters.push_back(value);
     return ok();
   }
   if (name != "model") {
-    return wrong(one_line(name), "there are only 'model', 'ctx', 'parallel', 'kv_type' and 'lora'");
+    return wrong(one_line(name),
+                 "there are only 'model', 'ctx', 'parallel', 'kv_type', 'device' and 'lora'");
   }
   if (!call.model.empty()) return wrong(name, "is given twice");
   call.model = value;

@@ -14,6 +14,7 @@
 #include "os/heaps.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
+#include "worker/device_choice.h"
 #include "worker/gguf.h"
 #include "worker/plugin_choice.h"
 #include "worker/setup.h"
@@ -38,10 +39,17 @@ class DryRun final {
     if (ask_.threads == 0) ask_.threads = threads_default;
   }
 
+  // Drivers begin here: before the second stage of the sandbox.
+  Status choose_devices(os::SandboxFor sandbox);
   Status open(const std::vector<int>& fds);
+  // As many layers go to the devices as have room there; all, if nothing is said of room.
+  Status place_layers();
   Result<ipc::PlanReport> report() const;
 
  private:
+  Result<std::unique_ptr<engine::Model>> open_model() const;
+  bool fits_on_devices(const ipc::PlannedSession& planned) const;
+  Result<bool> fits_with(std::uint32_t gpu_layers);
   Result<ipc::PlannedSession> plan(std::uint32_t streams, std::uint32_t cells,
                                    const std::string& kv_type) const;
   std::vector<ipc::PlannedSession> find_options(const ipc::PlannedSession& asked) const;
@@ -53,28 +61,73 @@ class DryRun final {
 
   const EngineChoice& choice_;
   ipc::PlanAsk ask_;
+  DeviceChoice devices_;
+  std::vector<int> fds_;
   std::unique_ptr<engine::Model> model_;
   // Of tokens, beside the engine's: a plugin's model brings no text of its own.
   std::uint64_t text_bytes_ = 0, table_bytes_ = 0;
 };
 
-Status DryRun::open(const std::vector<int>& fds) {
-  const auto profile = static_cast<aioss_profile>(ask_.profile);
-  AIOSS_CHECK(engine::validate(*choice_.engine, profile));
-  if (choice_.needs_gguf) AIOSS_CHECK(gguf::read_headers(fds));
+Status DryRun::choose_devices(os::SandboxFor sandbox) {
+  AIOSS_TRY(devices_, DeviceChoice::make(*choice_.engine, sandbox, ask_.device, std::nullopt));
+  return ok();
+}
+
+Result<std::unique_ptr<engine::Model>> DryRun::open_model() const {
   aioss_model_options options = {};
   options.struct_size = sizeof options;
-  options.profile = static_cast<std::uint32_t>(profile);
-  options.fds = fds.data();
-  options.fd_count = static_cast<std::uint32_t>(fds.size());
+  options.profile = static_cast<std::uint32_t>(ask_.profile);
+  options.fds = fds_.data();
+  options.fd_count = static_cast<std::uint32_t>(fds_.size());
   options.flags = AIOSS_MODEL_DRY_RUN;
-  AIOSS_TRY(model_, engine::Model::open(*choice_.engine, options));
+  devices_.apply(options);
+  return engine::Model::open(*choice_.engine, options);
+}
+
+Status DryRun::open(const std::vector<int>& fds) {
+  AIOSS_CHECK(engine::validate(*choice_.engine, static_cast<aioss_profile>(ask_.profile)));
+  if (choice_.needs_gguf) AIOSS_CHECK(gguf::read_headers(fds));
+  fds_ = fds;
+  AIOSS_TRY(model_, open_model());
   const std::uint64_t before = os::heap_bytes();
   AIOSS_TRY(const auto text, choice_.open_text(*model_, fds));
   const std::uint64_t after = os::heap_bytes();
   if (!choice_.holds_text) text_bytes_ = after - std::min(before, after);
   AIOSS_TRY(const auto vocabulary, Vocabulary::create(*text, model_->facts().vocabulary_size));
   table_bytes_ = vocabulary->heap_bytes();
+  return ok();
+}
+
+bool DryRun::fits_on_devices(const ipc::PlannedSession& planned) const {
+  for (std::size_t i = 0; i < planned.devices.size() && i < ask_.device_rooms.size(); ++i) {
+    if (planned.devices[i].total() > ask_.device_rooms[i]) return false;
+  }
+  return true;
+}
+
+Result<bool> DryRun::fits_with(std::uint32_t gpu_layers) {
+  devices_.set_layers(gpu_layers);
+  AIOSS_TRY(model_, open_model());
+  AIOSS_TRY(const auto planned, plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type));
+  return fits_on_devices(planned);
+}
+
+// Bytes there grow with layers, so by halves. If not one fits, the CPU has them all.
+Status DryRun::place_layers() {
+  if (devices_.is_cpu() || ask_.device_rooms.empty()) return ok();
+  AIOSS_TRY(const auto all, plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type));
+  if (fits_on_devices(all)) return ok();
+  std::uint32_t low = 0;  // so many fit
+  std::uint32_t high =
+      std::min(model_->facts().layer_count, ipc::kGpuLayersMax) + 1;  // so many do not
+  while (high - low > 1) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    AIOSS_TRY(const bool fits, fits_with(middle));
+    (fits ? low : high) = middle;
+  }
+  if (low == 0) devices_ = DeviceChoice();
+  devices_.set_layers(low);
+  AIOSS_TRY(model_, open_model());
   return ok();
 }
 
@@ -107,6 +160,14 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   out.needs.output = bytes.output_bytes;
   out.needs.vocabulary = bytes.vocabulary_bytes + text_bytes_ + table_bytes_;
   out.needs.overhead = bytes.overhead_bytes;
+  out.device = devices_.text();
+  if (!devices_.is_cpu()) out.gpu_layers = devices_.gpu_layers();
+  const std::size_t planned = std::min<std::size_t>(bytes.device_count, AIOSS_DEVICES_MAX);
+  for (std::size_t i = 0; i < planned && i < devices_.names().size(); ++i) {
+    const aioss_plan_device& device = bytes.devices[i];
+    out.devices.push_back(
+        {devices_.names()[i], device.weight_bytes, device.kv_bytes, device.compute_bytes});
+  }
   return out;
 }
 
@@ -219,18 +280,21 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
     engines = {std::move(plugin)};
   }
   AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
-  exit = WorkerExit::kConfinement;
-  AIOSS_CHECK(os::enter_stage_two());
-  exit = WorkerExit::kLoadFailed;
   DryRun run(*choice, ask, threads);
+  AIOSS_CHECK(run.choose_devices(options.device));
+  exit = WorkerExit::kConfinement;
+  AIOSS_CHECK(os::enter_stage_two(options.device));
+  exit = WorkerExit::kLoadFailed;
   AIOSS_CHECK(run.open(options.model_fds));
+  AIOSS_CHECK(run.place_layers());
   return run.report();
 }
 
-Status confine() {
-  AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
+Status confine(os::SandboxFor device) {
+  // Drivers of GPUs map the memory of all of them, and more.
+  if (device == os::SandboxFor::kCpu) AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
-  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_one(device));
   return ok();
 }
 
@@ -242,7 +306,7 @@ int run_plan(const WorkerOptions& options) {
   Result<ipc::PlanReport> report = Error{Code::kInternal, "the dry run did not run"};
   WorkerExit exit = WorkerExit::kConfinement;
   try {
-    if (const Status confined = confine(); confined) {
+    if (const Status confined = confine(options.device); confined) {
       report = dry_run(options, channel, threads, exit);
       if (report) exit = WorkerExit::kOk;
     } else {

@@ -387,6 +387,7 @@ Status Scheduler::clear_ended_streams() {
 
 // Says why to everyone: those whose tokens were in the call, and those who merely lose the worker.
 Status Scheduler::broken(std::span<Sequence* const> affected, Error error) {
+  if (options_.on_device) return error;
   if (error.code != Code::kNoMemory) error.code = Code::kEngineFailed;
   for (Sequence* const sequence : affected) {
     if (sequence->phase != Phase::kDone) finish(*sequence, ipc::FinishReason::kError, error);

@@ -82,6 +82,9 @@ struct SchedulerOptions {
   std::uint64_t spill_bytes_max = 0;  // host memory for that; what does not fit keeps its stream
   // Tokens of a draft at most; the session has a row more. 0: no drafts, as `reproducible` needs.
   std::uint32_t draft_tokens_max = 0;
+  // Layers are on a device that can be lost. Then nobody is told that the engine failed: the
+  // process ends, and requests go on elsewhere.
+  bool on_device = false;
   bool overcommit = false;  // interactive requests take the streams of batch sequences
   // Of a set of adapters while another one has something to compute.
   std::int64_t adapter_turn_ns = 100'000'000;

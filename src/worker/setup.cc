@@ -19,6 +19,7 @@ SchedulerOptions scheduler_options(const ipc::Configure& configure, const aioss_
                                    const aioss_engine& engine) {
   SchedulerOptions options;
   options.profile = configure.profile;
+  options.on_device = configure.device != "cpu";
   options.streams = configure.streams > 0 ? configure.streams : kStreamsDefault;
   const std::uint32_t trained =
       facts.context_tokens_train > 0 ? facts.context_tokens_train : kCellsDefaultMax;

@@ -18,6 +18,7 @@
 #include "os/sandbox.h"
 #include "os/shared_memory.h"
 #include "worker/adapter_shelf.h"
+#include "worker/device_choice.h"
 #include "worker/gguf.h"
 #include "worker/parked.h"
 #include "worker/plugin_choice.h"
@@ -148,10 +149,11 @@ Result<std::vector<EngineChoice>> engines_of(const WorkerOptions& options,
   return std::vector<EngineChoice>{std::move(plugin)};
 }
 
-Result<Loaded> load(const WorkerOptions& options, const std::vector<EngineChoice>& engines,
-                    const ipc::Configure& configure, ipc::Channel& channel) {
+Result<Loaded> load(const WorkerOptions& options, const EngineChoice& choice,
+                    const ipc::Configure& configure, const DeviceChoice& devices,
+                    ipc::Channel& channel) {
   Loaded loaded;
-  AIOSS_TRY(loaded.choice, find_engine(engines, configure.engine));
+  loaded.choice = &choice;
   loaded.profile = configure.profile;
   const auto profile = static_cast<aioss_profile>(configure.profile);
   AIOSS_CHECK(engine::validate(*loaded.choice->engine, profile));
@@ -165,6 +167,7 @@ Result<Loaded> load(const WorkerOptions& options, const std::vector<EngineChoice
   model_options.fd_count = static_cast<std::uint32_t>(options.model_fds.size());
   model_options.progress = &LoadReporter::report;
   model_options.progress_user = &reporter;
+  devices.apply(model_options);
 
   AIOSS_TRY(loaded.model, engine::Model::open(*loaded.choice->engine, model_options));
   AIOSS_TRY(loaded.text, loaded.choice->open_text(*loaded.model, options.model_fds));
@@ -222,7 +225,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   prefer_to_be_killed();
   // Mapped now, while that is allowed; what is in it is read behind both stages.
   const std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
-  const Result<os::Confinement> stage_one = os::enter_stage_one();
+  const Result<os::Confinement> stage_one = os::enter_stage_one(options.device);
   ipc::Hello hello;
   hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
   hello.binary_version = AIOSS_VERSION;
@@ -237,12 +240,18 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   }
   const auto engines = engines_of(options, *configure);
   if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
-  const Result<os::Confinement> stage_two = os::enter_stage_two();
-  if (!stage_two) {  // a thread that a plugin started, for one
-    return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
-  }
+  const auto choice = find_engine(*engines, configure->engine);
+  if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
+  const auto devices = DeviceChoice::make(*(*choice)->engine, options.device, configure->device,
+                                          configure->gpu_layers);
+  if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
+  const Result<os::Confinement> stage_two = os::enter_stage_two(options.device);
+  if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
 
-  const Result<Loaded> loaded = load(options, *engines, *configure, channel);
+  // Never destroyed: when the process ends the system takes all of it back at once, while another
+  // model may be waiting for the room.
+  static const auto& loaded =
+      *new Result<Loaded>(load(options, **choice, *configure, *devices, channel));
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   for (;;) {
     const auto exit =

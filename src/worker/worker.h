@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "engine/text.h"
+#include "os/sandbox.h"
 
 namespace aioss::worker {
 
@@ -44,10 +45,12 @@ struct WorkerOptions {
   std::vector<int> model_fds;  // inherited, read-only
   int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
   int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
+  std::string engine_name;     // of that plugin, for run_devices; others are told later
   int engine_fd = -1;          // inherited: a plugin, instead of `engines`; -1: there is none
   // To open the plugin: its constructors and identity. Loaders of drivers take seconds at worst.
   std::chrono::seconds plugin_start_max{20};
   std::vector<EngineChoice> engines;
+  os::SandboxFor device = os::SandboxFor::kCpu;  // what the sandbox leaves room for
   // What a model's text is read with where a plugin computes.
   std::function<Result<std::unique_ptr<engine::TextModel>>(const std::vector<int>& fds)>
       open_vocabulary;
@@ -71,5 +74,8 @@ int run_plan(const WorkerOptions& options);
 // `aioss worker --tune`: confines itself and answers each ipc::TuneAsk with an ipc::TuneReport,
 // until the socket closes or none comes for a minute. Returns an exit code as run_worker does.
 int run_tune(const WorkerOptions& options, const Clock& clock);
+// `aioss worker --devices`: confines itself to stage one, asks each of its engines for its devices
+// and writes one ipc::DevicesReport to the socket. Ends the process.
+int run_devices(const WorkerOptions& options);
 
 }  // namespace aioss::worker

@@ -170,10 +170,13 @@ static void check_layout(void) {
   expect(sizeof(aioss_error) == 512, "size of aioss_error");
   expect(sizeof(aioss_engine_identity) == 48, "size of aioss_engine_identity");
   expect(sizeof(aioss_device) == 248, "size of aioss_device");
-  expect(sizeof(aioss_model_options) == 40, "size of aioss_model_options");
+  expect(sizeof(aioss_model_options) == 64, "size of aioss_model_options");
+  expect(sizeof(aioss_plan_device) == 32, "size of aioss_plan_device");
+  expect(offsetof(aioss_model_options, devices) == 40, "offset of devices");
   expect(sizeof(aioss_model_facts) == 56, "size of aioss_model_facts");
   expect(sizeof(aioss_session_options) == 56, "size of aioss_session_options");
-  expect(sizeof(aioss_plan) == 56, "size of aioss_plan");
+  expect(sizeof(aioss_plan) == 64 + AIOSS_DEVICES_MAX * 32, "size of aioss_plan");
+  expect(offsetof(aioss_plan, devices) == 64, "offset of the plan's devices");
   expect(sizeof(aioss_batch) == 56, "size of aioss_batch");
   expect(offsetof(aioss_batch, adapters) == 40, "offset of adapters");
   expect(sizeof(aioss_adapter_options) == 16, "size of aioss_adapter_options");

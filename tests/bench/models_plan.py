@@ -21,10 +21,9 @@ KV_TYPES = ("f16", "q8_0")
 SEQUENCES = (1, 4)
 CONTEXTS = (2048, 8192)
 SHAPES = ((128, "Q8_0"), (512, "Q4_0"), (2048, "Q4_0"))  # MiB, type
-# Prompts fill this share of a context; of a synthetic model only a few batches, because KV is there
-# from the start and a larger prompt would only take longer.
-FILLED = 0.75
-SYNTHETIC_TOKENS = 1200
+SYNTHETIC_CONTEXTS = (256, 1024)  # they are larger, and compute longer
+# Prompts fill contexts, because KV takes memory only where a token has come to; but for the answer.
+LEFT_TOKENS = 40
 SAMPLE_SECONDS = 0.02
 TOLERANCE = 0.05
 
@@ -39,9 +38,8 @@ def worst(rows):
     return max(rows, key=lambda row: abs(row["ratio"] - 1))
 
 
-def prompt_tokens(context, is_synthetic):
-    wanted = int(context * FILLED)
-    return min(wanted, SYNTHETIC_TOKENS) if is_synthetic else wanted
+def prompt_tokens(context):
+    return context - LEFT_TOKENS
 
 
 def private_bytes(status):
@@ -112,8 +110,7 @@ def measure(args, file, kv_type, sequences, context):
             worker = servers.descendants(server.process.pid)[1]
             watch = Peak(worker)
             watch.start()
-            fill(server, file.stem, sequences,
-                 prompt_tokens(context, file.stem.startswith("synthetic")))
+            fill(server, file.stem, sequences, prompt_tokens(context))
             pathlib.Path(f"/proc/{worker}/clear_refs").write_text("1")
             fill(server, file.stem, sequences, 64)  # looks at all weights
             mapped = mapped_bytes(pathlib.Path(f"/proc/{worker}/smaps").read_text(), file.stem)
@@ -128,9 +125,9 @@ def row_text(row):
             f"{row['planned'] / 2**20:.1f} | {row['measured'] / 2**20:.1f} | {row['ratio']:.3f} |")
 
 
-def sessions():
+def sessions(contexts=CONTEXTS):
     return [(kv_type, sequences, context) for kv_type in KV_TYPES for sequences in SEQUENCES
-            for context in CONTEXTS]
+            for context in contexts]
 
 
 def bench_plan(args, peer, files):
@@ -142,7 +139,8 @@ def bench_plan(args, peer, files):
           "|---|---|---|---|---|---|---|", flush=True)
     rows = []
     for file in files:
-        for session in sessions():
+        is_synthetic = file.stem.startswith("synthetic")
+        for session in sessions(SYNTHETIC_CONTEXTS if is_synthetic else CONTEXTS):
             rows.append(measure(args, file, *session))
             print(row_text(rows[-1]), flush=True)
     row = worst(rows)

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/abi.h"
+#include "engines/fake/fake_devices.h"
 #include "engines/fake/gguf_vocabulary.h"
 #include "engines/fake/model.h"
 #include "engines/fake/parts.h"
@@ -56,23 +57,6 @@ uint32_t profiles() {
 
 uint32_t prefill_grid_tokens() {
   return kGridTokens;
-}
-
-uint32_t device_count() {
-  return 1;
-}
-
-aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
-  if (index != 0) return fail(error, AIOSS_E_INVALID, "there is one device, number 0");
-  aioss_device value = {};
-  value.kind = AIOSS_DEVICE_CPU;
-  std::strncpy(value.name, "FAKE0", sizeof value.name - 1);
-  std::strncpy(value.backend, "fake", sizeof value.backend - 1);
-  std::strncpy(value.description, "scripted engine", sizeof value.description - 1);
-  value.bytes_total = std::uint64_t{1} << 40;
-  value.bytes_free = value.bytes_total;
-  if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a device");
-  return AIOSS_OK;
 }
 
 constexpr std::uint32_t kStandInContext = 32'768;
@@ -150,6 +134,7 @@ aioss_status plan(aioss_model* model, const aioss_session_options* options, aios
     value.output_bytes = std::uint64_t{copy.outputs_max} * script.vocabulary() * sizeof(float);
     value.vocabulary_bytes = script.vocabulary_bytes;
     value.overhead_bytes = script.overhead_bytes;
+    plan_devices(*unwrap(model), value);
     if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a plan");
     return AIOSS_OK;
   });
@@ -165,6 +150,7 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
     auto model = std::make_unique<FakeModel>();
     if (const auto s = read_script(copy, model->script, error); s != AIOSS_OK) return s;
     model->dry = (copy.flags & AIOSS_MODEL_DRY_RUN) != 0;
+    if (const auto s = place(copy, *model, error); s != AIOSS_OK) return s;
     constexpr int kSteps = 20;
     for (int i = 0; i <= kSteps; ++i) {
       if (copy.progress != nullptr &&
@@ -189,7 +175,7 @@ void model_facts(const aioss_model* model, aioss_model_facts* out) {
   value.vocabulary_size = script.vocabulary();
   value.context_tokens_train = script.context_tokens;
   value.embedding_size = 1;
-  value.layer_count = 1;
+  value.layer_count = script.layers;
   value.parameter_count = script.weight_bytes;
   value.weight_bytes = script.weight_bytes;
   value.architecture = "fake";
@@ -260,6 +246,10 @@ aioss_status run_fault(Fault fault, FakeSession& session, aioss_error* error) {
       _exit(3);
     case Fault::kFail:
       break;
+    case Fault::kLose:  // what a CPU cannot
+      if (session.model->gpu_layers == 0) return AIOSS_OK;
+      session.failed = true;
+      return fail(error, AIOSS_E_FAILED, "the device was lost");
   }
   session.failed = true;
   return fail(error, AIOSS_E_FAILED, "the prompt ordered a failure");

@@ -11,7 +11,9 @@ namespace aioss::engines::fake {
 
 struct FakeModel {
   Script script;
-  bool dry = false;  // opened for a dry run
+  bool dry = false;                    // opened for a dry run
+  std::vector<std::uint32_t> devices;  // other than the CPU
+  std::uint32_t gpu_layers = 0;        // that are there
   std::uint64_t sessions_created = 0;
 };
 

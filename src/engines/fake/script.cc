@@ -13,6 +13,8 @@
 namespace aioss::engines::fake {
 namespace {
 
+constexpr std::uint32_t kLayersMax = 1024;
+
 constexpr std::size_t kDirectiveBytesMax = 1024;  // a longer [[…]] is plain text
 constexpr std::size_t kRepliesMax = 1024;
 constexpr std::uint32_t kLongReplyMax = 1u << 20;
@@ -100,6 +102,11 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "device_lost_after") return number(kAny, script.device_lost_after);
   if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);
   if (key == "weight_bytes") return number(kMemoryMax, script.weight_bytes);
+  if (key == "layers" && value != "0") return number(kLayersMax, script.layers);
+  if (key == "fail_device" && value == "yes") {
+    script.fail_device = true;
+    return ok();
+  }
   if (key == "memory") return apply_memory(script, value);
   if (key == "fail_plan") {
     script.fail_plan = value;
@@ -311,6 +318,7 @@ void Sequence::apply_directive(std::string_view text) {
   if (name == "segv") fault(Fault::kSegv);
   if (name == "exit") fault(Fault::kExit);
   if (name == "fail") fault(Fault::kFail);
+  if (name == "lose") fault(Fault::kLose);
   if (name == "stall" && numeric) directives_.stall_ms = std::min(number, kDelayMsMax);
   if (name == "echo") directives_.echo = true;
   if (name == "empty") reply("");

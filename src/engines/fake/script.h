@@ -15,6 +15,8 @@
 //   memory KIND=N …         what plan says, in bytes: weights (as weight_bytes), kv of one cell of
 //                           one stream (default 4), compute, vocabulary, overhead
 //   device_lost_after N     every decode call of a session but the first N is AIOSS_E_FAILED
+//   layers N                of which some may be on a GPU (AIOSS_FAKE_GPUS; default 1)
+//   fail_device yes         loading fails if any is
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
 //   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
@@ -32,6 +34,7 @@
 //   [[crash N]] [[segv N]] [[exit N]] [[fail N]]
 //                           abort(), SIGSEGV, _exit(3), AIOSS_E_FAILED when the N-th token of the
 //                           reply is decoded (0 or absent: at once, in the prefill)
+//   [[lose N]]              AIOSS_E_FAILED likewise, if a layer is on a GPU: its device is lost
 //   [[stall MS]]            every decode call with this sequence takes so much longer
 //   [[echo]]                the reply is the last user message without its directives
 //   [[reply TEXT]]          the reply is TEXT
@@ -104,6 +107,8 @@ struct Script {
   std::uint32_t gguf_tokens = 0;        // of the file that it stands in for; 0: it is a script
   std::uint32_t flash_percent = 100;
   std::string crash_together;
+  std::uint32_t layers = 1;
+  bool fail_device = false;
   std::vector<std::string> sabotage;
 
   std::uint32_t vocabulary() const {
@@ -131,7 +136,7 @@ struct Influence {
   void add(const AdapterScript& adapter, float scale);
 };
 
-enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail };
+enum class Fault : std::uint8_t { kNone, kCrash, kSegv, kExit, kFail, kLose };
 
 // What the engine "knows" of one sequence: a function of its own tokens alone, kept incrementally.
 class Sequence final {

@@ -63,6 +63,7 @@ std::string descriptor_path(int fd) {
 
 }  // namespace aioss::engines::llama
 
+#ifndef AIOSS_ENGINE_NO_WRAP  // a linker without --wrap
 // The names are the linker's (--wrap=ggml_fopen).
 extern "C" std::FILE* __real_ggml_fopen(const char* path, const char* mode);
 extern "C" std::FILE* __wrap_ggml_fopen(const char* path, const char* mode) {
@@ -71,3 +72,4 @@ extern "C" std::FILE* __wrap_ggml_fopen(const char* path, const char* mode) {
   if (fd < 0 || !reads) return __real_ggml_fopen(path, mode);
   return aioss::engines::llama::stream_of(fd);
 }
+#endif

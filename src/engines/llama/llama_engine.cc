@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "build-info.h"
@@ -10,14 +11,22 @@
 #include "engines/llama/adapter.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
+#include "engines/llama/placement.h"
 #include "engines/llama/session.h"
 #include "llama.h"
+
+#ifndef AIOSS_ENGINE_PLUGIN  // the one in the binary
+#define AIOSS_LLAMA_NAME "llama"
+#define AIOSS_LLAMA_BACKEND "cpu"
+#endif
 
 namespace aioss::engines::llama {
 
 std::string build_id() {
+  const std::string_view backend = AIOSS_LLAMA_BACKEND;
   return "llama.cpp-" + std::string(llama_commit()) +
-         "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU;
+         "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU +
+         (backend == "cpu" ? std::string() : "+" + std::string(backend));
 }
 
 namespace {
@@ -75,7 +84,7 @@ void identity(aioss_engine_identity* out) {
       std::string(llama_version()).substr(0, std::string_view(llama_version()).find('-'));
   aioss_engine_identity value = {};
   value.abi_version = AIOSS_ENGINE_ABI_VERSION;
-  value.name = "llama";
+  value.name = AIOSS_LLAMA_NAME;
   value.version = version.c_str();
   value.build_id = build.c_str();
   value.compiler = llama_compiler();
@@ -96,19 +105,6 @@ uint32_t device_count() {
   return static_cast<uint32_t>(ggml_backend_dev_count());
 }
 
-std::uint32_t kind_of(ggml_backend_dev_t device) {
-  switch (ggml_backend_dev_type(device)) {
-    case GGML_BACKEND_DEVICE_TYPE_GPU:
-      return AIOSS_DEVICE_GPU;
-    case GGML_BACKEND_DEVICE_TYPE_IGPU:
-      return AIOSS_DEVICE_IGPU;
-    case GGML_BACKEND_DEVICE_TYPE_ACCEL:
-      return AIOSS_DEVICE_ACCEL;
-    default:
-      return AIOSS_DEVICE_CPU;
-  }
-}
-
 template <std::size_t N>
 void copy_text(char (&out)[N], const char* text) {
   std::strncpy(out, text == nullptr ? "" : text, N - 1);
@@ -122,7 +118,9 @@ aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
     aioss_device value = {};
     value.kind = kind_of(dev);
     copy_text(value.name, ggml_backend_dev_name(dev));
-    copy_text(value.backend, ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)));
+    // ggml calls Metal so; people do not.
+    const std::string_view backend = ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev));
+    copy_text(value.backend, backend == "MTL" ? "Metal" : backend.data());
     copy_text(value.description, ggml_backend_dev_description(dev));
     std::size_t free = 0;
     std::size_t total = 0;
@@ -157,7 +155,7 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
     *out = nullptr;
     auto model = std::make_unique<LlamaModel>();
     const std::uint64_t heap = heap_bytes();
-    if (const auto s = load_model(copy, model->model, error); s != AIOSS_OK) return s;
+    if (const auto s = load_model(copy, *model, error); s != AIOSS_OK) return s;
     // The vocabulary, all but for some descriptions of tensors: a dry run has nothing else there.
     model->vocabulary_bytes = heap_bytes() - std::min(heap, heap_bytes());
     model->dry = (copy.flags & AIOSS_MODEL_DRY_RUN) != 0;

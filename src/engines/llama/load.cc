@@ -15,6 +15,7 @@
 #include "engines/llama/descriptor_file.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
+#include "engines/llama/placement.h"
 #include "llama-ext.h"
 
 namespace aioss::engines::llama {
@@ -100,7 +101,8 @@ std::string architecture_of(const llama_model& model) {
   return n > 0 ? text : "unknown";
 }
 
-aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error) {
+aioss_status load_model(const aioss_model_options& options, LlamaModel& model, aioss_error* error) {
+  ModelPointer& out = model.model;
   if (options.fds == nullptr || options.fd_count == 0) {
     return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
   }
@@ -122,11 +124,12 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
     if (const auto s = check_magic(options.fds[i], error); s != AIOSS_OK) return s;
   }
 
+  Placement placement;  // without devices: the CPU alone, whatever else is compiled in
+  if (const auto s = Placement::read(options, placement, error); s != AIOSS_OK) return s;
+  model.devices = placement.indices();
   Progress progress{.options = &options};
-  ggml_backend_dev_t no_devices[] = {nullptr};  // the CPU alone, whatever else is compiled in
   llama_model_params params = llama_model_default_params();
-  params.devices = no_devices;
-  params.n_gpu_layers = 0;
+  placement.apply(params);
   params.load_mode = dry ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
   params.lazy_mode = LLAMA_LAZY_MODE_OFF;
   params.progress_callback = on_progress;
@@ -267,8 +270,8 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   params.type_k = params.type_v = ggml_type_of(options.kv_type);
   params.kv_unified = false;  // own KV stream for each sequence
   params.no_perf = true;
-  params.offload_kqv = false;
-  params.op_offload = false;
+  // Where layers are on another device, their KV is, too.
+  params.offload_kqv = params.op_offload = llama_model_n_devices(&model) > 0;
   params.flash_attn_type = flash_attention_of(profile, options.flash_attention);
   // A sliding-window ring would place cells, and so order sums, by how the prefill was cut.
   params.swa_full = reproducible || llama_model_n_swa(&model) == 0;

@@ -7,7 +7,9 @@
 #include <string_view>
 
 #include "llama.h"
+#ifndef AIOSS_ENGINE_PLUGIN
 #include "log.h"
+#endif
 
 namespace aioss::engines::llama {
 namespace {
@@ -74,7 +76,9 @@ void ensure_backend() {
     ggml_set_abort_callback(on_abort);
     // ggml installs one that starts a debugger for a stack trace: not in a confined process.
     std::set_terminate(std::abort);
-    common_log_set_verbosity_thold(-1);  // llama-common logs through a thread of its own
+#ifndef AIOSS_ENGINE_PLUGIN              // which has no llama-common
+    common_log_set_verbosity_thold(-1);  // it logs through a thread of its own
+#endif
     llama_log_set(on_message, nullptr);
     llama_backend_init();
   });

@@ -27,6 +27,7 @@ struct LlamaModel {
   std::vector<LlamaSession*> sessions;  // which an adapter's end is told
   aioss_profile profile = AIOSS_PROFILE_FAST;
   bool dry = false;  // opened for a dry run: without weights
+  std::vector<std::uint32_t> devices;  // other than the CPU, as the ABI numbers them
   std::uint64_t weight_bytes = 0;
   std::uint64_t vocabulary_bytes = 0;  // while dry: what opening it left on the heap
   std::string architecture;
@@ -42,7 +43,7 @@ inline const LlamaModel* model_of(const aioss_model* model) {
 
 // Loads the GGUF behind options.fds, the parts of a split one in their order; a dry run reads
 // headers only and allocates no weights. `options` is a copy made by read_struct.
-aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error);
+aioss_status load_model(const aioss_model_options& options, LlamaModel& out, aioss_error* error);
 
 // The vocabulary, the chat template and other words of the head; no tensor.
 aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error);

@@ -371,13 +371,14 @@ inline constexpr std::string_view kRunning = "running",  // seen between two gro
 namespace decision_kind {
 inline constexpr std::string_view kAdmission =
                                       "admission",  // a known caller's request was not taken
-    kRouting = "routing",          // which worker got a request, where there was a choice
-    kEviction = "eviction",        // a model had to make room
-    kBudget = "budget",            // a tenant was over its budget of records
-    kLoad = "load",                // a model was to be loaded
-    kReplacement = "replacement",  // another file or other settings were to take a model's place
+    kRouting = "routing",             // which worker got a request, where there was a choice
+    kEviction = "eviction",           // a model had to make room
+    kBudget = "budget",               // a tenant was over its budget of records
+    kLoad = "load",                   // a model was to be loaded
+    kReplacement = "replacement",     // another file or other settings were to take a model's place
     kEngineSwitch = "engine_switch",  // another engine was to compute a model
-    kTuning = "tuning";               // it was measured how a model is computed fastest
+    kTuning = "tuning",               // it was measured how a model is computed fastest
+    kDevice = "device";               // a GPU failed, and is used no more
 }  // namespace decision_kind
 
 namespace decision_outcome {
@@ -392,17 +393,17 @@ inline constexpr std::string_view kBeside = "beside",  // the old one served unt
     kInTurn = "in_turn";  // there was no room for both: the old one had to go first
 }  // namespace replacement_reason
 
-namespace tuning_reason {                       // of a DECISION `tuning` `chosen`
+namespace tuning_reason {                              // of a DECISION `tuning` `chosen`
 inline constexpr std::string_view kFaster = "faster",  // another way to compute it
-                                  kKept = "kept",      // as without tuning
+    kKept = "kept",                                    // as without tuning
     kTakenBack = "taken_back";  // what had been chosen failed, and is not used any more
 }  // namespace tuning_reason
 
 namespace engine_switch_reason {  // of a DECISION `engine_switch` `chosen`; the details say whence
 inline constexpr std::string_view kOrdered = "ordered", kPinned = "pinned",
                                   kCanaryPassed = "canary_passed",
-                                  kTakenInTurn = "in_turn",      // loaded alone, without a canary
-    kRolledBack = "rolled_back",                                 // by itself: it failed or crashed
+                                  kTakenInTurn = "in_turn",  // loaded alone, without a canary
+    kRolledBack = "rolled_back",                             // by itself: it failed or crashed
     kMoved = "engine_switch";  // of a DECISION `routing`: a request went on with another engine
 }  // namespace engine_switch_reason
 
@@ -429,7 +430,8 @@ inline constexpr std::string_view kLoad = "load", kUnload = "unload", kPin = "pi
 // Of their engines, likewise.
 inline constexpr std::string_view kEngineSwitch = "engine_switch", kEnginePin = "engine_pin",
                                   kEngineUnpin = "engine_unpin",
-                                  kEngineRollback = "engine_rollback";
+                                  kEngineRollback = "engine_rollback",
+                                  kEnginesChanged = "engines_changed";
 }  // namespace admin_action_name
 
 struct Record {  // as read back

@@ -1,0 +1,34 @@
+#include "worker/device_choice.h"
+
+#include "engine/device_names.h"
+
+namespace aioss::worker {
+
+Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, os::SandboxFor sandbox,
+                                        const std::string& names,
+                                        std::optional<std::uint32_t> gpu_layers) {
+  DeviceChoice out;
+  out.gpu_layers_ = gpu_layers;
+  if (sandbox == os::SandboxFor::kCpu && names == "cpu") return out;
+  AIOSS_TRY(const auto known, engine::named_devices(engine));
+  AIOSS_TRY(const auto found, engine::find_devices(known, names));
+  for (const engine::NamedDevice& device : found) {
+    out.indices_.push_back(device.index);
+    out.names_.push_back(device.name);
+  }
+  return out;
+}
+
+std::string DeviceChoice::text() const {
+  std::string out;
+  for (const std::string& name : names_) out += (out.empty() ? "" : ",") + name;
+  return out.empty() ? "cpu" : out;
+}
+
+void DeviceChoice::apply(aioss_model_options& options) const {
+  options.devices = indices_.empty() ? nullptr : indices_.data();
+  options.device_count = static_cast<std::uint32_t>(indices_.size());
+  options.gpu_layers = gpu_layers_ ? static_cast<std::int32_t>(*gpu_layers_) : -1;
+}
+
+}  // namespace aioss::worker

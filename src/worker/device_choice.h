@@ -1,0 +1,41 @@
+// Where a model's layers go, from the names that a gateway gives to the indices that an engine
+// takes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aioss/engine.h"
+#include "base/result.h"
+#include "os/sandbox.h"
+
+namespace aioss::worker {
+
+class DeviceChoice final {
+ public:
+  // Drivers open files, so they begin here: call it before the sandbox's second stage. One for the
+  // CPU has room for none, and nothing is asked then. kInvalidArgument names the devices that there
+  // are.
+  static Result<DeviceChoice> make(const aioss_engine& engine, os::SandboxFor sandbox,
+                                   const std::string& names,
+                                   std::optional<std::uint32_t> gpu_layers);
+
+  bool is_cpu() const { return indices_.empty(); }
+  // Of devices with a memory of their own, in their order.
+  const std::vector<std::string>& names() const { return names_; }
+  std::string text() const;  // "cpu", "cuda:0,cuda:1"
+  const std::vector<std::uint32_t>& indices() const { return indices_; }
+  void set_layers(std::optional<std::uint32_t> gpu_layers) { gpu_layers_ = gpu_layers; }
+  std::optional<std::uint32_t> gpu_layers() const { return gpu_layers_; }
+  // `options` borrows: use them while this lives.
+  void apply(aioss_model_options& options) const;
+
+ private:
+  std::vector<std::uint32_t> indices_;
+  std::vector<std::string> names_;
+  std::optional<std::uint32_t> gpu_layers_;  // nothing: all
+};
+
+}  // namespace aioss::worker

@@ -1,0 +1,157 @@
+"""Devices: what `aioss devices` says, where models are put, and that a device which is lost in the
+middle of an answer costs nobody anything but a moment. The fake engine plays GPUs (AIOSS_FAKE_GPUS);
+its scripts say when one is lost."""
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import aioss_server  # noqa: E402
+from aioss_server import AiossServer  # noqa: E402
+
+MIB = 1 << 20
+GPUS = f"{64 * MIB},{256 * MIB}"  # fake:0 and fake:1
+
+
+class Devices(unittest.TestCase):
+    def setUp(self):
+        self.models = pathlib.Path(tempfile.mkdtemp(prefix="aioss-devices-"))
+        self.addCleanup(shutil.rmtree, self.models, True)
+        os.environ["AIOSS_FAKE_GPUS"] = GPUS
+        self.addCleanup(os.environ.pop, "AIOSS_FAKE_GPUS")
+
+    def script(self, name, *lines):
+        text = "\n".join(["aioss-fake 1", "reply One two three four five six.", *lines]) + "\n"
+        (self.models / f"{name}.fake").write_text(text)
+
+    def server(self, *flags):
+        return AiossServer(*flags, fake=True, models=self.models)
+
+    def chat(self, server, model, text="hello"):
+        return server.post("/v1/chat/completions", {
+            "model": model, "messages": [{"role": "user", "content": text}], "temperature": 0})
+
+    def books(self, server):
+        _, _, page = server.get("/admin/memory")
+        return {device["name"]: device for device in page["devices"]}
+
+    def used(self, server, device):
+        book = self.books(server).get(device)
+        return book["used_bytes"] if book else 0
+
+    def decisions(self, server):
+        return [r["body"] for r in server.records()
+                if r["type"] == "DECISION" and r["body"]["kind"] == "device"]
+
+    # ---- what there is ----
+
+    def test_devices_are_shown(self):
+        shown = json.loads(aioss_server.run("devices", "--json", "--fake-models").stdout)
+        self.assertGreaterEqual(shown["cpu"]["usable_cores"], 1)
+        self.assertGreater(shown["cpu"]["read_bytes_per_second"], 1 << 20)
+        self.assertEqual([(gpu["name"], gpu["total"]) for gpu in shown["gpus"]],
+                         [("fake:0", 64 * MIB), ("fake:1", 256 * MIB)])
+        os.environ["AIOSS_FAKE_GPUS"] = ""
+        shown = aioss_server.run("devices", "--no-bandwidth")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("no GPU", shown.stdout)
+
+    # ---- where models are put ----
+
+    def test_auto_takes_the_gpu_with_the_most_memory(self):
+        self.script("small", f"weight_bytes {100 * MIB}")
+        with self.server() as server:
+            self.assertEqual(self.chat(server, "small")[0], 200)
+            self.assertGreaterEqual(self.used(server, "fake:1"), 100 * MIB)
+            self.assertLess(self.used(server, "fake:0"), MIB)
+
+    def test_what_is_too_large_for_one_is_split_and_the_rest_stays_with_the_cpu(self):
+        self.script("large", f"weight_bytes {400 * MIB}", "layers 10")
+        with self.server() as server:
+            self.assertEqual(self.chat(server, "large")[0], 200)
+            on_0, on_1 = self.used(server, "fake:0"), self.used(server, "fake:1")
+            self.assertGreater(on_0, 0)
+            self.assertLessEqual(on_0, 64 * MIB)
+            self.assertGreater(on_1, 0)
+
+    def test_names_are_obeyed(self):
+        self.script("m", f"weight_bytes {10 * MIB}")
+        with self.server("--device", "fake:0") as server:
+            self.assertEqual(self.chat(server, "m")[0], 200)
+            self.assertGreaterEqual(self.used(server, "fake:0"), 10 * MIB)
+        with self.server("--device", "cpu") as server:
+            self.assertEqual(self.chat(server, "m")[0], 200)
+            self.assertEqual(self.used(server, "fake:0") + self.used(server, "fake:1"), 0)
+
+    def test_a_model_has_a_device_of_its_own(self):
+        self.script("m", f"weight_bytes {10 * MIB}")
+        (self.models / "m.toml").write_text('device = "fake:0"\n')
+        with self.server("--device", "cpu") as server:
+            self.assertEqual(self.chat(server, "m")[0], 200)
+            self.assertGreaterEqual(self.used(server, "fake:0"), 10 * MIB)
+
+    def test_a_device_that_is_not_there_is_named_with_those_that_are(self):
+        self.script("m")
+        with self.server("--device", "fake:7") as server:
+            status, _, answer = self.chat(server, "m")
+            self.assertGreaterEqual(status, 400)
+            self.assertIn("there are cpu, fake:0, fake:1", json.dumps(answer))
+        refused = aioss_server.run("serve", "--device", "GPU!", "--port", "0")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("aioss devices", refused.stderr)
+
+    def test_models_make_room_for_one_another_on_a_gpu(self):
+        os.environ["AIOSS_FAKE_GPUS"] = str(128 * MIB)
+        for name in ("a", "b"):
+            self.script(name, f"weight_bytes {100 * MIB}")
+        with self.server("--device", "fake:0", "--warm-keep-alive", "0") as server:
+            self.assertEqual(self.chat(server, "a")[0], 200)
+            self.assertEqual(self.chat(server, "b")[0], 200)
+            self.assertLessEqual(self.used(server, "fake:0"), 128 * MIB)
+        with self.server() as server:  # who chooses takes nobody's place
+            self.assertEqual(self.chat(server, "a")[0], 200)
+            self.assertEqual(self.chat(server, "b")[0], 200)
+            self.assertGreaterEqual(self.used(server, "fake:0"), 100 * MIB)
+            self.assertLessEqual(self.used(server, "fake:0"), 128 * MIB)
+
+    # ---- devices that fail ----
+
+    def test_a_device_that_is_lost_mid_stream_costs_no_token(self):
+        self.script("m", f"weight_bytes {10 * MIB}")
+        with self.server() as server:
+            status, _, answer = self.chat(server, "m", "hello [[lose 9]]")
+            self.assertEqual(status, 200, answer)
+            self.assertEqual(answer["choices"][0]["message"]["content"],
+                             "One two three four five six.")
+            found = self.decisions(server)
+            self.assertEqual([(d["outcome"], d["model"]) for d in found], [("failed", "m")])
+            self.assertIn("device fake:1", found[0]["details"])
+            # Another model keeps away from it, and the other device is used as before.
+            self.script("n", f"weight_bytes {10 * MIB}")
+            self.assertEqual(server.post("/admin/models/rescan", {})[0], 200)
+            self.assertEqual(self.chat(server, "n")[0], 200)
+            self.assertEqual(self.used(server, "fake:1"), 0)
+
+    def test_a_device_that_fails_at_start_is_taken_out(self):
+        self.script("m", "fail_device yes")
+        with self.server() as server:
+            status, _, answer = self.chat(server, "m")
+            self.assertEqual(status, 200, answer)
+            found = self.decisions(server)
+            self.assertEqual({d["details"][0] for d in found}, {"device fake:0", "device fake:1"})
+            self.assertEqual(self.used(server, "fake:0") + self.used(server, "fake:1"), 0)
+
+    def test_a_model_that_was_ordered_there_goes_on_with_the_cpu(self):
+        self.script("m")
+        with self.server("--device", "fake:0") as server:
+            self.assertEqual(self.chat(server, "m", "hello [[lose 3]]")[0], 200)
+            self.assertEqual(self.chat(server, "m", "hello [[lose 3]]")[0], 200)
+            self.assertEqual(len(self.decisions(server)), 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,84 @@
+"""The Vulkan engine on Mesa's software driver (lavapipe): a real model, its logits against the CPU's,
+and a few tokens through the whole product, its sandbox included.
+
+Usage: vulkan_test.py FOLDER, with aioss-engine-vulkan.so and aioss-engine-check in it, as
+`./dev engine vulkan` builds them. Skipped, loudly, without them or without that driver."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import aioss_server  # noqa: E402
+import skips  # noqa: E402
+from aioss_server import MODELS, SMOLLM2, AiossServer  # noqa: E402
+
+BUILT = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path()
+PLUGIN, CHECK = BUILT / "aioss-engine-vulkan.so", BUILT / "aioss-engine-check"
+MODEL = pathlib.Path(MODELS) / f"{SMOLLM2}.gguf"
+DRIVERS = sorted(pathlib.Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
+SECONDS = 900  # software that plays a GPU, beside other tests
+
+
+class Vulkan(unittest.TestCase):
+    def setUp(self):
+        for missing, why in ((not PLUGIN.is_file(), "the Vulkan engine was not built"),
+                             (not DRIVERS, "Mesa's software driver is not installed"),
+                             (not MODEL.is_file(), "there is no model")):
+            if missing:
+                skips.skip_loudly(self, why)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="aioss-vulkan-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        # ggml hides devices of the kind CPU unless they are asked for.
+        self.more = {"VK_ICD_FILENAMES": str(DRIVERS[0]), "GGML_VK_VISIBLE_DEVICES": "0",
+                     "AIOSS_ENGINES_DIR": str(self.folder / "engines"),
+                     "XDG_STATE_HOME": str(self.folder / "state")}
+        os.environ.update(self.more)
+
+    def aioss(self, *arguments, expect=0):
+        result = aioss_server.run(*arguments, timeout=SECONDS)
+        self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
+        return result.stdout
+
+    def test_logits_are_the_cpus(self):
+        result = subprocess.run(
+            [CHECK, PLUGIN, MODEL, "--device", "vulkan:0", "--compare", "--prompt", "12",
+             "--decode", "3"], capture_output=True, text=True, timeout=SECONDS)
+        print(result.stdout)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("compare   pass", result.stdout)
+
+    def test_the_product_answers_with_it(self):
+        self.aioss("engine", "add", PLUGIN)
+        gpus = json.loads(self.aioss("devices", "--json", "--no-bandwidth"))["gpus"]
+        self.assertEqual([(g["name"], g["engine"], g["shares_memory"]) for g in gpus],
+                         [("vulkan:0", "vulkan", True)])
+        question = ["The capital of France is", "--max-tokens", "6", "--temperature", "0"]
+        with AiossServer("--parallel", "1", "--ctx", "256", "--engine", "vulkan", "--device",
+                         "vulkan:0") as server:
+            status, _, answer = server.post("/v1/completions", {
+                "model": SMOLLM2, "prompt": question[0], "max_tokens": 6, "temperature": 0})
+            self.assertEqual(status, 200, answer)
+            on_gpu = answer["choices"][0]["text"]
+            starts = [r["body"] for r in server.records() if r["type"] == "ENGINE_START"]
+            self.assertIn("vulkan", json.dumps(starts))
+            plan = server.get(f"/admin/plan?model={SMOLLM2}&device=vulkan:0")[2]
+            self.assertEqual(plan["layers_on"], "vulkan:0", plan)
+        with AiossServer("--parallel", "1", "--ctx", "256") as server:
+            _, _, answer = server.post("/v1/completions", {
+                "model": SMOLLM2, "prompt": question[0], "max_tokens": 6, "temperature": 0})
+            self.assertEqual(answer["choices"][0]["text"], on_gpu)
+
+    def test_a_device_that_is_not_there_is_named(self):
+        self.aioss("engine", "add", PLUGIN)
+        refused = aioss_server.run("plan", MODEL, "--engine", "vulkan", "--device", "vulkan:9")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("there are cpu, vulkan:0", refused.stdout + refused.stderr)
+
+
+if __name__ == "__main__":
+    skips.main()
