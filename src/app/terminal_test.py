@@ -31,7 +31,8 @@ class Case(unittest.TestCase):
         self.ledger = self.home / "ledger"
         self.environment = {
             "HOME": str(self.home), "PATH": os.environ["PATH"], "TERM": "xterm",
-            "XDG_STATE_HOME": str(self.home / "state"), "AIOSS_LEDGER": str(self.ledger)}
+            "XDG_STATE_HOME": str(self.home / "state"), "AIOSS_LEDGER": str(self.ledger),
+            "AIOSS_TUNE": "off"}  # what comes by and by would come between what is looked at
         self.model("plain", PLAIN)
         self.model("slow", SLOW)
 

@@ -27,6 +27,7 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"top", top_command},
     {"plan", plan_command},
     {"devices", devices_command},
+    {"tune", tune_command},
     {"ps", ps_command},
     {"load", load_command},
     {"unload", unload_command},

@@ -50,6 +50,7 @@ int witness_sign_command(const Services& services, const Invocation& invocation)
 int witness_status_command(const Services& services, const Invocation& invocation);
 int key_new_command(const Services& services, const Invocation& invocation);
 int top_command(const Services& services, const Invocation& invocation);
+int tune_command(const Services& services, const Invocation& invocation);
 int ps_command(const Services& services, const Invocation& invocation);
 int load_command(const Services& services, const Invocation& invocation);
 int unload_command(const Services& services, const Invocation& invocation);

@@ -14,6 +14,7 @@ std::vector<CommandSpec> review_specs();   // `aioss review`
 std::vector<CommandSpec> top_specs();      // `aioss top`
 std::vector<CommandSpec> plan_specs();     // `aioss plan`
 std::vector<CommandSpec> devices_specs();  // `aioss devices`
+std::vector<CommandSpec> tune_specs();     // `aioss tune`
 std::vector<CommandSpec> model_specs();    // `aioss ps|load|unload|pin`
 std::vector<CommandSpec> engine_switch_specs();  // `aioss engine switch|pin|rollback`
 std::vector<CommandSpec> update_specs();         // `aioss update …`

@@ -197,6 +197,7 @@ std::vector<CommandSpec> all_commands() {
   add({inspect()});
   add(plan_specs());
   add(devices_specs());
+  add(tune_specs());
   add(engine_specs());
   add(engine_switch_specs());
   add(update_specs());

@@ -109,6 +109,10 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "Where a model's layers are: 'cpu', or devices as 'aioss devices' names them, 'cuda:0' or "
      "'cuda:0,cuda:1'. 'auto': on a GPU of the model's engine that holds it, else split, else "
      "cpu."},
+    {Key::kTune, "tune", SettingType::kChoice, 0, 0, "auto|off", "auto", kForServe | kForRun,
+     "MODE",
+     "Whether a model that nobody has measured on this machine is measured, in ten seconds, and "
+     "then computed as is fastest: engine, threads, flash attention. What you set stays."},
     {Key::kPrefillChunk, "prefill_chunk", SettingType::kNumber, 0, ipc::kPrefillChunkMax, "", "0",
      kForServe, "N", "Prompt tokens of one engine call at most; 0 lets the worker choose."},
     {Key::kRecordRate, "record_rate", SettingType::kNumber, 0, 1'000'000, "", "50", kForServe, "N",

@@ -49,6 +49,7 @@ enum class Key : std::size_t {
   kOvercommit,
   kKvType,
   kDevice,
+  kTune,
   kPrefillChunk,
   kRecordRate,
   kRecordBurst,

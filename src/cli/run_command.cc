@@ -79,12 +79,13 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   const bool fake = options.fake_models || options.model.ends_with(".fake");
   AIOSS_TRY(out.engines, engine_table(services, config, fake));
   out.devices = device_table(services, *out.engines);
-  out.engine = config.text(Key::kEngine);
+  if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   if (config.source(Key::kEngine) == Source::kFlag) out.engine_wish = out.engine;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);
   AIOSS_TRY(out.device, device_setting(config));
+  out.tune = config.text(Key::kTune) == "auto";
   out.privacy =
       runtime::privacy_from_name(config.text(Key::kPrivacy)).value_or(runtime::Privacy::kCommit);
   out.parallel = 1;

@@ -134,13 +134,14 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.overcommit = config.text(Key::kOvercommit) == "on";
   out.kv_type = config.text(Key::kKvType);
   AIOSS_TRY(out.device, device_setting(config));
+  out.tune = config.text(Key::kTune) == "auto";
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   AIOSS_TRY(out.engines, engine_table(services, config, fake_models));
   out.read_engines = [&services, config] { return installed_engines(services, config); };
   out.devices = device_table(services, *out.engines);
-  out.engine = config.text(Key::kEngine);
+  if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   AIOSS_CHECK(add_residence(config, out));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;

@@ -41,6 +41,7 @@ std::optional<TuningJob> ModelTunings::job_of(const Model& model,
   if (!parts_.options.tune || parts_.tuner == nullptr || entry == nullptr || !files) {
     return std::nullopt;
   }
+  if (!is_measured(*entry, parts_.options)) return std::nullopt;
   const Catalogue& catalogue = parts_.models.catalogue();
   TuningJob job;
   job.key = tuning_key_of(catalogue, *entry, parts_.options);
@@ -94,7 +95,12 @@ bool ModelTunings::begin_in_background(Model& model, std::int64_t now_ns) {
   if (!lease || parts_.pool.balance(device).free < bytes) {
     log::info("a model is not measured now: there is no room for it beside itself",
               {{"model", model.name}, {"bytes", bytes}});
+    const bool is_new = !no_room_until_ns_.contains(model.name);
     no_room_until_ns_[model.name] = now_ns + kRoomAgainNs;
+    if (is_new) {
+      decide(parts_.tally, kind::kTuning, outcome::kRefused, info(Code::kNoMemory).name, model,
+             {"wanted=" + std::to_string(bytes)});
+    }
     return false;
   }
   Running running{model.name, job->key, std::nullopt, true, false, std::move(*lease)};
@@ -146,9 +152,8 @@ void ModelTunings::take(Model& model, const TuningResult& result) {
   const bool is_other = result.choice.index > 0;
   decide(parts_.tally, kind::kTuning, outcome::kChosen, is_other ? reason::kFaster : reason::kKept,
          model, details_of(result));
-  log::info("a model was measured", {{"model", model.name},
-                                     {"chosen", text(result.chosen())},
-                                     {"why", result.choice.why}});
+  log::info("a model was measured",
+            {{"model", model.name}, {"chosen", text(result.chosen())}, {"why", result.choice.why}});
   // The catalogue may be another by now: then what was found waits in the store.
   const CatalogueEntry* const entry = parts_.models.entry(model.name);
   if (!is_other || entry == nullptr) return;

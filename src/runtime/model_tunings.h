@@ -1,8 +1,8 @@
-// When models are measured, and what comes of it (docs/tuning.md). In the profile fast: once a model
-// has served and nobody wants anything, in the background; a request interrupts it, a few times at
-// most. In the others, where a choice holds for good: before its first request, in the room that
-// was leased for its worker. What is chosen becomes a setting of the model, which Replacement puts
-// into force; if that fails, or the worker crashes twice, it is taken back.
+// When models are measured, and what comes of it (docs/tuning.md). In the profile fast: once a
+// model has served and nobody wants anything, in the background; a request interrupts it, a few
+// times at most. In the others, where a choice holds for good: before its first request, in the
+// room that was leased for its worker. What is chosen becomes a setting of the model, which
+// Replacement puts into force; if that fails, or the worker crashes twice, it is taken back.
 //
 // Of each model and conditions at most one measuring is begun in the life of a gateway, but for
 // those that were interrupted. Runtime thread only.
@@ -58,8 +58,7 @@ class ModelTunings final {
     bool may_be_interrupted = false, was_interrupted = false;
     memory::Lease lease;
   };
-  std::optional<TuningJob> job_of(const Model& model,
-                                  std::shared_ptr<const OpenModel> files) const;
+  std::optional<TuningJob> job_of(const Model& model, std::shared_ptr<const OpenModel> files) const;
   bool is_due(const Model& model, std::int64_t now_ns) const;
   bool begin_in_background(Model& model, std::int64_t now_ns);
   void begin(TuningJob job, Running running);
@@ -72,9 +71,9 @@ class ModelTunings final {
   const TuningStore* const store_;
   const os::CpuBudget cpu_;
   std::optional<Running> running_;
-  std::set<TuningKey> tried_;                 // in this life
+  std::set<TuningKey> tried_;  // in this life
   std::map<TuningKey, int> interruptions_;
-  std::map<std::string, int> crashes_;        // of what was chosen, by model
+  std::map<std::string, int> crashes_;  // of what was chosen, by model
   std::map<std::string, std::int64_t> no_room_until_ns_;
 };
 

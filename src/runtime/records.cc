@@ -129,6 +129,7 @@ Configuration canonical_configuration(const GatewayOptions& options) {
       {"overcommit", options.overcommit ? "on" : "off"},
       {"kv_type", options.kv_type},
       {"device", options.device},
+      {"tune", options.tune ? "auto" : "off"},
       {"prefill_chunk_tokens_max", std::to_string(options.prefill_chunk_tokens_max)},
       {"workers_max", std::to_string(options.workers_max)},
       {"memory_max", std::to_string(options.memory_max)},

@@ -87,7 +87,8 @@ void Tuner::take_back(TuningKey key, std::string why) {
   Waiting waiting;
   waiting.job.key = std::move(key);
   waiting.taken_back = std::move(why);
-  (void)jobs_.try_push(std::move(waiting));  // if there is no place, it is tried and taken back again
+  (void)jobs_.try_push(
+      std::move(waiting));  // if there is no place, it is tried and taken back again
 }
 
 }  // namespace aioss::runtime

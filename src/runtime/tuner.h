@@ -63,7 +63,7 @@ class Tuner final {
  private:
   struct Waiting {
     TuningJob job;
-    Done done;              // null: what was found is to be taken back
+    Done done;               // null: what was found is to be taken back
     std::string taken_back;  // why
   };
   void carry_out(const Waiting& waiting);

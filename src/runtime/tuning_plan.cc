@@ -19,6 +19,12 @@ std::string default_engine(const CatalogueEntry& entry, const GatewayOptions& op
   return engine_by_operator(entry, options).value_or(entry.engine);
 }
 
+bool is_for_cpu(const std::string& engine, const CatalogueEntry& entry,
+                const GatewayOptions& options) {
+  const std::string setting = entry.settings.device.value_or(options.device);
+  return !options.devices || options.devices->candidates(engine, setting).front() == "cpu";
+}
+
 // The default first.
 std::vector<std::string> engines_of(const Catalogue& catalogue, const CatalogueEntry& entry,
                                     const GatewayOptions& options) {
@@ -29,7 +35,8 @@ std::vector<std::string> engines_of(const Catalogue& catalogue, const CatalogueE
   const auto own = options.engines->find(out.front());
   if (!own) return out;
   for (const auto& other : options.engines->all()) {
-    if (other->name != out.front() && other->format == own->format) out.push_back(other->name);
+    if (other->name == out.front() || other->format != own->format) continue;
+    if (is_for_cpu(other->name, entry, options)) out.push_back(other->name);
   }
   return out;
 }
@@ -90,11 +97,14 @@ TuningKey tuning_key_of(const Catalogue& catalogue, const CatalogueEntry& entry,
   for (const std::string& engine : engines_of(catalogue, entry, options)) {
     const auto image = options.engines ? options.engines->find(engine) : nullptr;
     const bool is_file = image && !image->is_linked;
-    key.conditions +=
-        comma + engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked");
+    key.conditions += comma + engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked");
     comma = ",";
   }
   return key;
+}
+
+bool is_measured(const CatalogueEntry& entry, const GatewayOptions& options) {
+  return is_for_cpu(default_engine(entry, options), entry, options);
 }
 
 bool has_choice(const TuningSpace& space) {
@@ -120,6 +130,7 @@ void apply_tunings(const TuningStore& store, const GatewayOptions& options, Cata
   if (!options.tune) return;
   for (auto& [name, entry] : catalogue.models) {
     entry.settings.tuned.reset();
+    if (!is_measured(entry, options)) continue;
     const auto found = store.find(tuning_key_of(catalogue, entry, options));
     // The default is what there is without: a worker that runs with it is not replaced.
     if (found && found->result.choice.index > 0) entry.settings.tuned = found->result.chosen();

@@ -22,6 +22,10 @@ constexpr std::array<std::uint32_t, ipc::kRegimes> kTokensMost{64, 64, ipc::kTun
 constexpr int kRounds = 3;
 // One that is slower than that after a round gets no second one.
 constexpr double kHopeless = 0.8;
+// Beyond any noise.
+constexpr double kClearly = 0.1;
+// An engine that is so much slower than the best so far is not worth more of the time.
+constexpr double kOutrun = 0.75;
 // So many of the canary's tokens must be the default's: engines differ in near ties, and one that
 // computes nonsense agrees nowhere.
 constexpr double kAgreementLeast = 0.5;
@@ -52,6 +56,7 @@ class Search final {
   Result<std::uint64_t> time(Place place, ipc::Regime regime, std::uint32_t tokens);
   void try_engines();
   void try_flash_attention();
+  std::optional<double> speedup_of(const TuneCandidate& candidate) const;
   bool differs_from_engines_choice(const TuneCandidate& candidate) const;
   void try_threads();
   void try_micro_batches();
@@ -199,6 +204,8 @@ void Search::try_flash_attention() {
   // Of each engine: the best one may be the best because of it.
   for (const std::string& engine : space_.engines) {
     TuneCandidate candidate{engine, space_.fixed};
+    const auto plain = speedup_of(candidate);
+    if (plain && *plain < kOutrun * speedup_of(best()).value_or(1)) continue;
     candidate.knobs.flash_attention = ipc::FlashAttention::kOff;
     measure(candidate);
     // Where it is otherwise without, the engine's own choice is with.
@@ -208,17 +215,17 @@ void Search::try_flash_attention() {
   }
 }
 
+std::optional<double> Search::speedup_of(const TuneCandidate& candidate) const {
+  for (const TuneMeasurement& one : result_.measurements) {
+    if (one.candidate == candidate && one.state == TuneState::kMeasured) return one.speedup();
+  }
+  return std::nullopt;
+}
+
 bool Search::differs_from_engines_choice(const TuneCandidate& candidate) const {
-  const auto of = [&](const TuneCandidate& wanted) -> std::optional<double> {
-    for (const TuneMeasurement& one : result_.measurements) {
-      if (one.candidate != wanted || one.state != TuneState::kMeasured) continue;
-      return one.speedup();
-    }
-    return std::nullopt;
-  };
-  const auto own = of(candidate);
-  const auto engines = of({candidate.engine, space_.fixed});
-  return own && engines && std::abs(*own / *engines - 1) > kTuningNoise;
+  const auto own = speedup_of(candidate);
+  const auto engines = speedup_of({candidate.engine, space_.fixed});
+  return own && engines && std::abs(*own / *engines - 1) > kClearly;
 }
 
 void Search::try_threads() {

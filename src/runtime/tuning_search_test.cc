@@ -108,6 +108,7 @@ TEST_F(TuningSearchTest, GoesOnFromTheBestSoFar) {
   const TuningResult result = found();
   EXPECT_EQ(text(result.chosen()), "ik threads=1 flash=off");
   EXPECT_TRUE(was_begun("ik threads=1 micro_batch=256 flash=off"));
+  EXPECT_FALSE(was_begun("llama flash=off"));  // outrun: not worth the time
   EXPECT_FALSE(was_begun("llama threads=1"));
   EXPECT_TRUE(result.in_time);
   EXPECT_EQ(result.streams, 4U);
@@ -129,7 +130,7 @@ TEST_F(TuningSearchTest, WhatCrashesIsUnsafeAndTheOthersAreMeasured) {
   bench_.begin_failures["ik flash=on"] = {Code::kWorkerDied, "signal 6 (Aborted)"};
   bench_.run_failures["ik flash=off"] = {Code::kEngineFailed, "broken"};
   bench_.begin_failures["llama flash=off"] = {Code::kUnsupported, "not here"};
-  bench_.costs["ik"] = {6 * kMs, 3 * kMs, 1 * kMs};
+  bench_.costs["ik"] = {9 * kMs, 3 * kMs, 2 * kMs};
   const TuningResult result = found();
   EXPECT_EQ(of(result, "ik flash=on").state, TuneState::kUnsafe);
   EXPECT_EQ(of(result, "ik flash=on").reason, "signal 6 (Aborted)");

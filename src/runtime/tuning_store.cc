@@ -231,7 +231,7 @@ Status TuningStore::take_in(ByteView bytes) {
     const Map* entry = value.if_map();
     if (entry == nullptr) return damaged("an entry is no map");
     AIOSS_TRY(auto read, read_entry(*entry));
-    remember(std::move(read.first), std::move(read.second));
+    if (!kept_.contains(read.first)) remember(std::move(read.first), std::move(read.second));
   }
   return ok();
 }
@@ -268,8 +268,12 @@ std::vector<std::pair<TuningKey, Tuning>> TuningStore::all() const {
 
 void TuningStore::put(TuningKey key, Tuning tuning) {
   Digest basis{};
+  const Result<Bytes> others = path_.empty() ? Result<Bytes>(Error{Code::kNotFound, ""})
+                                             : os::read_file(fs_, path_, kTuningFileBytesMax);
   {
     std::lock_guard lock(mutex_);
+    // Of an `aioss tune` beside the server. Damage was told when it was read first.
+    if (others) (void)take_in(*others);
     remember(std::move(key), std::move(tuning));
     basis = basis_;
   }

@@ -8,8 +8,8 @@
 // SHA-256 of it. An entry is {0: [device, inode, size, modified in ns, …, of each part], 1: the
 // conditions as text, 2: the model's name, 3: when, in ns since 1970, 4: streams, 5: in time,
 // 6: index of the choice, 7: why, 8: [measurement, …]}, a measurement {0: engine, 1: [threads,
-// threads_batch, micro_batch, flash], 2: state, 3: reason, 4: [ns a token, the default's, …, of each
-// regime]}.
+// threads_batch, micro_batch, flash], 2: state, 3: reason, 4: [ns a token, the default's, …, of
+// each regime]}.
 //
 // Thread-safe; read() and put() block on the disk.
 #pragma once
@@ -29,8 +29,8 @@
 
 namespace aioss::runtime {
 
-inline constexpr std::size_t kTuningsStoredMax = 128;     // models and conditions; the oldest goes
-inline constexpr std::size_t kTuneMeasurementsMax = 64;   // of one
+inline constexpr std::size_t kTuningsStoredMax = 128;    // models and conditions; the oldest goes
+inline constexpr std::size_t kTuneMeasurementsMax = 64;  // of one
 inline constexpr std::uint64_t kTuningFileBytesMax = std::uint64_t{4} << 20;
 
 // Under which conditions a model is measured: engines with their builds, profile, geometry, what is
@@ -58,7 +58,8 @@ class TuningStore final {
   std::optional<Tuning> find(const TuningKey& key) const;
   // Oldest first.
   std::vector<std::pair<TuningKey, Tuning>> all() const;
-  // Remembers and writes the file; a disk that refuses is told to the log.
+  // Remembers and writes the file, with what others have put there meanwhile; a disk that refuses
+  // is told to the log.
   void put(TuningKey key, Tuning tuning);
 
  private:
@@ -66,7 +67,7 @@ class TuningStore final {
     Tuning tuning;
     std::uint64_t age = 0;  // the lower the older
   };
-  Status take_in(ByteView bytes);
+  Status take_in(ByteView bytes);               // what is not known yet; with mutex_ held
   void remember(TuningKey key, Tuning tuning);  // with mutex_ held
 
   os::FileSystem& fs_;
