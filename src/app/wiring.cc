@@ -24,6 +24,10 @@ std::vector<worker::EngineChoice> engines() {
   return {llama, fake};
 }
 
+Result<std::unique_ptr<engine::TextModel>> open_vocabulary(const std::vector<int>& fds) {
+  return engines::llama::open_vocabulary(fds);
+}
+
 std::vector<cli::EngineVersion> engine_versions() {
   std::vector<cli::EngineVersion> versions;
   for (const worker::EngineChoice& choice : engines()) {

@@ -40,12 +40,14 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
     options.model_fds.push_back(*model);
   }
   for (std::size_t i = 4; i < arguments.size(); i += 2) {
-    const auto memory = parse_descriptor(arguments[i + 1]);
-    if (!memory) return false;
+    const auto descriptor = parse_descriptor(arguments[i + 1]);
+    if (!descriptor) return false;
     if (arguments[i] == "--prefixes") {
-      options.prefix_fd = *memory;
+      options.prefix_fd = *descriptor;
     } else if (arguments[i] == "--adapters") {
-      options.adapter_fd = *memory;
+      options.adapter_fd = *descriptor;
+    } else if (arguments[i] == "--engine") {
+      options.engine_fd = *descriptor;
     } else {
       return false;
     }
@@ -65,6 +67,7 @@ int worker_command(const std::vector<std::string>& arguments) {
   worker::WorkerOptions options;
   if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();
   options.engines = engines();
+  options.open_vocabulary = open_vocabulary;
   if (plans) return worker::run_plan(options);
   const os::SystemClock clock;
   return worker::run_worker(options, clock);

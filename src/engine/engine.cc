@@ -38,6 +38,30 @@ std::string text_or_empty(const char* text) {
   return text == nullptr ? "" : text;
 }
 
+constexpr std::uint32_t kTableBytesMax = 1U << 16;  // one pointer a call: there are never so many
+
+Status check_abi(std::uint32_t version) {
+  if (version == AIOSS_ENGINE_ABI_VERSION) return ok();
+  const bool newer = version > AIOSS_ENGINE_ABI_VERSION;
+  return Error{Code::kUnsupported,
+               "the engine speaks ABI version " + std::to_string(version) +
+                   ", this program version " + std::to_string(AIOSS_ENGINE_ABI_VERSION) +
+                   (newer ? "; update aioss, or install the engine built for this program"
+                          : "; install the engine built for this program")};
+}
+
+bool has_all_functions(const aioss_engine& engine) {
+  return engine.identity != nullptr && engine.profiles != nullptr &&
+         engine.prefill_grid_tokens != nullptr && engine.device_count != nullptr &&
+         engine.device != nullptr && engine.plan != nullptr && engine.model_open != nullptr &&
+         engine.model_facts != nullptr && engine.model_close != nullptr &&
+         engine.session_create != nullptr && engine.session_close != nullptr &&
+         engine.decode != nullptr && engine.logits != nullptr &&
+         engine.sequence_remove != nullptr && engine.sequence_copy != nullptr &&
+         engine.sequence_state_size != nullptr && engine.sequence_save != nullptr &&
+         engine.sequence_load != nullptr && engine.counters != nullptr;
+}
+
 }  // namespace
 
 std::string_view status_name(aioss_status status) {
@@ -74,27 +98,23 @@ Status check(aioss_status status, const aioss_error& error, std::string_view wha
   return Error{code_of(status), std::move(message)};
 }
 
-Status validate(const aioss_engine& engine, aioss_profile profile) {
-  if (engine.abi_version != AIOSS_ENGINE_ABI_VERSION) {
-    return Error{Code::kUnsupported,
-                 "the engine speaks ABI version " + std::to_string(engine.abi_version) +
-                     ", this program version " + std::to_string(AIOSS_ENGINE_ABI_VERSION) +
-                     "; install the engine built for this program"};
-  }
+Status validate_table(const aioss_engine& engine) {
+  AIOSS_CHECK(check_abi(engine.abi_version));
   if (engine.struct_size < offsetof(aioss_engine, adapter_open)) {  // what follows is optional
     return Error{Code::kUnsupported, "the engine's table is shorter than this program needs"};
   }
-  const bool complete = engine.identity != nullptr && engine.profiles != nullptr &&
-                        engine.prefill_grid_tokens != nullptr && engine.device_count != nullptr &&
-                        engine.device != nullptr && engine.plan != nullptr &&
-                        engine.model_open != nullptr && engine.model_facts != nullptr &&
-                        engine.model_close != nullptr && engine.session_create != nullptr &&
-                        engine.session_close != nullptr && engine.decode != nullptr &&
-                        engine.logits != nullptr && engine.sequence_remove != nullptr &&
-                        engine.sequence_copy != nullptr && engine.sequence_state_size != nullptr &&
-                        engine.sequence_save != nullptr && engine.sequence_load != nullptr &&
-                        engine.counters != nullptr;
-  if (!complete) return Error{Code::kUnsupported, "the engine's table has missing functions"};
+  if (engine.struct_size > kTableBytesMax) {
+    return Error{Code::kUnsupported, "the engine's table claims to be of " +
+                                         std::to_string(engine.struct_size) + " bytes"};
+  }
+  if (!has_all_functions(engine)) {
+    return Error{Code::kUnsupported, "the engine's table has missing functions"};
+  }
+  return ok();
+}
+
+Status validate(const aioss_engine& engine, aioss_profile profile) {
+  AIOSS_CHECK(validate_table(engine));
   if ((engine.profiles() & (1u << static_cast<unsigned>(profile))) == 0) {
     return Error{Code::kUnsupported, "this engine does not keep the profile '" +
                                          std::string(profile_name(profile)) +

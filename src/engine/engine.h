@@ -22,7 +22,9 @@ std::string_view profile_name(aioss_profile profile);  // "fast", "reproducible"
 // AIOSS_OK is ok(); otherwise an Error that begins with `what`.
 Status check(aioss_status status, const aioss_error& error, std::string_view what);
 
-// Refuses a table of another ABI version, with missing functions, or without the profile.
+// Refuses a table of another ABI version, of an absurd size, or with missing functions.
+Status validate_table(const aioss_engine& engine);
+// And one of an engine that does not keep the profile.
 Status validate(const aioss_engine& engine, aioss_profile profile);
 // Whether it has the optional calls for adapters.
 bool has_adapters(const aioss_engine& engine);

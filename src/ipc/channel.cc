@@ -84,6 +84,12 @@ Status send_bytes(int fd, ByteView bytes) {
 
 }  // namespace
 
+Bytes framed(ByteView frame) {
+  Bytes bytes;
+  append_frame(bytes, frame);
+  return bytes;
+}
+
 Status Channel::send(ByteView frame) {
   Bytes bytes;  // one system call for header and frame
   append_frame(bytes, frame);

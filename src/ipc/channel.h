@@ -16,6 +16,9 @@ namespace aioss::ipc {
 // What may be sent, either way: a request of 4 MiB, framed, with room to spare.
 inline constexpr std::uint32_t kFrameBytesMax = 16U << 20;
 
+// A frame as it goes over the wire, for who must write it without a channel.
+Bytes framed(ByteView frame);
+
 class Channel {
  public:
   // `receive_bytes_max`: what this end takes in one frame. The gateway, which trusts its workers

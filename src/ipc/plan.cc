@@ -9,6 +9,7 @@ namespace aioss::ipc {
 namespace {
 
 using detail::Array;
+using detail::digest_value;
 using detail::error_value;
 using detail::FieldReader;
 using detail::Map;
@@ -86,6 +87,7 @@ Bytes encode(const PlanAsk& ask) {
   map.set(6, text_value(ask.kv_type, kKvTypeBytesMax));
   map.set(7, Value::boolean(ask.speculation));
   map.set(8, Value::uint(ask.room_bytes));
+  if (ask.engine_sha256 != Digest{}) map.set(150, digest_value(ask.engine_sha256));
   return codec::encode(std::move(map));
 }
 
@@ -102,6 +104,7 @@ Result<PlanAsk> decode_plan_ask(ByteView frame) {
   ask.kv_type = reader.text(6, kKvTypeBytesMax);
   ask.speculation = reader.boolean(7);
   ask.room_bytes = reader.u64(8);
+  if (reader.has(150)) ask.engine_sha256 = reader.digest(150);
   AIOSS_CHECK(reader.finish());
   return ask;
 }

@@ -28,6 +28,7 @@ struct PlanAsk {
   bool speculation = true;  // rows of logits for drafts
   // If the model does not fit into so many bytes, options that do are looked for. 0: none are.
   std::uint64_t room_bytes = 0;
+  Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked. For who keeps answers
   bool operator==(const PlanAsk&) const = default;
 };
 

@@ -47,8 +47,24 @@ std::optional<Fd> verity_descriptor(int descriptor) {
   return own;
 }
 
+bool can_be_executed(int descriptor) {
+  void* const code = ::mmap(nullptr, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, descriptor, 0);
+  if (code == MAP_FAILED) return false;
+  ::munmap(code, 1);
+  return true;
+}
+
+Result<Fd> duplicate_descriptor(int descriptor) {
+  Fd own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!own.valid()) return failed("cannot duplicate a descriptor");
+  return own;
+}
+
 Result<SealedCopy> SealedCopy::create(const std::string& name) {
-  Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL, which vm.memfd_noexec=2 insists on
+  Fd fd(::memfd_create(name.c_str(), kFlags));
+  if (!fd.valid() && errno == EACCES) fd = Fd(::memfd_create(name.c_str(), kFlags | kNoExecSeal));
   if (!fd.valid()) return failed("cannot make a memory for a sealed copy");
   return SealedCopy(std::move(fd));
 }

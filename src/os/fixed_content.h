@@ -21,6 +21,12 @@ std::optional<bool> is_open_for_writing(int descriptor);
 // checks what is read. Nothing: it may change.
 std::optional<Fd> verity_descriptor(int descriptor);
 
+// Whether this process may map the file as code: not, where the system refuses to execute memory
+// files. Runs nothing of it.
+bool can_be_executed(int descriptor);
+// The same open file, which lives as long as the descriptor that is given.
+Result<Fd> duplicate_descriptor(int descriptor);
+
 // Memory with a descriptor that is written once, from front to end, and then cannot be changed by
 // anyone, its writer included (memfd with F_SEAL_WRITE). It takes memory as large as what it holds.
 class SealedCopy final {

@@ -20,4 +20,13 @@ void give_back_free_memory() {
 #endif
 }
 
+std::uint64_t heap_bytes() {
+#ifdef __GLIBC__
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#else
+  return 0;
+#endif
+}
+
 }  // namespace aioss::os

@@ -55,11 +55,11 @@ constexpr std::string_view kFacts =
     "getpid gettid getppid getuid geteuid getgid getegid getrusage getrandom uname sysinfo";
 
 // What loading a plugin needs besides, and stage two itself: gone after stage two. memfd_create,
-// because a plugin inside our own file is written to one.
+// because a plugin inside our own file is written to one; setitimer limits how long it may start.
 constexpr std::string_view kBeforeStageTwo =
     "mmap mprotect stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat "
     "getcwd getdents64 statfs fstatfs memfd_create ftruncate pwrite64 fcntl prctl capget prlimit64 "
-    "getrlimit recvmsg setsockopt seccomp landlock_create_ruleset landlock_add_rule "
+    "getrlimit setitimer recvmsg setsockopt seccomp landlock_create_ruleset landlock_add_rule "
     "landlock_restrict_self";
 
 // Nothing of ours and no library we use makes these calls.

@@ -5,6 +5,11 @@
 
 namespace aioss::plugins {
 
+int plugin_descriptor(const EngineImage* engine) {
+  if (engine == nullptr || engine->is_linked || !engine->file) return -1;
+  return engine->file->get();
+}
+
 EngineTable::EngineTable(std::vector<EngineImage> engines) {
   for (EngineImage& engine : engines) put(std::move(engine));
 }
@@ -15,6 +20,14 @@ std::shared_ptr<const EngineImage> EngineTable::find(std::string_view name) cons
     if (engine->name == name) return engine;
   }
   return nullptr;
+}
+
+Result<std::shared_ptr<const EngineImage>> EngineTable::get(std::string_view name) const {
+  if (auto found = find(name)) return found;
+  std::string known;
+  for (const auto& engine : all()) known += (known.empty() ? "" : ", ") + engine->name;
+  return Error{Code::kUnsupported, "there is no engine '" + std::string(name) + "'; there " +
+                                       (known.empty() ? "are none" : "is " + known)};
 }
 
 std::vector<std::shared_ptr<const EngineImage>> EngineTable::all() const {

@@ -31,12 +31,17 @@ struct EngineImage {
   std::string origin;  // "linked", "embedded", or the path that it was installed at
 };
 
+// What a worker inherits of it; −1: nothing, for the engine is linked, or there is none to inherit.
+int plugin_descriptor(const EngineImage* engine);
+
 class EngineTable final {
  public:
   explicit EngineTable(std::vector<EngineImage> engines);
 
   // Null: there is none of this name. What is found stays whole while somebody holds it.
   std::shared_ptr<const EngineImage> find(std::string_view name) const;
+  // Likewise; kUnsupported names those that there are.
+  Result<std::shared_ptr<const EngineImage>> get(std::string_view name) const;
   std::vector<std::shared_ptr<const EngineImage>> all() const;  // in the order of their names
   // Replaces one of the same name.
   void put(EngineImage engine);

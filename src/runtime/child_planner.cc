@@ -4,6 +4,7 @@
 #include <future>
 
 #include "os/thread.h"
+#include "runtime/engines.h"
 #include "runtime/gateway.h"
 
 namespace aioss::runtime {
@@ -45,6 +46,7 @@ ChildPlannerOptions planner_options(const GatewayOptions& options) {
   out.child.executable = options.worker_executable;
   out.speculation = options.speculation;
   out.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
+  out.engines = options.engines;
   return out;
 }
 
@@ -129,6 +131,7 @@ void ChildPlanner::answer(const Job& job) {
 ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
   ipc::PlanAsk ask;
   ask.engine = job.wanted.engine;
+  ask.engine_sha256 = job.wanted.engine_sha256;
   ask.profile = job.wanted.profile;
   ask.streams = job.wanted.streams;
   ask.cells_per_stream = job.wanted.cells_per_stream;
@@ -142,9 +145,11 @@ ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
 
 Result<ipc::PlanReport> ChildPlanner::carry_out(const Job& job) {
   if (stopping_.load()) return stopping();
+  PlanChildOptions child = options_.child;
+  AIOSS_TRY(child.engine, engine_of(options_.engines, job.wanted.engine));
   ++children_;
   AIOSS_TRY(ipc::PlanReport report,
-            run_plan_child(*job.files, ask_of(job), options_.child, clock_, stopping_));
+            run_plan_child(*job.files, ask_of(job), child, clock_, stopping_));
   if (job.files->was_changed()) {
     return Error{Code::kModelCorrupt, "the file was written to while it was planned; try again"};
   }

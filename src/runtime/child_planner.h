@@ -46,6 +46,7 @@ struct ChildPlannerOptions {
   PlanChildOptions child;
   bool speculation = true;
   std::uint32_t prefill_chunk_tokens_max = 0;
+  std::shared_ptr<plugins::EngineTable> engines = {};  // as in GatewayOptions
 };
 
 struct GatewayOptions;

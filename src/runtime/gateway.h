@@ -23,6 +23,7 @@
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
+#include "plugins/engine_table.h"
 #include "runtime/adapter_wish.h"
 #include "runtime/memory_report.h"
 #include "runtime/memory_source.h"
@@ -77,6 +78,8 @@ struct GatewayOptions {
   std::uint32_t workers_max = 16;  // loaded models, however small; over it one has to go
   // Of all models together, on the host; 0: what the system can spare. docs/memory.md.
   std::uint64_t memory_max = 0;
+  // Those that workers can be started with; null: those that are linked into the executable.
+  std::shared_ptr<plugins::EngineTable> engines;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until
@@ -100,7 +103,7 @@ CatalogueOptions catalogue_options(const GatewayOptions& options);
 
 struct ModelEntry {  // of the catalogue
   std::string name;
-  std::string engine;  // "llama" or "fake"
+  std::string engine;  // "llama" or "fake": what its file is for
   std::uint64_t file_bytes = 0;
   std::int64_t modified_unix_s = 0;
   std::string state;  // "cold", "loading", "ready", "warm", "failed"

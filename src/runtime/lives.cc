@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/decide.h"
+#include "runtime/engines.h"
 #include "runtime/planning.h"
 
 namespace aioss::runtime {
@@ -78,6 +79,7 @@ Status Lives::start_worker(Life& life) {
   AIOSS_TRY(const std::shared_ptr<OpenModel> files, files_of(life, *entry));
   if (!files) return ok();
 
+  AIOSS_TRY(life.engine, engine_of(parts_.options.engines, life.room.wanted.engine));
   const LinkOptions link = link_options(life, *files);
   auto started =
       parts_.start_link(link, [this, post = parts_.post, number = life.number](LinkEvent event) {
@@ -118,6 +120,7 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);
   link.adapter_fd = parts_.adapters.give_memory(life);
+  link.engine = life.engine;
   link.streams_max = parts_.streams_max;
   link.exit_grace = options.worker_exit_grace;
   return link;
@@ -211,6 +214,9 @@ void Lives::on_hello(Life& life, ipc::Hello hello) {
 void Lives::on_ready(Life& life, ipc::Ready ready) {
   if (life.phase == Phase::kWaking) return on_woken(life, ready);
   if (life.phase != Phase::kLoading) return;  // it is being stopped
+  if (const Status fits = check_engine(life.engine, ready.engine); !fits) {
+    return fail_load(life, fits.error());
+  }
   life.ready = std::move(ready);
   advance(life);
 }
@@ -254,7 +260,7 @@ void Lives::advance(Life& life) {
   }
   parts_.prefixes.bring(life, *records_.program());
   records_.record({life.number, life.model.name, *life.ready, *life.hash, life.files->bytes(),
-                   life.hello ? life.hello->confinement : ""});
+                   life.hello ? life.hello->confinement : "", file_digest(life.engine)});
 }
 
 void Lives::on_load_recorded(std::uint64_t number, const Result<std::uint64_t>& record) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "codec/hex.h"
 #include "os/cpu.h"
 #include "runtime/records.h"
 
@@ -29,7 +30,8 @@ void LoadRecords::record(const Loaded& what) {
   if (!takes(what.life)) return;
   if (update_ == Update::kDue) return append_update();
   const ipc::EngineFacts& facts = what.ready.engine;
-  const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id;
+  const std::string identity = facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
+                               codec::to_hex(what.engine_sha256);
   const auto engine = engines_.find(identity);
   if (engine == engines_.end() || !engine->second.appended) {
     append_engine_start(identity, what);
@@ -91,10 +93,10 @@ void LoadRecords::on_update(const Result<ledger::Committed>& result) {
 
 void LoadRecords::append_engine_start(const std::string& identity, const Loaded& what) {
   engines_[identity].appended = true;
-  append(
-      ledger::RecordType::kEngineStart,
-      records::engine_start({what.ready.engine, profile_, *program_, cpu_model_, what.confinement}),
-      [this, identity](const auto& result) { on_engine(identity, result); });
+  append(ledger::RecordType::kEngineStart,
+         records::engine_start({what.ready.engine, profile_, *program_, cpu_model_,
+                                what.confinement, what.engine_sha256}),
+         [this, identity](const auto& result) { on_engine(identity, result); });
 }
 
 void LoadRecords::on_engine(const std::string& identity, const Result<ledger::Committed>& result) {

@@ -37,6 +37,7 @@ class LoadRecords final {
     const ModelHash& hash;
     std::uint64_t file_bytes = 0;
     std::string confinement;  // as its worker says
+    Digest engine_sha256{};   // of its engine's file; zeros: it is linked
   };
 
   // The ledger outlives it.

@@ -68,6 +68,7 @@ struct Life final {
   // What it is started with.
   ModelSettings settings;  // it was planned with these
   ipc::Configure configured;
+  std::shared_ptr<const plugins::EngineImage> engine;  // null: it is linked
   std::shared_ptr<const OpenModel> files;  // what the worker loads, as long as there is one
   std::shared_ptr<OpenModel> sealing;      // they, until they are sealed and a worker has them
   bool outdated = false;  // the catalogue has other files or settings by this name, or none

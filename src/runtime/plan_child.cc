@@ -24,8 +24,12 @@ constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::size_t kMessageBytesMax = 500;
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 
-Error untrustworthy(std::string what) {
-  return {Code::kModelCorrupt, std::move(what) + "; do not use this file"};
+Error untrustworthy(std::string what, const PlanChildOptions& options) {
+  if (plugins::plugin_descriptor(options.engine.get()) < 0) {
+    return {Code::kModelCorrupt, std::move(what) + "; do not use this file"};
+  }
+  return {Code::kEngineFailed, std::move(what) + "; engine '" + options.engine->name +
+                                   "' or this file is broken: try another engine"};
 }
 
 // All that the child writes, until it closes its end.
@@ -37,15 +41,17 @@ Result<Bytes> read_all(int descriptor, const PlanChildOptions& options, const Cl
   while (!stop.load()) {
     const std::int64_t left_ms = (deadline - clock.monotonic_ns()) / kNsPerMs;
     if (left_ms <= 0) {
-      return untrustworthy("planning it took over " +
-                           std::to_string(options.time_max.count() / 1000) + " s");
+      return untrustworthy(
+          "planning it took over " + std::to_string(options.time_max.count() / 1000) + " s",
+          options);
     }
     const auto count =
         os::read_some(descriptor, piece, std::min(kSlice, std::chrono::milliseconds(left_ms)));
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count || *count == 0) return out;  // a reset is an end, too
     out.insert(out.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(*count));
-    if (out.size() > ipc::kPlanFrameBytesMax) return untrustworthy("its plan is absurdly long");
+    if (out.size() > ipc::kPlanFrameBytesMax)
+      return untrustworthy("its plan is absurdly long", options);
   }
   return Error{Code::kShuttingDown, "the gateway is stopping"};
 }
@@ -77,15 +83,18 @@ struct KillAndLeave {
 };
 using KilledChild = std::unique_ptr<os::Child, KillAndLeave>;
 
-Result<ipc::PlanReport> parse(const Bytes& said, os::Child& child) {
+Result<ipc::PlanReport> parse(const Bytes& said, const PlanChildOptions& options,
+                              os::Child& child) {
   if (said.empty()) {
     const auto status = child.wait_for(kExitTime);
-    return untrustworthy("the process that plans it ended with " +
-                         (status ? status->describe() : "no answer"));
+    return untrustworthy(
+        "the process that plans it ended with " + (status ? status->describe() : "no answer"),
+        options);
   }
-  if (!is_whole_frame(said)) return untrustworthy("the process that plans it spoke nonsense");
+  const Error nonsense = untrustworthy("the process that plans it spoke nonsense", options);
+  if (!is_whole_frame(said)) return nonsense;
   auto report = ipc::decode_plan_report(ByteView(said).subspan(kLengthBytes));
-  if (!report) return untrustworthy("the process that plans it spoke nonsense");
+  if (!report) return nonsense;
   if (report->error) return child_error(*report->error);
   return report;
 }
@@ -102,6 +111,27 @@ Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files
   return again;
 }
 
+os::SpawnOptions spawn_options(const std::vector<std::unique_ptr<os::File>>& models,
+                               const PlanChildOptions& options, int socket) {
+  os::SpawnOptions spawn;
+  spawn.executable = options.executable;
+  spawn.inherit_output = false;
+  spawn.descriptors = {{kSocketInChild, socket}};
+  std::string numbers;
+  int number = kFirstModelInChild;
+  for (const auto& model : models) {
+    numbers += (numbers.empty() ? "" : ",") + std::to_string(number);
+    spawn.descriptors.emplace_back(number++, model->descriptor());
+  }
+  spawn.arguments = {"aioss",    "worker", "--plan", "--socket", std::to_string(kSocketInChild),
+                     "--models", numbers};
+  if (const int plugin = plugins::plugin_descriptor(options.engine.get()); plugin >= 0) {
+    spawn.arguments.insert(spawn.arguments.end(), {"--engine", std::to_string(number)});
+    spawn.descriptors.emplace_back(number, plugin);
+  }
+  return spawn;
+}
+
 }  // namespace
 
 Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAsk& ask,
@@ -109,18 +139,7 @@ Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAs
                                        const std::atomic<bool>& stop) {
   AIOSS_TRY(const auto models, open_again(files));
   AIOSS_TRY(auto sockets, os::socket_pair());
-  os::SpawnOptions spawn;
-  spawn.executable = options.executable;
-  spawn.inherit_output = false;
-  spawn.descriptors = {{kSocketInChild, sockets.second.get()}};
-  std::string numbers;
-  for (std::size_t i = 0; i < models.size(); ++i) {
-    const int number = kFirstModelInChild + static_cast<int>(i);
-    spawn.descriptors.emplace_back(number, models[i]->descriptor());
-    numbers += (i > 0 ? "," : "") + std::to_string(number);
-  }
-  spawn.arguments = {"aioss",    "worker", "--plan", "--socket", std::to_string(kSocketInChild),
-                     "--models", numbers};
+  const os::SpawnOptions spawn = spawn_options(models, options, sockets.second.get());
   AIOSS_TRY(os::Child spawned, os::Child::spawn(spawn));
   const KilledChild child(new os::Child(std::move(spawned)));
   sockets.second.reset();  // so that the child's end is the only one
@@ -128,7 +147,7 @@ Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAs
   // Of some hundred bytes: the socket's buffer takes it, whether the child reads or not.
   (void)channel.send(ipc::encode(ask));  // a child that is gone is noticed by what it does not say
   AIOSS_TRY(const Bytes said, read_all(channel.descriptor(), options, clock, stop));
-  return parse(said, *child);
+  return parse(said, options, *child);
 }
 
 }  // namespace aioss::runtime

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "ipc/messages.h"
 #include "memory/needs.h"
@@ -22,6 +23,7 @@ struct PlanWanted {
   std::uint32_t streams = 0, cells_per_stream = 0, threads = 0;
   std::string kv_type = "f16";
   std::uint64_t prefix_bytes = 0, spill_bytes = 0;
+  Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked
   auto operator<=>(const PlanWanted&) const = default;
 };
 

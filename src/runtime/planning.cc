@@ -10,6 +10,7 @@
 #include "memory/pool.h"
 #include "plugins/engine_table.h"
 #include "runtime/catalogue.h"
+#include "runtime/engines.h"
 #include "runtime/kv_types.h"
 
 namespace aioss::runtime {
@@ -113,6 +114,7 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   // A script is the fake engine's; what a GGUF file is computed with can be chosen.
   wanted.engine =
       entry.engine == plugins::kLlama ? own.engine.value_or(entry.engine) : entry.engine;
+  if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);
   wanted.cells_per_stream = own.context_tokens.value_or(options.context_tokens);

@@ -258,6 +258,7 @@ Map engine_start(const EngineStart& start) {
       .set(own::kCpuModel, text_of(start.cpu_model))
       .set(own::kProfile, Value::text(name(start.profile)))
       .set(own::kConfinement, text_of(start.confinement));
+  if (start.engine_sha256 != Digest{}) map.set(own::kFileSha256, Value::bytes(start.engine_sha256));
   return map;
 }
 

@@ -85,6 +85,7 @@ struct EngineStart {
   ipc::Profile profile = ipc::Profile::kFast;
   Digest binary_sha3{};
   std::string cpu_model, confinement;
+  Digest engine_sha256{};  // of the engine's file; zeros: it is part of the executable
 };
 codec::Map engine_start(const EngineStart& start);
 

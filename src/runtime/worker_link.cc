@@ -28,39 +28,35 @@ constexpr unsigned kCancelChecksMax = 60;
 constexpr auto kReapStep = std::chrono::milliseconds(5);
 constexpr int kSocketInChild = 3;
 
-// What a worker finds at which number: its socket, the model's files, the memory for prefixes, and
-// that for adapters.
-std::vector<std::string> arguments(std::size_t model_count, bool prefixes, bool adapters) {
-  std::string models;
-  for (std::size_t i = 0; i < model_count; ++i) {
-    models += (i > 0 ? "," : "") + std::to_string(kSocketInChild + 1 + static_cast<int>(i));
-  }
-  std::vector<std::string> out{"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
-                               "--models", models};
-  int next = kSocketInChild + 1 + static_cast<int>(model_count);
-  if (prefixes) {
-    out.emplace_back("--prefixes");
-    out.push_back(std::to_string(next++));
-  }
-  if (adapters) {
-    out.emplace_back("--adapters");
-    out.push_back(std::to_string(next));
-  }
+// What a worker is given beside its socket and its model: the option that names the descriptor.
+std::vector<std::pair<std::string, int>> extras(const LinkOptions& options) {
+  std::vector<std::pair<std::string, int>> out;
+  if (options.prefix_fd >= 0) out.emplace_back("--prefixes", options.prefix_fd);
+  if (options.adapter_fd >= 0) out.emplace_back("--adapters", options.adapter_fd);
+  const int plugin = plugins::plugin_descriptor(options.engine.get());
+  if (plugin >= 0) out.emplace_back("--engine", plugin);
   return out;
 }
 
 os::SpawnOptions spawn_options(const LinkOptions& options, int socket) {
   os::SpawnOptions spawn;
   spawn.executable = options.executable;
-  spawn.arguments =
-      arguments(options.model_fds.size(), options.prefix_fd >= 0, options.adapter_fd >= 0);
   spawn.environment = {"GGML_NO_BACKTRACE=1", "LANG=C.UTF-8"};
   spawn.inherit_output = false;  // what the gateway prints there, or a pipe after it, is not theirs
   spawn.descriptors.emplace_back(kSocketInChild, socket);
   int number = kSocketInChild;
-  for (const int fd : options.model_fds) spawn.descriptors.emplace_back(++number, fd);
-  if (options.prefix_fd >= 0) spawn.descriptors.emplace_back(++number, options.prefix_fd);
-  if (options.adapter_fd >= 0) spawn.descriptors.emplace_back(++number, options.adapter_fd);
+  std::string models;
+  for (const int fd : options.model_fds) {
+    spawn.descriptors.emplace_back(++number, fd);
+    models += (models.empty() ? "" : ",") + std::to_string(number);
+  }
+  spawn.arguments = {"aioss",    "worker", "--socket", std::to_string(kSocketInChild),
+                     "--models", models};
+  for (const auto& [option, fd] : extras(options)) {
+    spawn.descriptors.emplace_back(++number, fd);
+    spawn.arguments.push_back(option);
+    spawn.arguments.push_back(std::to_string(number));
+  }
   return spawn;
 }
 

@@ -26,6 +26,7 @@
 #include "ipc/messages.h"
 #include "os/process.h"
 #include "os/thread.h"
+#include "plugins/engine_table.h"
 #include "runtime/stream_state.h"
 #include "runtime/worker_peer.h"
 
@@ -38,6 +39,7 @@ struct LinkOptions {
   std::vector<int> model_fds;  // borrowed until start() returns
   int prefix_fd = -1;          // likewise: memory for states of prefixes; -1: none
   int adapter_fd = -1;         // likewise: memory where it finds adapters; -1: none
+  std::shared_ptr<const plugins::EngineImage> engine;  // null or linked: it has it in itself
   ipc::Configure configure;
   std::size_t streams_max = 0;                 // that the gateway has at once
   std::chrono::milliseconds exit_grace{2000};  // from the end of its socket to SIGKILL

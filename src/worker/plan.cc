@@ -11,9 +11,11 @@
 #include "ipc/channel.h"
 #include "ipc/plan.h"
 #include "os/cpu.h"
+#include "os/heaps.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
 #include "worker/gguf.h"
+#include "worker/plugin_choice.h"
 #include "worker/setup.h"
 #include "worker/vocabulary.h"
 #include "worker/worker.h"
@@ -52,7 +54,8 @@ class DryRun final {
   const EngineChoice& choice_;
   ipc::PlanAsk ask_;
   std::unique_ptr<engine::Model> model_;
-  std::uint64_t table_bytes_ = 0;  // of tokens, beside the engine's
+  // Of tokens, beside the engine's: a plugin's model brings no text of its own.
+  std::uint64_t text_bytes_ = 0, table_bytes_ = 0;
 };
 
 Status DryRun::open(const std::vector<int>& fds) {
@@ -66,7 +69,10 @@ Status DryRun::open(const std::vector<int>& fds) {
   options.fd_count = static_cast<std::uint32_t>(fds.size());
   options.flags = AIOSS_MODEL_DRY_RUN;
   AIOSS_TRY(model_, engine::Model::open(*choice_.engine, options));
+  const std::uint64_t before = os::heap_bytes();
   AIOSS_TRY(const auto text, choice_.open_text(*model_, fds));
+  const std::uint64_t after = os::heap_bytes();
+  if (!choice_.holds_text) text_bytes_ = after - std::min(before, after);
   AIOSS_TRY(const auto vocabulary, Vocabulary::create(*text, model_->facts().vocabulary_size));
   table_bytes_ = vocabulary->heap_bytes();
   return ok();
@@ -96,7 +102,7 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   out.needs.kv = bytes.kv_bytes;
   out.needs.compute = bytes.compute_bytes;
   out.needs.output = bytes.output_bytes;
-  out.needs.vocabulary = bytes.vocabulary_bytes + table_bytes_;
+  out.needs.vocabulary = bytes.vocabulary_bytes + text_bytes_ + table_bytes_;
   out.needs.overhead = bytes.overhead_bytes;
   return out;
 }
@@ -182,24 +188,46 @@ Result<ipc::PlanReport> DryRun::report() const {
   return report;
 }
 
+Bytes failure(const Error& error) {
+  ipc::PlanReport report;
+  report.error = error;
+  return ipc::encode(report);
+}
+
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name) {
+  for (const EngineChoice& choice : engines) {
+    if (choice.name == name) return &choice;
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + name};
+}
+
+// Behind stage one; enters stage two before a byte of the model is read.
 Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& channel,
-                                std::uint32_t threads) {
+                                std::uint32_t threads, WorkerExit& exit) {
   AIOSS_TRY(const Bytes frame, channel.receive(kAskTimeout));
   AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
-  for (const EngineChoice& choice : options.engines) {
-    if (choice.name != ask.engine) continue;
-    DryRun run(choice, ask, threads);
-    AIOSS_CHECK(run.open(options.model_fds));
-    return run.report();
+  exit = WorkerExit::kLoadFailed;
+  std::vector<EngineChoice> engines = options.engines;
+  if (options.engine_fd >= 0) {
+    AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, [](const Error& error) {
+                return ipc::framed(failure(error));
+              }));
+    engines = {std::move(plugin)};
   }
-  return Error{Code::kUnsupported, "this binary has no engine named " + ask.engine};
+  AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
+  exit = WorkerExit::kConfinement;
+  AIOSS_CHECK(os::enter_stage_two());
+  exit = WorkerExit::kLoadFailed;
+  DryRun run(*choice, ask, threads);
+  AIOSS_CHECK(run.open(options.model_fds));
+  return run.report();
 }
 
 Status confine() {
   AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one());
-  AIOSS_CHECK(os::enter_stage_two());
   return ok();
 }
 
@@ -212,8 +240,8 @@ int run_plan(const WorkerOptions& options) {
   WorkerExit exit = WorkerExit::kConfinement;
   try {
     if (const Status confined = confine(); confined) {
-      report = dry_run(options, channel, threads);
-      exit = report ? WorkerExit::kOk : WorkerExit::kLoadFailed;
+      report = dry_run(options, channel, threads, exit);
+      if (report) exit = WorkerExit::kOk;
     } else {
       report = confined.error();
     }
@@ -222,12 +250,8 @@ int run_plan(const WorkerOptions& options) {
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }
-  if (!report) {
-    ipc::PlanReport failure;
-    failure.error = report.error();
-    report = std::move(failure);
-  }
-  if (!channel.send(ipc::encode(*report))) exit = WorkerExit::kInternal;
+  const Bytes answer = report ? ipc::encode(*report) : failure(report.error());
+  if (!channel.send(answer)) exit = WorkerExit::kInternal;
   return static_cast<int>(exit);
 }
 

@@ -20,6 +20,7 @@
 #include "worker/adapter_shelf.h"
 #include "worker/gguf.h"
 #include "worker/parked.h"
+#include "worker/plugin_choice.h"
 #include "worker/prefix_cache.h"
 #include "worker/service.h"
 #include "worker/setup.h"
@@ -90,8 +91,9 @@ std::optional<os::SharedMapping> map_prefixes(int fd) {
   return std::nullopt;
 }
 
-Result<const EngineChoice*> find_engine(const WorkerOptions& options, const std::string& name) {
-  for (const EngineChoice& choice : options.engines) {
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name) {
+  for (const EngineChoice& choice : engines) {
     if (choice.name == name) return &choice;
   }
   return Error{Code::kUnsupported, "this binary has no engine named " + name};
@@ -135,10 +137,21 @@ ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
   return ready;
 }
 
-Result<Loaded> load(const WorkerOptions& options, const ipc::Configure& configure,
-                    ipc::Channel& channel) {
+// Those of the binary, or the plugin's alone.
+Result<std::vector<EngineChoice>> engines_of(const WorkerOptions& options,
+                                             const ipc::Configure& configure) {
+  if (options.engine_fd < 0) return options.engines;
+  AIOSS_TRY(EngineChoice plugin,
+            open_plugin_choice(options, configure.engine, [](const Error& error) {
+              return ipc::framed(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
+            }));
+  return std::vector<EngineChoice>{std::move(plugin)};
+}
+
+Result<Loaded> load(const WorkerOptions& options, const std::vector<EngineChoice>& engines,
+                    const ipc::Configure& configure, ipc::Channel& channel) {
   Loaded loaded;
-  AIOSS_TRY(loaded.choice, find_engine(options, configure.engine));
+  AIOSS_TRY(loaded.choice, find_engine(engines, configure.engine));
   loaded.profile = configure.profile;
   const auto profile = static_cast<aioss_profile>(configure.profile);
   AIOSS_CHECK(engine::validate(*loaded.choice->engine, profile));
@@ -222,10 +235,14 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
     if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
     return fail_load(channel, configure.error(), WorkerExit::kProtocol);
   }
+  const auto engines = engines_of(options, *configure);
+  if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
   const Result<os::Confinement> stage_two = os::enter_stage_two();
-  if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
+  if (!stage_two) {  // a thread that a plugin started, for one
+    return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
+  }
 
-  const Result<Loaded> loaded = load(options, *configure, channel);
+  const Result<Loaded> loaded = load(options, *engines, *configure, channel);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);
   for (;;) {
     const auto exit =

@@ -3,6 +3,7 @@
 // process.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,6 +36,7 @@ struct EngineChoice {
                                                            const std::vector<int>& fds)>
       open_text;
   bool needs_gguf = true;  // run our GGUF checks before the engine sees the file
+  bool holds_text = true;  // the text is the model's own, and in its plan; a plugin's is beside it
 };
 
 struct WorkerOptions {
@@ -42,12 +44,18 @@ struct WorkerOptions {
   std::vector<int> model_fds;  // inherited, read-only
   int prefix_fd = -1;          // inherited: shared memory for states of prefixes; -1: none
   int adapter_fd = -1;         // inherited: memory where adapters are found; -1: there are none
+  int engine_fd = -1;          // inherited: a plugin, instead of `engines`; -1: there is none
+  // To open the plugin: its constructors and identity. Loaders of drivers take seconds at worst.
+  std::chrono::seconds plugin_start_max{20};
   std::vector<EngineChoice> engines;
+  // What a model's text is read with where a plugin computes.
+  std::function<Result<std::unique_ptr<engine::TextModel>>(const std::vector<int>& fds)>
+      open_vocabulary;
 };
 
-// Hello → (stage one) → Configure → (stage two) → load → Ready → serve until the socket closes; or,
-// any number of times, Park → Parked → Wake → Ready → serve, with the same model.
-// Returns the process's exit code. Single-threaded when called.
+// Hello → (stage one) → Configure → (its plugin is opened) → (stage two) → load → Ready → serve
+// until the socket closes; or, any number of times, Park → Parked → Wake → Ready → serve, with the
+// same model. Returns the process's exit code. Single-threaded when called.
 int run_worker(const WorkerOptions& options, const Clock& clock);
 
 // `aioss worker --inspect`: confines itself, reads the GGUF header of fds[0] with our own strict

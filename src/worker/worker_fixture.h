@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,9 +59,18 @@ inline std::string ending(pid_t pid) {
                            : "signal " + std::to_string(WTERMSIG(status));
 }
 
+// A plugin in place of its engines.
+struct GivenPlugin {
+  int fd = -1;
+  std::chrono::seconds start_max{20};
+  std::function<Result<std::unique_ptr<engine::TextModel>>(const std::vector<int>&)>
+      open_vocabulary = {};
+};
+
 class RunningWorker {
  public:
-  explicit RunningWorker(std::string_view script, bool prefixes = false)
+  explicit RunningWorker(std::string_view script, bool prefixes = false,
+                         const GivenPlugin& plugin = {})
       : model_(memory_file(script)) {
     if (prefixes) prefixes_ = *os::create_shared_memory("prefixes", 64 << 20);
     auto sockets = os::socket_pair();
@@ -77,6 +87,9 @@ class RunningWorker {
       options.prefix_fd = prefixes_.get();
       options.adapter_fd = adapters_.get();
       options.engines = engines();
+      options.engine_fd = plugin.fd;
+      options.plugin_start_max = plugin.start_max;
+      options.open_vocabulary = plugin.open_vocabulary;
       return run_worker(options, os::SystemClock());
     });
     ::close(theirs);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "aioss/engine.h"
 #include "base/result.h"
@@ -22,5 +23,9 @@ const aioss_engine* entry();
 // The text side of a model that this engine opened. Shares its vocabulary; the model must outlive
 // it.
 Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model);
+
+// The text side alone, of a GGUF file that another engine computes with: nothing of its weights is
+// read. The descriptors are as in aioss_model_options, and needed for this call only.
+Result<std::unique_ptr<engine::TextModel>> open_vocabulary(const std::vector<int>& fds);
 
 }  // namespace aioss::engines::llama

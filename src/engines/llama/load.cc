@@ -145,6 +145,32 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
   return check_kind(*out, error);
 }
 
+aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error) {
+  if (fds.empty() || fds.size() > kPartsMax) {
+    return fail(error, AIOSS_E_INVALID, "a model has 1 to 64 parts");
+  }
+  ensure_backend();
+  const LogScope log;
+  for (const int fd : fds) {
+    if (const auto s = check_magic(fd, error); s != AIOSS_OK) return s;
+  }
+  aioss_model_options files = {};
+  files.fds = fds.data();
+  files.fd_count = static_cast<std::uint32_t>(fds.size());
+  ggml_backend_dev_t no_devices[] = {nullptr};
+  llama_model_params params = llama_model_default_params();
+  params.devices = no_devices;
+  params.n_gpu_layers = 0;
+  params.load_mode = LLAMA_LOAD_MODE_NONE;
+  params.vocab_only = true;
+  if (const auto s = read_files(files, params, out, error); s != AIOSS_OK) return s;
+  if (!out) {
+    const std::string message = log.error_or("llama.cpp cannot read this file");
+    return fail(error, status_of(message), message);
+  }
+  return check_kind(*out, error);
+}
+
 aioss_status check_geometry(aioss_session_options& options, aioss_error* error) {
   if (const auto s = engine::check_session_options(options, error); s != AIOSS_OK) return s;
   return engine::check_cells_total(options.sequences_max, padded_cells(options.cells_per_sequence),

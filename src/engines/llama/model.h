@@ -44,6 +44,9 @@ inline const LlamaModel* model_of(const aioss_model* model) {
 // headers only and allocates no weights. `options` is a copy made by read_struct.
 aioss_status load_model(const aioss_model_options& options, ModelPointer& out, aioss_error* error);
 
+// The vocabulary, the chat template and other words of the head; no tensor.
+aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error);
+
 // engine::check_session_options, and this engine's own: the cells of all sequences, rounded up as
 // llama.cpp does, are counted in 32 bits there.
 aioss_status check_geometry(aioss_session_options& options, aioss_error* error);

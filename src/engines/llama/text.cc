@@ -20,6 +20,13 @@ using engine::Token;
 
 class LlamaTextModel final : public engine::TextModel {
  public:
+  // Of a model that is its own.
+  explicit LlamaTextModel(ModelPointer model) : LlamaTextModel(*model) { own_ = std::move(model); }
+  ~LlamaTextModel() override {
+    const LogScope log;
+    own_.reset();
+  }
+
   explicit LlamaTextModel(const llama_model& model)
       : vocab_(llama_model_get_vocab(&model)), controls_(vocab_) {
     facts_.vocabulary_size = static_cast<std::uint32_t>(llama_vocab_n_tokens(vocab_));
@@ -82,7 +89,8 @@ class LlamaTextModel final : public engine::TextModel {
     return ok();
   }
 
-  const llama_vocab* vocab_;  // of the model, which outlives this
+  ModelPointer own_;          // null: the model is somebody else's
+  const llama_vocab* vocab_;  // of the model, which outlives this if it is not own_
   ControlTokens controls_;
   engine::TextFacts facts_;
   std::unique_ptr<ChatTemplate> chat_;
@@ -94,6 +102,14 @@ class LlamaTextModel final : public engine::TextModel {
 Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model) {
   ASSERT(&model.engine() == entry());
   return std::unique_ptr<engine::TextModel>(new LlamaTextModel(*model_of(model.handle())->model));
+}
+
+Result<std::unique_ptr<engine::TextModel>> open_vocabulary(const std::vector<int>& fds) {
+  ModelPointer model;
+  aioss_error error = {};
+  const aioss_status status = load_vocabulary(fds, model, &error);
+  AIOSS_CHECK(engine::check(status, error, "cannot read the model's vocabulary"));
+  return std::unique_ptr<engine::TextModel>(new LlamaTextModel(std::move(model)));
 }
 
 }  // namespace aioss::engines::llama

@@ -61,6 +61,7 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kEngineStart, key::engine_start::kCpuModel, "cpu_model"},
     {RecordType::kEngineStart, key::engine_start::kProfile, "profile", As::kPlain, true},
     {RecordType::kEngineStart, key::engine_start::kConfinement, "confinement"},
+    {RecordType::kEngineStart, key::engine_start::kFileSha256, "file_sha256"},
     {RecordType::kEngineStop, key::engine_stop::kReason, "reason", As::kPlain, true},
     {RecordType::kModelLoad, key::model_load::kName, "model", As::kPlain, true},
     {RecordType::kModelLoad, key::model_load::kSha256, "sha256"},

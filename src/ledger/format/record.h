@@ -151,7 +151,8 @@ inline constexpr std::uint64_t kName = 16,  // text: "llama", "fake"
     kProductVersion = 22,                   // text
     kCpuModel = 23,                         // text
     kProfile = 24,                          // text: "fast", "reproducible", "evidence"
-    kConfinement = 25;                      // text: what confines the worker
+    kConfinement = 25,                      // text: what confines the worker
+    kFileSha256 = 26;  // bytes[32]: of a plugin's file; absent if the engine is in the executable
 }  // namespace engine_start
 
 namespace engine_stop {

@@ -37,8 +37,11 @@ int main(int argc, char** argv) {
     options.model_fds.push_back(std::atoi(std::string(part).c_str()));
   }
   for (int i = 6; i + 1 < argc; i += 2) {
-    const bool prefixes = std::string_view(argv[i]) == "--prefixes";
-    (prefixes ? options.prefix_fd : options.adapter_fd) = std::atoi(argv[i + 1]);
+    const std::string_view option = argv[i];
+    int& descriptor = option == "--prefixes"   ? options.prefix_fd
+                      : option == "--adapters" ? options.adapter_fd
+                                               : options.engine_fd;
+    descriptor = std::atoi(argv[i + 1]);
   }
   const std::string line = first_line(options.model_fds.front());
   constexpr std::string_view kMisbehave = "misbehave ";

@@ -1,0 +1,21 @@
+// The engine of a worker that was started with a plugin: opened between the two stages of the
+// sandbox, with the text of its models from the linked llama.cpp.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "worker/worker.h"
+
+namespace aioss::worker {
+
+// Opens options.engine_fd, which must call itself `name`. `options` outlives what it gives. Call it
+// behind stage one, single-threaded. If the plugin crashes or hangs meanwhile,
+// `framed_failure(why)` goes to options.socket_fd and the process ends with
+// WorkerExit::kLoadFailed.
+Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std::string& name,
+                                        const std::function<Bytes(const Error&)>& framed_failure);
+
+}  // namespace aioss::worker
