@@ -35,10 +35,15 @@ endif()
 
 set(AIOSS_IK_LIBRARIES "${AIOSS_IK_BUILD_DIR}/src/libllama.a" "${AIOSS_IK_BUILD_DIR}/ggml/src/libggml.a")
 
+# Its build folder is shared by all working copies: what configures it lies there, too.
+file(MAKE_DIRECTORY "${AIOSS_IK_BUILD_DIR}/project")
+configure_file("${CMAKE_SOURCE_DIR}/cmake/ik/CMakeLists.txt"
+  "${AIOSS_IK_BUILD_DIR}/project/CMakeLists.txt" COPYONLY)
+
 # GGML_OPENMP, without OpenMP's library: src/engines/ik/openmp_shim.h. FA_ALL_QUANTS would double the
 # time that this takes for kinds of keys and values that nobody asked for.
 ExternalProject_Add(ik_external
-  SOURCE_DIR "${CMAKE_SOURCE_DIR}/cmake/ik"
+  SOURCE_DIR "${AIOSS_IK_BUILD_DIR}/project"
   BINARY_DIR "${AIOSS_IK_BUILD_DIR}"
   PREFIX "${CMAKE_BINARY_DIR}/ik-stamps"
   CMAKE_GENERATOR Ninja

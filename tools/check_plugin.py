@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks a plugin's file with readelf: what it exports, needs, and maps. A line per fault, exit 1."""
+"""Checks a plugin's file with readelf: what it exports, needs, and maps. Exit 1, a line a fault."""
 import re
 import subprocess
 import sys

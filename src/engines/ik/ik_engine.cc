@@ -86,9 +86,9 @@ aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
   if (index != 0) return fail(error, AIOSS_E_INVALID, "there is no such device");
   aioss_device value = {};
   value.kind = AIOSS_DEVICE_CPU;
-  std::strcpy(value.name, "CPU");
-  std::strcpy(value.backend, "CPU");
-  std::strcpy(value.description, "CPU");
+  for (char* const text : {value.name, value.backend, value.description}) {
+    std::memcpy(text, "CPU", sizeof "CPU");
+  }
   const auto bytes = [](int pages) {
     const long count = sysconf(pages);
     const long size = sysconf(_SC_PAGESIZE);
