@@ -7,9 +7,11 @@
 
 #include "app/wiring.h"
 #include "base/strings.h"
+#include "cli/engine_child.h"
 #include "cli/inspect_command.h"
 #include "os/clock.h"
 #include "os/cpu.h"
+#include "worker/engine_report.h"
 #include "worker/worker.h"
 
 namespace aioss::app {
@@ -28,17 +30,22 @@ std::optional<int> parse_descriptor(std::string_view text) {
   return static_cast<int>(*value);
 }
 
+bool parse_models(std::string_view text, std::vector<int>& fds) {
+  for (const std::string_view part : split(text, ',')) {
+    const auto model = parse_descriptor(part);
+    if (!model || fds.size() == kModelFilesMax) return false;
+    fds.push_back(*model);
+  }
+  return true;
+}
+
 bool parse(std::span<const std::string> arguments, worker::WorkerOptions& options) {
   if (arguments.size() < 4 || arguments.size() % 2 != 0) return false;
   if (arguments[0] != "--socket" || arguments[2] != "--models") return false;
   const auto socket = parse_descriptor(arguments[1]);
   if (!socket) return false;
   options.socket_fd = *socket;
-  for (const std::string_view part : split(arguments[3], ',')) {
-    const auto model = parse_descriptor(part);
-    if (!model || options.model_fds.size() == kModelFilesMax) return false;
-    options.model_fds.push_back(*model);
-  }
+  if (!parse_models(arguments[3], options.model_fds)) return false;
   for (std::size_t i = 4; i < arguments.size(); i += 2) {
     const auto descriptor = parse_descriptor(arguments[i + 1]);
     if (!descriptor) return false;
@@ -55,6 +62,21 @@ bool parse(std::span<const std::string> arguments, worker::WorkerOptions& option
   return true;
 }
 
+// `--inspect-engine`, or `--check-engine MODELS [--quick]`: descriptors as cli/engine_child.h has
+// them. Nothing: it is neither.
+std::optional<int> engine_command(const std::vector<std::string>& arguments) {
+  if (arguments == std::vector<std::string>{"--inspect-engine"}) {
+    return worker::run_inspect_engine(cli::kEngineFd, cli::kEngineOutputFd);
+  }
+  if (arguments.size() < 2 || arguments[0] != "--check-engine") return std::nullopt;
+  worker::EngineCheck check;
+  check.engine_fd = cli::kEngineFd;
+  check.out_fd = cli::kEngineOutputFd;
+  check.quick = arguments.size() == 3 && arguments[2] == "--quick";
+  if (!parse_models(arguments[1], check.model_fds)) return usage();
+  return worker::run_check_engine(check);
+}
+
 }  // namespace
 
 int worker_command(const std::vector<std::string>& arguments) {
@@ -63,6 +85,7 @@ int worker_command(const std::vector<std::string>& arguments) {
   if (arguments == std::vector<std::string>{"--inspect"}) {
     return worker::run_inspect(cli::kInspectModelFd, cli::kInspectOutputFd);
   }
+  if (const auto exit = engine_command(arguments)) return *exit;
   const bool plans = !arguments.empty() && arguments.front() == "--plan";
   worker::WorkerOptions options;
   if (!parse(std::span(arguments).subspan(plans ? 1 : 0), options)) return usage();

@@ -9,11 +9,10 @@
 namespace aioss::cli {
 namespace {
 
-constexpr std::string_view kFirstLine = "aioss/models/v1";
 constexpr std::string_view kSignatureStart = "\xE2\x80\x94 ";  // em dash, space
 
-std::string text_for(ByteView list) {
-  return std::string(kFirstLine) + '\n' + codec::to_hex(crypto::sha256(list)) + '\n';
+std::string text_for(const Signed& what) {
+  return std::string(what.kind) + '\n' + codec::to_hex(what.sha256) + '\n';
 }
 
 Error damaged(std::string_view what) {
@@ -66,10 +65,10 @@ Status check_signatures(std::string_view signatures, std::string_view text,
 
 }  // namespace
 
-Result<std::string> sign_bundle(ByteView list, std::string_view name,
-                                const crypto::SigningKey& key) {
+Result<std::string> sign_note(const Signed& what, std::string_view name,
+                              const crypto::SigningKey& key) {
   AIOSS_CHECK(ledger::check_origin(name));
-  std::string note = text_for(list);
+  std::string note = text_for(what);
   AIOSS_TRY(const crypto::Signature signature, key.sign(as_bytes(note)));
   const ledger::KeyId id = ledger::key_id(ledger::VerifierKey{std::string(name), key.public_key()});
   note.append("\n").append(kSignatureStart);
@@ -77,19 +76,40 @@ Result<std::string> sign_bundle(ByteView list, std::string_view name,
   return note;
 }
 
-Status check_bundle(ByteView list, std::string_view note, const ledger::VerifierKey& key) {
+Status check_note(const Signed& what, std::string_view note, const ledger::VerifierKey& key) {
   if (note.size() > kBundleNoteBytesMax) return damaged("is longer than any that is written");
   const std::size_t blank = note.find("\n\n");
   if (blank == std::string_view::npos) return damaged("has no signatures");
   const std::string_view text = note.substr(0, blank + 1);
-  if (!text.starts_with(std::string(kFirstLine) + '\n')) {
-    return damaged("is not of a list of models");
+  if (!text.starts_with(std::string(what.kind) + '\n')) {
+    return damaged("is not of " + std::string(what.kind));
   }
   // First whose word it is, then what it says.
   AIOSS_CHECK(check_signatures(note.substr(blank + 2), text, key));
-  if (text == text_for(list)) return ok();
-  return Error{Code::kCorrupt,
-               "the list is not the one that " + key.name + " has signed: it was changed since"};
+  if (text == text_for(what)) return ok();
+  return Error{Code::kCorrupt, std::string(what.noun) + " is not the one that " + key.name +
+                                   " has signed: it was changed since"};
+}
+
+namespace {
+
+Signed signed_list(ByteView list) {
+  return {"aioss/models/v1", "the list", crypto::sha256(list)};
+}
+
+}  // namespace
+
+Result<std::string> sign_bundle(ByteView list, std::string_view name,
+                                const crypto::SigningKey& key) {
+  return sign_note(signed_list(list), name, key);
+}
+
+Status check_bundle(ByteView list, std::string_view note, const ledger::VerifierKey& key) {
+  return check_note(signed_list(list), note, key);
+}
+
+Signed signed_engine(const Digest& sha256) {
+  return {"aioss/engine/v1", "the engine's file", sha256};
 }
 
 }  // namespace aioss::cli

@@ -16,6 +16,12 @@ int models_bundle_command(const Services& services, const Invocation& invocation
 int models_rm_command(const Services& services, const Invocation& invocation);
 int models_show_command(const Services& services, const Invocation& invocation);
 int models_verify_command(const Services& services, const Invocation& invocation);
+int engine_list_command(const Services& services, const Invocation& invocation);
+int engine_inspect_command(const Services& services, const Invocation& invocation);
+int engine_check_command(const Services& services, const Invocation& invocation);
+int engine_add_command(const Services& services, const Invocation& invocation);
+int engine_remove_command(const Services& services, const Invocation& invocation);
+int engine_sign_command(const Services& services, const Invocation& invocation);
 int verify_command(const Services& services, const Invocation& invocation);
 int ledger_init_command(const Services& services, const Invocation& invocation);
 int ledger_tail_command(const Services& services, const Invocation& invocation);

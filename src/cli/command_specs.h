@@ -15,6 +15,7 @@ std::vector<CommandSpec> top_specs();      // `aioss top`
 std::vector<CommandSpec> plan_specs();     // `aioss plan`
 std::vector<CommandSpec> model_specs();    // `aioss ps|load|unload|pin`
 std::vector<CommandSpec> models_specs();   // `aioss models …`
+std::vector<CommandSpec> engine_specs();   // `aioss engine …`
 std::vector<CommandSpec> anchor_specs();   // `aioss anchor …`, `aioss witness …`
 
 }  // namespace aioss::cli

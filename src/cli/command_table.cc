@@ -196,6 +196,7 @@ std::vector<CommandSpec> all_commands() {
   add(models_specs());
   add({inspect()});
   add(plan_specs());
+  add(engine_specs());
   add({verify(), ledger_init(), ledger_tail(), ledger_show()});
   add(proof_specs());
   add(custody_specs());

@@ -36,6 +36,20 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
      "List of the files that may be loaded, as 'sha256sum' writes it; others are refused."},
     {Key::kModelsKey, "models_key", SettingType::kText, 0, 0, "", "", kForBundles, "VKEY",
      "Public key of whoever signs bundles of models, or @FILE that holds it."},
+    {Key::kEnginesDir, "engines_dir", SettingType::kPath, 0, 0, "", "$XDG_DATA_HOME/aioss/engines",
+     kForServe | kForRun | kForPlan | kForEngines, "DIR",
+     "Folder of the installed engines (docs/engines.md)."},
+    {Key::kEnginesAllow, "engines_allow", SettingType::kPath, 0, 0, "", "",
+     kForServe | kForRun | kForEngines, "FILE",
+     "List of the engines' files that may be opened, as 'sha256sum' writes it; others are left "
+     "out."},
+    {Key::kEnginesKey, "engines_key", SettingType::kText, 0, 0, "", "",
+     kForServe | kForRun | kForEngines, "VKEY",
+     "Public key of whoever signs engines, or @FILE that holds it; with one, engines that it has "
+     "not signed are left out."},
+    {Key::kEngine, "engine", SettingType::kText, 0, 0, "", "llama", kForServe | kForRun, "NAME",
+     "Engine that computes models in GGUF, of those that 'aioss engine list' shows; a model's own "
+     "settings may name another."},
     {Key::kLedger, "ledger", SettingType::kPath, 0, 0, "", "$XDG_STATE_HOME/aioss/ledger",
      kForServe | kForRun | kForLedger, "DIR",
      "Folder of the ledger; made on first use by 'serve' and 'run'."},

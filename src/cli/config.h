@@ -28,6 +28,10 @@ enum class Key : std::size_t {
   kModelsWatch,
   kModelsAllow,
   kModelsKey,
+  kEnginesDir,
+  kEnginesAllow,
+  kEnginesKey,
+  kEngine,
   kLedger,
   kProfile,
   kPrivacy,
@@ -67,7 +71,7 @@ enum class SettingType { kText, kList, kPath, kNumber, kChoice, kBytes };
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
                           kForOperator = 16, kForDrop = 32, kForTop = 64, kForPlan = 128,
-                          kForBundles = 256;
+                          kForBundles = 256, kForEngines = 512;
 
 struct Setting {
   Key key;

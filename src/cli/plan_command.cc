@@ -1,6 +1,7 @@
 // `aioss plan`: what a model would take, from a dry run. No server, no ledger.
 #include "base/strings.h"
 #include "cli/command_list.h"
+#include "cli/engine_setup.h"
 #include "cli/plan_report.h"
 #include "cli/term.h"
 #include "runtime/planning.h"
@@ -28,6 +29,9 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_folder(services, config));
   out.fake_models = invocation.has("--fake-models");
+  AIOSS_TRY(out.engines, engine_table(services, config, out.fake_models));
+  out.engine = config.text(Key::kEngine);
+  out.engine_wish = invocation.text("--engine").value_or("");
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
   out.context_tokens = static_cast<std::uint32_t>(config.number(Key::kCtx));

@@ -12,7 +12,7 @@ std::vector<CommandSpec> plan_specs() {
        "sequences, another quantization in the catalogue). Works without a server. Exit code 4 if "
        "the model does not fit.",
        {{"MODEL", "A name of the catalogue, or a .gguf file."}},
-       {{"--engine", "", "NAME", "Fail unless the model is run by this engine."},
+       {{"--engine", "", "NAME", "Plan for this engine; fail if the model is not one of its."},
         {"--device", "", "NAME", "Fail unless the engine computes on this device."},
         {"--lora", "", "NAME", "With this adapter loaded, too; may be given again.", true},
         {"--json", "", "", "Print JSON, for scripts."},

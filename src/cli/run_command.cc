@@ -12,6 +12,7 @@
 #include "cli/chat.h"
 #include "cli/command_list.h"
 #include "cli/cpu_check.h"
+#include "cli/engine_setup.h"
 #include "cli/generation.h"
 #include "cli/ledger_session.h"
 #include "cli/progress.h"
@@ -75,6 +76,9 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   }
   out.fake_models = options.fake_models;
   add_model_settings(config, out);
+  AIOSS_TRY(out.engines, engine_table(services, config, options.fake_models));
+  out.engine = config.text(Key::kEngine);
+  if (config.source(Key::kEngine) == Source::kFlag) out.engine_wish = out.engine;
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.speculation = config.text(Key::kSpeculation) != "off";
   out.kv_type = config.text(Key::kKvType);

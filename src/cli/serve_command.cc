@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/command_list.h"
 #include "cli/cpu_check.h"
+#include "cli/engine_setup.h"
 #include "cli/ledger_session.h"
 #include "cli/residence_options.h"
 #include "cli/term.h"
@@ -135,6 +136,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
+  AIOSS_TRY(out.engines, engine_table(services, config, fake_models));
+  out.engine = config.text(Key::kEngine);
   AIOSS_CHECK(add_residence(config, out));
   for (const Setting& setting : settings()) {
     const bool number = setting.type == SettingType::kNumber;

@@ -83,7 +83,7 @@ std::string ConformanceReport::text() const {
 ConformanceReport run_conformance(const aioss_engine& engine, const ConformanceOptions& options) {
   ConformanceReport report;
   report.identity = identity(engine);
-  Recorder general(report, "");
+  Recorder general(report, options, "");
   if (options.prompt_lengths.empty() || options.decoded_tokens == 0 || options.fds.empty()) {
     general.add("options", Verdict::kFail, "needs a model, a prompt length, tokens to decode");
     return report;
@@ -93,7 +93,7 @@ ConformanceReport run_conformance(const aioss_engine& engine, const ConformanceO
   const std::vector<aioss_profile> profiles =
       options.profiles.empty() ? promised_profiles(engine) : options.profiles;
   for (const aioss_profile profile : profiles) {
-    Recorder recorder(report, std::string(profile_name(profile)));
+    Recorder recorder(report, options, std::string(profile_name(profile)));
     check_profile(engine, options, profile, recorder);
   }
   return report;

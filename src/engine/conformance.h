@@ -1,10 +1,11 @@
 // The conformance suite: puts any engine through what aioss/engine.h promises, and through the
 // table of invariances that the profiles are about. Bits are compared, not closeness. Run by the
-// tests of our own engines; no command of the binary does. Loads the model and computes for a
+// tests of our own engines and by `aioss engine check`. Loads the model and computes for a
 // while: run it where a crash of the engine does no harm. One thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct ConformanceOptions {
   // Tokens of a text in the model's vocabulary, repeated as needed; empty: any numbers below its
   // size.
   std::vector<std::int32_t> tokens;
+  std::function<void(const ConformanceCheck&)> on_check = {};  // told of each as it is made
 };
 
 ConformanceReport run_conformance(const aioss_engine& engine, const ConformanceOptions& options);

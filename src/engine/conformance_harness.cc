@@ -236,6 +236,7 @@ Result<Run> Harness::run(const Variant& variant, std::uint32_t length) {
 
 void Recorder::add(std::string name, Verdict verdict, std::string detail) {
   report_.checks.push_back({profile_, std::move(name), verdict, std::move(detail)});
+  if (options_.on_check) options_.on_check(report_.checks.back());
 }
 
 void Recorder::expect(std::string name, bool condition, std::string detail) {

@@ -93,14 +93,16 @@ class Harness final {
 // Collects checks of one profile.
 class Recorder final {
  public:
-  Recorder(ConformanceReport& report, std::string profile)
-      : report_(report), profile_(std::move(profile)) {}
+  // Both outlive it.
+  Recorder(ConformanceReport& report, const ConformanceOptions& options, std::string profile)
+      : report_(report), options_(options), profile_(std::move(profile)) {}
   void add(std::string name, Verdict verdict, std::string detail);
   void expect(std::string name, bool condition, std::string detail);
   void failed(std::string name, const Error& error);
 
  private:
   ConformanceReport& report_;
+  const ConformanceOptions& options_;
   std::string profile_;
 };
 

@@ -32,6 +32,9 @@ TEST(Plan, AnAskComesBackAsItWas) {
   const auto back = decode_plan_ask(encode(ask));
   ASSERT_TRUE(back.has_value()) << back.error().message;
   EXPECT_EQ(*back, ask);
+  PlanAsk of_plugin = ask;
+  of_plugin.engine_sha256 = Digest{3};
+  EXPECT_EQ(decode_plan_ask(encode(of_plugin)).value(), of_plugin);
 }
 
 TEST(Plan, AReportComesBackAsItWas) {

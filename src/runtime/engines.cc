@@ -1,6 +1,7 @@
 #include "runtime/engines.h"
 
 #include "base/strings.h"
+#include "crypto/hash.h"
 
 namespace aioss::runtime {
 
@@ -12,6 +13,11 @@ Result<EngineImagePointer> engine_of(const std::shared_ptr<plugins::EngineTable>
 
 Digest file_digest(const EngineImagePointer& engine) {
   return engine && !engine->is_linked ? engine->sha256 : Digest{};
+}
+
+Digest with_engine(const Digest& digest, const EngineImagePointer& engine) {
+  if (!engine || engine->is_linked) return digest;
+  return crypto::sha3_256({ByteView(digest), ByteView(engine->sha256)});
 }
 
 Status check_engine(const EngineImagePointer& engine, const ipc::EngineFacts& facts) {

@@ -90,6 +90,10 @@ class GatewayImpl final : public Gateway {
   GatewayHealth health() const override;
   std::vector<ModelLoad> queue() const override;
   MemoryReport memory() const override { return view_.memory(); }
+  std::vector<std::shared_ptr<const plugins::EngineImage>> engines() const override {
+    if (!options_.engines) return {};
+    return options_.engines->all();
+  }
   Result<ipc::ProbeReport> probe(const std::string& model) override;
   Status change_configuration(const ConfigurationChange& change) override;
   Result<PlanAnswer> plan(const PlanCall& call) override {

@@ -80,6 +80,9 @@ struct GatewayOptions {
   std::uint64_t memory_max = 0;
   // Those that workers can be started with; null: those that are linked into the executable.
   std::shared_ptr<plugins::EngineTable> engines;
+  // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
+  // are.
+  std::string engine, engine_wish;
   std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
   MemorySource memory = {};
   // How long a model stays after its last use, unless a request says otherwise (kForever: until
@@ -196,6 +199,8 @@ class Gateway {
   }
   // The books of memory, about a second old at most. Never blocks.
   virtual MemoryReport memory() const { return {}; }
+  // Those that models can be computed with. Never blocks.
+  virtual std::vector<std::shared_ptr<const plugins::EngineImage>> engines() const { return {}; }
   // Writes CONFIG_CHANGE with the commitment to the configuration as it is with this change, and
   // the index of the one before, then ADMIN_ACTION if there are details. Requests submitted from
   // then on name it. Blocks until both are durable; on an error the change must not take effect.

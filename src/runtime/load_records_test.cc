@@ -40,7 +40,9 @@ class LoadRecordsTest : public ::testing::Test {
                           },
                           [] {}});
   }
-  void record(std::uint64_t life) { records->record({life, model, ready, hash, 5, "none"}); }
+  void record(std::uint64_t life) {
+    records->record({life, model, ready, hash, 5, "none", engine_sha256});
+  }
   // Waits for the ledger's word of one record, and hands it on.
   void turn() {
     std::unique_lock lock(mutex);
@@ -59,6 +61,7 @@ class LoadRecordsTest : public ::testing::Test {
   const std::string model = "m";
   ipc::Ready ready;
   ModelHash hash;
+  Digest engine_sha256{};
   std::optional<LoadRecords> records;
   int advanced = 0, failed = 0;
   std::vector<std::pair<std::uint64_t, bool>> loaded;
@@ -98,6 +101,25 @@ TEST_F(LoadRecordsTest, AnEngineStartsOnceAndEachLoadHasItsEnd) {
   EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
   EXPECT_EQ(bench.texts(RecordType::kModelUnload, key::model_unload::kReason),
             (std::vector<std::string>{"by_order", "load_failed"}));
+}
+
+TEST_F(LoadRecordsTest, APluginIsRecordedWithItsFileAndAnotherFileIsAnotherEngine) {
+  records->program_is(Digest{7});
+  engine_sha256 = Digest{1};
+  load(1);
+  load(1);
+  engine_sha256 = Digest{2};
+  load(2);
+  load(2);
+  bench.finish();
+  std::vector<Bytes> files;
+  for (const ledger::Record& record : bench.records()) {
+    if (record.type != RecordType::kEngineStart) continue;
+    files.push_back(*record.body.get_bytes(key::engine_start::kFileSha256, ""));
+  }
+  ASSERT_EQ(files.size(), 2U);
+  EXPECT_EQ(files[0].front(), 1);
+  EXPECT_EQ(files[1].front(), 2);
 }
 
 TEST_F(LoadRecordsTest, ALifeThatEndsBeforeItsLoadIsDurable) {

@@ -108,12 +108,22 @@ std::string base_name(std::string_view model) {
   return std::string(model.substr(0, at));
 }
 
+namespace {
+
+// A script is the fake engine's; what a GGUF file is computed with can be chosen.
+std::string engine_name_of(const CatalogueEntry& entry, const GatewayOptions& options) {
+  if (entry.engine != plugins::kLlama) return entry.engine;
+  if (!options.engine_wish.empty()) return options.engine_wish;
+  if (entry.settings.engine) return *entry.settings.engine;
+  return options.engine.empty() ? entry.engine : options.engine;
+}
+
+}  // namespace
+
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options) {
   const ModelSettings& own = entry.settings;
   PlanWanted wanted;
-  // A script is the fake engine's; what a GGUF file is computed with can be chosen.
-  wanted.engine =
-      entry.engine == plugins::kLlama ? own.engine.value_or(entry.engine) : entry.engine;
+  wanted.engine = engine_name_of(entry, options);
   if (options.engines) wanted.engine_sha256 = file_digest(options.engines->find(wanted.engine));
   wanted.profile = options.profile;
   wanted.streams = own.parallel.value_or(options.parallel);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/engines.h"
 #include "runtime/model_table.h"
 #include "runtime/tenant_book.h"
 
@@ -49,7 +50,9 @@ void PrefixCustody::was_not_started(const Life& life) {
 
 void PrefixCustody::bring(Life& life, const Digest& program) {
   if (disk_ == nullptr || life.has_own_prefixes) return;
-  const Digest identity = prefix_identity(life.hash->sha256, program, life.configured, *life.ready);
+  const Digest computes = with_engine(program, life.engine);
+  const Digest identity =
+      prefix_identity(life.hash->sha256, computes, life.configured, *life.ready);
   store_.identify(life.model.name, identity);
   if (life.prefixes != Life::Prefixes::kOnTheDisk) return;
   life.prefixes = Life::Prefixes::kComing;

@@ -12,6 +12,7 @@
 #include "base/suggest.h"
 #include "runtime/salts.h"
 #include "server/anchor_routes.h"
+#include "server/engines_page.h"
 #include "server/ledger_orders.h"
 #include "server/memory_page.h"
 #include "server/model_order_route.h"
@@ -75,6 +76,7 @@ Status check_role(const runtime::Principal& principal, Action action) {
     case Action::kQueue:
     case Action::kPlan:
     case Action::kMemory:
+    case Action::kEngines:
     case Action::kReview:
       return require_role(principal, {Role::kOperator, Role::kAuditor});
     case Action::kRescan:
@@ -484,6 +486,8 @@ http::Response ApiCore::page(const RouteMatch& match, const http::Request& reque
       return json_response(200, queue_page(parts_.gateway.queue()));
     case Action::kMemory:
       return json_response(200, memory_page(parts_.gateway.memory()));
+    case Action::kEngines:
+      return json_response(200, engines_page(parts_.gateway.engines()));
     default:
       return health_page(request);
   }

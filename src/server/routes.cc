@@ -18,6 +18,7 @@ constexpr std::array kRoutes{
     Route{"/admin/queue", "/admin/queue", "GET", Action::kQueue},
     Route{"/admin/plan", "/admin/plan", "GET", Action::kPlan},
     Route{"/admin/memory", "/admin/memory", "GET", Action::kMemory},
+    Route{"/admin/engines", "/admin/engines", "GET", Action::kEngines},
     Route{"/admin/ledger/open", "/admin/ledger/open", "POST", Action::kLedgerOpen},
     Route{"/admin/ledger/erase", "/admin/ledger/erase", "POST", Action::kLedgerErase},
     Route{"/admin/ledger/hold", "/admin/ledger/hold", "POST", Action::kLedgerHold},

@@ -20,6 +20,7 @@ enum class Action {
   kQueue,
   kPlan,
   kMemory,
+  kEngines,
   kLedgerOpen,
   kLedgerErase,
   kLedgerHold,

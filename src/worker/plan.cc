@@ -217,7 +217,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   }
   AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
   exit = WorkerExit::kConfinement;
-  AIOSS_CHECK(os::enter_stage_two());
+  AIOSS_CHECK(confine_for_good(options, ask.engine));
   exit = WorkerExit::kLoadFailed;
   DryRun run(*choice, ask, threads);
   AIOSS_CHECK(run.open(options.model_fds));

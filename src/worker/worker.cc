@@ -237,10 +237,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   }
   const auto engines = engines_of(options, *configure);
   if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
-  const Result<os::Confinement> stage_two = os::enter_stage_two();
-  if (!stage_two) {  // a thread that a plugin started, for one
-    return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
-  }
+  const Result<os::Confinement> stage_two = confine_for_good(options, configure->engine);
+  if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
 
   const Result<Loaded> loaded = load(options, *engines, *configure, channel);
   if (!loaded) return fail_load(channel, loaded.error(), WorkerExit::kLoadFailed);

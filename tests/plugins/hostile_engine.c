@@ -14,6 +14,7 @@
  *   NO_LOGITS, STATE_BYTES=n         no rows; a state of n bytes
  */
 #define aioss_engine_entry parrot_entry
+#include "../../examples/engine-minimal/gguf_head.c"
 #include "../../examples/engine-minimal/minimal_engine.c"
 #undef aioss_engine_entry
 
@@ -21,144 +22,144 @@
 #include <signal.h>
 
 static void crash(void) {
-    raise(SIGSEGV);
+  raise(SIGSEGV);
 }
 
 static void hang(void) {
-    for (;;) pause();
+  for (;;) pause();
 }
 
 #if defined(CRASHES_AT_START)
 __attribute__((constructor)) static void at_start(void) {
-    crash();
+  crash();
 }
 #elif defined(HANGS_AT_START)
 __attribute__((constructor)) static void at_start(void) {
-    hang();
+  hang();
 }
 #elif defined(ENDS_AT_START)
 __attribute__((constructor)) static void at_start(void) {
-    _exit(0);
+  _exit(0);
 }
 #elif defined(STARTS_A_THREAD)
-static void *idle(void *unused) {
-    (void)unused;
-    hang();
-    return NULL;
+static void* idle(void* unused) {
+  (void)unused;
+  hang();
+  return NULL;
 }
 __attribute__((constructor)) static void at_start(void) {
-    pthread_t thread;
-    (void)pthread_create(&thread, NULL, idle, NULL);
+  pthread_t thread;
+  (void)pthread_create(&thread, NULL, idle, NULL);
 }
 #endif
 
 #if defined(NAME) || defined(VERSION) || defined(ENDLESS_NAME)
-static void other_identity(aioss_engine_identity *out) {
-    identity(out);
+static void other_identity(aioss_engine_identity* out) {
+  identity(out);
 #if defined(NAME)
-    out->name = NAME;
+  out->name = NAME;
 #endif
 #if defined(VERSION)
-    out->version = VERSION;
+  out->version = VERSION;
 #endif
 #if defined(ENDLESS_NAME)
-    static char endless[1 << 20];
-    memset(endless, 'a', sizeof endless);
-    out->name = endless;
+  static char endless[1 << 20];
+  memset(endless, 'a', sizeof endless);
+  out->name = endless;
 #endif
 }
 #endif
 
 #if defined(VOCABULARY)
-static void other_facts(const aioss_model *model, aioss_model_facts *out) {
-    model_facts(model, out);
-    out->vocabulary_size = VOCABULARY;
+static void other_facts(const aioss_model* model, aioss_model_facts* out) {
+  model_facts(model, out);
+  out->vocabulary_size = VOCABULARY;
 }
 #endif
 
 #if defined(PLANS)
-static aioss_status other_plan(aioss_model *model, const aioss_session_options *options,
-                               aioss_plan *out, aioss_error *error) {
-    const aioss_status status = plan(model, options, out, error);
-    out->kv_bytes = PLANS;
-    return status;
+static aioss_status other_plan(aioss_model* model, const aioss_session_options* options,
+                               aioss_plan* out, aioss_error* error) {
+  const aioss_status status = plan(model, options, out, error);
+  out->kv_bytes = PLANS;
+  return status;
 }
 #endif
 
 #if defined(TAKES_MIB)
-static aioss_status greedy_session(aioss_model *model, const aioss_session_options *options,
-                                   aioss_session **out, aioss_error *error) {
-    char *const taken = malloc((size_t)TAKES_MIB << 20);
-    if (taken != NULL) memset(taken, 1, (size_t)TAKES_MIB << 20);
-    return session_create(model, options, out, error);
+static aioss_status greedy_session(aioss_model* model, const aioss_session_options* options,
+                                   aioss_session** out, aioss_error* error) {
+  char* const taken = malloc((size_t)TAKES_MIB << 20);
+  if (taken != NULL) memset(taken, 1, (size_t)TAKES_MIB << 20);
+  return session_create(model, options, out, error);
 }
 #endif
 
 #if defined(NO_LOGITS)
-static const float *no_logits(aioss_session *session, uint32_t output) {
-    (void)session;
-    (void)output;
-    return NULL;
+static const float* no_logits(aioss_session* session, uint32_t output) {
+  (void)session;
+  (void)output;
+  return NULL;
 }
 #endif
 
 #if defined(STATE_BYTES)
-static aioss_status absurd_size(aioss_session *session, int32_t number, size_t *size,
-                                aioss_error *error) {
-    const aioss_status status = sequence_state_size(session, number, size, error);
-    *size = STATE_BYTES;
-    return status;
+static aioss_status absurd_size(aioss_session* session, int32_t number, size_t* size,
+                                aioss_error* error) {
+  const aioss_status status = sequence_state_size(session, number, size, error);
+  *size = STATE_BYTES;
+  return status;
 }
 #endif
 
 /* Whatever the call's type is: it is never returned from. */
-#define REPLACE(call, by)                                \
-    do {                                                 \
-        void (*const bad)(void) = by;                    \
-        memcpy(&engine.call, &bad, sizeof engine.call);  \
-    } while (0)
+#define REPLACE(call, by)                           \
+  do {                                              \
+    void (*const bad)(void) = by;                   \
+    memcpy(&engine.call, &bad, sizeof engine.call); \
+  } while (0)
 
 #if !defined(NO_ENTRY)
-__attribute__((visibility("default"))) const aioss_engine *aioss_engine_entry(void) {
-    static aioss_engine engine;
-    engine = *parrot_entry();
-#if defined(CRASHES_IN)
-    REPLACE(CRASHES_IN, crash);
-#elif defined(HANGS_IN)
-    REPLACE(HANGS_IN, hang);
-#endif
+__attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(void) {
+  static aioss_engine engine;
+  engine = *parrot_entry();
 #if defined(LACKS)
-    engine.LACKS = NULL;
+  engine.LACKS = NULL;
 #endif
 #if defined(ABI)
-    engine.abi_version = ABI;
+  engine.abi_version = ABI;
 #endif
 #if defined(TABLE_BYTES)
-    engine.struct_size = TABLE_BYTES;
+  engine.struct_size = TABLE_BYTES;
 #endif
 #if defined(NAME) || defined(VERSION) || defined(ENDLESS_NAME)
-    engine.identity = other_identity;
+  engine.identity = other_identity;
 #endif
 #if defined(VOCABULARY)
-    engine.model_facts = other_facts;
+  engine.model_facts = other_facts;
 #endif
 #if defined(PLANS)
-    engine.plan = other_plan;
+  engine.plan = other_plan;
 #endif
 #if defined(TAKES_MIB)
-    engine.session_create = greedy_session;
+  engine.session_create = greedy_session;
 #endif
 #if defined(NO_LOGITS)
-    engine.logits = no_logits;
+  engine.logits = no_logits;
 #endif
 #if defined(STATE_BYTES)
-    engine.sequence_state_size = absurd_size;
+  engine.sequence_state_size = absurd_size;
 #endif
-    (void)crash;
-    (void)hang;
+#if defined(CRASHES_IN)
+  REPLACE(CRASHES_IN, crash);
+#elif defined(HANGS_IN)
+  REPLACE(HANGS_IN, hang);
+#endif
+  (void)crash;
+  (void)hang;
 #if defined(NO_TABLE)
-    return NULL;
+  return NULL;
 #endif
-    return &engine;
+  return &engine;
 }
 #endif

@@ -1,0 +1,185 @@
+// `aioss engine inspect` and `aioss engine check`: what a plugin is, and whether it keeps what it
+// promises. It runs in a confined child only.
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+#include "cli/command_list.h"
+#include "cli/engine_child.h"
+#include "cli/model_store.h"
+#include "cli/progress.h"
+#include "cli/term.h"
+#include "codec/hex.h"
+#include "codec/json.h"
+#include "plugins/engine_store.h"
+#include "plugins/plugin_file.h"
+
+namespace aioss::cli {
+namespace {
+
+using codec::OrderedJson;
+
+// For the bar: about as many as the suite has of an engine with two profiles.
+constexpr float kChecksAbout = 260;
+
+bool is_path(const std::string& text, std::string_view suffix) {
+  return text.find('/') != std::string::npos || text.ends_with(suffix);
+}
+
+Result<plugins::PluginFile> open_engine(const Services& services, const Config& config,
+                                        const std::string& given) {
+  if (is_path(given, ".so")) return plugins::read_plugin(services.files, given);
+  if (!plugins::is_plugin_name(given)) return Error{Code::kUsage, "no engine can have this name"};
+  auto file = plugins::read_plugin(services.files,
+                                   plugins::plugin_path(config.text(Key::kEnginesDir), given));
+  if (file || file.error().code != Code::kNotFound) return file;
+  return Error{Code::kNotFound, "there is no engine '" + given +
+                                    "' installed; 'aioss engine list' lists them, and a file's "
+                                    "path must end in .so"};
+}
+
+// ---- inspect ------------------------------------------------------------------------------------
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
+
+std::string inspect_text(const EngineReport& report, const plugins::PluginFile& file,
+                         const Console& console) {
+  Table table({{"FIELD"}, {"VALUE"}});
+  table.add({"name", report.name});
+  table.add({"version", report.version});
+  table.add({"build", report.build_id});
+  table.add({"compiler", report.compiler});
+  table.add({"CPU features", report.cpu_features});
+  table.add({"ABI", std::to_string(report.abi)});
+  table.add({"profiles", joined(report.profiles)});
+  table.add({"prefill grid", std::to_string(report.prefill_grid_tokens) + " tokens"});
+  table.add({"adapters", report.adapters ? "yes" : "no"});
+  for (const EngineDevice& device : report.devices) {
+    table.add({"device", device.name + " (" + device.backend + ") " + device.description});
+  }
+  table.add({"file", human_bytes(file.bytes)});
+  table.add({"SHA-256", codec::to_hex(file.sha256)});
+  return table.render(console.table_columns(), console.facts().output_color);
+}
+
+std::string inspect_json(const EngineReport& report, const plugins::PluginFile& file) {
+  OrderedJson out;
+  out["name"] = report.name;
+  out["version"] = report.version;
+  out["build_id"] = report.build_id;
+  out["compiler"] = report.compiler;
+  out["cpu_features"] = report.cpu_features;
+  out["abi"] = report.abi;
+  out["profiles"] = report.profiles;
+  out["prefill_grid_tokens"] = report.prefill_grid_tokens;
+  out["adapters"] = report.adapters;
+  out["devices"] = OrderedJson::array();
+  for (const EngineDevice& device : report.devices) {
+    OrderedJson one;
+    one["name"] = device.name;
+    one["backend"] = device.backend;
+    one["description"] = device.description;
+    one["bytes_total"] = device.bytes_total;
+    one["bytes_free"] = device.bytes_free;
+    out["devices"].push_back(std::move(one));
+  }
+  out["file_bytes"] = file.bytes;
+  out["sha256"] = codec::to_hex(file.sha256);
+  return codec::dump_json(out) + "\n";
+}
+
+// ---- check --------------------------------------------------------------------------------------
+
+using OpenFiles = std::vector<std::unique_ptr<os::File>>;
+
+Result<OpenFiles> open_model_files(const Services& services, const Config& config,
+                                   const std::string& given) {
+  std::vector<std::string> paths = {given};
+  if (!is_path(given, ".gguf")) {
+    AIOSS_TRY(const ModelStore store, open_store(services, config));
+    AIOSS_TRY(const runtime::CatalogueEntry* const entry, find_model(store, given));
+    if (entry->problem) return *entry->problem;
+    paths = entry->paths;
+  }
+  OpenFiles files;
+  for (const std::string& path : paths) {
+    AIOSS_TRY(auto file, services.files.open(path, os::OpenMode::kRead));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+Result<CheckedEngine> check(const Services& services, const Invocation& invocation) {
+  AIOSS_TRY(const Config config,
+            load_config(services.files, services.environment, invocation.config));
+  const auto model = invocation.text("--model");
+  if (!model) return Error{Code::kUsage, "which model is it to be tried with? Give --model"};
+  AIOSS_TRY(const plugins::PluginFile engine, open_engine(services, config, invocation.operand(0)));
+  AIOSS_TRY(const OpenFiles files, open_model_files(services, config, *model));
+  CheckRequest request;
+  request.plugin = engine.file->get();
+  request.quick = invocation.has("--quick");
+  for (const auto& file : files) request.models.push_back(file->descriptor());
+  Progress progress(services.console, services.clock, "checking");
+  std::size_t made = 0;
+  return check_engine(request, services.clock, [&](const EngineCheckLine&) {
+    progress.update(std::min(0.99F, static_cast<float>(++made) / kChecksAbout));
+  });
+}
+
+std::string check_text(const CheckedEngine& checked, const Console& console) {
+  Table table({{"VERDICT"}, {"PROFILE"}, {"CHECK"}, {"DETAIL"}});
+  std::size_t failed = 0;
+  for (const EngineCheckLine& line : checked.lines) {
+    table.add({line.verdict, line.profile, line.name, line.detail});
+    failed += line.verdict == "FAIL" ? 1 : 0;
+  }
+  return table.render(console.table_columns(), console.facts().output_color) +
+         (checked.passed ? "passed: " : "FAILED: ") + std::to_string(checked.lines.size()) +
+         " checks, " + std::to_string(failed) + " failed\n";
+}
+
+std::string check_json(const CheckedEngine& checked) {
+  OrderedJson out;
+  out["passed"] = checked.passed;
+  out["checks"] = OrderedJson::array();
+  for (const EngineCheckLine& line : checked.lines) {
+    OrderedJson one;
+    one["profile"] = line.profile;
+    one["name"] = line.name;
+    one["verdict"] = line.verdict;
+    one["detail"] = line.detail;
+    out["checks"].push_back(std::move(one));
+  }
+  return codec::dump_json(out) + "\n";
+}
+
+}  // namespace
+
+int engine_inspect_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const std::string path = invocation.operand(0);
+  const auto file = plugins::read_plugin(services.files, path);
+  if (!file) return console.fail(file.error());
+  auto report = inspect_engine(file->file->get(), services.clock);
+  if (!report) return console.fail(std::move(report).error().with_context(path));
+  const std::string text = invocation.has("--json") ? inspect_json(*report, *file)
+                                                    : inspect_text(*report, *file, console);
+  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+int engine_check_command(const Services& services, const Invocation& invocation) {
+  Console& console = services.console;
+  const auto checked = check(services, invocation);
+  if (!checked) return console.fail(checked.error());
+  const std::string text =
+      invocation.has("--json") ? check_json(*checked) : check_text(*checked, console);
+  if (!console.out(text)) return static_cast<int>(ExitCode::kFailure);
+  return checked->passed ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace aioss::cli

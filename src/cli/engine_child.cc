@@ -1,0 +1,222 @@
+#include "cli/engine_child.h"
+
+#include <algorithm>
+#include <csignal>
+#include <span>
+#include <utility>
+
+#include "base/strings.h"
+#include "codec/json.h"
+#include "os/process.h"
+#include "os/read_some.h"
+#include "plugins/manifest.h"
+
+namespace aioss::cli {
+namespace {
+
+using codec::Json;
+
+constexpr std::chrono::seconds kInspectTime{60};
+constexpr std::chrono::milliseconds kExitTime{2000};
+constexpr std::int64_t kNsPerMs = 1'000'000;
+constexpr std::size_t kLineBytesMax = 64U << 10;
+constexpr std::size_t kLinesMax = 10'000;
+constexpr std::size_t kTextBytesMax = 600;
+constexpr std::size_t kDevicesMax = 16;
+
+Error broken(const std::string& what) {
+  return {Code::kEngineFailed, what};
+}
+
+// A child whose output is read line by line. Killed when it goes.
+class EngineChild final {
+ public:
+  static Result<std::unique_ptr<EngineChild>> start(std::vector<std::string> arguments, int plugin,
+                                                    const std::vector<int>& models,
+                                                    const Clock& clock);
+  ~EngineChild() {
+    (void)child_.send_signal(SIGKILL);
+    (void)child_.wait_for(kExitTime);
+  }
+  EngineChild(const EngineChild&) = delete;
+  EngineChild& operator=(const EngineChild&) = delete;
+
+  // Its next line; nothing at its end. kTimeout, kEngineFailed.
+  Result<std::optional<Json>> next(std::chrono::milliseconds wait_max);
+  std::string ending();
+
+ private:
+  EngineChild(os::Child child, os::Fd output, const Clock& clock)
+      : child_(std::move(child)), output_(std::move(output)), clock_(clock) {}
+  Result<std::optional<std::string>> next_line(std::chrono::milliseconds wait_max);
+
+  os::Child child_;
+  os::Fd output_;
+  const Clock& clock_;
+  std::string pending_;
+  std::size_t lines_ = 0;
+};
+
+Result<std::unique_ptr<EngineChild>> EngineChild::start(std::vector<std::string> arguments,
+                                                        int plugin, const std::vector<int>& models,
+                                                        const Clock& clock) {
+  AIOSS_TRY(auto sockets, os::socket_pair());
+  os::SpawnOptions spawn;
+  spawn.executable = "/proc/self/exe";
+  spawn.arguments = std::move(arguments);
+  spawn.environment = {"LANG=C.UTF-8"};
+  spawn.inherit_output = false;
+  spawn.descriptors = {{kEngineOutputFd, sockets.second.get()}, {kEngineFd, plugin}};
+  int number = kEngineModelFd;
+  for (const int model : models) spawn.descriptors.emplace_back(number++, model);
+  AIOSS_TRY(os::Child child, os::Child::spawn(spawn));
+  sockets.second.reset();  // so that the child's end is the only one
+  return std::unique_ptr<EngineChild>(
+      new EngineChild(std::move(child), std::move(sockets.first), clock));
+}
+
+Result<std::optional<std::string>> EngineChild::next_line(std::chrono::milliseconds wait_max) {
+  const std::int64_t deadline = clock_.monotonic_ns() + wait_max.count() * kNsPerMs;
+  std::vector<std::uint8_t> bytes(4096);
+  for (;;) {
+    if (const std::size_t end = pending_.find('\n'); end != std::string::npos) {
+      std::string line = pending_.substr(0, end);
+      pending_.erase(0, end + 1);
+      return std::optional<std::string>(std::move(line));
+    }
+    if (pending_.size() > kLineBytesMax) return broken("what it says is absurdly long");
+    const std::int64_t left_ms = (deadline - clock_.monotonic_ns()) / kNsPerMs;
+    if (left_ms <= 0) return Error{Code::kTimeout, ""};
+    const auto count = os::read_some(output_.get(), bytes, std::chrono::milliseconds(left_ms));
+    if (!count && count.error().code == Code::kTimeout) continue;
+    if (!count || *count == 0) return std::optional<std::string>();  // a reset is an end, too
+    pending_ += as_text(std::span(bytes).first(*count));
+  }
+}
+
+Result<std::optional<Json>> EngineChild::next(std::chrono::milliseconds wait_max) {
+  AIOSS_TRY(const std::optional<std::string> line, next_line(wait_max));
+  if (!line) return std::optional<Json>();
+  codec::JsonLimits limits;
+  limits.bytes_max = kLineBytesMax;
+  limits.depth_max = 4;
+  limits.nodes_max = 1000;
+  auto json = codec::parse_json(*line, limits);
+  if (!json || !json->is_object() || ++lines_ > kLinesMax) return broken("it speaks nonsense");
+  return std::optional<Json>(std::move(*json));
+}
+
+std::string EngineChild::ending() {
+  const auto status = child_.wait_for(kExitTime);
+  return status ? status->describe() : "no answer";
+}
+
+std::string text_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_string()) return "";
+  return one_line(std::string_view(found->get_ref<const std::string&>()).substr(0, kTextBytesMax));
+}
+
+std::uint64_t number_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+std::uint32_t small_number_of(const Json& json, const char* key) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(number_of(json, key), UINT32_MAX));
+}
+
+std::optional<Error> error_in(const Json& json) {
+  const auto found = json.find("error");
+  if (found == json.end() || !found->is_object()) return std::nullopt;
+  const std::string code = text_of(*found, "code");
+  const std::string message = text_of(*found, "message");
+  for (const Code known : {Code::kUnsupported, Code::kModelCorrupt, Code::kIo, Code::kNoMemory}) {
+    if (code == info(known).name) return Error{known, message};
+  }
+  return broken(message);
+}
+
+EngineReport report_of(const Json& json) {
+  EngineReport out;
+  out.name = text_of(json, "name");
+  out.version = text_of(json, "version");
+  out.build_id = text_of(json, "build_id");
+  out.compiler = text_of(json, "compiler");
+  out.cpu_features = text_of(json, "cpu_features");
+  out.abi = small_number_of(json, "abi");
+  out.prefill_grid_tokens = small_number_of(json, "prefill_grid_tokens");
+  out.adapters = json.contains("adapters") && json["adapters"] == true;
+  if (json.contains("profiles") && json["profiles"].is_array()) {
+    for (const Json& one : json["profiles"]) {
+      if (one.is_string() && out.profiles.size() < 3) {
+        out.profiles.push_back(one_line(one.get_ref<const std::string&>()));
+      }
+    }
+  }
+  if (json.contains("devices") && json["devices"].is_array()) {
+    for (const Json& one : json["devices"]) {
+      if (!one.is_object() || out.devices.size() == kDevicesMax) break;
+      out.devices.push_back({text_of(one, "name"), text_of(one, "backend"),
+                             text_of(one, "description"), number_of(one, "bytes_total"),
+                             number_of(one, "bytes_free")});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<EngineReport> inspect_engine(int plugin, const Clock& clock) {
+  AIOSS_TRY(const auto child,
+            EngineChild::start({"aioss", "worker", "--inspect-engine"}, plugin, {}, clock));
+  auto said = child->next(kInspectTime);
+  if (!said && said.error().code == Code::kTimeout) {
+    return broken("the plugin did not come back within " + std::to_string(kInspectTime.count()) +
+                  " s; do not use it");
+  }
+  if (!said) return std::move(said).error();
+  if (!*said) {
+    return broken("the process that opened the plugin ended with " + child->ending() +
+                  "; do not use it");
+  }
+  if (auto error = error_in(**said)) return *error;
+  EngineReport report = report_of(**said);
+  if (!plugins::is_plugin_name(report.name)) return broken("the plugin says no name");
+  return report;
+}
+
+Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clock,
+                                   const std::function<void(const EngineCheckLine&)>& on_line) {
+  std::string models;
+  for (std::size_t i = 0; i < request.models.size(); ++i) {
+    models += (i > 0 ? "," : "") + std::to_string(kEngineModelFd + static_cast<int>(i));
+  }
+  std::vector<std::string> arguments{"aioss", "worker", "--check-engine", models};
+  if (request.quick) arguments.emplace_back("--quick");
+  AIOSS_TRY(const auto child,
+            EngineChild::start(std::move(arguments), request.plugin, request.models, clock));
+  CheckedEngine out;
+  for (;;) {
+    auto said = child->next(request.silence_max);
+    const std::string after =
+        out.lines.empty() ? "before the first check" : "after " + out.lines.back().name;
+    if (!said && said.error().code == Code::kTimeout) {
+      return broken("the engine hangs " + after + ": nothing came for " +
+                    std::to_string(request.silence_max.count()) + " s");
+    }
+    if (!said) return std::move(said).error();
+    if (!*said) return broken("the engine ended its process " + after + ": " + child->ending());
+    const Json& line = **said;
+    if (auto error = error_in(line)) return *error;
+    if (line.contains("passed")) {
+      out.passed = line["passed"] == true;
+      return out;
+    }
+    out.lines.push_back({text_of(line, "profile"), text_of(line, "name"), text_of(line, "verdict"),
+                         text_of(line, "detail")});
+    if (on_line) on_line(out.lines.back());
+  }
+}
+
+}  // namespace aioss::cli

@@ -1,0 +1,53 @@
+// A plugin, opened by a confined child (`aioss worker --inspect-engine`, `--check-engine`). What
+// the child prints is untrusted: foreign code ran in it. It is bounded in time and size, and killed
+// if it outlasts them. Blocking.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace aioss::cli {
+
+// Descriptors in the child; the model's files follow.
+inline constexpr int kEngineOutputFd = 1, kEngineFd = 3, kEngineModelFd = 4;
+
+struct EngineDevice {
+  std::string name, backend, description;
+  std::uint64_t bytes_total = 0, bytes_free = 0;
+};
+struct EngineReport {
+  std::string name, version, build_id, compiler, cpu_features;
+  std::uint32_t abi = 0, prefill_grid_tokens = 0;
+  std::vector<std::string> profiles;
+  std::vector<EngineDevice> devices;
+  bool adapters = false;
+};
+
+// What the plugin says of itself. kUnsupported: it is refused; kEngineFailed: it crashed or hung.
+Result<EngineReport> inspect_engine(int plugin, const Clock& clock);
+
+struct EngineCheckLine {
+  std::string profile, name, verdict, detail;
+};
+struct CheckedEngine {
+  std::vector<EngineCheckLine> lines;
+  bool passed = false;
+};
+struct CheckRequest {
+  int plugin = -1;
+  std::vector<int> models;
+  bool quick = false;
+  std::chrono::seconds silence_max{300};  // between two checks
+};
+// Puts the plugin through the conformance suite; `on_line` is told of each check. A plugin that
+// crashes has not passed: the error names the last check that it came to.
+Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clock,
+                                   const std::function<void(const EngineCheckLine&)>& on_line);
+
+}  // namespace aioss::cli

@@ -1,0 +1,103 @@
+#include "cli/engine_setup.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "cli/bundle_note.h"
+#include "cli/key_argument.h"
+#include "ledger/format/checkpoint.h"
+#include "runtime/allow_list.h"
+
+namespace aioss::cli {
+namespace {
+
+constexpr std::string_view kFake = "fake";
+
+Result<std::optional<ledger::VerifierKey>> publisher_key(const Services& services,
+                                                         const std::string& given) {
+  if (given.empty()) return std::optional<ledger::VerifierKey>();
+  AIOSS_TRY(const std::string text, key_argument(services.files, "engines_key", given));
+  auto key = ledger::parse_note_key(text, ledger::KeyType::kLedger);
+  if (!key) {
+    return Error{Code::kUsage,
+                 "engines_key: that is no key; give the whole line that 'aioss engine sign "
+                 "--new-key' printed"};
+  }
+  return std::optional<ledger::VerifierKey>({key->name, key->public_key});
+}
+
+Result<std::optional<runtime::AllowList>> allow_list(const Services& services,
+                                                     const std::string& path) {
+  if (path.empty()) return std::optional<runtime::AllowList>();
+  AIOSS_TRY(runtime::AllowList list, runtime::AllowList::read(services.files, path));
+  return std::optional<runtime::AllowList>(std::move(list));
+}
+
+Status check_signature(const plugins::Manifest& manifest, const ledger::VerifierKey& key) {
+  if (manifest.signature.empty()) {
+    return Error{Code::kForbidden,
+                 "it is not signed, and engines_key wants it signed by " + key.name};
+  }
+  return check_note(signed_engine(manifest.sha256), manifest.signature, key);
+}
+
+std::vector<plugins::EngineImage> linked_engines(const Services& services, bool fake_models) {
+  std::vector<plugins::EngineImage> out;
+  for (const EngineVersion& engine : services.engines()) {
+    const bool fake = engine.name == kFake;
+    if (fake && !fake_models) continue;
+    plugins::EngineImage image;
+    image.name = engine.name;
+    image.version = engine.version;
+    image.format = fake ? plugins::ModelFormat::kScript : plugins::ModelFormat::kGguf;
+    image.is_linked = true;
+    image.origin = "linked";
+    out.push_back(std::move(image));
+  }
+  return out;
+}
+
+}  // namespace
+
+bool is_linked_engine(const Services& services, std::string_view name) {
+  const auto engines = services.engines();
+  return std::any_of(engines.begin(), engines.end(),
+                     [&](const EngineVersion& engine) { return engine.name == name; });
+}
+
+Result<plugins::Trust> engine_trust(const Services& services, const Config& config) {
+  AIOSS_TRY(auto allowed, allow_list(services, config.text(Key::kEnginesAllow)));
+  AIOSS_TRY(auto key, publisher_key(services, config.text(Key::kEnginesKey)));
+  if (!allowed && !key) return plugins::Trust();
+  return plugins::Trust([allowed = std::move(allowed), key = std::move(key)](
+                            const plugins::Manifest& manifest, const std::string& file) -> Status {
+    if (allowed) AIOSS_CHECK(allowed->check({file}, {manifest.sha256}));
+    return key ? check_signature(manifest, *key) : ok();
+  });
+}
+
+Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
+                                                           const Config& config, bool fake_models) {
+  auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
+  AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
+  plugins::InstalledEngines found =
+      plugins::read_engines(services.files, config.text(Key::kEnginesDir), trust);
+  for (plugins::EngineImage& engine : found.engines) {
+    if (is_linked_engine(services, engine.name)) {
+      found.left_out.push_back({engine.name,
+                                {Code::kConflict,
+                                 "aioss has an engine of this name "
+                                 "in itself"}});
+      continue;
+    }
+    table->put(std::move(engine));
+  }
+  for (const plugins::LeftOut& left : found.left_out) {
+    log::error("an engine is left out", {{"engine", left.name}, {"reason", left.why.message}});
+  }
+  return table;
+}
+
+}  // namespace aioss::cli

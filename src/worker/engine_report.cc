@@ -1,0 +1,155 @@
+#include "worker/engine_report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "codec/json.h"
+#include "engine/conformance.h"
+#include "engine/plugin.h"
+#include "os/cpu.h"
+#include "os/limits.h"
+#include "os/sandbox.h"
+#include "worker/gguf.h"
+
+namespace aioss::worker {
+namespace {
+
+using codec::OrderedJson;
+
+constexpr std::uint64_t kInspectCpuSeconds = 30;
+constexpr std::size_t kDevicesMax = 16;
+
+bool write_line(int fd, const OrderedJson& json) {
+  const std::string line = codec::dump_json(json) + "\n";
+  std::string_view text = line;
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno != EINTR) return false;
+    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+int fail(int fd, const Error& error) {
+  OrderedJson out;
+  out["error"] = {{"code", info(error.code).name}, {"message", error.message}};
+  (void)write_line(fd, out);
+  return static_cast<int>(info(error.code).exit_code);
+}
+
+OrderedJson profiles_of(const aioss_engine& engine) {
+  OrderedJson out = OrderedJson::array();
+  for (const aioss_profile profile :
+       {AIOSS_PROFILE_FAST, AIOSS_PROFILE_REPRODUCIBLE, AIOSS_PROFILE_EVIDENCE}) {
+    if ((engine.profiles() & (1U << static_cast<unsigned>(profile))) == 0) continue;
+    out.push_back(engine::profile_name(profile));
+  }
+  return out;
+}
+
+template <std::size_t N>
+std::string text_of(const char (&text)[N]) {
+  return std::string(text, ::strnlen(text, N));
+}
+
+Result<OrderedJson> devices_of(const aioss_engine& engine) {
+  OrderedJson out = OrderedJson::array();
+  if (engine.device_count() > kDevicesMax) {
+    return Error{Code::kEngineFailed, "the plugin claims to have too many devices"};
+  }
+  AIOSS_TRY(const auto devices, engine::devices(engine));
+  for (const aioss_device& device : devices) {
+    OrderedJson one;
+    one["name"] = text_of(device.name);
+    one["backend"] = text_of(device.backend);
+    one["description"] = text_of(device.description);
+    one["bytes_total"] = device.bytes_total;
+    one["bytes_free"] = device.bytes_free;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Result<OrderedJson> describe(int engine_fd) {
+  AIOSS_CHECK(os::limit_cpu_time(kInspectCpuSeconds));
+  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(engine_fd));
+  AIOSS_TRY(const engine::Identity who, engine::checked_identity(*engine));
+  OrderedJson out;
+  out["name"] = who.name;
+  out["version"] = who.version;
+  out["build_id"] = who.build_id;
+  out["compiler"] = who.compiler;
+  out["cpu_features"] = who.cpu_features;
+  out["abi"] = who.abi_version;
+  out["profiles"] = profiles_of(*engine);
+  out["prefill_grid_tokens"] = engine->prefill_grid_tokens();
+  out["adapters"] = engine::has_adapters(*engine);
+  AIOSS_TRY(out["devices"], devices_of(*engine));
+  return out;
+}
+
+Result<const aioss_engine*> open_confined(const EngineCheck& check) {
+  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(check.engine_fd));
+  AIOSS_CHECK(os::enter_stage_two());
+  AIOSS_CHECK(gguf::read_headers(check.model_fds));
+  return engine;
+}
+
+Result<bool> run_checks(const EngineCheck& check) {
+  const std::uint32_t cores = os::cpu_budget().usable_cores();  // /proc is out of reach later
+  AIOSS_TRY(const aioss_engine* const engine, open_confined(check));
+  engine::ConformanceOptions options;
+  options.fds = check.model_fds;
+  options.threads = std::clamp(cores, 1U, 8U);
+  if (check.quick) {
+    options.prompt_lengths = {30, 155};
+    options.company_seeds = {1};
+    options.measure_unpromised = false;
+  }
+  options.on_check = [&](const engine::ConformanceCheck& made) {
+    OrderedJson line;
+    line["profile"] = made.profile;
+    line["name"] = made.name;
+    line["verdict"] = engine::verdict_name(made.verdict);
+    line["detail"] = made.detail;
+    (void)write_line(check.out_fd, line);
+  };
+  return engine::run_conformance(*engine, options).passed();
+}
+
+}  // namespace
+
+int run_inspect_engine(int engine_fd, int out_fd) {
+  Result<OrderedJson> report = Error{Code::kInternal, "inspect did not run"};
+  try {
+    report = describe(engine_fd);
+  } catch (const std::exception& e) {
+    report = Error{Code::kInternal, e.what()};
+  }
+  if (!report) return fail(out_fd, report.error());
+  return write_line(out_fd, *report) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+int run_check_engine(const EngineCheck& check) {
+  Result<bool> passed = Error{Code::kInternal, "the check did not run"};
+  try {
+    passed = run_checks(check);
+  } catch (const std::exception& e) {
+    passed = Error{Code::kInternal, e.what()};
+  }
+  if (!passed) return fail(check.out_fd, passed.error());
+  OrderedJson last;
+  last["passed"] = *passed;
+  if (!write_line(check.out_fd, last)) return static_cast<int>(ExitCode::kFailure);
+  return *passed ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace aioss::worker

@@ -1,0 +1,23 @@
+// What a plugin is, and whether it keeps what the ABI promises, found out in a confined process of
+// its own: `aioss worker --inspect-engine` and `--check-engine`. Both write JSON, one object a
+// line, which its reader must take for a stranger's. Called by app/main; nothing else of the binary
+// runs in that process. Each returns an ExitCode.
+#pragma once
+
+#include <vector>
+
+namespace aioss::worker {
+
+// One object: name, version, build_id, compiler, cpu_features, abi, profiles, prefill_grid_tokens,
+// adapters, devices; or {"error":{"code","message"}}.
+int run_inspect_engine(int engine_fd, int out_fd);
+
+struct EngineCheck {
+  int engine_fd = -1, out_fd = -1;
+  std::vector<int> model_fds;
+  bool quick = false;  // short prompts only
+};
+// An object for each check as it is made: profile, name, verdict, detail; then {"passed":…}.
+int run_check_engine(const EngineCheck& check);
+
+}  // namespace aioss::worker
