@@ -48,6 +48,7 @@ TEST_EXTRA = {
     "worker": {"engines/fake"},
     "runtime": {"worker", "engine", "engines/fake"},
     "engine": {"engines/fake"},
+    "engines/ik": {"engines/llama"},
     "ledger/format": {"ledger/testing"} | LEDGER_CORE,
     "ledger/reading": {"ledger/testing"} | LEDGER_CORE,
     "ledger/writing": {"ledger/testing"},
