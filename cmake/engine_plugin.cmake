@@ -1,7 +1,7 @@
 # aioss_engine_plugin(NAME SOURCES file... [LINK target...] [LINK_OPTIONS option...])
 #
-# The engine NAME as a file that workers open: build/…/plugins/aioss-engine-NAME.so, target
-# aioss_engine_NAME. It exports the one symbol of include/aioss/engine.h and needs libc, libm and the
+# The engine NAME as a file that workers open: plugins/aioss-engine-NAME.so in the build folder,
+# target aioss_engine_NAME. It exports the one symbol of include/aioss/engine.h and needs libc, libm and the
 # loader, like the executable. unit.plugin_NAME checks that of the very file.
 set(AIOSS_PLUGIN_SYMBOLS "${CMAKE_SOURCE_DIR}/cmake/engine_plugin.map")
 

@@ -1,8 +1,8 @@
 # ik_llama.cpp, built once from a source tree that is already on disk, as static libraries for the
 # engine plugin `ik`.
 #
-#   AIOSS_IK_SOURCE_DIR  its tree, with our patches (third_party/patches/ik). `./dev` obtains and checks
-#                        one. Empty: there is no engine ik in what is built.
+#   AIOSS_IK_SOURCE_DIR  its tree, with our patches (third_party/patches/ik). `./dev` obtains and
+#                        checks one. Empty: there is no engine ik in what is built.
 #   AIOSS_IK_BUILD_DIR   where its objects go: a cache folder shared by all presets.
 #   AIOSS_CPU            as for llama.cpp (cmake/llama.cmake)
 #
@@ -18,7 +18,8 @@ if(AIOSS_IK_SOURCE_DIR STREQUAL "")
   return()
 endif()
 if(NOT EXISTS "${AIOSS_IK_SOURCE_DIR}/ggml/src/iqk/iqk_mul_mat.h")
-  message(FATAL_ERROR "AIOSS_IK_SOURCE_DIR is '${AIOSS_IK_SOURCE_DIR}', which holds no ik_llama.cpp")
+  message(FATAL_ERROR
+    "AIOSS_IK_SOURCE_DIR is '${AIOSS_IK_SOURCE_DIR}', which holds no ik_llama.cpp")
 endif()
 if(AIOSS_SANITIZE)
   return() # its code is not instrumented; the same arithmetic would only run again
@@ -34,15 +35,16 @@ else()
   set(AIOSS_IK_ISA ${AIOSS_IK_V3} -DGGML_AVX512=ON)
 endif()
 
-set(AIOSS_IK_LIBRARIES "${AIOSS_IK_BUILD_DIR}/src/libllama.a" "${AIOSS_IK_BUILD_DIR}/ggml/src/libggml.a")
+set(AIOSS_IK_LIBRARIES
+  "${AIOSS_IK_BUILD_DIR}/src/libllama.a" "${AIOSS_IK_BUILD_DIR}/ggml/src/libggml.a")
 
 # Its build folder is shared by all working copies: what configures it lies there, too.
 file(MAKE_DIRECTORY "${AIOSS_IK_BUILD_DIR}/project")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/ik/CMakeLists.txt"
   "${AIOSS_IK_BUILD_DIR}/project/CMakeLists.txt" COPYONLY)
 
-# GGML_OPENMP, without OpenMP's library: src/engines/ik/openmp_shim.h. FA_ALL_QUANTS would double the
-# time that this takes for kinds of keys and values that nobody asked for.
+# GGML_OPENMP, without OpenMP's library: src/engines/ik/openmp_shim.h. FA_ALL_QUANTS would double
+# the time that this takes for kinds of keys and values that nobody asked for.
 ExternalProject_Add(ik_external
   SOURCE_DIR "${AIOSS_IK_BUILD_DIR}/project"
   BINARY_DIR "${AIOSS_IK_BUILD_DIR}"

@@ -6,7 +6,8 @@ LLAMA_TARBALL_SHA256="a0d9dd80eacd2ab1cfe71aee57ac8a806487fd70b3d2a38fbec637752d
 LLAMA_BUNDLE="package/llama/gitRelease.bundle"
 LLAMA_COMMIT="de3ff81"
 
-IK_PACKAGE="ik-llama-cpp-python==0.1.5" # PyPI, the sdist; holds ik_llama.cpp, whose commit it does not say
+# PyPI, the sdist; holds ik_llama.cpp, whose commit it does not say.
+IK_PACKAGE="ik-llama-cpp-python==0.1.5"
 IK_TARBALL="ik_llama_cpp_python-0.1.5.tar.gz"
 IK_TARBALL_SHA256="33c67eb99e4dcab5e611050433243815709b8b3067753f9ce18375013cf002ad"
 IK_FOLDER="ik_llama_cpp_python-0.1.5/vendor/ik_llama.cpp"
