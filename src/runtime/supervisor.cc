@@ -34,11 +34,6 @@ Post post(std::shared_ptr<StreamDesk> desk) {
   };
 }
 
-std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
-  return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
-         2 * kCallerTasksMax + kPlansMax + 1;
-}
-
 Catalogue with(const EngineChoices& choices, Catalogue catalogue) {
   choices.apply(catalogue);
   return catalogue;
@@ -46,6 +41,10 @@ Catalogue with(const EngineChoices& choices, Catalogue catalogue) {
 
 }  // namespace
 
+std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers_max) {
+  return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
+         2 * kCallerTasksMax + kPlansMax + 1;
+}
 // What is borrowed before it is made is not used before either.
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
     : parts_(parts),
