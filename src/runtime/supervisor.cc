@@ -45,6 +45,7 @@ std::size_t task_queue_capacity(std::uint32_t streams_max, std::uint32_t workers
   return kTasksPerStream * streams_max + kTasksPerWorker * kGenerations * workers_max +
          2 * kCallerTasksMax + kPlansMax + 1;
 }
+
 // What is borrowed before it is made is not used before either.
 Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
     : parts_(parts),
