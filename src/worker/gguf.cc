@@ -267,6 +267,20 @@ Status read_metadata(Cursor& cursor, std::uint64_t count, Header& header) {
   return ok();
 }
 
+// ik_llama.cpp numbers the types that it alone has from 97 on (its ggml.h). Its engine could
+// compute with them, but a model's text is read by llama.cpp, which refuses the whole file.
+Error unknown_type(const std::string& who, std::uint32_t type) {
+  constexpr std::uint32_t kFirstOfIk = 97;
+  constexpr std::uint32_t kLastOfIk = 399;
+  const std::string what = who + " is of type " + std::to_string(type);
+  if (type < kFirstOfIk || type > kLastOfIk) {
+    return corrupt(what + ", which this version does not know");
+  }
+  return corrupt(what +
+                 ", which only ik_llama.cpp knows; aioss reads the text of models with llama.cpp, "
+                 "also for the engine ik: take the model in a type that both know");
+}
+
 Result<Tensor> read_tensor(Cursor& cursor, std::uint32_t alignment) {
   Tensor tensor;
   AIOSS_TRY(tensor.name, cursor.text(kNameBytesMax, "a tensor's name"));
@@ -291,8 +305,7 @@ Result<Tensor> read_tensor(Cursor& cursor, std::uint32_t alignment) {
   AIOSS_TRY(tensor.offset, cursor.number<std::uint64_t>());
   tensor.type = tensor_type(type);
   if (tensor.type == nullptr) {
-    return corrupt(who + " is of type " + std::to_string(type) +
-                   ", which this version does not know");
+    return unknown_type(who, type);
   }
   if (tensor.dimensions[0] % tensor.type->block_elements != 0) {
     return corrupt(who + " has rows that are no multiple of its type's block");

@@ -195,6 +195,8 @@ Builder one_tensor(std::string_view name, std::vector<std::uint64_t> dimensions,
 
 TEST(Gguf, BadTensorsAreRefused) {
   EXPECT_TRUE(read(one_tensor("t", {32, 4}, 2, 0)));
+  expect_refused(one_tensor("t", {256}, 139, 0), "only ik_llama.cpp knows");  // its IQ4_K
+  expect_refused(one_tensor("t", {256}, 77, 0), "which this version does not know");
   expect_refused(one_tensor("", {32}, 0, 0), "no name");
   expect_refused(one_tensor(std::string(65, 'x'), {32}, 0, 0), "name");
   expect_refused(one_tensor("t", {}, 0, 0), "0 dimensions");

@@ -1,8 +1,9 @@
-// What ik_llama.cpp's llama_context holds: no stable interface, but its tree is pinned by checksum.
-// That header leaves it to its users to include what it needs.
+// What ik_llama.cpp's llama_context and llama_model hold: no stable interface, but its tree is
+// pinned by checksum. These headers leave it to their users to include what they need.
 #pragma once
 
 #include <random>
 #include <unordered_map>
 
 #include "llama-context.h"
+#include "llama-model.h"

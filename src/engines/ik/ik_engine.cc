@@ -1,4 +1,5 @@
 // The table of functions of this engine, and the one symbol that the plugin exports.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -114,6 +115,15 @@ aioss_status plan(aioss_model* model, const aioss_session_options* options, aios
   });
 }
 
+std::uint64_t bytes_of_files(const aioss_model_options& options) {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t i = 0; i < options.fd_count; ++i) {
+    struct stat facts = {};
+    if (fstat(options.fds[i], &facts) == 0) bytes += static_cast<std::uint64_t>(facts.st_size);
+  }
+  return bytes;
+}
+
 aioss_status model_open(const aioss_model_options* options, aioss_model** out, aioss_error* error) {
   return guarded(error, [&] {
     aioss_model_options copy;
@@ -125,6 +135,8 @@ aioss_status model_open(const aioss_model_options* options, aioss_model** out, a
     const std::uint64_t heap = heap_bytes();
     if (const auto s = load_model(copy, model->model, error); s != AIOSS_OK) return s;
     model->vocabulary_bytes = heap_bytes() - std::min(heap, heap_bytes());
+    // Its own sum counts a tensor that is used twice, as the output too, twice.
+    model->weight_bytes = std::min(llama_model_size(model->model.get()), bytes_of_files(copy));
     model->dry = (copy.flags & AIOSS_MODEL_DRY_RUN) != 0;
     model->architecture = architecture_of(*model->model);
     char text[256] = {};
@@ -145,7 +157,7 @@ void model_facts(const aioss_model* handle, aioss_model_facts* out) {
   value.embedding_size = number(llama_model_n_embd(raw));
   value.layer_count = number(llama_n_layer(raw));
   value.parameter_count = llama_model_n_params(raw);
-  value.weight_bytes = llama_model_size(raw);  // mapped, and nothing is repacked
+  value.weight_bytes = model.weight_bytes;
   value.architecture = model.architecture.c_str();
   value.description = model.description.c_str();
   write_struct(out, value);

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "engine/abi.h"
+#include "engines/ik/context_internals.h"
 #include "engines/ik/dry_run.h"
 #include "engines/ik/log_scope.h"
 #include "engines/ik/model.h"
@@ -108,6 +109,17 @@ std::int64_t head_size(const llama_model& model) {
   return llama_model_n_embd(&model) / std::max<std::int64_t>(std::strtoll(text, nullptr, 10), 1);
 }
 
+// A dry run has given its tensors no place, and the scheduler would plan one for each among the
+// compute buffers. Nothing of them is read.
+void place_weights(llama_model& model) {
+  if (model.bufs.empty()) return;
+  for (const auto& [name, tensor] : model.tensors_by_name) {
+    if (tensor->data != nullptr) continue;
+    tensor->buffer = model.bufs.front();
+    tensor->data = ggml_backend_buffer_get_base(model.bufs.front());
+  }
+}
+
 }  // namespace
 
 std::string architecture_of(const llama_model& model) {
@@ -140,6 +152,7 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
     const std::string message = log.error_or("ik_llama.cpp cannot load this file");
     return fail(error, status_of(message), message);
   }
+  if (params.dry_run) place_weights(*out);
   return check_kind(*out, error);
 }
 

@@ -22,6 +22,7 @@ using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
 struct IkModel {
   ModelPointer model;
   bool dry = false;                    // opened for a dry run: without weights
+  std::uint64_t weight_bytes = 0;      // mapped from its files, and nothing is repacked
   std::uint64_t vocabulary_bytes = 0;  // what opening it left on the heap
   std::string architecture;
   std::string description;

@@ -51,7 +51,7 @@ aioss_status plan_session(const IkModel& model, aioss_session_options options, a
     return fail(error, AIOSS_E_NO_MEMORY, log.error_or("ik_llama.cpp cannot plan this session"));
   }
   out.exact = 1;
-  out.weight_bytes = llama_model_size(model.model.get());
+  out.weight_bytes = model.weight_bytes;
   out.kv_bytes = context->kv_self.total_size();
   out.compute_bytes = ggml_backend_sched_get_buffer_size(context->sched, context->backend_cpu);
   out.output_bytes = ggml_backend_buffer_get_size(context->buf_output);
