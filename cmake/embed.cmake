@@ -1,5 +1,5 @@
-# aioss_embed(TARGET SYMBOL FILE DEPENDS): the bytes of FILE, which DEPENDS builds, as read-only data
-# of TARGET: `extern const unsigned char SYMBOL_begin[], SYMBOL_end[]`.
+# aioss_embed(TARGET SYMBOL FILE DEPENDS): the bytes of FILE, which DEPENDS builds, as read-only
+# data of TARGET: `extern const unsigned char SYMBOL_begin[], SYMBOL_end[]`.
 function(aioss_embed target symbol file depends)
   set(source "${CMAKE_CURRENT_BINARY_DIR}/embedded_${symbol}.cc")
   file(CONFIGURE OUTPUT "${source}" CONTENT [[
