@@ -130,8 +130,8 @@ endfunction()
 
 # aioss_llama_plugin(TARGET NAME name CPU cpu BACKEND backend LLAMA target ROOT folder)
 #
-# The adapter of src/engines/llama over one such build, as aioss-engine-NAME.so. One symbol goes out,
-# and nothing is taken from whoever opens it. The text side stays out: texts are the binary's.
+# The adapter of src/engines/llama over one such build, as aioss-engine-NAME.so. One symbol goes
+# out, and nothing is taken from whoever opens it. The text side stays out: texts are the binary's.
 function(aioss_llama_plugin target)
   cmake_parse_arguments(ARG "" "NAME;CPU;BACKEND;LLAMA;ROOT" "" ${ARGN})
   set(adapter "${ARG_ROOT}/src/engines/llama")

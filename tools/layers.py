@@ -32,6 +32,7 @@ ALLOWED = {
     "ipc": SUPPORT | {"memory", "ipc"},
     "engine": SUPPORT | {"engine"},
     "engines/fake": SUPPORT | {"engine", "engines/fake"},
+    "engines/ik": SUPPORT | {"engine", "engines/ik"},
     "engines/llama": SUPPORT | {"engine", "engines/llama"},
     "http": SUPPORT | {"http"},
     "worker": SUPPORT | {"memory", "ipc", "engine", "worker"},
@@ -47,6 +48,7 @@ TEST_EXTRA = {
     "worker": {"engines/fake"},
     "runtime": {"worker", "engine", "engines/fake"},
     "engine": {"engines/fake"},
+    "engines/ik": {"engines/llama"},
     "ledger/format": {"ledger/testing"} | LEDGER_CORE,
     "ledger/reading": {"ledger/testing"} | LEDGER_CORE,
     "ledger/writing": {"ledger/testing"},
@@ -61,18 +63,19 @@ ONLY_IN = {
     "openssl/": {"crypto"},
     "seccomp.h": {"os"},
     "qrcodegen/": {"cli"},
-    "linux/": {"os"},
-    "sys/": {"os", "http", "ipc", "base"},  # sockets of their own, and the log's terminal
+    "linux/": {"os", "engines/ik"},  # a plugin's threads wait by themselves
+    "sys/": {"os", "http", "ipc", "base", "engines/ik"},  # sockets of their own, the log's terminal
     "nlohmann/": {"codec", "api/openai", "server", "cli", "worker"},
     "toml++": {"cli"},
     "CLI/": {"cli"},
     "spdlog/": {"base"},
     "fmt/": {"base"},
 }
-# llama.cpp's own headers, which it includes by bare or folder name; for engines/llama alone.
+# llama.cpp's own headers, and ik_llama.cpp's, which are included by bare or folder name; for
+# engines/llama and engines/ik alone.
 LLAMA_HEADERS = {"llama.h", "llama-ext.h", "llama-model.h", "gguf.h", "chat.h", "log.h", "json.h",
                  "build-info.h", "jinja/caps.h", "jinja/runtime.h", "ggml.h", "ggml-cpu.h",
-                 "ggml-backend.h"}
+                 "ggml-backend.h", "llama-context.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 
@@ -101,7 +104,7 @@ def faults_of(path):
             target = name.rsplit("/", 1)[0]
             if name.startswith("aioss/"):
                 continue
-            if folder == "engines/llama" and name in LLAMA_HEADERS:
+            if folder in ("engines/llama", "engines/ik") and name in LLAMA_HEADERS:
                 continue
             home = target
             if is_test(path) and target not in ALLOWED:

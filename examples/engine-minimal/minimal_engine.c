@@ -2,11 +2,12 @@
  * The smallest engine that keeps every promise of aioss/engine.h: a parrot. It reads of a GGUF file
  * how many tokens the vocabulary has, and of a text what followed the last two tokens when they
  * stood there before; that token gets the highest logit, the others get noise that depends on the
- * text alone. Asked in a chat it says what it was told. Instead of `parrot` a real engine has
- * weights, kernels and a KV cache: everything around it here is what aioss asks of any engine.
+ * text alone. Behind "red green blue red green" it says " blue red". Instead of `parrot` a real
+ * engine has weights, kernels and a KV cache: everything around it here is what aioss asks of any
+ * engine.
  *
- * Needs a C11 compiler and the one header. docs/engines.md tells how to build, check, sign
- * and install it.
+ * Needs a C11 compiler and the one header. docs/engines.md tells how to build, check, sign and
+ * install it.
  */
 #include <stdarg.h>
 #include <stdbool.h>

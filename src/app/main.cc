@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "app/embedded.h"
 #include "app/wiring.h"
 #include "app/worker_command.h"
 #include "cli/cli.h"
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   cli::Services services{files, clock, random, console};
   services.environment = [](std::string_view name) { return os::environment(std::string(name)); };
   services.engines = app::engine_versions;
+  services.embedded = app::embedded_engines;
   services.cpu_level = app::cpu_level();
   services.ask_hidden = [](std::string_view question) {
     return os::ask_hidden(question, crypto::kPassphraseBytesMax);

@@ -60,7 +60,7 @@ TEST(DevicesReport, ShowsGpusAndNothingOfTheirTextThatATerminalObeys) {
   one.found.gpus.push_back(gpu());
   const std::string text = devices_text(one, 0, false);
   EXPECT_THAT(text, HasSubstr("cuda:0"));
-  EXPECT_THAT(text, HasSubstr("79.0 GiB"));
+  EXPECT_THAT(text, HasSubstr("84.8 GB"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(text, Not(HasSubstr("no GPU")));
 }

@@ -13,6 +13,7 @@
 #include "cli/text_file.h"
 #include "codec/hex.h"
 #include "codec/json.h"
+#include "crypto/hash.h"
 #include "plugins/engine_store.h"
 #include "plugins/plugin_file.h"
 
@@ -46,6 +47,13 @@ Result<std::vector<Row>> rows_of(const Services& services, const Config& config)
   std::vector<Row> rows;
   for (const EngineVersion& engine : services.engines()) {
     rows.push_back({engine.name, engine.version, "linked", "", ""});
+  }
+  if (services.embedded) {
+    for (const EmbeddedEngine& engine : services.embedded()) {
+      const std::string level = engine.cpu_level.empty() ? "" : " for " + engine.cpu_level;
+      rows.push_back({engine.name, engine.version, "embedded" + level,
+                      codec::to_hex(crypto::sha256(engine.bytes)), ""});
+    }
   }
   AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
   const plugins::InstalledEngines found =

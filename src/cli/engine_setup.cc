@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "cli/bundle_note.h"
+#include "cli/embedded_engines.h"
 #include "cli/key_argument.h"
 #include "ledger/format/checkpoint.h"
+#include "os/cpu.h"
 #include "runtime/allow_list.h"
 #include "runtime/devices_child.h"
 
@@ -92,6 +94,7 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
+  if (const auto cpu = os::cpu_info()) put_embedded(services, *cpu, *table);
   AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
   for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
   return table;

@@ -29,7 +29,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_folder(services, config));
   out.fake_models = invocation.has("--fake-models");
-  AIOSS_TRY(out.engines, engine_table(services, config, out.fake_models));
+  const bool fake = out.fake_models || invocation.operand(0).ends_with(".fake");
+  AIOSS_TRY(out.engines, engine_table(services, config, fake));
   out.devices = device_table(services, *out.engines);
   out.engine = config.text(Key::kEngine);
   out.engine_wish = invocation.text("--engine").value_or("");

@@ -76,7 +76,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   }
   out.fake_models = options.fake_models;
   add_model_settings(config, out);
-  AIOSS_TRY(out.engines, engine_table(services, config, options.fake_models));
+  const bool fake = options.fake_models || options.model.ends_with(".fake");
+  AIOSS_TRY(out.engines, engine_table(services, config, fake));
   out.devices = device_table(services, *out.engines);
   if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   if (config.source(Key::kEngine) == Source::kFlag) out.engine_wish = out.engine;

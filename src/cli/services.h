@@ -22,6 +22,13 @@ struct EngineVersion {
   std::string name, version, build_id, compiler, cpu_features;
 };
 
+// A plugin that the binary carries inside itself.
+struct EmbeddedEngine {
+  std::string name, version;
+  std::string cpu_level;  // of x86-64, that it needs; "": of any
+  ByteView bytes;         // static
+};
+
 struct Services {
   os::FileSystem& files;
   const Clock& clock;
@@ -29,6 +36,7 @@ struct Services {
   Console& console;
   Environment environment{};
   std::function<std::vector<EngineVersion>()> engines{};
+  std::function<std::vector<EmbeddedEngine>()> embedded{};
   std::string cpu_level{};  // what the engines were built for
   // One line from whoever sits at the terminal, not shown as it is typed; null or kNotFound:
   // nobody does.

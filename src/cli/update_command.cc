@@ -3,6 +3,8 @@
 // gone back to. Without network.
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -108,10 +110,14 @@ Status copy(const Services& services, const std::string& name, const std::string
   return plugins::add_engine(services.files, to, manifest, plugins::plugin_path(from, name), true);
 }
 
+bool is_installed(const Services& services, const Place& place, const Update& update) {
+  const auto now = installed(services, place.directory, update.manifest.name);
+  return now && now->sha256 == update.manifest.sha256;
+}
+
 Status install(const Services& services, const Place& place, const Update& update) {
   const std::string& name = update.manifest.name;
   const auto now = installed(services, place.directory, name);
-  if (now && now->sha256 == update.manifest.sha256) return ok();
   if (now) {
     AIOSS_CHECK(services.files.make_directories(place.before()));
     AIOSS_CHECK(copy(services, name, place.directory, place.before()));
@@ -127,12 +133,17 @@ std::string text(const codec::Json& object, const char* name) {
   return safe_text(found->get_ref<const std::string&>(), false);
 }
 
+// Of each model, how many switches it has had.
+using Counts = std::map<std::string, std::uint64_t, std::less<>>;
+
 struct Seen {
+  Counts counts;
   bool under_way = false;
   std::string problem;  // of a model that did not take one of these engines
 };
 
-Seen look(const std::string& page, const std::vector<std::string>& engines) {
+// What is new since `before`.
+Seen look(const std::string& page, const std::vector<std::string>& engines, const Counts& before) {
   Seen seen;
   const auto json = codec::parse_json(page);
   if (!json || !json->is_object() || !json->contains("data")) return seen;
@@ -143,10 +154,17 @@ Seen look(const std::string& page, const std::vector<std::string>& engines) {
     const bool is_of =
         std::find(engines.begin(), engines.end(), text(aioss, "engine")) != engines.end();
     if (!is_of || found == aioss.end() || !found->is_object()) continue;
+    const std::string id = text(model, "id");
+    const auto orders = found->find("orders");
+    const bool is_number = orders != found->end() && orders->is_number_unsigned();
+    const std::uint64_t count = is_number ? orders->get<std::uint64_t>() : 0;
+    seen.counts[id] = count;
+    const auto known = before.find(id);
+    if (known != before.end() && known->second == count) continue;
     const std::string step = text(*found, "step"), outcome = text(*found, "outcome");
     if (step == "loading" || step == "trying" || step == "moving") seen.under_way = true;
     if (outcome == "failed" || outcome == "rolled_back") {
-      seen.problem = "model '" + text(model, "id") + "': " + text(*found, "reason");
+      seen.problem = "model '" + id + "': " + text(*found, "reason");
     }
   }
   return seen;
@@ -157,13 +175,15 @@ Seen look(const std::string& page, const std::vector<std::string>& engines) {
 Result<bool> tell_server(const Services& services, const Invocation& invocation,
                          const std::vector<std::string>& engines) {
   AIOSS_TRY(const ServerAccess access, server_access(services, invocation));
+  const auto first = get_page(access, "/v1/models");
+  const Counts before = first ? look(*first, engines, {}).counts : Counts();
   const auto told = post_order(access, "/admin/models/rescan");
   if (!told && told.error().code == Code::kNotFound) return false;
   if (!told) return told.error();
   AIOSS_TRY(const auto interrupt, Interrupt::create());
   for (;;) {
     AIOSS_TRY(const std::string page, get_page(access, "/v1/models"));
-    const Seen seen = look(page, engines);
+    const Seen seen = look(page, engines, before);
     if (!seen.problem.empty()) return Error{Code::kEngineFailed, seen.problem};
     if (!seen.under_way) return true;
     if (interrupt->wait_for(kBetween)) {
@@ -194,7 +214,10 @@ Result<std::string> apply(const Services& services, const Invocation& invocation
                  "whose updates are trusted? Give the publisher's key with --engines-key, or "
                  "--unsigned to take them from anybody"};
   }
-  AIOSS_TRY(const std::vector<Update> updates, updates_in(services, place, invocation.operand(0)));
+  AIOSS_TRY(std::vector<Update> updates, updates_in(services, place, invocation.operand(0)));
+  std::erase_if(updates,
+                [&](const Update& update) { return is_installed(services, place, update); });
+  if (updates.empty()) return std::string("all of these engines are installed already\n");
   std::vector<std::string> names;
   std::string shown;
   for (const Update& update : updates) {

@@ -22,6 +22,7 @@ std::string as_json(const Services& services) {
   out["compiler"] = compiler();
   out["openssl"] = crypto::library_version();
   out["engines"] = codec::OrderedJson::array();
+  out["embedded"] = codec::OrderedJson::array();
   for (const EngineVersion& engine : services.engines()) {
     codec::OrderedJson one;
     one["name"] = engine.name;
@@ -31,7 +32,29 @@ std::string as_json(const Services& services) {
     one["cpu_features"] = engine.cpu_features;
     out["engines"].push_back(std::move(one));
   }
+  if (services.embedded) {
+    for (const EmbeddedEngine& engine : services.embedded()) {
+      codec::OrderedJson one;
+      one["name"] = engine.name;
+      one["version"] = engine.version;
+      one["embedded_bytes"] = engine.bytes.size();
+      one["cpu_level"] = engine.cpu_level.empty() ? services.cpu_level : engine.cpu_level;
+      out["embedded"].push_back(std::move(one));
+    }
+  }
   return codec::dump_json(out) + "\n";
+}
+
+// Plugins inside: nothing of them is run, so that only what was known when they were built is said.
+std::string embedded_text(const Services& services) {
+  if (!services.embedded) return "";
+  std::string out;
+  for (const EmbeddedEngine& engine : services.embedded()) {
+    out += "engine    " + engine.name + " " + engine.version + " (inside, " +
+           std::to_string(engine.bytes.size() >> 20) + " MiB";
+    out += engine.cpu_level.empty() ? ")\n" : ", for " + engine.cpu_level + ")\n";
+  }
+  return out;
 }
 
 std::string as_text(const Services& services) {
@@ -42,6 +65,7 @@ std::string as_text(const Services& services) {
     out += "\n";
     if (!engine.cpu_features.empty()) out += "          " + engine.cpu_features + "\n";
   }
+  out += embedded_text(services);
   out += "cpu       built for " + services.cpu_level + "\n";
   out += "compiler  " + compiler() + "\n";
   out += "crypto    " + crypto::library_version() + "\n";

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <cstdio>
 
 namespace aioss::engine {
 namespace {
@@ -61,7 +61,7 @@ aioss_status describe(std::uint32_t index, aioss_device* out, aioss_error*) {
   *out = {};
   out->struct_size = size;
   out->kind = index == 0 ? AIOSS_DEVICE_GPU : AIOSS_DEVICE_CPU;
-  std::strcpy(out->backend, index == 0 ? "My GPU\n:7" : "CPU");
+  std::snprintf(out->backend, sizeof out->backend, "%s", index == 0 ? "My GPU\n:7" : "CPU");
   return AIOSS_OK;
 }
 

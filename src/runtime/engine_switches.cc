@@ -207,7 +207,7 @@ void EngineSwitches::begins(Model& model) {
   const PlanWanted wanted = wanted_of(*entry, parts_.options);
   const PlanWanted& running = model.serving->room.wanted;
   if (same_engine(running, wanted)) return;
-  const std::uint64_t orders = state.orders;
+  const std::uint64_t orders = state.orders + 1;
   state = EngineSwitch();
   state.orders = orders;
   state.from = running.engine;
@@ -278,6 +278,7 @@ void EngineSwitches::tried(Model& model) {
   if (Life* const running = model.life(state.running_life)) running->engine_canary = state.running;
   coming->engine_canary = state.coming;
   state.reason = found;
+  state.has_passed = true;
   record(model, outcome::kChosen, reason::kCanaryPassed,
          {"old " + build_of(model.life(state.running_life)), "new " + build_of(coming), found});
   parts_.replacement.tried(*coming, found);
@@ -351,7 +352,10 @@ void EngineSwitches::began(const Life& life) {
   Model& model = life.model;
   EngineSwitch& state = model.engine_switch;
   const bool waited = state.step == Step::kWaiting || state.step == Step::kLoading;
-  if (!waited || life.room.wanted.engine != state.to) return;
+  // The one that served has died while this one was tried.
+  const bool alone = state.step == Step::kTrying && !state.has_passed;
+  if (!(waited || alone) || life.room.wanted.engine != state.to) return;
+  state.asked.clear();
   state.watched_until_ns = parts_.clock.monotonic_ns() + kEngineWatchNs;
   record(model, outcome::kChosen, reason::kTakenInTurn, {"new " + build_of(&life)});
   finish(model, Outcome::kDone, "loaded without a canary, for no other worker ran beside it");
@@ -401,12 +405,17 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
 
 bool EngineSwitches::is_moving() const {
   const auto& models = parts_.models.models();
-  return std::any_of(models.begin(), models.end(),
-                     [](const auto& one) { return one.second->engine_switch.is_under_way(); });
+  return std::any_of(models.begin(), models.end(), [](const auto& one) {
+    const Model& model = *one.second;
+    const bool drains = model.serving != nullptr && model.serving->drains;
+    return model.engine_switch.step == Step::kMoving ||
+           (model.engine_switch.step == Step::kLoading && drains);
+  });
 }
 
 void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   EngineSwitch& state = model.engine_switch;
+  if (state.step == Step::kLoading || state.step == Step::kTrying) end_if_dropped(model);
   if (state.step == Step::kMoving) move_next(model, now_ns);
   if (state.step == Step::kWatched && now_ns > state.watched_until_ns) {
     state.step = Step::kOver;
@@ -418,6 +427,22 @@ void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   if (in_turn && parts_.options.profile == ipc::Profile::kFast && serving->phase == Phase::kReady) {
     move_all(model, *serving);
     parts_.replacement.look(model);  // it may be idle now
+  }
+}
+
+// By an order to unload, or because its file has changed: nobody tells of that.
+void EngineSwitches::end_if_dropped(Model& model) {
+  EngineSwitch& state = model.engine_switch;
+  if (model.coming() != nullptr) return;
+  if (model.serving == nullptr) {
+    state.step = Step::kWaiting;
+    return show(model);
+  }
+  const bool is_new = model.serving->room.wanted.engine == state.to && state.from != state.to;
+  const bool goes_on = model.serving->phase == Phase::kReady && !model.serving->drains && !is_new;
+  if (goes_on && (state.step == Step::kTrying || !model.serving->outdated)) {
+    failed(model,
+           {Code::kCancelled, "it was given up: the model was unloaded, or its file has changed"});
   }
 }
 

@@ -86,6 +86,7 @@ class EngineSwitches final {
   void undo(Model& model);
   bool take_file_back(const Model& model);
   void finish(Model& model, EngineSwitch::Outcome outcome, std::string reason);
+  void end_if_dropped(Model& model);
   void move_all(Model& model, Life& from);
   void move_next(Model& model, std::int64_t now_ns);
   bool may_move(const Life& from, const Life& to) const;

@@ -15,9 +15,9 @@ Digest file_digest(const EngineImagePointer& engine) {
   return engine && !engine->is_linked ? engine->sha256 : Digest{};
 }
 
-Digest with_engine(const Digest& program, const EngineImagePointer& engine) {
-  if (!engine || engine->is_linked) return program;
-  return crypto::sha3_256({ByteView(program), ByteView(engine->sha256)});
+Digest with_engine(const Digest& digest, const EngineImagePointer& engine) {
+  if (!engine || engine->is_linked) return digest;
+  return crypto::sha3_256({ByteView(digest), ByteView(engine->sha256)});
 }
 
 Status check_engine(const EngineImagePointer& engine, const ipc::EngineFacts& facts) {

@@ -18,8 +18,8 @@ Result<EngineImagePointer> engine_of(const std::shared_ptr<plugins::EngineTable>
                                      std::string_view name);
 // The hash of its file; zeros if it is linked, or null.
 Digest file_digest(const EngineImagePointer& engine);
-// What computes, as one hash: of the executable, and of the engine's file if it is a plugin.
-Digest with_engine(const Digest& program, const EngineImagePointer& engine);
+// A hash of something that the engine belongs to, and of its file if it is a plugin.
+Digest with_engine(const Digest& digest, const EngineImagePointer& engine);
 // Whether what the worker says of its engine fits the one that it was given.
 Status check_engine(const EngineImagePointer& engine, const ipc::EngineFacts& facts);
 

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "runtime/decide.h"
+#include "runtime/engines.h"
 #include "runtime/tenant_book.h"
 
 namespace aioss::runtime {
@@ -104,13 +105,18 @@ void Requests::refuse(const Model& model, StreamState& stream, const Error& erro
   stream.abort(error);
 }
 
+// Another engine is another chance.
+Digest Requests::computed_of(const Life& life) {
+  return with_engine(life.hash->sha256, life.engine);
+}
+
 // A model that is not loaded is known by its files, which are looked at only for a request that is
 // known. What is at fault may be the engine, too: that one is mended by a restart.
 bool Requests::refuse_quarantined(const Model& model, StreamState& stream) {
   if (quarantine_.empty()) return false;
   const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
   if (model.phase() == Phase::kReady) {
-    if (!quarantine_.holds(content, model.serving->hash->sha256)) return false;
+    if (!quarantine_.holds(content, computed_of(*model.serving))) return false;
   } else {
     const CatalogueEntry* const entry = models_.entry(model.name);
     if (entry == nullptr || !quarantine_.knows(content)) return false;
@@ -300,7 +306,7 @@ void Requests::find_the_cause(Life& life, const LinkEnded& ended) {
 void Requests::quarantine(const Life& life, const StreamState& stream) {
   if (!life.hash || !life.files || !running_.contains(stream.id())) return;
   const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
-  quarantine_.add(content, life.hash->sha256, life.files->parts);
+  quarantine_.add(content, computed_of(life), life.files->parts);
 }
 
 // ---- all of them --------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ class Requests final {
   void hand_over(Life& life, const std::shared_ptr<StreamState>& stream);
   bool must_wait(const Life& life, const StreamState& stream) const;
   WorkerLink* link_of(const Running& running) const;
+  static Digest computed_of(const Life& life);
   void quarantine(const Life& life, const StreamState& stream);
   void end_overdue(std::int64_t now_ns);
   void end_load_waits(std::int64_t now_ns);

@@ -283,7 +283,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   DryRun run(*choice, ask, threads);
   AIOSS_CHECK(run.choose_devices(options.device));
   exit = WorkerExit::kConfinement;
-  AIOSS_CHECK(os::enter_stage_two(options.device));
+  AIOSS_CHECK(confine_for_good(options, ask.engine));
   exit = WorkerExit::kLoadFailed;
   AIOSS_CHECK(run.open(options.model_fds));
   AIOSS_CHECK(run.place_layers());

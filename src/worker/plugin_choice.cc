@@ -59,4 +59,11 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
   return choice;
 }
 
+Result<os::Confinement> confine_for_good(const WorkerOptions& options, const std::string& engine) {
+  auto confined = os::enter_stage_two(options.device);
+  if (confined || options.engine_fd < 0) return confined;
+  return Error{Code::kEngineFailed, "engine '" + engine + "' was opened, but now its process " +
+                                        "cannot be confined: " + confined.error().message};
+}
+
 }  // namespace aioss::worker

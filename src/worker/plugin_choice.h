@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "os/sandbox.h"
 #include "worker/worker.h"
 
 namespace aioss::worker {
@@ -17,5 +18,8 @@ namespace aioss::worker {
 // WorkerExit::kLoadFailed.
 Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std::string& name,
                                         const std::function<Bytes(const Error&)>& framed_failure);
+
+// os::enter_stage_two(), whose failure may be the plugin's doing: a thread of its own.
+Result<os::Confinement> confine_for_good(const WorkerOptions& options, const std::string& engine);
 
 }  // namespace aioss::worker

@@ -245,7 +245,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   const auto devices = DeviceChoice::make(*(*choice)->engine, options.device, configure->device,
                                           configure->gpu_layers);
   if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
-  const Result<os::Confinement> stage_two = os::enter_stage_two(options.device);
+  const Result<os::Confinement> stage_two = confine_for_good(options, configure->engine);
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);
 
   // Never destroyed: when the process ends the system takes all of it back at once, while another

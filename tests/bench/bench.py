@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import client
+import engines
 import models
 import serve
 import servers
@@ -202,7 +203,7 @@ def bench_profiles(args, peer, model):
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,
            "bare": bench_bare, "profiles": bench_profiles, "stalled": bench_stalled}
 PAIRS = 20  # of those; the cases of serve.py and models.py have their own defaults
-GROUPS = {"serve": serve.CASES, "models": models.CASES}
+GROUPS = {"serve": serve.CASES, "models": models.CASES, "engines": engines.CASES}
 
 
 def run_all(args, peer, files):
@@ -213,7 +214,9 @@ def run_all(args, peer, files):
     names = [name for name in names if name not in models.CASES]
     for model in files:
         for name in names:
-            if name not in serve.CASES:
+            if name in engines.CASES:
+                engines.CASES[name](args, peer, model)
+            elif name not in serve.CASES:
                 BENCHES[name](argparse.Namespace(**{**vars(args), "pairs": args.pairs or PAIRS}),
                               peer, model)
             elif name not in serve.WITHOUT_MODEL or model == files[0]:
@@ -240,8 +243,10 @@ def main():
     parser.add_argument("--ollama", metavar="FILE", help="also measure this Ollama (models-swap)")
     for name in ("aioss", "bare", "models", "llama-source", "cache", "jobs"):
         parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--ik-source", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if unknown := set(args.names) - {*BENCHES, *GROUPS, *serve.CASES, *models.CASES}:
+    if unknown := set(args.names) - {*BENCHES, *GROUPS, *serve.CASES, *models.CASES,
+                                      *engines.CASES}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     peer = servers.build_peer(args.llama_source, args.cache, args.jobs)
     files = [pathlib.Path(args.models) / f for f in args.model] if args.model else [

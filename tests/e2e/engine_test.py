@@ -50,12 +50,12 @@ class EngineTest(unittest.TestCase):
     def server(self, *flags):
         return AiossServer("--engines-dir", self.engines, *flags, models=self.models)
 
-    def chat(self, server, text, **more):
-        status, _, answer = server.post("/v1/chat/completions", {
-            "model": "smol", "messages": [{"role": "user", "content": text}],
-            "temperature": 0, "max_tokens": 12, **more})
+    def expect_parrot(self, server, **more):
+        status, _, answer = server.post("/v1/completions", {
+            "model": "smol", "prompt": "red green blue red green", "temperature": 0,
+            "max_tokens": 4, **more})
         self.assertEqual(status, 200, answer)
-        return answer["choices"][0]["message"]["content"]
+        self.assertEqual(answer["choices"][0]["text"], " blue red green blue")
 
     # ---- one that does what it should ----
 
@@ -76,9 +76,9 @@ class EngineTest(unittest.TestCase):
         self.aioss("engine", "add", self.plugin)
         listed = json.loads(self.aioss("engine", "list", "--json").stdout)
         self.assertIn(("minimal", None), [(one["name"], one["problem"]) for one in listed])
-        said = self.aioss("run", "--engine", "minimal", "smol", "Say it again", "--max-tokens", 8,
-                          "--temperature", 0)
-        self.assertIn("Say it again", said.stdout, "a parrot repeats what it was told")
+        said = self.aioss("run", "--engine", "minimal", "smol", "--raw", "to be or not to",
+                          "--max-tokens", 4, "--temperature", 0)
+        self.assertEqual(said.stdout.strip(), "to be or not")
         planned = json.loads(self.aioss("plan", "smol", "--engine", "minimal", "--json").stdout)
         self.assertEqual(planned["engine"], "minimal")
 
@@ -93,7 +93,7 @@ class EngineTest(unittest.TestCase):
         self.aioss("engine", "add", self.plugin)
         (self.models / "smol.toml").write_text('engine = "minimal"\n')
         with self.server() as server:
-            self.assertIn("Tell me more", self.chat(server, "Tell me more"))
+            self.expect_parrot(server)
             server.stop()
             starts = [r["body"] for r in server.records() if r["type"] == "ENGINE_START"]
             python = subprocess.run(
@@ -150,7 +150,7 @@ class EngineTest(unittest.TestCase):
         self.aioss("engine", "add", self.plugin, "--engines-key", other)
         self.assertIn("not signed by engines.example", self.left_out("--engines-key", vkey))
         with self.server("--engines-key", other, "--engine", "minimal") as server:
-            self.assertIn("Well signed", self.chat(server, "Well signed"))
+            self.expect_parrot(server)
         # A signature of another file.
         manifest = json.loads((self.engines / "minimal.json").read_text())
         forged = build_hostile(self.engines / "minimal.so", 'VERSION="1.0.0"')
@@ -174,7 +174,7 @@ class EngineTest(unittest.TestCase):
         digest = hashlib.sha256(self.plugin.read_bytes()).hexdigest()
         allowed.write_text(f"{digest}  minimal.so\n")
         with self.server("--engines-allow", allowed, "--engine", "minimal") as server:
-            self.assertIn("Listed", self.chat(server, "Listed"))
+            self.expect_parrot(server)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ REFUSED = {
     "ends-at-start": (["ENDS_AT_START"], "'ends-at-start' or this file is broken"),
     "starts-a-thread": (["STARTS_A_THREAD"], "before any thread is started"),
     "vocabulary-7": (["VOCABULARY=7"], "computes logits of 7 tokens"),
-    "plans-the-world": (["PLANS=(1ull<<50)"], "MiB"),
+    "plans-the-world": (["PLANS=(1ull<<50)"], "needs 1.13 PB of memory"),
     "plans-too-much": (["PLANS=UINT64_MAX"], "or this file is broken"),
     "crash-plan": (["CRASHES_IN=plan"], "or this file is broken"),
     "crash-identity": (["CRASHES_IN=identity"], "crashed"),
@@ -89,7 +89,7 @@ class HostileEngineTest(unittest.TestCase):
 
     def ask(self, server, model, **more):
         return server.post("/v1/completions", {
-            "model": model, "prompt": "One, two,", "max_tokens": 2, **more})
+            "model": model, "prompt": f"One, two, {model}", "max_tokens": 2, **more})
 
     def expect_good(self, server):
         status, _, answer = self.ask(server, "good")

@@ -1,6 +1,6 @@
 """The product with the CUDA engine against llama-server of the same tree with CUDA: prompts of one
-client, and decoding for 1 and for 32 clients, in turns, so that both see the same machine. Also says
-whether the kernel lets the product's sandbox do what the driver wants. Standard library only.
+client, and decoding for 1 and for 32 clients, in turns, so that both see the same machine. Also
+says whether the kernel lets the product's sandbox do what the driver wants. Standard library only.
 
 Exit code 1 if the product cannot be used; slower is reported, and no failure."""
 import argparse
@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 
 ROUNDS = 3
-WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()
+WORDS = "the of and to in is that for it as was with be by on not he his but at are this".split()
 
 
 def ask(url, model, prompt, tokens):

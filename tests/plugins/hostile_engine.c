@@ -123,11 +123,6 @@ static aioss_status absurd_size(aioss_session* session, int32_t number, size_t* 
 __attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(void) {
   static aioss_engine engine;
   engine = *parrot_entry();
-#if defined(CRASHES_IN)
-  REPLACE(CRASHES_IN, crash);
-#elif defined(HANGS_IN)
-  REPLACE(HANGS_IN, hang);
-#endif
 #if defined(LACKS)
   engine.LACKS = NULL;
 #endif
@@ -154,6 +149,11 @@ __attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(vo
 #endif
 #if defined(STATE_BYTES)
   engine.sequence_state_size = absurd_size;
+#endif
+#if defined(CRASHES_IN)
+  REPLACE(CRASHES_IN, crash);
+#elif defined(HANGS_IN)
+  REPLACE(HANGS_IN, hang);
 #endif
   (void)crash;
   (void)hang;

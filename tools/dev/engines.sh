@@ -1,4 +1,4 @@
-# Sourced by ./dev: engines that are plugin files beside the binary, `./dev engine vulkan|cuda|metal`.
+# Sourced by ./dev: engines that are plugin files beside the binary, ./dev engine vulkan|cuda|metal.
 # Uses what tools/dev/obtain.sh uses and sets. What is compiled of llama.cpp for each is kept in the
 # cache, by everything that it depends on; the adapter is compiled in build/engine-NAME.
 
@@ -12,7 +12,8 @@ debian_mirror() {
   echo "${found:-http://deb.debian.org/debian}"
 }
 
-# apt_trixie FOLDER APT_COMMAND…: an apt of its own, which knows that suite alone and installs nothing.
+# apt_trixie FOLDER APT_COMMAND…: an apt of its own, which knows that suite alone and installs
+# nothing.
 apt_trixie() {
   local folder=$1 tool=$2
   shift 2
@@ -24,9 +25,10 @@ apt_trixie() {
 download_vulkan_packages() { # WORK_FOLDER; the packages come to lie in it
   local work=$1 name version sha256 file
   mkdir -p "$work"/{lists,apt-cache/archives}/partial "$work/parts"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_mirror) trixie main" \
-    >"$work/sources.list"
-  apt_trixie "$work" apt-get update || die "apt cannot read Debian's suite trixie; is there a network?"
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  echo "deb [signed-by=$keys] $(debian_mirror) trixie main" >"$work/sources.list"
+  apt_trixie "$work" apt-get update ||
+    die "apt cannot read Debian's suite trixie; is there a network?"
   while read -r name version sha256; do
     [[ $version == runtime ]] || name+="=$version"
     (cd "$work" && apt_trixie "$work" apt-get download "$name") ||
@@ -41,7 +43,8 @@ download_vulkan_packages() { # WORK_FOLDER; the packages come to lie in it
 obtain_vulkan_tools() { # sets $vulkan_tools
   vulkan_tools=$cache/vulkan-tools-$(sha256sum third_party/vulkan-packages.txt | cut -c1-12)
   [[ ! -x $vulkan_tools/glslc ]] || return 0
-  [[ $(uname -m) == x86_64 ]] || die "the pinned packages for building the Vulkan engine are amd64's"
+  [[ $(uname -m) == x86_64 ]] ||
+    die "the pinned packages for building the Vulkan engine are amd64's"
   command -v apt-get >/dev/null || die "there is no apt-get here, which obtains Vulkan's headers"
   say "Obtaining Vulkan headers and shader compiler (Debian 13, 8 MB)"
   local work file
@@ -140,4 +143,15 @@ engine_command() {
   can_build_engine "$backend" || exit 77
   engine_build "$backend"
   say "Built ${engine_file#"$root"/}; install it with: aioss engine add ${engine_file#"$root"/}"
+}
+
+# What product.vulkan runs; without it that test says loudly that it was skipped.
+build_vulkan_for_tests() {
+  if [[ ${AIOSS_VULKAN:-on} == off || $(uname -m) != x86_64 ]]; then
+    say "NOT TESTED: the Vulkan engine (AIOSS_VULKAN=off, or no x86-64)"
+    rm -rf build/engine-vulkan
+    return
+  fi
+  install_packages third_party/debian-packages-vulkan.txt
+  engine_build vulkan -DAIOSS_ENGINE_CHECK=ON
 }

@@ -1,5 +1,5 @@
-# Sourced by ./dev: what is checked on a machine with an NVIDIA GPU that has a compiler, CUDA, CMake and
-# Ninja, and no network. `./dev gpu-bundle` packs what such a machine lacks; there, `./dev gpu-check
+# Sourced by ./dev: what is checked on a machine with an NVIDIA GPU that has a compiler, CUDA, CMake
+# and Ninja, and no network. `./dev gpu-bundle` packs what such a machine lacks; there, `./dev gpu-check
 # build` and `./dev gpu-check run` are two commands of less than ten minutes each. Both say so and
 # exit with code 77 where there is no nvcc or no GPU.
 gpu_bundle_folder=$root/build/gpu-bundle
@@ -23,7 +23,8 @@ gpu_bundle() {
   # The product itself, for what only all of it can show: its sandbox and its server.
   if [[ -x build/portable/bin/aioss ]]; then cp build/portable/bin/aioss "$folder/aioss"; fi
   bytes=$(du -sb "$folder" | cut -f1)
-  ((bytes <= gpu_bundle_bytes_max)) || die "the bundle has $bytes bytes; at most $gpu_bundle_bytes_max"
+  ((bytes <= gpu_bundle_bytes_max)) ||
+    die "the bundle has $bytes bytes; at most $gpu_bundle_bytes_max"
   say "Packed ${folder#"$root"/}: $bytes bytes$([[ -e $folder/aioss ]] ||
     echo "; without the product, which './dev build portable' makes")"
 }
@@ -35,7 +36,7 @@ no_gpu() {
 
 find_gpu() {
   command -v "${CUDACXX:-nvcc}" >/dev/null || no_gpu "there is no nvcc here (CUDA 12 or 13)"
-  nvidia-smi -L >/dev/null 2>&1 || no_gpu "there is no NVIDIA GPU here, or its driver does not answer"
+  nvidia-smi -L >/dev/null 2>&1 || no_gpu "no NVIDIA GPU is here, or its driver does not answer"
 }
 
 gpu_check_build() {
@@ -43,7 +44,8 @@ gpu_check_build() {
   local tree=$gpu_folder/llama.cpp
   mkdir -p "$gpu_folder"
   if [[ ! -e $tree/include/llama.h ]]; then
-    [[ -e $gpu_bundle_folder/llama.tar.xz ]] || die "there is no build/gpu-bundle: ./dev gpu-bundle makes it"
+    [[ -e $gpu_bundle_folder/llama.tar.xz ]] ||
+      die "there is no build/gpu-bundle: ./dev gpu-bundle makes it"
     mkdir -p "$tree"
     tar -xJf "$gpu_bundle_folder/llama.tar.xz" -C "$tree"
   fi
@@ -73,8 +75,8 @@ print(s.synthetic_model(int(sys.argv[1]), sys.argv[2], 'build/gpu-bundle/vocabul
     "$check" "$plugin" "$model" --device "$device" --compare --plan --bench || failed=1
   done
   say "Conformance, on the first of them"
-  "$check" "$plugin" "$AIOSS_SYNTHETIC_DIR"/synthetic-128M.*.gguf --device "$device" --conformance ||
-    failed=1
+  "$check" "$plugin" "$AIOSS_SYNTHETIC_DIR"/synthetic-128M.*.gguf --device "$device" \
+    --conformance || failed=1
   python3 tests/gpu/gpu_bench.py --llama-server "$gpu_folder/objects/bin/llama-server" \
     --aioss "$gpu_bundle_folder/aioss" --plugin "$plugin" --device "$device" \
     --model "$model" || failed=1

