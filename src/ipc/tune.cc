@@ -92,6 +92,12 @@ Map to_map(const TuneEnd& ask) {
   return map;
 }
 
+template <typename Ask>
+Result<TuneAsk> whole(FieldReader& reader, Ask ask) {
+  AIOSS_CHECK(reader.finish());
+  return TuneAsk(std::move(ask));
+}
+
 }  // namespace
 
 std::string_view name(Regime regime) {
@@ -107,22 +113,16 @@ Bytes encode(const TuneAsk& ask) {
 Result<TuneAsk> decode_tune_ask(ByteView frame) {
   AIOSS_TRY(const Map map, codec::decode_map(frame));
   FieldReader reader(map, "tune ask");
-  TuneAsk ask;
   switch (reader.uint(0, kOpen, kEnd)) {
     case kOpen:
-      ask = read_open(reader);
-      break;
+      return whole(reader, read_open(reader));
     case kBegin:
-      ask = read_begin(reader);
-      break;
+      return whole(reader, read_begin(reader));
     case kRun:
-      ask = read_run(reader);
-      break;
+      return whole(reader, read_run(reader));
     default:
-      ask = TuneEnd{reader.u32(1, kTuneSlots - 1)};
+      return whole(reader, TuneEnd{reader.u32(1, kTuneSlots - 1)});
   }
-  AIOSS_CHECK(reader.finish());
-  return ask;
 }
 
 Bytes encode(const TuneReport& report) {
