@@ -1,8 +1,8 @@
 # aioss_engine_plugin(NAME SOURCES file... [LINK target...] [LINK_OPTIONS option...])
 #
 # The engine NAME as a file that workers open: plugins/aioss-engine-NAME.so in the build folder,
-# target aioss_engine_NAME. It exports the one symbol of include/aioss/engine.h and needs libc, libm and the
-# loader, like the executable. unit.plugin_NAME checks that of the very file.
+# target aioss_engine_NAME. It exports the one symbol of include/aioss/engine.h and needs libc, libm
+# and the loader, like the executable. unit.plugin_NAME checks that of the very file.
 set(AIOSS_PLUGIN_SYMBOLS "${CMAKE_SOURCE_DIR}/cmake/engine_plugin.map")
 
 function(aioss_engine_plugin name)

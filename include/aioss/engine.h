@@ -331,8 +331,8 @@ typedef struct aioss_engine {
     void (*model_facts)(const aioss_model *model, aioss_model_facts *out);
     void (*model_close)(aioss_model *model); /* its sessions are closed before; NULL is allowed */
 
-    /* All memory of the session is reserved here, within its plan; pages of it may be touched later.
-     * Decode allocates nothing that grows with use. The model outlives the session. Errors:
+    /* All memory of the session is reserved here, within its plan; pages of it may be touched
+     * later. Decode allocates nothing that grows with use. The model outlives the session. Errors:
      * INVALID, NO_MEMORY, FAILED. */
     aioss_status (*session_create)(aioss_model *model, const aioss_session_options *options,
                                    aioss_session **out, aioss_error *error);

@@ -31,7 +31,8 @@ Digest content_of(const ipc::Submit& request, const std::vector<AdapterWish>& ad
 
 class Quarantine final {
  public:
-  // `model`: SHA-256 of the file, and of the engine's if that is a plugin; `parts`: the files that it is made of.
+  // `model`: SHA-256 of the file, and of the engine's if that is a plugin; `parts`: the files that
+  // it is made of.
   void add(const Digest& content, const Digest& model, const std::vector<os::FileInfo>& parts);
   bool empty() const { return entries_.empty(); }
   std::size_t size() const { return entries_.size(); }

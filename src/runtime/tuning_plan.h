@@ -20,8 +20,8 @@ TuningSpace space_of(const Catalogue& catalogue, const CatalogueEntry& entry,
 ipc::TuneOpen tune_open_of(const CatalogueEntry& entry, const GatewayOptions& options);
 TuningKey tuning_key_of(const Catalogue& catalogue, const CatalogueEntry& entry,
                         const GatewayOptions& options);
-// Whether it is computed by the CPU, and there is anything to choose between. GPUs are not measured:
-// which has room for a model decides there.
+// Whether it is computed by the CPU, and there is anything to choose between. GPUs are not
+// measured: which has room for a model decides there.
 bool is_measured(const CatalogueEntry& entry, const GatewayOptions& options);
 bool has_choice(const TuningSpace& space);
 

@@ -139,7 +139,8 @@ def start_aioss(binary, models, parallel, context, threads, profile="fast", extr
     log = open(f"{state}/log", "wb")
     variables = [f"{name}={value}" for name, value in (environment or {}).items()]
     return Server("aioss", [
-        *(["/usr/bin/env", *variables] if variables else []), str(binary), "serve", "--port", str(port), "--models-dir", str(models), "--ledger",
+        *(["/usr/bin/env", *variables] if variables else []), str(binary), "serve", "--port",
+        str(port), "--models-dir", str(models), "--ledger",
         f"{state}/ledger", "--parallel", str(parallel), "--ctx", str(context), "--threads",
         str(threads), "--profile", profile, "--record-rate", "0", *map(str, extra)], port,
         log)

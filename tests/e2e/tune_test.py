@@ -1,6 +1,6 @@
 """`aioss tune`: a model is measured, what was found is shown and kept, and a server that starts
-later computes so. What crashes in company is left out. No figure is looked at but which is larger by
-far: the test engine sleeps."""
+later computes so. What crashes in company is left out. No figure is looked at but which is larger
+by far: the test engine sleeps."""
 import json
 import os
 import pathlib

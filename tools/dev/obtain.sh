@@ -172,8 +172,8 @@ obtain_peer_source() { # sets $peer_source
   mv -T "$work/peer" "$peer_source"
 }
 
-# ik_llama.cpp whole and unpatched, for its own server and bench. Its build info comes from git, which
-# the sdist is without: a script in the place of a missing one writes what it would.
+# ik_llama.cpp whole and unpatched, for its own server and bench. Its build info comes from git,
+# which the sdist is without: a script in the place of a missing one writes what it would.
 obtain_ik_peer_source() { # sets $ik_peer_source
   ik_peer_source=$cache/src/ik_llama.cpp-${IK_PACKAGE##*=}-unpatched
   [[ ! -e $ik_peer_source/include/llama.h ]] || return 0
@@ -185,7 +185,8 @@ obtain_ik_peer_source() { # sets $ik_peer_source
   mkdir -p "$tree/common/cmake"
   cat >"$tree/common/cmake/build-info-gen-cpp.cmake" <<'CMAKE'
 set(info "int LLAMA_BUILD_NUMBER = 0;\nchar const *LLAMA_COMMIT = \"unknown\";\n")
-string(APPEND info "char const *LLAMA_COMPILER = \"unknown\";\nchar const *LLAMA_BUILD_TARGET = \"\";\n")
+string(APPEND info "char const *LLAMA_COMPILER = \"unknown\";\n")
+string(APPEND info "char const *LLAMA_BUILD_TARGET = \"\";\n")
 file(WRITE common/build-info.cpp "${info}")
 CMAKE
   mv -T "$tree" "$ik_peer_source"
