@@ -1,6 +1,6 @@
 # Sourced by ./dev: what is checked on a machine with an NVIDIA GPU that has a compiler, CUDA, CMake
 # and Ninja, and no network. `./dev gpu-bundle` packs what such a machine lacks; there, `./dev
-# gpu-check build` and `./dev gpu-check run` are two commands of less than ten minutes each. Both say
+# gpu-check build` and `./dev gpu-check run` are two commands under ten minutes each. Both say
 # so and exit with code 77 where there is no nvcc or no GPU.
 gpu_bundle_folder=$root/build/gpu-bundle
 gpu_folder=$root/build/gpu
