@@ -24,7 +24,7 @@
 
 namespace aioss::ipc {
 
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 5;
 using RequestId = std::uint64_t;  // chosen by the gateway, unique for the life of a worker
 using Token = std::int32_t;
 

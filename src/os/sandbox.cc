@@ -62,10 +62,6 @@ constexpr std::string_view kBeforeStageTwo =
     "getrlimit setitimer recvmsg setsockopt seccomp landlock_create_ruleset landlock_add_rule "
     "landlock_restrict_self";
 
-// What drivers of GPUs need besides, in both stages: memory that they share with their own parts,
-// and priorities of their threads, which they may have or not.
-constexpr std::string_view kForGpus = "memfd_create ftruncate fallocate getdents64";
-
 // Nothing of ours and no library we use makes these calls.
 constexpr std::string_view kKilled =
     "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd bpf perf_event_open userfaultfd "
@@ -184,7 +180,6 @@ void allow_ioctl(Filter& filter) {
 }
 
 void allow_for_gpus(Filter& filter, bool stage_two) {
-  filter.add_all(SCMP_ACT_ALLOW, kForGpus);
   allow_ioctl(filter);
   if (stage_two) {
     filter.add(SCMP_ACT_ALLOW, "mmap");
