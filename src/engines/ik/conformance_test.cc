@@ -260,7 +260,7 @@ TEST_P(IkSequences, FindRoomBetweenOthersCells) {
     ASSERT_TRUE(many.session->decode(batch.view()).has_value()) << position;
   }
   const auto state = many.session->save(2);
-  ASSERT_TRUE(state.has_value());
+  ASSERT_TRUE(state.has_value()) << state.error().message;
   ASSERT_TRUE(many.session->remove(1, 0, -1).has_value());
   const auto text = text_number(tokens, 5, kCells);
   const auto squeezed_in = prefill(*many.session, 1, text);
