@@ -164,6 +164,10 @@ aioss_status check_geometry(const llama_model& model, aioss_session_options& opt
       s != AIOSS_OK) {
     return s;
   }
+  if (options.flash_attention == AIOSS_FLASH_OFF) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "this engine computes attention in one pass only; leave flash attention on");
+  }
   const KvType kv = kv_type_of(options.kv_type);
   if (!kv.can) {
     return fail(error, AIOSS_E_UNSUPPORTED,
