@@ -25,7 +25,7 @@ TEST(TuneReport, ShowsEachCandidateAndTheChoice) {
   EXPECT_EQ(tune_text(tuning(), 0, false),
             "m, measured 2026-03-01 12:30:05Z; tokens a second, × the default's\n"
             "\n"
-            "CANDIDATE         DECODE 1     DECODE 4       PREFILL  STATE\n"
+            "CANDIDATE           DECODE 1     DECODE 4       PREFILL  STATE\n"
             "llama (default)  100.0 ×1.00  250.0 ×1.00   500.0 ×1.00  measured\n"
             "ik flash=off     200.0 ×2.00  250.0 ×1.00  1000.0 ×2.00  chosen\n"
             "ik                                                       unsafe: sig[2Jnal 6\n"
