@@ -94,7 +94,11 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
-  if (const auto cpu = os::cpu_info()) put_embedded(services, *cpu, *table);
+  const auto cpu = os::cpu_info();
+  if (!cpu) {
+    log::warn("nothing is known of this processor", {{"reason", cpu.error().message}});
+  }
+  put_embedded(services, cpu ? &*cpu : nullptr, *table);
   AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
   for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
   return table;
