@@ -143,13 +143,14 @@ vulkan_loader() { # the system's; the linker needs no more of it than the file
 # Exit code 77 where it cannot be: scripts tell that from a failure.
 engine_command() {
   local backend=${1:-}
+  (($# == 0)) || shift
   case $backend in
     vulkan) install_packages third_party/debian-packages-vulkan.txt ;;
     cuda | metal) ;;
     *) die "./dev engine takes vulkan, cuda or metal" ;;
   esac
   can_build_engine "$backend" || exit 77
-  engine_build "$backend"
+  engine_build "$backend" "$@"
   say "Built ${engine_file#"$root"/}; install it with: aioss engine add ${engine_file#"$root"/}"
 }
 
