@@ -137,9 +137,11 @@ function(aioss_llama_plugin target)
   set(adapter "${ARG_ROOT}/src/engines/llama")
   add_library(${target} MODULE
     "${adapter}/plugin/plugin.cc"
-    "${adapter}/adapter.cc" "${adapter}/descriptor_file.cc" "${adapter}/llama_engine.cc"
-    "${adapter}/load.cc" "${adapter}/log_scope.cc" "${adapter}/placement.cc" "${adapter}/plan.cc"
-    "${adapter}/session.cc" "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/base/assert.cc")
+    "${adapter}/adapter.cc" "${adapter}/buffers.cc" "${adapter}/descriptor_file.cc"
+    "${adapter}/llama_engine.cc" "${adapter}/load.cc" "${adapter}/log_scope.cc"
+    "${adapter}/placement.cc" "${adapter}/plan.cc" "${adapter}/session.cc"
+    "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/base/assert.cc"
+    "${ARG_ROOT}/src/os/own_pages.cc")
   aioss_llama_patch_id("${ARG_ROOT}" patch_id)
   target_include_directories(${target} PRIVATE "${ARG_ROOT}/src" "${ARG_ROOT}/include")
   target_include_directories(${target} SYSTEM PRIVATE "${AIOSS_LLAMA_SOURCE_DIR}/src")
@@ -153,12 +155,13 @@ function(aioss_llama_plugin target)
     PREFIX "" SUFFIX ".so" OUTPUT_NAME "aioss-engine-${ARG_NAME}" POSITION_INDEPENDENT_CODE ON
     CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
   if(APPLE)
-    # Neither --wrap nor version scripts there: split models are refused.
+    # Neither --wrap nor version scripts there: split models are refused, buffers are written.
     target_compile_definitions(${target} PRIVATE AIOSS_ENGINE_NO_WRAP=1)
     target_link_options(${target} PRIVATE "LINKER:-exported_symbol,_aioss_engine_entry")
   else()
     target_link_options(${target} PRIVATE
-      "LINKER:--wrap=ggml_fopen" "LINKER:--exclude-libs,ALL" "LINKER:-Bsymbolic"
+      "LINKER:--wrap=ggml_fopen" "LINKER:--wrap=ggml_backend_buffer_clear"
+      "LINKER:--exclude-libs,ALL" "LINKER:-Bsymbolic"
       "LINKER:-z,relro,-z,now" "LINKER:-z,noexecstack" "LINKER:--gc-sections"
       "LINKER:--version-script,${adapter}/plugin/plugin.map" -static-libgcc -static-libstdc++ -s)
     set_target_properties(${target} PROPERTIES LINK_DEPENDS "${adapter}/plugin/plugin.map")

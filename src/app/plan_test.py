@@ -111,7 +111,8 @@ class Scripted(Plan):
                 ((self.home / "no.gguf",), 3, "no such"),
                 (("plain", "--kv-type", "q1"), 2, "kv_type"),
                 (("plain", "--engine", "llama"), 2, "'fake'"),
-                (("plain", "--device", "CUDA0"), 2, "FAKE0")):
+                (("plain", "--device", "CUDA0"), 2, "device is 'CUDA0'"),
+                (("plain", "--device", "cuda:7"), 2, "cuda:7")):
             result = self.plan(*arguments)
             self.assertEqual(result.returncode, code, (arguments, result.stdout, result.stderr))
             self.assertIn(words, result.stderr)

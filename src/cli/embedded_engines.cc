@@ -27,11 +27,16 @@ Result<plugins::EngineImage> image_of(const EmbeddedEngine& engine) {
 
 }  // namespace
 
-void put_embedded(const Services& services, const os::CpuInfo& cpu, plugins::EngineTable& table) {
+void put_embedded(const Services& services, const os::CpuInfo* cpu, plugins::EngineTable& table) {
   if (!services.embedded) return;
   for (const EmbeddedEngine& engine : services.embedded()) {
     const std::string& level = engine.cpu_level;
-    if (!level.empty() && os::cpu_level_problem(level, cpu)) continue;  // the linked one does
+    if (!level.empty() && cpu == nullptr) {
+      log::warn("an engine for another level of processors is left out",
+                {{"engine", engine.name}, {"level", level}});
+      continue;
+    }
+    if (!level.empty() && os::cpu_level_problem(level, *cpu)) continue;  // the linked one does
     auto image = image_of(engine);
     if (!image) {
       log::warn("an engine that aioss has in itself cannot be used",

@@ -8,9 +8,10 @@
 
 namespace aioss::cli {
 
-// Those that this processor can run, each in a sealed memory file. One of the name of a linked
+// Those that this processor can run, each in a sealed memory file; of one of which nothing is known
+// (null), those that need no level of it. One of the name of a linked
 // engine takes its place, and the log says which level was chosen. What cannot be used is logged,
 // and whatever had that name before stays.
-void put_embedded(const Services& services, const os::CpuInfo& cpu, plugins::EngineTable& table);
+void put_embedded(const Services& services, const os::CpuInfo* cpu, plugins::EngineTable& table);
 
 }  // namespace aioss::cli

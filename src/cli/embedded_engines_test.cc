@@ -42,7 +42,8 @@ os::CpuInfo level_4() {
 }
 
 TEST_F(EmbeddedEngines, TakeThePlaceOfTheLinkedOneWhereTheProcessorHasTheirInstructions) {
-  put_embedded(services_, level_4(), table_);
+  const os::CpuInfo cpu = level_4();
+  put_embedded(services_, &cpu, table_);
   const auto llama = table_.find("llama");
   ASSERT_TRUE(llama);
   EXPECT_FALSE(llama->is_linked);
@@ -58,9 +59,15 @@ TEST_F(EmbeddedEngines, TakeThePlaceOfTheLinkedOneWhereTheProcessorHasTheirInstr
 TEST_F(EmbeddedEngines, StayAwayFromOtherProcessors) {
   os::CpuInfo cpu = level_4();
   std::erase(cpu.features, "avx512vl");
-  put_embedded(services_, cpu, table_);
+  put_embedded(services_, &cpu, table_);
   EXPECT_TRUE(table_.find("llama")->is_linked);
   EXPECT_TRUE(table_.find("ik"));  // which wants no level
+}
+
+TEST_F(EmbeddedEngines, OfAnUnknownProcessorOnlyThoseThatNeedNoLevelAreThere) {
+  put_embedded(services_, nullptr, table_);
+  EXPECT_TRUE(table_.find("llama")->is_linked);
+  EXPECT_TRUE(table_.find("ik"));
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include "cli/bundle.h"
 #include "cli/bundle_note.h"
 #include "cli/command_list.h"
-#include "cli/engine_child.h"
 #include "cli/engine_setup.h"
+#include "cli/plugin_source.h"
 #include "cli/publisher.h"
 #include "cli/term.h"
 #include "cli/text_file.h"
@@ -59,9 +59,9 @@ Result<std::vector<Row>> rows_of(const Services& services, const Config& config)
   const plugins::InstalledEngines found =
       plugins::read_engines(services.files, config.text(Key::kEnginesDir), trust);
   for (const plugins::EngineImage& engine : found.engines) {
-    const bool hidden = is_linked_engine(services, engine.name);
+    const Status free = check_not_own(services, engine.name);
     rows.push_back({engine.name, engine.version, engine.origin, codec::to_hex(engine.sha256),
-                    hidden ? "aioss has an engine of this name in itself" : ""});
+                    free ? "" : free.error().message});
   }
   for (const plugins::LeftOut& left : found.left_out) {
     rows.push_back({left.name, "", "", "", left.why.message});
@@ -96,41 +96,15 @@ Result<std::string> list(const Services& services, const Invocation& invocation)
 
 // ---- add ----------------------------------------------------------------------------------------
 
-// The publisher's word beside the file, if there is one.
-Result<std::string> signature_beside(const Services& services, const std::string& path) {
-  auto note = os::read_file(services.files, path + std::string(kBundleNoteSuffix),
-                            plugins::kSignatureBytesMax);
-  if (note) return std::string(as_text(*note));
-  if (note.error().code == Code::kNotFound) return std::string();
-  return std::move(note).error();
-}
-
-Result<plugins::Manifest> manifest_of(const Services& services, const std::string& path) {
-  AIOSS_TRY(const plugins::PluginFile file, plugins::read_plugin(services.files, path));
-  AIOSS_TRY(const EngineReport report, inspect_engine(file.file->get(), services.clock));
-  if (is_linked_engine(services, report.name)) {
-    return Error{Code::kConflict, "aioss has an engine '" + report.name + "' in itself"};
-  }
-  plugins::Manifest manifest;
-  manifest.name = report.name;
-  manifest.version = report.version;
-  manifest.abi = report.abi;
-  manifest.sha256 = file.sha256;
-  AIOSS_TRY(manifest.signature, signature_beside(services, path));
-  return manifest;
-}
-
 Result<std::string> add(const Services& services, const Invocation& invocation) {
   const std::string path = invocation.operand(0);
   AIOSS_TRY(const Config config, config_of(services, invocation));
   AIOSS_TRY(const std::string directory, directory_of(config));
-  AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
-  auto manifest = manifest_of(services, path);
+  auto manifest = manifest_of_plugin(services, config, path);
   if (!manifest) {
     const bool named = manifest.error().message.find(path) != std::string::npos;
     return named ? manifest.error() : std::move(manifest).error().with_context(path);
   }
-  if (trust) AIOSS_CHECK(trust(*manifest, manifest->name + ".so"));
   AIOSS_CHECK(
       plugins::add_engine(services.files, directory, *manifest, path, invocation.has("--force")));
   if (!invocation.has("--json")) {

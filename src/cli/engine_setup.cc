@@ -74,10 +74,19 @@ std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,
   return std::make_shared<runtime::DeviceTable>(std::move(found.gpus));
 }
 
-bool is_linked_engine(const Services& services, std::string_view name) {
-  const auto engines = services.engines();
-  return std::any_of(engines.begin(), engines.end(),
-                     [&](const EngineVersion& engine) { return engine.name == name; });
+bool is_own_engine(const Services& services, std::string_view name) {
+  const auto has_it = [&](const auto& engines) {
+    return std::any_of(engines.begin(), engines.end(),
+                       [&](const auto& engine) { return engine.name == name; });
+  };
+  return has_it(services.engines()) || (services.embedded && has_it(services.embedded()));
+}
+
+Status check_not_own(const Services& services, std::string_view name) {
+  if (!is_own_engine(services, name)) return ok();
+  return Error{Code::kConflict, "aioss has an engine '" + std::string(name) +
+                                    "' in itself, which no other replaces; build this one under "
+                                    "another name"};
 }
 
 Result<plugins::Trust> engine_trust(const Services& services, const Config& config) {
@@ -86,7 +95,8 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
   if (!allowed && !key) return plugins::Trust();
   return plugins::Trust([allowed = std::move(allowed), key = std::move(key)](
                             const plugins::Manifest& manifest, const std::string& file) -> Status {
-    if (allowed) AIOSS_CHECK(allowed->check({file}, {manifest.sha256}));
+    if (allowed && file.empty()) AIOSS_CHECK(allowed->check_digest(manifest.sha256));
+    if (allowed && !file.empty()) AIOSS_CHECK(allowed->check({file}, {manifest.sha256}));
     return key ? check_signature(manifest, *key) : ok();
   });
 }
@@ -94,7 +104,11 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
-  if (const auto cpu = os::cpu_info()) put_embedded(services, *cpu, *table);
+  const auto cpu = os::cpu_info();
+  if (!cpu) {
+    log::warn("nothing is known of this processor", {{"reason", cpu.error().message}});
+  }
+  put_embedded(services, cpu ? &*cpu : nullptr, *table);
   AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
   for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
   return table;
@@ -107,11 +121,8 @@ Result<std::vector<plugins::EngineImage>> installed_engines(const Services& serv
   plugins::InstalledEngines found =
       plugins::read_engines(services.files, config.text(Key::kEnginesDir), trust);
   for (plugins::EngineImage& engine : found.engines) {
-    if (is_linked_engine(services, engine.name)) {
-      found.left_out.push_back({engine.name,
-                                {Code::kConflict,
-                                 "aioss has an engine of this name "
-                                 "in itself"}});
+    if (const Status free = check_not_own(services, engine.name); !free) {
+      found.left_out.push_back({engine.name, free.error()});
       continue;
     }
     out.push_back(std::move(engine));

@@ -16,14 +16,16 @@
 namespace aioss::cli {
 
 // The allow-list and the publisher's key of the settings; null: neither is set, and all is trusted
-// that was installed. An error: a list or key that cannot be read.
+// that was installed. It may be asked before the plugin's name is known (plugins::Trust). An error:
+// a list or key that cannot be read.
 Result<plugins::Trust> engine_trust(const Services& services, const Config& config);
 
 // "fake" only with `fake_models`. What is left out of the directory is logged with the reason.
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models);
 
-// Of the engine directory alone, as they are now. Likewise.
+// Of the engine directory alone, as they are now, without those of the name of an own one.
+// Likewise.
 Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
                                                             const Config& config);
 // The GPUs that these engines find; of an engine that cannot be asked, the reason is logged. Null:
@@ -31,7 +33,10 @@ Result<std::vector<plugins::EngineImage>> installed_engines(const Services& serv
 std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,
                                                    const plugins::EngineTable& engines);
 
-// Whether the binary has an engine of this name in itself: no plugin may take it.
-bool is_linked_engine(const Services& services, std::string_view name);
+// Whether the binary has an engine of this name in itself, linked or embedded, whatever this
+// processor can run of them.
+bool is_own_engine(const Services& services, std::string_view name);
+// kConflict: it has, and no installed engine replaces one of those.
+Status check_not_own(const Services& services, std::string_view name);
 
 }  // namespace aioss::cli

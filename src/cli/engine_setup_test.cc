@@ -12,6 +12,7 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
+#include "runtime/engine_reload.h"
 
 namespace aioss::cli {
 namespace {
@@ -84,6 +85,48 @@ TEST_F(EngineSetup, AnInstalledOneIsAddedUnlessItTakesANameThatThereIs) {
   install("llama");
   install("fake");
   EXPECT_THAT(names(), testing::ElementsAre("llama", "mine"));
+}
+
+TEST_F(EngineSetup, WhatTheBinaryCarriesIsNotReplacedByAnInstalledOne) {
+  static const std::string carried = "the engine that is carried";
+  services_.embedded = [] {
+    return std::vector<EmbeddedEngine>{{"ik", "1", "", as_bytes(carried)}};
+  };
+  install("ik");
+  install("mine");
+  const auto config =
+      load_config(files_, services_.environment, {{{Key::kEnginesDir, root_ + "/engines"}}, ""});
+  ASSERT_TRUE(config);
+  const auto table = engine_table(services_, *config, false);
+  ASSERT_TRUE(table);
+  ASSERT_TRUE((*table)->find("ik"));
+  EXPECT_EQ((*table)->find("ik")->sha256, crypto::sha256(as_bytes(carried)));
+  // What a rescan finds is the same: nothing changes, whether the installed one is there or not.
+  const auto installed = installed_engines(services_, *config);
+  ASSERT_TRUE(installed);
+  ASSERT_EQ(installed->size(), 1u);
+  EXPECT_EQ(installed->front().name, "mine");
+  EXPECT_TRUE(runtime::engine_changes(**table, *installed).details.empty());
+  EXPECT_THAT(check_not_own(services_, "ik").error().message, HasSubstr("another name"));
+  EXPECT_FALSE(check_not_own(services_, "llama"));
+  EXPECT_TRUE(check_not_own(services_, "mine"));
+}
+
+TEST_F(EngineSetup, BeforeANameIsKnownHashAndSignatureAreLookedAt) {
+  plugins::Manifest manifest;
+  manifest.sha256 = crypto::sha256(as_bytes(kBytes));
+  std::ofstream(root_ + "/allow") << codec::to_hex(manifest.sha256) << "  listed.so\n";
+  const auto trust = [&](Key key, const std::string& value) {
+    const auto config = load_config(files_, services_.environment, {{{key, value}}, ""});
+    return (*engine_trust(services_, *config))(manifest, "");
+  };
+  EXPECT_TRUE(trust(Key::kEnginesAllow, root_ + "/allow"));
+  EXPECT_FALSE(trust(Key::kEnginesKey, vkey_));
+  manifest.signature = signature(*key_);
+  EXPECT_TRUE(trust(Key::kEnginesKey, vkey_));
+  manifest.sha256[0] ^= 1;
+  EXPECT_FALSE(trust(Key::kEnginesAllow, root_ + "/allow"));
+  EXPECT_FALSE(trust(Key::kEnginesKey, vkey_));
 }
 
 TEST_F(EngineSetup, WithAKeyOnlyWhatItSignedIsAdded) {

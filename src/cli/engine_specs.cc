@@ -45,23 +45,25 @@ CommandSpec check() {
 }
 
 CommandSpec add() {
-  return {"engine add",
-          "install an engine",
-          "A confined process asks the plugin who it is and whether it speaks this ABI. Then it is "
-          "copied into the engine directory under its name, with a manifest, whole or not at all. "
-          "FILE.note beside it, as 'aioss engine sign' writes it, is taken too. A server has it "
-          "from its next start on.",
-          {{"FILE", "A plugin (.so)."}},
-          {{"--force", "", "", "Replace an engine of that name."}, kJson},
-          kForEngines,
-          {"aioss engine add ./minimal.so",
-           "aioss engine add /mnt/usb/ik.so --engines-key @publisher.vkey"}};
+  return {
+      "engine add",
+      "install an engine",
+      "A confined process asks the plugin who it is and whether it speaks this ABI. Then it is "
+      "copied into the engine directory under its name, with a manifest, whole or not at all. "
+      "FILE.note beside it, as 'aioss engine sign' writes it, is taken too; where 'engines_key' "
+      "or 'engines_allow' is set, nothing of the plugin runs before they allow it. A name that "
+      "aioss has in itself is refused. A server has it from its next start or rescan on.",
+      {{"FILE", "A plugin (.so)."}},
+      {{"--force", "", "", "Replace an engine of that name."}, kJson},
+      kForEngines,
+      {"aioss engine add ./minimal.so",
+       "aioss engine add /mnt/usb/minimal.so --engines-key @publisher.vkey"}};
 }
 
 CommandSpec remove() {
   return {"engine remove",
           "remove an installed engine",
-          "A server that runs goes on with it until it is started anew.",
+          "A server that runs goes on with it until its next start or rescan.",
           {{"NAME", "A name from 'aioss engine list'."}},
           {kJson},
           kForEngines,

@@ -10,34 +10,25 @@
 #include <vector>
 
 #include "base/strings.h"
-#include "cli/bundle.h"
 #include "cli/command_list.h"
-#include "cli/engine_child.h"
 #include "cli/engine_setup.h"
+#include "cli/engine_update.h"
 #include "cli/interrupt.h"
+#include "cli/plugin_source.h"
 #include "cli/server_access.h"
 #include "cli/term.h"
 #include "codec/json.h"
 #include "plugins/engine_store.h"
-#include "plugins/plugin_file.h"
 
 namespace aioss::cli {
 namespace {
 
 constexpr std::string_view kPlugin = ".so";
-constexpr std::string_view kBefore = "/before";  // in the engine directory
 constexpr std::chrono::milliseconds kBetween{200};
-
-struct Update {
-  plugins::Manifest manifest;
-  std::string path;
-};
 
 struct Place {
   Config config;
   std::string directory;
-  plugins::Trust trust;
-  std::string before() const { return directory + std::string(kBefore); }
 };
 
 Result<Place> place_of(const Services& services, const Invocation& invocation) {
@@ -47,82 +38,29 @@ Result<Place> place_of(const Services& services, const Invocation& invocation) {
   if (place.directory.empty()) {
     return Error{Code::kUsage, "HOME is not set; name the engines' folder with --engines-dir"};
   }
-  AIOSS_TRY(place.trust, engine_trust(services, place.config));
   return place;
-}
-
-Result<std::string> signature_beside(const Services& services, const std::string& path) {
-  auto note = os::read_file(services.files, path + std::string(kBundleNoteSuffix),
-                            plugins::kSignatureBytesMax);
-  if (note) return std::string(as_text(*note));
-  if (note.error().code == Code::kNotFound) return std::string();
-  return std::move(note).error();
 }
 
 // ---- what is to be installed --------------------------------------------------------------------
 
-Result<Update> update_of(const Services& services, const Place& place, const std::string& path) {
-  AIOSS_TRY(const plugins::PluginFile file, plugins::read_plugin(services.files, path));
-  AIOSS_TRY(const EngineReport report, inspect_engine(file.file->get(), services.clock));
-  if (is_linked_engine(services, report.name)) {
-    return Error{Code::kConflict, "aioss has an engine '" + report.name + "' in itself"};
-  }
-  Update update;
-  update.path = path;
-  update.manifest.name = report.name;
-  update.manifest.version = report.version;
-  update.manifest.abi = report.abi;
-  update.manifest.sha256 = file.sha256;
-  AIOSS_TRY(update.manifest.signature, signature_beside(services, path));
-  if (place.trust) AIOSS_CHECK(place.trust(update.manifest, report.name + std::string(kPlugin)));
-  return update;
-}
-
 // All of them, or none is installed.
-Result<std::vector<Update>> updates_in(const Services& services, const Place& place,
-                                       const std::string& bundle) {
+Result<std::vector<EngineUpdate>> updates_in(const Services& services, const Place& place,
+                                             const std::string& bundle) {
   AIOSS_TRY(const std::vector<std::string> names, services.files.list(bundle));
-  std::vector<Update> updates;
+  std::vector<EngineUpdate> updates;
   for (const std::string& name : names) {
     if (!name.ends_with(kPlugin)) continue;
     if (updates.size() >= plugins::kEnginesMax) {
       return Error{Code::kTooLarge, "there are more than " + std::to_string(plugins::kEnginesMax) +
                                         " engines in " + bundle};
     }
-    auto update = update_of(services, place, bundle + "/" + name);
-    if (!update) return std::move(update).error().with_context(name);
-    updates.push_back(std::move(*update));
+    const std::string path = bundle + "/" + name;
+    auto manifest = manifest_of_plugin(services, place.config, path);
+    if (!manifest) return std::move(manifest).error().with_context(name);
+    updates.push_back({std::move(*manifest), path});
   }
   if (updates.empty()) return Error{Code::kNotFound, "there is no engine (.so) in " + bundle};
   return updates;
-}
-
-Result<plugins::Manifest> installed(const Services& services, const std::string& directory,
-                                    const std::string& name) {
-  AIOSS_TRY(const Bytes text, os::read_file(services.files, plugins::manifest_path(directory, name),
-                                            plugins::kManifestBytesMax));
-  return plugins::parse_manifest(as_text(text));
-}
-
-Status copy(const Services& services, const std::string& name, const std::string& from,
-            const std::string& to) {
-  AIOSS_TRY(const plugins::Manifest manifest, installed(services, from, name));
-  return plugins::add_engine(services.files, to, manifest, plugins::plugin_path(from, name), true);
-}
-
-bool is_installed(const Services& services, const Place& place, const Update& update) {
-  const auto now = installed(services, place.directory, update.manifest.name);
-  return now && now->sha256 == update.manifest.sha256;
-}
-
-Status install(const Services& services, const Place& place, const Update& update) {
-  const std::string& name = update.manifest.name;
-  const auto now = installed(services, place.directory, name);
-  if (now) {
-    AIOSS_CHECK(services.files.make_directories(place.before()));
-    AIOSS_CHECK(copy(services, name, place.directory, place.before()));
-  }
-  return plugins::add_engine(services.files, place.directory, update.manifest, update.path, true);
 }
 
 // ---- a server that runs -------------------------------------------------------------------------
@@ -194,14 +132,6 @@ Result<bool> tell_server(const Services& services, const Invocation& invocation,
 
 // ---- orders -------------------------------------------------------------------------------------
 
-Status go_back(const Services& services, const Place& place, const std::string& name) {
-  if (!installed(services, place.before(), name)) {
-    return Error{Code::kNotFound,
-                 "of engine '" + name + "' nothing is kept to go back to; see " + place.before()};
-  }
-  return copy(services, name, place.before(), place.directory);
-}
-
 std::string told(bool runs) {
   return runs ? "; the server has taken it\n"
               : "; no server runs there, and the next one to start has it\n";
@@ -214,14 +144,16 @@ Result<std::string> apply(const Services& services, const Invocation& invocation
                  "whose updates are trusted? Give the publisher's key with --engines-key, or "
                  "--unsigned to take them from anybody"};
   }
-  AIOSS_TRY(std::vector<Update> updates, updates_in(services, place, invocation.operand(0)));
-  std::erase_if(updates,
-                [&](const Update& update) { return is_installed(services, place, update); });
+  AIOSS_TRY(std::vector<EngineUpdate> updates, updates_in(services, place, invocation.operand(0)));
+  std::erase_if(updates, [&](const EngineUpdate& update) {
+    return is_installed(services.files, place.directory, update);
+  });
   if (updates.empty()) return std::string("all of these engines are installed already\n");
+  AIOSS_TRY(const std::vector<EngineBefore> before,
+            install_all(services.files, place.directory, updates));
   std::vector<std::string> names;
   std::string shown;
-  for (const Update& update : updates) {
-    AIOSS_CHECK(install(services, place, update));
+  for (const EngineUpdate& update : updates) {
     names.push_back(update.manifest.name);
     shown += (shown.empty() ? "" : ", ") + update.manifest.name + " " + update.manifest.version;
   }
@@ -229,12 +161,12 @@ Result<std::string> apply(const Services& services, const Invocation& invocation
   if (runs) return "updated " + shown + told(*runs);
   if (runs.error().code != Code::kEngineFailed) return runs.error();
   // The server has gone back by itself; its next start is to find the same.
-  for (const std::string& name : names) {
-    if (const Status back = go_back(services, place, name); !back) {
-      services.console.note("aioss: " + back.error().message);
-    }
-  }
+  const Status back = take_back(services.files, place.directory, before);
   (void)tell_server(services, invocation, names);
+  if (!back) {
+    return Error{Code::kEngineFailed, "the update failed: " + runs.error().message +
+                                          "; and it cannot be taken back: " + back.error().message};
+  }
   return Error{Code::kEngineFailed, "the update is taken back: " + runs.error().message};
 }
 
@@ -244,7 +176,8 @@ Result<std::string> rollback(const Services& services, const Invocation& invocat
   if (!plugins::is_plugin_name(name)) {
     return Error{Code::kUsage, "'" + one_line(name) + "' is not the name of an engine"};
   }
-  AIOSS_CHECK(go_back(services, place, name));
+  AIOSS_CHECK(check_not_own(services, name));
+  AIOSS_CHECK(go_back(services.files, place.directory, name));
   AIOSS_TRY(const bool runs, tell_server(services, invocation, {name}));
   return "engine " + name + " is what it was" + told(runs);
 }

@@ -29,7 +29,7 @@ CommandSpec rollback() {
           {{"ENGINE", "A name from 'aioss engine list'."}},
           {kKey},
           kForEngines | kForTop,
-          {"aioss update rollback ik"}};
+          {"aioss update rollback minimal"}};
 }
 
 }  // namespace

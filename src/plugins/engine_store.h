@@ -18,7 +18,8 @@ namespace aioss::plugins {
 inline constexpr std::size_t kEnginesMax = 64;  // of a directory; more are not looked at
 
 // Whether a file of this hash, with this signature, may be run here: allow-list and publisher.
-// `file_name`: "NAME.so".
+// `file_name`: "NAME.so"; or "": what it is named is not known yet, for none of it has run, and the
+// manifest has hash and signature alone. Then those have to be good under some name.
 using Trust = std::function<Status(const Manifest& manifest, const std::string& file_name)>;
 
 struct LeftOut {

@@ -64,6 +64,13 @@ Status AllowList::check_names(const std::vector<std::string>& paths) const {
   return ok();
 }
 
+Status AllowList::check_digest(const Digest& digest) const {
+  const bool is_there = std::any_of(files_.begin(), files_.end(),
+                                    [&](const auto& file) { return file.second.contains(digest); });
+  if (is_there) return ok();
+  return Error{Code::kForbidden, "its SHA-256 is not in the list of what is allowed"};
+}
+
 Status AllowList::check(const std::vector<std::string>& paths,
                         const std::vector<Digest>& digests) const {
   AIOSS_CHECK(check_names(paths));

@@ -28,6 +28,8 @@ class AllowList final {
   std::size_t size() const { return files_.size(); }
   // Files by their names, with their digests: all must be in it. kForbidden says which is not.
   Status check(const std::vector<std::string>& paths, const std::vector<Digest>& digests) const;
+  // Whether a line has this digest, whatever the name: of a file that does not tell its name yet.
+  Status check_digest(const Digest& digest) const;
   // Whether a line has this name, whatever the digest: one that is not can be refused unread.
   Status check_names(const std::vector<std::string>& paths) const;
 

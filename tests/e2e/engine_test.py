@@ -87,7 +87,7 @@ class EngineTest(unittest.TestCase):
         self.aioss("engine", "remove", "minimal")
         self.assertEqual(list(self.engines.iterdir()), [])
         gone = self.aioss("run", "--engine", "minimal", "smol", "Hello", expect=2)
-        self.assertIn("there is no engine 'minimal'; there is llama", gone.stderr)
+        self.assertIn("there is no engine 'minimal'; there is ", gone.stderr)
 
     def test_the_ledger_says_what_computed(self):
         self.aioss("engine", "add", self.plugin)
@@ -165,6 +165,33 @@ class EngineTest(unittest.TestCase):
         pathlib.Path(f"{self.plugin}.note").unlink()
         self.aioss("engine", "add", self.plugin)
         self.assertIn("it is not signed", self.left_out("--engines-key", vkey))
+
+    def test_nothing_of_a_plugin_runs_before_it_is_trusted(self):
+        vkey = self.aioss("engine", "sign", self.plugin, "--sign", self.folder / "k", "--new-key",
+                          "engines.example").stdout.strip()
+        self.addCleanup(pathlib.Path(f"{self.plugin}.note").unlink, True)
+        crashing = build_hostile(self.folder / "crashing.so", "CRASHES_AT_START")
+        allowed = self.folder / "allow"
+        allowed.write_text(f"{'0' * 64}  minimal.so\n")
+        for trust, words in ((("--engines-key", vkey), "it is not signed"),
+                             (("--engines-allow", allowed), "not in the list")):
+            for order in (("engine", "add", crashing),
+                          ("update", "apply", self.folder, "--unsigned")):
+                refused = self.aioss(*order, *trust, expect=None)
+                self.assertNotEqual(refused.returncode, 0)
+                self.assertIn(words, refused.stderr)
+
+    def test_an_engine_that_aioss_carries_is_not_replaced(self):
+        for own in {one["name"] for one in
+                    json.loads(self.aioss("engine", "list", "--json").stdout)}:
+            plugin = build_hostile(self.folder / own / f"{own}.so", f'NAME="{own}"')
+            for order in (("engine", "add", plugin, "--force"),
+                          ("update", "apply", plugin.parent, "--unsigned"),
+                          ("update", "rollback", own)):
+                refused = self.aioss(*order, expect=None)
+                self.assertNotEqual(refused.returncode, 0)
+                self.assertIn(f"'{own}' in itself", refused.stderr)
+        self.assertFalse(list(self.engines.glob("*.so")))
 
     def test_only_listed_files_are_taken(self):
         self.aioss("engine", "add", self.plugin)

@@ -17,6 +17,7 @@ import aioss_server  # noqa: E402
 import skips  # noqa: E402
 from aioss_server import MODELS, SMOLLM2, AiossServer  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILT = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path()
 PLUGIN, CHECK = BUILT / "aioss-engine-vulkan.so", BUILT / "aioss-engine-check"
 MODEL = pathlib.Path(MODELS) / f"{SMOLLM2}.gguf"
@@ -43,6 +44,12 @@ class Vulkan(unittest.TestCase):
         result = aioss_server.run(*arguments, timeout=SECONDS)
         self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
         return result.stdout
+
+    def test_its_file_is_as_a_plugin_should_be(self):
+        result = subprocess.run(
+            [sys.executable, ROOT / "tools/check_plugin.py", "--also", "libvulkan.so.1", PLUGIN],
+            capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_logits_are_the_cpus(self):
         result = subprocess.run(

@@ -263,7 +263,10 @@ Result<bool> check_plan(const aioss_engine& engine, int fd,
   AIOSS_TRY(const auto gpu, Loaded::open(engine, fd, devices, false));
   AIOSS_TRY(const auto session, engine::Session::create(*gpu->model, options));
   AIOSS_CHECK(feed(*session, {1}, 0, 8));
-  bool passed = true;
+  bool passed = !devices.empty() && plan.device_count == devices.size();
+  if (!passed) {
+    std::printf("plan      FAIL: of %zu devices it plans %u\n", devices.size(), plan.device_count);
+  }
   for (std::size_t i = 0; i < devices.size() && i < plan.device_count; ++i) {
     const aioss_plan_device& on = plan.devices[i];
     const std::uint64_t planned = on.weight_bytes + on.kv_bytes + on.compute_bytes;

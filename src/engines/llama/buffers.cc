@@ -14,6 +14,7 @@ bool is_own_memory(ggml_backend_buffer_t buffer) {
 
 }  // namespace aioss::engines::llama
 
+#ifndef AIOSS_ENGINE_NO_WRAP  // a linker without --wrap
 // The names are the linker's (--wrap=ggml_backend_buffer_clear).
 extern "C" void __real_ggml_backend_buffer_clear(ggml_backend_buffer_t buffer, std::uint8_t value);
 extern "C" void __wrap_ggml_backend_buffer_clear(ggml_backend_buffer_t buffer, std::uint8_t value) {
@@ -23,3 +24,4 @@ extern "C" void __wrap_ggml_backend_buffer_clear(ggml_backend_buffer_t buffer, s
   }
   aioss::os::zero_lazily({static_cast<std::uint8_t*>(ggml_backend_buffer_get_base(buffer)), size});
 }
+#endif

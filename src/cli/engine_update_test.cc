@@ -1,0 +1,94 @@
+// Several engines into the engine directory: all or none, and the way back.
+#include "cli/engine_update.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "crypto/hash.h"
+#include "plugins/engine_store.h"
+
+namespace aioss::cli {
+namespace {
+
+using testing::HasSubstr;
+
+class EngineUpdates : public testing::Test {
+ protected:
+  EngineUpdates() {
+    std::filesystem::remove_all(root_);
+    std::filesystem::create_directories(root_);
+  }
+  ~EngineUpdates() override { std::filesystem::remove_all(root_); }
+
+  EngineUpdate update(const std::string& name, const std::string& bytes) {
+    EngineUpdate out;
+    out.path = root_ + "/" + name + "-" + bytes + ".so";
+    std::ofstream(out.path, std::ios::binary) << bytes;
+    out.manifest.name = name;
+    out.manifest.version = bytes;
+    out.manifest.sha256 = crypto::sha256(as_bytes(bytes));
+    return out;
+  }
+  // The second one's place is taken by what cannot be removed as a file is.
+  void block(const std::string& name) {
+    std::filesystem::create_directories(directory_ + "/" + name + ".so.new/full");
+  }
+  std::string version(const std::string& name) {
+    const auto found = plugins::read_engine(files_, directory_, name, nullptr);
+    return found ? found->version : "";
+  }
+
+  const std::string root_ = testing::TempDir() + "engine_update_" + std::to_string(::getpid());
+  const std::string directory_ = root_ + "/engines";
+  os::RealFileSystem files_;
+};
+
+TEST_F(EngineUpdates, ComeAndGoBackTogether) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  const auto before = install_all(files_, directory_, {update("one", "2"), update("two", "2")});
+  ASSERT_TRUE(before) << before.error().message;
+  EXPECT_EQ(version("one"), "2");
+  EXPECT_EQ(version("two"), "2");
+  EXPECT_TRUE(is_installed(files_, directory_, update("one", "2")));
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(version("one"), "1");
+  EXPECT_EQ(version("two"), "");  // there was none
+  EXPECT_FALSE(files_.info(plugins::plugin_path(directory_, "two")));
+}
+
+TEST_F(EngineUpdates, IfOneFailsNoneStays) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  block("two");
+  const auto failed =
+      install_all(files_, directory_, {update("one", "2"), update("new", "2"), update("two", "2")});
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("'two'"));
+  EXPECT_EQ(version("one"), "1");
+  EXPECT_EQ(version("new"), "");
+}
+
+TEST_F(EngineUpdates, WhatWasRemovedInBetweenDoesNotComeBack) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "2")}));  // keeps 1
+  ASSERT_TRUE(plugins::remove_engine(files_, directory_, "one"));
+  const auto before = install_all(files_, directory_, {update("one", "3")});
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(version("one"), "");
+  EXPECT_EQ(go_back(files_, directory_, "one").error().code, Code::kNotFound);
+}
+
+TEST_F(EngineUpdates, ADamagedManifestIsNotWrittenOver) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  std::ofstream(plugins::manifest_path(directory_, "one")) << "{";
+  const auto failed = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("aioss engine remove one"));
+}
+
+}  // namespace
+}  // namespace aioss::cli
