@@ -78,7 +78,7 @@ Result<OrderedJson> devices_of(const aioss_engine& engine) {
 
 Result<OrderedJson> describe(int engine_fd) {
   AIOSS_CHECK(os::limit_cpu_time(kInspectCpuSeconds));
-  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, engine_fd));
   AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(engine_fd));
   AIOSS_TRY(const engine::Identity who, engine::checked_identity(*engine));
   OrderedJson out;
@@ -96,7 +96,7 @@ Result<OrderedJson> describe(int engine_fd) {
 }
 
 Result<const aioss_engine*> open_confined(const EngineCheck& check) {
-  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, check.engine_fd));
   AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(check.engine_fd));
   AIOSS_CHECK(os::enter_stage_two());
   AIOSS_CHECK(gguf::read_headers(check.model_fds));
