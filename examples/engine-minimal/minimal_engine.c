@@ -178,7 +178,8 @@ static aioss_status check_options(aioss_session_options* o, aioss_error* error) 
       cells <= AIOSS_CELLS_TOTAL_MAX && o->batch_tokens_max >= o->sequences_max &&
       o->batch_tokens_max <= AIOSS_BATCH_TOKENS_MAX && o->outputs_max <= o->batch_tokens_max &&
       o->threads <= AIOSS_THREADS_MAX && o->threads_batch <= AIOSS_THREADS_MAX &&
-      o->kv_type <= AIOSS_KV_Q4_0 && (o->flags & ~AIOSS_SESSION_COUNT_GRAPHS) == 0;
+      o->kv_type <= AIOSS_KV_Q4_0 && o->flash_attention <= AIOSS_FLASH_OFF &&
+      (o->flags & ~AIOSS_SESSION_COUNT_GRAPHS) == 0;
   if (sane) return AIOSS_OK;
   return fail(error, AIOSS_E_INVALID,
               "%u sequences of %u cells, %u tokens and %u outputs in a call: out of range",
@@ -222,8 +223,8 @@ static void session_close(aioss_session* session) {
   free(session);
 }
 
-/* calloc() alone gives pages that are taken when they are first written: a session's memory has to
- * be there before it is used. */
+/* Taken here, so that a machine that has not enough says so now. An engine may leave pages of what
+ * it has reserved and planned to be touched later, as calloc() alone does. */
 static void* committed(uint64_t bytes) {
   void* const memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL;
   if (memory != NULL) memset(memory, 0, (size_t)bytes);
