@@ -131,7 +131,8 @@ std::optional<Error> error_in(const Json& json) {
   if (found == json.end() || !found->is_object()) return std::nullopt;
   const std::string code = text_of(*found, "code");
   const std::string message = text_of(*found, "message");
-  for (const Code known : {Code::kUnsupported, Code::kModelCorrupt, Code::kIo, Code::kNoMemory}) {
+  for (const Code known : {Code::kUnsupported, Code::kModelCorrupt, Code::kIo, Code::kNoMemory,
+                           Code::kInvalidArgument}) {
     if (code == info(known).name) return Error{known, message};
   }
   return broken(message);
