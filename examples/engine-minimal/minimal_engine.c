@@ -9,6 +9,7 @@
  * Needs a C11 compiler and the one header. docs/engines.md tells how to build, check, sign and
  * install it.
  */
+#include <float.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -111,6 +112,35 @@ static void model_close(aioss_model* model) {
   free(model);
 }
 
+/* A host may name our one device, or none; what it says of shares has to make sense as well. */
+static aioss_status check_placement(const aioss_model_options* o, aioss_error* error) {
+  if (o->device_count == 0) return AIOSS_OK;
+  if (o->devices == NULL || o->device_count > AIOSS_DEVICES_MAX || o->gpu_layers < -1) {
+    return fail(error, AIOSS_E_INVALID, "%u devices and %d layers: out of range",
+                (unsigned)o->device_count, (int)o->gpu_layers);
+  }
+  double shares = 0;
+  for (uint32_t i = 0; i < o->device_count; ++i) {
+    if (o->devices[i] >= device_count()) {
+      return fail(error, AIOSS_E_INVALID, "there is no device %u", (unsigned)o->devices[i]);
+    }
+    for (uint32_t before = 0; before < i; ++before) {
+      if (o->devices[before] == o->devices[i]) {
+        return fail(error, AIOSS_E_INVALID, "a device is named twice");
+      }
+    }
+    if (o->splits == NULL) continue;
+    if (!(o->splits[i] >= 0 && o->splits[i] <= FLT_MAX)) { /* nor is it no number */
+      return fail(error, AIOSS_E_INVALID, "the share of a device is a number from 0 on");
+    }
+    shares += (double)o->splits[i];
+  }
+  if (o->splits != NULL && shares <= 0) {
+    return fail(error, AIOSS_E_INVALID, "no device has a share");
+  }
+  return AIOSS_OK;
+}
+
 static aioss_status model_open(const aioss_model_options* given, aioss_model** out,
                                aioss_error* error) {
   aioss_model_options options;
@@ -124,6 +154,8 @@ static aioss_status model_open(const aioss_model_options* given, aioss_model** o
   if (options.profile > AIOSS_PROFILE_EVIDENCE || (options.flags & ~AIOSS_MODEL_DRY_RUN) != 0) {
     return fail(error, AIOSS_E_INVALID, "a profile or flag that this engine does not know");
   }
+  const aioss_status placed = check_placement(&options, error);
+  if (placed != AIOSS_OK) return placed;
   aioss_model* const model = calloc(1, sizeof *model);
   if (model == NULL) return fail(error, AIOSS_E_NO_MEMORY, "not enough memory");
   model->dry = (options.flags & AIOSS_MODEL_DRY_RUN) != 0;
@@ -178,7 +210,8 @@ static aioss_status check_options(aioss_session_options* o, aioss_error* error) 
       cells <= AIOSS_CELLS_TOTAL_MAX && o->batch_tokens_max >= o->sequences_max &&
       o->batch_tokens_max <= AIOSS_BATCH_TOKENS_MAX && o->outputs_max <= o->batch_tokens_max &&
       o->threads <= AIOSS_THREADS_MAX && o->threads_batch <= AIOSS_THREADS_MAX &&
-      o->kv_type <= AIOSS_KV_Q4_0 && (o->flags & ~AIOSS_SESSION_COUNT_GRAPHS) == 0;
+      o->kv_type <= AIOSS_KV_Q4_0 && o->flash_attention <= AIOSS_FLASH_OFF &&
+      (o->flags & ~AIOSS_SESSION_COUNT_GRAPHS) == 0;
   if (sane) return AIOSS_OK;
   return fail(error, AIOSS_E_INVALID,
               "%u sequences of %u cells, %u tokens and %u outputs in a call: out of range",
@@ -222,8 +255,8 @@ static void session_close(aioss_session* session) {
   free(session);
 }
 
-/* calloc() alone gives pages that are taken when they are first written: a session's memory has to
- * be there before it is used. */
+/* Taken here, so that a machine that has not enough says so now. An engine may leave pages of what
+ * it has reserved and planned to be touched later, as calloc() alone does. */
 static void* committed(uint64_t bytes) {
   void* const memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL;
   if (memory != NULL) memset(memory, 0, (size_t)bytes);

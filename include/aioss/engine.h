@@ -128,8 +128,8 @@ typedef struct aioss_model_options {
      * alone: the CPU computes all. AIOSS_E_UNSUPPORTED where a profile is not kept on one of them.
      */
     const uint32_t *devices;
-    const float
-        *splits; /* device_count shares, finite, not negative; NULL: by what is free there */
+    /* device_count shares, finite, not negative; NULL: by what is free there. */
+    const float *splits;
     uint32_t device_count; /* 0 … AIOSS_DEVICES_MAX */
     /* How many layers, the last ones, go there; the others stay with the CPU. -1: all. Of no
      * meaning without devices. */
@@ -240,6 +240,7 @@ typedef struct aioss_session_options {
     int (*abort)(void *user);
     void *abort_user;
     uint32_t flash_attention; /* aioss_flash_attention */
+    uint32_t reserved;        /* 0 */
 } aioss_session_options;
 
 /* What a session takes of the memory of one device other than the host's. In an array, so it does

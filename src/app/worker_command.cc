@@ -85,17 +85,18 @@ bool parse_devices(std::span<const std::string> arguments, worker::WorkerOptions
   return true;
 }
 
-// `--inspect-engine`, or `--check-engine MODELS [--quick]`: descriptors as cli/engine_child.h has
-// them. Nothing: it is neither.
+// `--inspect-engine`, or `--check-engine MODELS DEVICE [--quick]`: descriptors as
+// cli/engine_child.h has them. Nothing: it is neither.
 std::optional<int> engine_command(const std::vector<std::string>& arguments) {
   if (arguments == std::vector<std::string>{"--inspect-engine"}) {
     return worker::run_inspect_engine(cli::kEngineFd, cli::kEngineOutputFd);
   }
-  if (arguments.size() < 2 || arguments[0] != "--check-engine") return std::nullopt;
+  if (arguments.size() < 3 || arguments[0] != "--check-engine") return std::nullopt;
   worker::EngineCheck check;
   check.engine_fd = cli::kEngineFd;
   check.out_fd = cli::kEngineOutputFd;
-  check.quick = arguments.size() == 3 && arguments[2] == "--quick";
+  check.device = arguments[2];
+  check.quick = arguments.size() == 4 && arguments[3] == "--quick";
   if (!parse_models(arguments[1], check.model_fds)) return usage();
   return worker::run_check_engine(check);
 }

@@ -12,6 +12,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "plugins/engine_store.h"
+#include "plugins/engine_table.h"
 #include "plugins/plugin_file.h"
 
 namespace aioss::cli {
@@ -124,11 +125,18 @@ Result<CheckedEngine> check(const Services& services, const Invocation& invocati
   request.plugin = engine.file->get();
   request.quick = invocation.has("--quick");
   for (const auto& file : files) request.models.push_back(file->descriptor());
+  if (const auto device = invocation.text("--device")) request.device = *device;
   Progress progress(services.console, services.clock, "checking");
   std::size_t made = 0;
-  return check_engine(request, services.clock, [&](const EngineCheckLine&) {
-    progress.update(std::min(0.99F, static_cast<float>(++made) / kChecksAbout));
-  });
+  AIOSS_TRY(CheckedEngine checked,
+            check_engine(request, services.clock, [&](const EngineCheckLine&) {
+              progress.update(std::min(0.99F, static_cast<float>(++made) / kChecksAbout));
+            }));
+  if (request.device == "cpu" && plugins::is_for_gpus(checked.engine)) {
+    checked.lines.push_back(
+        {"", "device", "skipped", "no GPU was tried; name one of 'aioss devices' with --device"});
+  }
+  return checked;
 }
 
 std::string check_text(const CheckedEngine& checked, const Console& console) {

@@ -131,7 +131,8 @@ std::optional<Error> error_in(const Json& json) {
   if (found == json.end() || !found->is_object()) return std::nullopt;
   const std::string code = text_of(*found, "code");
   const std::string message = text_of(*found, "message");
-  for (const Code known : {Code::kUnsupported, Code::kModelCorrupt, Code::kIo, Code::kNoMemory}) {
+  for (const Code known : {Code::kUnsupported, Code::kModelCorrupt, Code::kIo, Code::kNoMemory,
+                           Code::kInvalidArgument}) {
     if (code == info(known).name) return Error{known, message};
   }
   return broken(message);
@@ -192,7 +193,7 @@ Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clo
   for (std::size_t i = 0; i < request.models.size(); ++i) {
     models += (i > 0 ? "," : "") + std::to_string(kEngineModelFd + static_cast<int>(i));
   }
-  std::vector<std::string> arguments{"aioss", "worker", "--check-engine", models};
+  std::vector<std::string> arguments{"aioss", "worker", "--check-engine", models, request.device};
   if (request.quick) arguments.emplace_back("--quick");
   AIOSS_TRY(const auto child,
             EngineChild::start(std::move(arguments), request.plugin, request.models, clock));
@@ -211,6 +212,7 @@ Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clo
     if (auto error = error_in(line)) return *error;
     if (line.contains("passed")) {
       out.passed = line["passed"] == true;
+      out.engine = text_of(line, "engine");
       return out;
     }
     out.lines.push_back({text_of(line, "profile"), text_of(line, "name"), text_of(line, "verdict"),

@@ -38,11 +38,13 @@ struct EngineCheckLine {
 struct CheckedEngine {
   std::vector<EngineCheckLine> lines;
   bool passed = false;
+  std::string engine;  // as it calls itself
 };
 struct CheckRequest {
   int plugin = -1;
   std::vector<int> models;
   bool quick = false;
+  std::string device = "cpu";
   std::chrono::seconds silence_max{300};  // between two checks
 };
 // Puts the plugin through the conformance suite; `on_line` is told of each check. A plugin that

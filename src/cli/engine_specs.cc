@@ -37,6 +37,7 @@ CommandSpec check() {
       "the same bits in any company, as its profiles say. Exit code 1 if a promise is broken.",
       {{"ENGINE", "A plugin (.so), or the name of an installed engine."}},
       {{"--model", "", "MODEL", "A .gguf file, or a name from 'aioss models'."},
+       {"--device", "", "NAME", "A GPU of 'aioss devices' to compute on, instead of the CPU."},
        {"--quick", "", "", "Short prompts only: seconds instead of minutes."},
        kJson},
       kForEngines | kForModels,

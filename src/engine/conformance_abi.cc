@@ -2,6 +2,7 @@
 // its own words, but it must refuse, and it must live.
 #include <cstddef>
 #include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -283,10 +284,38 @@ void check_struct_sizes(Harness& harness, Recorder& recorder) {
   if (model != nullptr) engine.model_close(model);
 }
 
+// Devices that there are not, or the same one twice.
+void check_bad_placement(Harness& harness, Recorder& recorder) {
+  const aioss_engine& engine = harness.model().engine();
+  const std::uint32_t beyond[] = {engine.device_count()};
+  const std::uint32_t twice[] = {0, 0};
+  const auto refuses = [&](const char* name, std::span<const std::uint32_t> devices) {
+    aioss_model_options options = {};
+    options.struct_size = sizeof options;
+    options.profile = static_cast<std::uint32_t>(harness.profile());
+    options.fds = harness.options().fds.data();
+    options.fd_count = static_cast<std::uint32_t>(harness.options().fds.size());
+    options.flags = AIOSS_MODEL_DRY_RUN;
+    options.devices = devices.data();
+    options.device_count = static_cast<std::uint32_t>(devices.size());
+    options.gpu_layers = -1;
+    aioss_model* model = nullptr;
+    aioss_error error = {};
+    const aioss_status status = engine.model_open(&options, &model, &error);
+    recorder.expect(std::string("abi.bad_placement.") + name,
+                    status == AIOSS_E_INVALID && model == nullptr && is_zero_terminated(error),
+                    describe(status, error));
+    if (model != nullptr) engine.model_close(model);
+  };
+  refuses("device_beyond", beyond);
+  refuses("device_twice", twice);
+}
+
 void check_arguments(Harness& harness, Recorder& recorder) {
   check_bad_batches(harness, recorder);
   check_bad_sequences(harness, recorder);
   check_bad_options(harness, recorder);
+  check_bad_placement(harness, recorder);
 }
 
 }  // namespace aioss::engine::conformance

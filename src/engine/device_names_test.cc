@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "engine/engine.h"
 
 namespace aioss::engine {
 namespace {
@@ -74,6 +78,36 @@ TEST(DeviceNames, MakesNamesOfWhatAnEngineCallsItsBackend) {
   ASSERT_EQ(found->size(), 2U);
   EXPECT_EQ((*found)[0].name, "mygpu7:0");
   EXPECT_EQ((*found)[1].name, "cpu");
+}
+
+aioss_status fill_to_the_brim(std::uint32_t, aioss_device* out, aioss_error*) {
+  out->kind = AIOSS_DEVICE_GPU;
+  std::memset(out->name, 'a', sizeof out->name);
+  std::memset(out->backend, 'b', sizeof out->backend);
+  std::memset(out->description, 'c', sizeof out->description);
+  return AIOSS_OK;
+}
+
+TEST(DeviceNames, EndTextsThatAPluginDidNotEnd) {
+  aioss_engine table = {};
+  table.device_count = []() -> std::uint32_t { return 1; };
+  table.device = fill_to_the_brim;
+  const auto found = named_devices(table);
+  ASSERT_TRUE(found);
+  const aioss_device& facts = found->front().facts;
+  EXPECT_EQ(std::string(facts.name), std::string(sizeof facts.name - 1, 'a'));
+  EXPECT_EQ(std::string(facts.backend), std::string(sizeof facts.backend - 1, 'b'));
+  EXPECT_EQ(std::string(facts.description), std::string(sizeof facts.description - 1, 'c'));
+}
+
+TEST(DeviceNames, AreNotMadeOfMoreDevicesThanAnyoneHas) {
+  aioss_engine table = {};
+  table.device_count = []() -> std::uint32_t { return kDevicesMax + 1; };
+  table.device = fill_to_the_brim;
+  const auto found = named_devices(table);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Code::kEngineFailed);
+  EXPECT_NE(found.error().message.find("too many devices, 65"), std::string::npos);
 }
 
 }  // namespace

@@ -38,6 +38,12 @@ std::string text_or_empty(const char* text) {
   return text == nullptr ? "" : text;
 }
 
+// A plugin may forget the zero.
+template <std::size_t N>
+void end_text(char (&text)[N]) {
+  text[N - 1] = '\0';
+}
+
 constexpr std::uint32_t kTableBytesMax = 1U << 16;  // one pointer a call: there are never so many
 
 Status check_abi(std::uint32_t version) {
@@ -174,11 +180,19 @@ std::optional<aioss_kv_type> kv_type_from_name(std::string_view name) {
 Result<std::vector<aioss_device>> devices(const aioss_engine& engine) {
   std::vector<aioss_device> out;
   const std::uint32_t count = engine.device_count();
+  if (count > kDevicesMax) {
+    return Error{Code::kEngineFailed, "the engine claims too many devices, " +
+                                          std::to_string(count) + "; it may have " +
+                                          std::to_string(kDevicesMax)};
+  }
   for (std::uint32_t i = 0; i < count; ++i) {
     aioss_device device = {};
     device.struct_size = sizeof device;
     aioss_error error = {};
     AIOSS_CHECK(check(engine.device(i, &device, &error), error, "cannot read a device"));
+    end_text(device.name);
+    end_text(device.backend);
+    end_text(device.description);
     out.push_back(device);
   }
   return out;

@@ -39,6 +39,8 @@ struct Identity {
   std::string cpu_features;
 };
 Identity identity(const aioss_engine& engine);
+// At most so many of them, with texts that end; more are kEngineFailed.
+inline constexpr std::uint32_t kDevicesMax = 64;
 Result<std::vector<aioss_device>> devices(const aioss_engine& engine);
 // Opens the model for a dry run, whatever its flags say, asks once and closes it.
 Result<aioss_plan> plan(const aioss_engine& engine, const aioss_model_options& model,

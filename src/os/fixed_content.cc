@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -54,6 +55,13 @@ bool can_be_executed(int descriptor) {
   return true;
 }
 
+bool others_may_write(int descriptor) {
+  struct stat about{};
+  if (::fstat(descriptor, &about) != 0) return true;
+  const bool is_ours = about.st_uid == 0 || about.st_uid == ::geteuid();
+  return !is_ours || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
 Result<Fd> duplicate_descriptor(int descriptor) {
   Fd own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own.valid()) return failed("cannot duplicate a descriptor");
@@ -65,7 +73,12 @@ Result<SealedCopy> SealedCopy::create(const std::string& name) {
   constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL, which vm.memfd_noexec=2 insists on
   Fd fd(::memfd_create(name.c_str(), kFlags));
   if (!fd.valid() && errno == EACCES) fd = Fd(::memfd_create(name.c_str(), kFlags | kNoExecSeal));
-  if (!fd.valid()) return failed("cannot make a memory for a sealed copy");
+  if (!fd.valid()) {
+    const bool never = errno == ENOSYS || errno == EACCES;
+    Error error = failed("cannot make a memory for a sealed copy");
+    if (never) error.code = Code::kUnsupported;
+    return error;
+  }
   return SealedCopy(std::move(fd));
 }
 

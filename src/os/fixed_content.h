@@ -24,6 +24,9 @@ std::optional<Fd> verity_descriptor(int descriptor);
 // Whether this process may map the file as code: not, where the system refuses to execute memory
 // files. Runs nothing of it.
 bool can_be_executed(int descriptor);
+// Whether somebody but root and us may write the file, by its owner and mode; or they cannot be
+// read.
+bool others_may_write(int descriptor);
 // The same open file, which lives as long as the descriptor that is given.
 Result<Fd> duplicate_descriptor(int descriptor);
 
@@ -31,6 +34,7 @@ Result<Fd> duplicate_descriptor(int descriptor);
 // anyone, its writer included (memfd with F_SEAL_WRITE). It takes memory as large as what it holds.
 class SealedCopy final {
  public:
+  // kUnsupported: this system makes no such memory, or not for us.
   static Result<SealedCopy> create(const std::string& name);
   Status append(ByteView bytes);
   // Seals it and gives a descriptor that reads only, at offset 0. No append() after that.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace aioss::os {
@@ -24,6 +25,26 @@ TEST(FixedContent, KnowsWhetherAFileIsBeingWritten) {
   EXPECT_EQ(is_open_for_writing(reader.get()), std::optional<bool>(false)) << "it was given back";
   EXPECT_FALSE(verity_descriptor(reader.get()));
   ::unlink(path.c_str());
+}
+
+TEST(FixedContent, KnowsWhoMayWriteAFile) {
+  std::string path = ::testing::TempDir() + "aioss-mode-XXXXXX";
+  const Fd file(::mkstemp(path.data()));
+  ::unlink(path.c_str());
+  EXPECT_FALSE(others_may_write(file.get()));
+  for (const mode_t mode : {0644, 0755}) {
+    ASSERT_EQ(::fchmod(file.get(), mode), 0);
+    EXPECT_FALSE(others_may_write(file.get())) << mode;
+  }
+  for (const mode_t mode : {0620, 0602}) {
+    ASSERT_EQ(::fchmod(file.get(), mode), 0);
+    EXPECT_TRUE(others_may_write(file.get())) << mode;
+  }
+  EXPECT_TRUE(others_may_write(-1));
+  if (::geteuid() != 0) return;  // only root gives files away
+  ASSERT_EQ(::fchmod(file.get(), 0600), 0);
+  ASSERT_EQ(::fchown(file.get(), 1234, 1234), 0);
+  EXPECT_TRUE(others_may_write(file.get()));
 }
 
 TEST(FixedContent, ASealedCopyIsReadButNeverChanged) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,12 +37,12 @@ constexpr std::uint64_t kChanging =
     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
     LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
 
-// What is handled and has no rule is refused everywhere, so these sets need no rules at all. REFER
+// What is handled and has no rule is refused everywhere, so most of these need no rules. REFER
 // (ABI 2) is refused by every ruleset, handled or not.
 RulesetAttributes attributes_for(LandlockScope scope, int abi) {
   RulesetAttributes attributes;
   attributes.handled_access_fs = kChanging;
-  if (scope == LandlockScope::kNothing) attributes.handled_access_fs |= kReading;
+  if (scope != LandlockScope::kReadOnly) attributes.handled_access_fs |= kReading;
   if (abi >= 3) attributes.handled_access_fs |= kFsTruncate;
   if (abi >= 4) attributes.handled_access_net = kNetBindTcp | kNetConnectTcp;
   if (abi >= 5) attributes.handled_access_fs |= kFsIoctlDev;
@@ -62,6 +63,15 @@ struct [[gnu::packed]] PathBeneath {  // struct landlock_path_beneath_attr
 };
 constexpr int kRulePathBeneath = 1;
 
+// Where the loader finds libraries, and what libraries ask of the processor and of their process.
+constexpr const char* kPluginReads[] = {"/usr",       "/lib",         "/lib64", "/etc/ld.so.cache",
+                                        "/proc/self", "/proc/cpuinfo"};
+// What drivers of GPUs look at besides: facts of the machine, none of them a person's.
+constexpr const char* kGpuReads[] = {
+    "/etc/vulkan",         "/sys",          "/dev/dri",      "/opt/cuda",     "/opt/rocm",
+    "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/proc/meminfo", "/proc/version",
+    "/dev/nvidia-caps"};
+
 // What drivers of GPUs open for writing: their nodes, and the names of their own threads.
 std::vector<std::string> gpu_paths() {
   std::vector<std::string> out{"/dev/kfd", "/proc/self/task"};
@@ -78,18 +88,44 @@ std::vector<std::string> gpu_paths() {
   return out;
 }
 
+// To a file no rights of directories can be given.
+std::uint64_t fitting(int fd, std::uint64_t access) {
+  struct stat about{};
+  const bool is_directory = ::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode);
+  return is_directory ? access : access & ~std::uint64_t{LANDLOCK_ACCESS_FS_READ_DIR};
+}
+
+Status allow(int ruleset, int fd, std::uint64_t access, const std::string& what) {
+  PathBeneath rule;
+  rule.allowed_access = fitting(fd, access);
+  rule.parent_fd = fd;
+  if (::syscall(SYS_landlock_add_rule, ruleset, kRulePathBeneath, &rule, 0) == 0) return ok();
+  if (errno == EBADFD) return ok();  // a memory file, which has no path: no rule concerns it
+  return error_from_errno(errno, "cannot let the sandbox reach " + what);
+}
+
+Status allow_path(int ruleset, const std::string& path, std::uint64_t access) {
+  const Fd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!place.valid()) return ok();  // there is none
+  return allow(ruleset, place.get(), access, path);
+}
+
 Status allow_gpus(int ruleset, int abi) {
+  for (const char* const path : kGpuReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
+  const std::uint64_t asking = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 5 ? kFsIoctlDev : 0);
   for (const std::string& path : gpu_paths()) {
-    const Fd node(::open(path.c_str(), O_PATH | O_CLOEXEC));
-    if (!node.valid()) continue;  // there is none
-    PathBeneath rule;
-    rule.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 5 ? kFsIoctlDev : 0);
-    rule.parent_fd = node.get();
-    if (::syscall(SYS_landlock_add_rule, ruleset, kRulePathBeneath, &rule, 0) != 0) {
-      return error_from_errno(errno, "cannot let the sandbox reach " + path);
-    }
+    AIOSS_CHECK(allow_path(ruleset, path, kReading | asking));
   }
   return ok();
+}
+
+Status allow_for(LandlockScope scope, int ruleset, int abi, int plugin_fd) {
+  if (scope == LandlockScope::kReadOnly || scope == LandlockScope::kNothing) return ok();
+  for (const char* const path : kPluginReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
+  if (plugin_fd >= 0) {
+    AIOSS_CHECK(allow(ruleset, plugin_fd, LANDLOCK_ACCESS_FS_READ_FILE, "the plugin"));
+  }
+  return scope == LandlockScope::kGpu ? allow_gpus(ruleset, abi) : ok();
 }
 
 }  // namespace
@@ -100,14 +136,14 @@ int landlock_abi() {
   return abi > 0 ? static_cast<int>(abi) : 0;
 }
 
-Result<int> restrict_with_landlock(LandlockScope scope) {
+Result<int> restrict_with_landlock(LandlockScope scope, int plugin_fd) {
   const int abi = landlock_abi();
   if (abi == 0) return 0;
   const RulesetAttributes attributes = attributes_for(scope, abi);
   const Fd ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size_for(abi), 0)));
   if (!ruleset.valid()) return error_from_errno(errno, "cannot make a Landlock ruleset");
-  if (scope == LandlockScope::kGpu) AIOSS_CHECK(allow_gpus(ruleset.get(), abi));
+  AIOSS_CHECK(allow_for(scope, ruleset.get(), abi, plugin_fd));
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
     return error_from_errno(errno, "cannot enter the Landlock ruleset");
   }

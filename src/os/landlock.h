@@ -10,13 +10,17 @@ namespace aioss::os {
 int landlock_abi();
 
 enum class LandlockScope {
-  kGpu,       // as kReadOnly, but the nodes of GPUs may be opened for writing, and asked by ioctl
   kReadOnly,  // files may be read, nothing may be written, created, removed, renamed or executed
+  kPlugin,    // as kReadOnly, but read beneath the system's libraries only, and what is said of the
+              // process itself: what dlopen needs
+  kGpu,       // as kPlugin, and what drivers read; the nodes of GPUs may be opened for writing too,
+              // and asked by ioctl
   kNothing,   // no file or directory may be opened
 };
 // Also no TCP bind or connect (ABI 4), no device ioctl on files opened later (5), no abstract Unix
 // sockets and no signals out of the domain (6), as far as the kernel knows them. Needs
-// no_new_privs. Returns the ABI; 0 and no effect if there is none.
-Result<int> restrict_with_landlock(LandlockScope scope);
+// no_new_privs. Returns the ABI; 0 and no effect if there is none. The file of `plugin_fd` may be
+// read too (dlopen opens it anew by its name in /proc), if there is one; it is borrowed.
+Result<int> restrict_with_landlock(LandlockScope scope, int plugin_fd = -1);
 
 }  // namespace aioss::os

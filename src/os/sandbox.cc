@@ -139,11 +139,14 @@ void allow_own_business(Filter& filter) {
   filter.add(SCMP_ACT_ALLOW, "sendmsg", {bits_are(2, MSG_FASTOPEN, 0)});
 }
 
+// Flags of open() that make a file; O_TMPFILE without what it shares with O_DIRECTORY.
+constexpr std::uint64_t kMakingFiles = O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+
 // openat2 has its flags in memory; nothing uses it.
 void allow_before_stage_two(Filter& filter) {
   filter.add_all(SCMP_ACT_ALLOW, kBeforeStageTwo);
   // Landlock says so too, where the kernel has it.
-  constexpr std::uint64_t kChanging = O_ACCMODE | O_CREAT | O_TRUNC;
+  constexpr std::uint64_t kChanging = O_ACCMODE | kMakingFiles;
   filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kChanging, O_RDONLY)});
   filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kChanging, O_RDONLY)});
 }
@@ -168,14 +171,18 @@ void allow_after_stage_two(Filter& filter) {
   filter.add(SCMP_ACT_ALLOW, "getrlimit");
 }
 
-// Whatever is open may be asked, but for terminals: TIOCSTI would type at them. The kernel looks at
-// 32 bits of the request, whose second byte is the kind; so each rule lets through what differs
-// from the kind of terminals in one bit of that byte.
+// Only what GPUs are asked by: the kernel looks at 32 bits of the request, whose second byte is the
+// kind. Not terminals ('T': TIOCSTI would type at them), nor files ('f': their flags, fs-verity).
 void allow_ioctl(Filter& filter) {
-  constexpr std::uint64_t kTerminals = std::uint64_t{'T'} << 8;
-  for (unsigned bit = 8; bit < 16; ++bit) {
-    const std::uint64_t mask = std::uint64_t{1} << bit;
-    filter.add(SCMP_ACT_ALLOW, "ioctl", {bits_are(1, mask, ~kTerminals & mask)});
+  constexpr std::uint64_t kKind = 0xFF00;
+  constexpr char kUvm = 0, kNvidia = 'F', kDrm = 'd', kKfd = 'K';
+  for (const char kind : {kUvm, kNvidia, kDrm}) {
+    filter.add(SCMP_ACT_ALLOW, "ioctl", {bits_are(1, kKind, std::uint64_t(kind) << 8)});
+  }
+  // Keyboards of consoles have the same kind, but none of their requests says its direction.
+  for (const std::uint64_t direction : {std::uint64_t{1} << 30, std::uint64_t{1} << 31}) {
+    filter.add(SCMP_ACT_ALLOW, "ioctl",
+               {bits_are(1, kKind | direction, std::uint64_t(kKfd) << 8 | direction)});
   }
 }
 
@@ -187,11 +194,13 @@ void allow_for_gpus(Filter& filter, bool stage_two) {
     return;
   }
   // Nodes are opened for reading and writing; which ones, says Landlock.
-  constexpr std::uint64_t kMaking = O_CREAT | O_TRUNC;
-  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMaking, 0)});
-  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMaking, 0)});
-  // CUDA marks its process by a socket's name. Nothing can be connected to.
-  filter.add(SCMP_ACT_ALLOW, "socket", {argument_is(0, AF_UNIX)});
+  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMakingFiles, 0)});
+  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMakingFiles, 0)});
+  // CUDA marks its process by a socket's name. Nothing can be connected to, and only sockets that
+  // would have to be: a datagram's address is in sendmsg's memory, where no filter sees it.
+  constexpr std::uint64_t kSocketType = 0xF;  // the rest are flags
+  filter.add(SCMP_ACT_ALLOW, "socket",
+             {argument_is(0, AF_UNIX), bits_are(1, kSocketType, SOCK_SEQPACKET)});
   filter.add(SCMP_ACT_ALLOW, "bind");
 }
 
@@ -261,6 +270,11 @@ Status forbid_core_files() {
   return ok();
 }
 
+LandlockScope scope_of(SandboxFor device, int plugin_fd) {
+  if (device == SandboxFor::kGpu) return LandlockScope::kGpu;
+  return plugin_fd >= 0 ? LandlockScope::kPlugin : LandlockScope::kReadOnly;
+}
+
 }  // namespace
 
 std::string Confinement::describe() const {
@@ -272,8 +286,13 @@ std::string Confinement::describe() const {
          (landlock_abi > 0 ? ", landlock ABI " + std::to_string(landlock_abi) : ", no landlock");
 }
 
-Result<Confinement> enter_stage_one(SandboxFor device) {
+Result<Confinement> enter_stage_one(SandboxFor device, int plugin_fd) {
   AIOSS_CHECK(require_single_thread());
+  // The filter sees no paths: it cannot tell a GPU's node from a file that is opened for writing.
+  if (device == SandboxFor::kGpu && landlock_abi() == 0) {
+    return Error{Code::kUnsupported,
+                 "GPUs need a kernel with Landlock: without it their workers could write files"};
+  }
   Confinement confinement;
   confinement.device = device;
   AIOSS_CHECK(forbid_core_files());
@@ -283,9 +302,8 @@ Result<Confinement> enter_stage_one(SandboxFor device) {
   confinement.no_new_privileges = true;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;
-  const bool gpu = device == SandboxFor::kGpu;
   AIOSS_TRY(confinement.landlock_abi,
-            restrict_with_landlock(gpu ? LandlockScope::kGpu : LandlockScope::kReadOnly));
+            restrict_with_landlock(scope_of(device, plugin_fd), plugin_fd));
   AIOSS_CHECK(install_filter(false, device));
   confinement.seccomp = true;
   return confinement;

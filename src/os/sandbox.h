@@ -1,8 +1,11 @@
 // Confinement of worker processes, in two stages (architecture: workers never had a network). Stage
-// one is entered before any plugin is loaded, stage two before any byte of a model is parsed.
-// Neither can be undone. Both are no-ops that return an error on platforms without them, and an
-// error means: not confined, do not go on. Call single-threaded. Landlock alone may be missing, for
-// kernels that have none; seccomp refuses the same calls.
+// one is entered before any plugin is loaded, stage two before any byte of a model is parsed. Stage
+// two protects against the model, stage one against the plugin: its constructors run in our
+// process, and could see to it that stage two is never entered, so stage one is enough for them by
+// itself. Neither can be undone. Both are no-ops that return an error on platforms without them,
+// and an error means: not confined, do not go on. Call single-threaded. Landlock alone may be
+// missing, for kernels that have none; seccomp refuses the same calls, but for what a plugin reads
+// before stage two. GPUs need it.
 #pragma once
 
 #include <string>
@@ -31,8 +34,10 @@ struct Confinement {
 // no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any rule for writing, seccomp: no
 // socket, connect, bind, listen, accept, execve, ptrace, bpf, io_uring, mount, module, keyctl,
 // namespaces, other processes' memory. Reading files and executable mappings are still possible
-// (dlopen needs both).
-Result<Confinement> enter_stage_one(SandboxFor device = SandboxFor::kCpu);
+// (dlopen needs both). Where a plugin is going to be opened (`plugin_fd`, borrowed, or on a GPU),
+// Landlock lets it read the system's libraries, what /proc says of the process, and its own file.
+// kUnsupported: a GPU where the kernel has no Landlock.
+Result<Confinement> enter_stage_one(SandboxFor device = SandboxFor::kCpu, int plugin_fd = -1);
 // Also no open of any path, no new executable mapping, no new process (threads only).
 Result<Confinement> enter_stage_two(SandboxFor device = SandboxFor::kCpu);
 

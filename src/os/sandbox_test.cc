@@ -1,5 +1,4 @@
-// Every case runs in a fork of the test, because a confinement cannot be left. What happens there
-// is reported as text through a pipe that was opened before.
+// What every worker is confined to; a plugin's and a GPU's are in sandbox_plugin_test.cc.
 #include "os/sandbox.h"
 
 #include <arpa/inet.h>
@@ -35,76 +34,13 @@
 
 #include "os/file.h"
 #include "os/landlock.h"
+#include "os/sandbox_fixture.h"
 #include "os/thread.h"
 
 namespace aioss::os {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
-
-enum class Stage { kOne, kTwo };
-
-// Collects what went wrong; an empty report is a success.
-class Report final {
- public:
-  void expect(bool true_, const std::string& what) {
-    const int failed = errno;
-    if (!true_) text_ += what + " [errno: " + ::strerror(failed) + "]\n";
-  }
-  void refused(long result, const std::string& what) {
-    expect(result == -1 && (errno == EPERM || errno == EACCES), what + " was not refused");
-  }
-  // Refused before the kernel looked at it: Landlock would have said EACCES.
-  void refused_by_filter(long result, const std::string& what) {
-    expect(result == -1 && errno == EPERM, what + " was not refused by the filter");
-  }
-  void note(const std::string& what) { text_ += what + '\n'; }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-struct Ended {
-  std::string text;
-  int status = 0;
-};
-
-// Runs `body` in a confined fork.
-Ended confined(Stage stage, const std::function<void(Report&)>& body) {
-  int ends[2];
-  EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    Report report;
-    const auto one = enter_stage_one();
-    if (!one) report.note("stage one: " + one.error().message);
-    if (one && stage == Stage::kTwo) {
-      if (const auto two = enter_stage_two(); !two)
-        report.note("stage two: " + two.error().message);
-    }
-    if (report.text().empty()) body(report);
-    const ssize_t put = ::write(ends[1], report.text().data(), report.text().size());
-    ::_exit(put == static_cast<ssize_t>(report.text().size()) ? 0 : 9);
-  }
-  ::close(ends[1]);
-  Ended ended;
-  char buffer[4096];
-  ssize_t got = 0;
-  while ((got = ::read(ends[0], buffer, sizeof buffer)) > 0) {
-    ended.text.append(buffer, static_cast<std::size_t>(got));
-  }
-  ::close(ends[0]);
-  ::waitpid(pid, &ended.status, 0);
-  return ended;
-}
-
-void expect_clean(const Ended& ended) {
-  EXPECT_THAT(ended.text, IsEmpty());
-  EXPECT_TRUE(WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == 0)
-      << "status " << ended.status;
-}
 
 TEST(Sandbox, EveryProbeIsRefusedAfterStageTwo) {
   const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "crypto/hash.h"
 #include "os/fixed_content.h"
 
@@ -33,7 +34,8 @@ Result<Digest> read_through(os::File& file, std::uint64_t bytes, os::SealedCopy*
 // Nothing: the system makes no memory that could be executed.
 Result<std::optional<PluginFile>> sealed_copy(os::File& file, std::uint64_t bytes) {
   auto copy = os::SealedCopy::create("engine");
-  if (!copy) return std::optional<PluginFile>();
+  if (!copy && copy.error().code == Code::kUnsupported) return std::optional<PluginFile>();
+  if (!copy) return std::move(copy).error();
   PluginFile out;
   out.bytes = bytes;
   out.sealed = true;
@@ -44,12 +46,21 @@ Result<std::optional<PluginFile>> sealed_copy(os::File& file, std::uint64_t byte
   return std::optional<PluginFile>(std::move(out));
 }
 
-Result<PluginFile> file_itself(os::File& file, std::uint64_t bytes) {
+Result<PluginFile> file_itself(os::File& file, std::uint64_t bytes, const std::string& path) {
   PluginFile out;
   out.bytes = bytes;
-  AIOSS_TRY(out.sha256, read_through(file, bytes, nullptr));
   auto verity = os::verity_descriptor(file.descriptor());
   out.sealed = verity.has_value();
+  // Between being hashed and being opened.
+  if (!out.sealed && os::others_may_write(file.descriptor())) {
+    return Error{Code::kForbidden,
+                 path + " can be changed by others, and this system executes no memory files"};
+  }
+  if (!out.sealed) {
+    log::warn("this system executes no memory files: an engine is opened from its file",
+              {{"file", path}});
+  }
+  AIOSS_TRY(out.sha256, read_through(file, bytes, nullptr));
   AIOSS_TRY(os::Fd own, verity ? Result<os::Fd>(std::move(*verity))
                                : os::duplicate_descriptor(file.descriptor()));
   out.file = std::make_shared<const os::Fd>(std::move(own));
@@ -67,7 +78,7 @@ Result<PluginFile> read_plugin(os::FileSystem& fs, const std::string& path) {
   }
   AIOSS_TRY(auto copy, sealed_copy(*file, info.size));
   if (copy) return std::move(*copy);
-  return file_itself(*file, info.size);
+  return file_itself(*file, info.size, path);
 }
 
 }  // namespace aioss::plugins

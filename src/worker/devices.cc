@@ -44,7 +44,7 @@ Bytes failure(const Error& error) {
 
 Result<ipc::DevicesReport> ask(const WorkerOptions& options) {
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
-  AIOSS_CHECK(os::enter_stage_one(options.device));
+  AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   std::vector<EngineChoice> engines = options.engines;
   if (options.engine_fd >= 0) {
     AIOSS_TRY(EngineChoice plugin,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,7 @@
 #include "os/cpu.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
+#include "worker/device_choice.h"
 #include "worker/gguf.h"
 
 namespace aioss::worker {
@@ -23,7 +25,7 @@ namespace {
 using codec::OrderedJson;
 
 constexpr std::uint64_t kInspectCpuSeconds = 30;
-constexpr std::size_t kDevicesMax = 16;
+constexpr std::uint64_t kInspectAddressSpaceMax = std::uint64_t{8} << 30;  // libraries of drivers
 
 bool write_line(int fd, const OrderedJson& json) {
   const std::string line = codec::dump_json(json) + "\n";
@@ -60,9 +62,6 @@ std::string text_of(const char (&text)[N]) {
 
 Result<OrderedJson> devices_of(const aioss_engine& engine) {
   OrderedJson out = OrderedJson::array();
-  if (engine.device_count() > kDevicesMax) {
-    return Error{Code::kEngineFailed, "the plugin claims to have too many devices"};
-  }
   AIOSS_TRY(const auto devices, engine::devices(engine));
   for (const aioss_device& device : devices) {
     OrderedJson one;
@@ -77,8 +76,9 @@ Result<OrderedJson> devices_of(const aioss_engine& engine) {
 }
 
 Result<OrderedJson> describe(int engine_fd) {
+  AIOSS_CHECK(os::limit_address_space(kInspectAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kInspectCpuSeconds));
-  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, engine_fd));
   AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(engine_fd));
   AIOSS_TRY(const engine::Identity who, engine::checked_identity(*engine));
   OrderedJson out;
@@ -95,19 +95,35 @@ Result<OrderedJson> describe(int engine_fd) {
   return out;
 }
 
-Result<const aioss_engine*> open_confined(const EngineCheck& check) {
-  AIOSS_CHECK(os::enter_stage_one());
-  AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(check.engine_fd));
-  AIOSS_CHECK(os::enter_stage_two());
+struct CheckedPlugin {
+  const aioss_engine* engine = nullptr;
+  DeviceChoice devices;
+};
+
+Result<CheckedPlugin> open_confined(const EngineCheck& check) {
+  const auto sandbox = check.device == "cpu" ? os::SandboxFor::kCpu : os::SandboxFor::kGpu;
+  CheckedPlugin out;
+  AIOSS_CHECK(os::enter_stage_one(sandbox, check.engine_fd));
+  AIOSS_TRY(out.engine, engine::open_plugin(check.engine_fd));
+  AIOSS_TRY(out.devices, DeviceChoice::make(*out.engine, sandbox, check.device, std::nullopt));
+  AIOSS_CHECK(os::enter_stage_two(sandbox));
   AIOSS_CHECK(gguf::read_headers(check.model_fds));
-  return engine;
+  return out;
 }
 
-Result<bool> run_checks(const EngineCheck& check) {
+struct Checked {
+  bool passed = false;
+  std::string engine;
+};
+
+Result<Checked> run_checks(const EngineCheck& check) {
   const std::uint32_t cores = os::cpu_budget().usable_cores();  // /proc is out of reach later
-  AIOSS_TRY(const aioss_engine* const engine, open_confined(check));
+  AIOSS_TRY(const CheckedPlugin plugin, open_confined(check));
+  AIOSS_TRY(const engine::Identity who, engine::checked_identity(*plugin.engine));
   engine::ConformanceOptions options;
   options.fds = check.model_fds;
+  options.devices = plugin.devices.indices();
+  if (!plugin.devices.is_cpu()) options.profiles = {AIOSS_PROFILE_FAST};  // GPUs keep no other
   options.threads = std::clamp(cores, 1U, 8U);
   if (check.quick) {
     options.prompt_lengths = {30, 155};
@@ -122,7 +138,7 @@ Result<bool> run_checks(const EngineCheck& check) {
     line["detail"] = made.detail;
     (void)write_line(check.out_fd, line);
   };
-  return engine::run_conformance(*engine, options).passed();
+  return Checked{engine::run_conformance(*plugin.engine, options).passed(), who.name};
 }
 
 }  // namespace
@@ -139,17 +155,18 @@ int run_inspect_engine(int engine_fd, int out_fd) {
 }
 
 int run_check_engine(const EngineCheck& check) {
-  Result<bool> passed = Error{Code::kInternal, "the check did not run"};
+  Result<Checked> checked = Error{Code::kInternal, "the check did not run"};
   try {
-    passed = run_checks(check);
+    checked = run_checks(check);
   } catch (const std::exception& e) {
-    passed = Error{Code::kInternal, e.what()};
+    checked = Error{Code::kInternal, e.what()};
   }
-  if (!passed) return fail(check.out_fd, passed.error());
+  if (!checked) return fail(check.out_fd, checked.error());
   OrderedJson last;
-  last["passed"] = *passed;
+  last["passed"] = checked->passed;
+  last["engine"] = checked->engine;
   if (!write_line(check.out_fd, last)) return static_cast<int>(ExitCode::kFailure);
-  return *passed ? 0 : static_cast<int>(ExitCode::kFailure);
+  return checked->passed ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
 }  // namespace aioss::worker

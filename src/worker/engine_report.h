@@ -4,6 +4,7 @@
 // runs in that process. Each returns an ExitCode.
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace aioss::worker {
@@ -15,9 +16,11 @@ int run_inspect_engine(int engine_fd, int out_fd);
 struct EngineCheck {
   int engine_fd = -1, out_fd = -1;
   std::vector<int> model_fds;
-  bool quick = false;  // short prompts only
+  bool quick = false;          // short prompts only
+  std::string device = "cpu";  // as --device names them; others than "cpu" try the profile fast
 };
-// An object for each check as it is made: profile, name, verdict, detail; then {"passed":…}.
+// An object for each check as it is made: profile, name, verdict, detail; then {"passed","engine"},
+// the latter as it calls itself.
 int run_check_engine(const EngineCheck& check);
 
 }  // namespace aioss::worker

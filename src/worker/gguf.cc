@@ -276,9 +276,11 @@ Error unknown_type(const std::string& who, std::uint32_t type) {
   if (type < kFirstOfIk || type > kLastOfIk) {
     return corrupt(what + ", which this version does not know");
   }
-  return corrupt(what +
-                 ", which only ik_llama.cpp knows; aioss reads the text of models with llama.cpp, "
-                 "also for the engine ik: take the model in a type that both know");
+  return Error{
+      Code::kUnsupported,
+      what +
+          ", which only ik_llama.cpp knows; aioss reads the text of models with llama.cpp, "
+          "also for the engine ik: take the model in a type that both know"};
 }
 
 Result<Tensor> read_tensor(Cursor& cursor, std::uint32_t alignment) {

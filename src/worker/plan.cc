@@ -290,11 +290,12 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   return run.report();
 }
 
-Status confine(os::SandboxFor device) {
+Status confine(const WorkerOptions& options) {
   // Drivers of GPUs map the memory of all of them, and more.
-  if (device == os::SandboxFor::kCpu) AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
+  if (options.device == os::SandboxFor::kCpu)
+    AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
-  AIOSS_CHECK(os::enter_stage_one(device));
+  AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   return ok();
 }
 
@@ -306,7 +307,7 @@ int run_plan(const WorkerOptions& options) {
   Result<ipc::PlanReport> report = Error{Code::kInternal, "the dry run did not run"};
   WorkerExit exit = WorkerExit::kConfinement;
   try {
-    if (const Status confined = confine(options.device); confined) {
+    if (const Status confined = confine(options); confined) {
       report = dry_run(options, channel, threads, exit);
       if (report) exit = WorkerExit::kOk;
     } else {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "os/landlock.h"
 #include "worker/gguf_builder.h"
 #include "worker/worker_fixture.h"
 
@@ -114,6 +115,16 @@ TEST_F(PluginWorker, ThatEndsItselfEndsTheConversation) {
 
 TEST_F(PluginWorker, MayStartNoThreadBeforeItIsConfined) {
   EXPECT_THAT(failure("threads").message, HasSubstr("before any thread is started"));
+}
+
+// Its constructors run before stage two, and could undo that: stage one is enough.
+TEST_F(PluginWorker, ReadsNobodysFilesWhileItIsOpened) {
+  if (os::landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  start("reads");
+  configure("minimal");
+  (void)worker_->expect<ipc::Ready>();
+  worker_->send(ipc::Shutdown{});
+  EXPECT_EQ(worker_->end(), "exit 0");
 }
 
 TEST_F(PluginWorker, MustComputeTheFilesTokens) {

@@ -175,15 +175,15 @@ bool send(ipc::Channel& channel, const Result<ipc::TuneReport>& answer) {
   return channel.send(answer ? ipc::encode(*answer) : failure(answer.error())).has_value();
 }
 
-Status confine() {
+Status confine(const WorkerOptions& options) {
   AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
-  AIOSS_CHECK(os::enter_stage_one());
+  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, options.engine_fd));
   return ok();
 }
 
 WorkerExit serve(const WorkerOptions& options, std::uint32_t threads, ipc::Channel& channel,
                  const Clock& clock) {
-  if (const Status confined = confine(); !confined) {
+  if (const Status confined = confine(options); !confined) {
     (void)send(channel, confined.error());
     return WorkerExit::kConfinement;
   }

@@ -225,7 +225,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   prefer_to_be_killed();
   // Mapped now, while that is allowed; what is in it is read behind both stages.
   const std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
-  const Result<os::Confinement> stage_one = os::enter_stage_one(options.device);
+  const Result<os::Confinement> stage_one = os::enter_stage_one(options.device, options.engine_fd);
   ipc::Hello hello;
   hello.engine_abi_version = AIOSS_ENGINE_ABI_VERSION;
   hello.binary_version = AIOSS_VERSION;

@@ -72,6 +72,17 @@ class EngineTest(unittest.TestCase):
         self.assertTrue(report["passed"])
         self.assertGreater(len(report["checks"]), 100)
 
+    def test_a_check_of_an_engine_for_gpus_says_that_none_was_tried(self):
+        plugin = build_hostile(self.folder / "vulkan.so")
+        checked = json.loads(self.aioss("engine", "check", plugin, "--model", MODEL, "--quick",
+                                        "--json").stdout)
+        self.assertTrue(checked["passed"])
+        self.assertIn(("device", "skipped"),
+                      [(one["name"], one["verdict"]) for one in checked["checks"]])
+        refused = self.aioss("engine", "check", plugin, "--model", MODEL, "--device", "vulkan:9",
+                             expect=2)
+        self.assertIn("there are cpu", refused.stderr)
+
     def test_the_example_is_installed_and_answers(self):
         self.aioss("engine", "add", self.plugin)
         listed = json.loads(self.aioss("engine", "list", "--json").stdout)

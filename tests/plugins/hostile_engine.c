@@ -4,6 +4,7 @@
  *   CRASHES_IN=call, HANGS_IN=call   a call of the table: decode, model_open, …
  *   CRASHES_AT_START, HANGS_AT_START, ENDS_AT_START   in a constructor, that is in dlopen()
  *   STARTS_A_THREAD                  in a constructor, and leaves it running
+ *   READS_AT_START                   files of other people, in a constructor; crashes if it can
  *   NO_ENTRY, NO_TABLE               no symbol; a symbol that returns NULL
  *   ABI=n, TABLE_BYTES=n             a table of another version or size
  *   LACKS=call                       NULL instead of a mandatory function
@@ -18,6 +19,7 @@
 #include "../../examples/engine-minimal/minimal_engine.c"
 #undef aioss_engine_entry
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -40,6 +42,17 @@ __attribute__((constructor)) static void at_start(void) {
 #elif defined(ENDS_AT_START)
 __attribute__((constructor)) static void at_start(void) {
   _exit(0);
+}
+#elif defined(READS_AT_START)
+static void try_to_read(const char* path) {
+  if (path != NULL && open(path, O_RDONLY) >= 0) crash();
+}
+__attribute__((constructor)) static void at_start(void) {
+  try_to_read("/etc/passwd");
+  try_to_read("/proc/self/root/etc/passwd");
+  try_to_read("/");
+  try_to_read("/home");
+  try_to_read("/root");
 }
 #elif defined(STARTS_A_THREAD)
 static void* idle(void* unused) {

@@ -69,6 +69,8 @@ aioss_status check_options(const aioss_model_options& options, aioss_error* erro
   if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
     return fail(error, AIOSS_E_INVALID, "unknown model flags");
   }
+  constexpr std::uint32_t kDevices = 1;  // the CPU
+  if (const auto s = engine::check_placement(options, kDevices, error); s != AIOSS_OK) return s;
   if (options.profile == AIOSS_PROFILE_FAST) return AIOSS_OK;
   const bool known = options.profile <= AIOSS_PROFILE_EVIDENCE;
   return fail(error, known ? AIOSS_E_UNSUPPORTED : AIOSS_E_INVALID,

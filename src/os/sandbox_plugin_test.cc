@@ -1,0 +1,130 @@
+// What a plugin, and one for GPUs, is confined to.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+#include "os/file.h"
+#include "os/landlock.h"
+#include "os/sandbox.h"
+#include "os/sandbox_fixture.h"
+
+namespace aioss::os {
+namespace {
+
+TEST(Sandbox, OfAGpuRefusesTheSameButCodeThatIsMade) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  expect_clean(confined(
+      Stage::kTwo,
+      [&](Report& report) {
+        ::dup2(null.get(), STDOUT_FILENO);
+        for (const ProbeOutcome& outcome : probe_confinement()) {
+          const bool makes_code = outcome.attempt.find("executable memory") != std::string::npos;
+          if (!outcome.refused && !makes_code) report.note(outcome.attempt + ": " + outcome.detail);
+        }
+      },
+      SandboxFor::kGpu));
+}
+
+// A file of ours, where a plugin has nothing to read or write, and is gone afterwards.
+class TemporaryFile final {
+ public:
+  TemporaryFile() : fd_(::mkstemp(path_)) { EXPECT_TRUE(fd_.valid()); }
+  ~TemporaryFile() { ::unlink(path_); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const char* path() const { return path_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  char path_[32] = "/tmp/aioss-sandbox-XXXXXX";
+  Fd fd_;
+};
+
+// What a driver must be able to do is not here: there is no hardware for it.
+void try_what_only_gpus_may(Report& report, const char* file, int fd) {
+  report.refused(::open(file, O_RDWR), "opening a file for writing");
+  report.refused(::open("/tmp", O_RDWR | O_TMPFILE, 0600), "a temporary file");
+  report.refused(::open("/tmp/aioss-sandbox-test", O_WRONLY | O_CREAT, 0600), "creating a file");
+  report.refused_by_filter(::ioctl(fd, 0x5412 /* TIOCSTI */, "x"), "TIOCSTI");
+  int flags = 0;
+  report.refused_by_filter(::ioctl(fd, 0x40086602 /* FS_IOC_SETFLAGS */, &flags), "file flags");
+  report.refused_by_filter(::ioctl(fd, 0x40806685 /* FS_IOC_ENABLE_VERITY */, nullptr), "verity");
+  report.refused_by_filter(::ioctl(fd, 0x4B47 /* KDSKBENT */, nullptr), "a console's keyboard");
+  for (const unsigned request : {0x30000001U /* UVM */, 0xC020462AU /* nvidia */,
+                                 0xC0406400U /* DRM */, 0x80084B01U /* kfd */}) {
+    report.expect(::ioctl(fd, request, nullptr) == -1 && errno == ENOTTY, "asking a GPU");
+  }
+}
+
+TEST(Sandbox, OfAGpuWritesNoFilesAndSendsNothing) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  const TemporaryFile file;
+  const std::string at = std::string(file.path()) + ".socket";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  at.copy(address.sun_path, sizeof address.sun_path - 1);
+  const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+  const Fd listener(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(listener.get(), to, sizeof address), 0);
+  expect_clean(confined(
+      Stage::kOne,
+      [&](Report& report) {
+        try_what_only_gpus_may(report, file.path(), file.fd());
+        report.refused_by_filter(::socket(AF_UNIX, SOCK_DGRAM, 0), "a datagram socket");
+        report.refused_by_filter(::socket(AF_UNIX, SOCK_STREAM, 0), "a stream socket");
+        const int marker = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        report.expect(marker >= 0, "the socket of CUDA");
+        char text[] = "secret";
+        iovec part{text, sizeof text};
+        msghdr message{};
+        message.msg_name = &address;
+        message.msg_namelen = sizeof address;
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        report.expect(::sendmsg(marker, &message, MSG_NOSIGNAL) == -1, "a datagram was sent");
+      },
+      SandboxFor::kGpu));
+  pollfd event{listener.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&event, 1, 0), 0) << "something came";
+  ::unlink(at.c_str());
+}
+
+// Stage two may be undone by a plugin's constructor.
+TEST(Sandbox, WithAPluginReadsLibrariesAndThePluginAndNothingElse) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  const TemporaryFile plugin, other;
+  const Fd memory(::memfd_create("plugin", MFD_CLOEXEC));
+  for (const SandboxFor device : {SandboxFor::kCpu, SandboxFor::kGpu}) {
+    for (const int fd : {plugin.fd(), memory.get()}) {
+      const std::string anew = "/proc/self/fd/" + std::to_string(fd);
+      const std::string others = "/proc/self/fd/" + std::to_string(other.fd());
+      expect_clean(confined(
+          Stage::kOne,
+          [&](Report& report) {
+            report.expect(::open(anew.c_str(), O_RDONLY) >= 0, "the plugin, by its name in /proc");
+            report.expect(::open("/proc/self/maps", O_RDONLY) >= 0, "what /proc says of us");
+            report.expect(::open("/usr/lib", O_RDONLY | O_DIRECTORY) >= 0, "libraries");
+            report.refused(::open(others.c_str(), O_RDONLY), "another open file, by its name");
+            report.refused(::open(other.path(), O_RDONLY), "a file in /tmp");
+            report.refused(::open("/etc/passwd", O_RDONLY), "/etc/passwd");
+            report.refused(::open("/proc/self/root/etc/passwd", O_RDONLY), "a detour");
+            report.refused(::open("/", O_RDONLY | O_DIRECTORY), "the names in /");
+            report.refused(::open("/proc/1/environ", O_RDONLY), "another process");
+          },
+          device, fd));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace aioss::os
