@@ -49,6 +49,7 @@ void Lives::begin(Model& model, LifeRoom room) {
   Life& life = models_.begin_life(model);
   life.wanted_ns = parts_.clock.monotonic_ns();
   life.room = std::move(room);
+  life.room.device_lost = false;  // that was the last one's: this one may crash on its own account
   parts_.board.show(model);
   parts_.board.show_load(model);
   parts_.room.plan(life);
