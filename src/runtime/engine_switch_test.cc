@@ -54,6 +54,13 @@ class EngineSwitchTest : public ::testing::Test {
     order.by.source = "local";
     return bench.gateway().order_engine(order);
   }
+  Result<ModelEntry> order_model(ModelOrder::What what, const std::string& model) {
+    ModelOrder order;
+    order.what = what;
+    order.model = model;
+    order.by.role = Role::kOperator;
+    return bench.gateway().order(order);
+  }
   EngineStatus status() { return bench.entry("m").engine_status; }
   // How the order ended.
   std::string outcome_of(What what, const std::string& engine = "") {
@@ -298,6 +305,42 @@ TEST_F(EngineSwitchTest, WithoutRoomForBothOneThatCannotBeLoadedIsLeftAgain) {
   const Answered rest = read_all(*stream);
   ASSERT_TRUE(rest.done) << rest.code() << " " << rest.failed->error.message;
   EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.expect_good_ledger_and_loads();
+}
+
+TEST_F(EngineSwitchTest, OneThatDoesNotFitEvenAloneTakesNothingAway) {
+  bench.options.memory_max = std::uint64_t{1} << 20;
+  bench.add_model("m", "reply one\ndelay_us_per_call 1000\nweight_bytes 600000\n"
+                       "# plan of fake-same 2000000\n");
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 1000]]").text.at(0);
+  const auto stream = begun_stream("[[long 1000]]");
+  const std::vector<int> before = bench.worker_pids();
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "failed") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code();
+  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  EXPECT_EQ(bench.worker_pids(), before);
+}
+
+// Alone it would fit, and another model is there that does not go.
+TEST_F(EngineSwitchTest, WithoutRoomForTheNewOneTheOldOneComesBack) {
+  bench.options.memory_max = std::uint64_t{1} << 20;
+  bench.add_model("pinned", "reply two\nweight_bytes 400000\n");
+  bench.add_model("m", "reply one\ndelay_us_per_call 1000\nweight_bytes 400000\n"
+                       "# plan of fake-same 800000\n");
+  bench.start();
+  ASSERT_TRUE(order_model(ModelOrder::What::kPin, "pinned"));
+  ASSERT_EQ(bench.ask("pinned", "q").text.at(0), "two");
+  const std::string whole = bench.ask("m", "[[long 1000]]").text.at(0);
+  const auto stream = begun_stream("[[long 1000]]");
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "rolled_back") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code() << " " << rest.failed->error.message;
+  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);
   bench.expect_good_ledger_and_loads();
 }
