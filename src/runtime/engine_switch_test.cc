@@ -345,6 +345,21 @@ TEST_F(EngineSwitchTest, WithoutRoomForTheNewOneTheOldOneComesBack) {
   bench.expect_good_ledger_and_loads();
 }
 
+// The drain of an in-turn switch is ended by an order to unload: what was taken back from the
+// worker, which has not said its last of it yet, goes on there.
+TEST_F(EngineSwitchTest, AStreamComesBackToTheWorkerThatItWasTakenFrom) {
+  bench.options.workers_max = 1;
+  bench.add_model("m", "reply one\ndelay_us_per_call 700000\n");
+  bench.start();
+  const auto stream = begun_stream("[[long 4]]");
+  ASSERT_TRUE(order(What::kSwitch, testing::kSameEngine));
+  ASSERT_TRUE(comes_true([&] { return stream->model_wait().has_value(); }));
+  ASSERT_TRUE(order_model(ModelOrder::What::kUnload, "m"));
+  const Answered rest = read_all(*stream);
+  EXPECT_TRUE(rest.done) << rest.code();
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(EngineSwitchTest, AModelThatIsColdIsLoadedWithTheOther) {
   bench.start();
   ASSERT_TRUE(order(What::kSwitch, testing::kSameEngine));

@@ -201,10 +201,15 @@ bool Requests::must_wait_for_adapters(Life& life, const std::shared_ptr<StreamSt
 }
 
 void Requests::hand_over_waiting(Model& model) {
-  std::size_t waiting = 0;  // for their adapters
+  std::size_t waiting = 0;  // for their adapters, or to be let go
   while (model.takes_requests() && waiting < model.waiting.size()) {
     const std::shared_ptr<StreamState> next = model.waiting[waiting];
     if (must_wait(*model.serving, *next)) return;
+    // It was taken from this very worker, which has not let go of it yet.
+    if (model.serving->link->has(next->id())) {
+      ++waiting;
+      continue;
+    }
     std::optional<Error> refused;
     if (must_wait_for_adapters(*model.serving, next, refused)) {
       ++waiting;
