@@ -311,8 +311,9 @@ TEST_F(EngineSwitchTest, WithoutRoomForBothOneThatCannotBeLoadedIsLeftAgain) {
 
 TEST_F(EngineSwitchTest, OneThatDoesNotFitEvenAloneTakesNothingAway) {
   bench.options.memory_max = std::uint64_t{1} << 20;
-  bench.add_model("m", "reply one\ndelay_us_per_call 1000\nweight_bytes 600000\n"
-                       "# plan of fake-same 2000000\n");
+  bench.add_model("m",
+                  "reply one\ndelay_us_per_call 1000\nweight_bytes 600000\n"
+                  "# plan of fake-same 2000000\n");
   bench.start();
   const std::string whole = bench.ask("m", "[[long 1000]]").text.at(0);
   const auto stream = begun_stream("[[long 1000]]");
@@ -329,8 +330,9 @@ TEST_F(EngineSwitchTest, OneThatDoesNotFitEvenAloneTakesNothingAway) {
 TEST_F(EngineSwitchTest, WithoutRoomForTheNewOneTheOldOneComesBack) {
   bench.options.memory_max = std::uint64_t{1} << 20;
   bench.add_model("pinned", "reply two\nweight_bytes 400000\n");
-  bench.add_model("m", "reply one\ndelay_us_per_call 1000\nweight_bytes 400000\n"
-                       "# plan of fake-same 800000\n");
+  bench.add_model("m",
+                  "reply one\ndelay_us_per_call 1000\nweight_bytes 400000\n"
+                  "# plan of fake-same 800000\n");
   bench.start();
   ASSERT_TRUE(order_model(ModelOrder::What::kPin, "pinned"));
   ASSERT_EQ(bench.ask("pinned", "q").text.at(0), "two");
