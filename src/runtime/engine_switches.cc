@@ -396,8 +396,15 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
   finish(model, Outcome::kRolledBack, why.message);
   state.step = Step::kOver;
   if (state.before || state.from_file) return undo(model);
-  parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
-  take(model, state.from);
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  const bool leads_back =  // what was measured has been taken back already
+      entry != nullptr && wanted_of(*entry, parts_.options).engine == state.from;
+  if (leads_back) {
+    parts_.has_changed(model);
+  } else {
+    parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
+    take(model, state.from);
+  }
   show(model);
 }
 
