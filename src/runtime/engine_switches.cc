@@ -379,6 +379,7 @@ void EngineSwitches::died(const Life& life, bool from_inside) {
   EngineSwitch& state = model.engine_switch;
   const bool watched = state.step == Step::kWatched || state.step == Step::kMoving;
   if (!watched || !from_inside || life.room.wanted.engine != state.to) return;
+  if (life.number == state.leaving_life) return;  // the old one, by the same name
   if (parts_.clock.monotonic_ns() > state.watched_until_ns) return;
   if (++state.crashes < kEngineCrashesMax) return;
   take_back(model, {Code::kWorkerDied, "it crashed " + std::to_string(state.crashes) +
@@ -426,6 +427,8 @@ void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   if (state.step == Step::kMoving) move_next(model, now_ns);
   if (state.step == Step::kWatched && now_ns > state.watched_until_ns) {
     state.step = Step::kOver;
+    state.before.reset();  // there is no way back any more, but by an order
+    state.from_file.reset();
     show(model);
   }
   // Without room for both they wait for the next one with what they have so far.
