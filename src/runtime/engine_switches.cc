@@ -203,7 +203,12 @@ bool EngineSwitches::compares(const Life& coming) const {
 void EngineSwitches::begins(Model& model) {
   const CatalogueEntry* const entry = parts_.models.entry(model.name);
   EngineSwitch& state = model.engine_switch;
-  if (entry == nullptr || model.serving == nullptr || state.is_under_way()) return;
+  if (entry == nullptr || model.serving == nullptr) return;
+  if (state.step == Step::kWaiting) {  // ordered while it woke
+    state.step = Step::kLoading;
+    return show(model);
+  }
+  if (state.is_under_way()) return;
   const PlanWanted wanted = wanted_of(*entry, parts_.options);
   const PlanWanted& running = model.serving->room.wanted;
   if (same_engine(running, wanted)) return;
