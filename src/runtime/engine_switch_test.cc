@@ -225,6 +225,18 @@ TEST_F(EngineSwitchTest, ARollbackLeadsToTheOneBefore) {
   bench.expect_good_ledger_and_loads();
 }
 
+// A model that was cold was loaded without a canary, by one that computes something else.
+TEST_F(EngineSwitchTest, TheOneThatIsDoubtedDoesNotRefuseTheWayBack) {
+  bench.start();
+  ASSERT_TRUE(order(What::kSwitch, testing::kOddEngine));
+  ASSERT_TRUE(bench.ask("m", "q").ended());
+  ASSERT_EQ(engine_in_use(), testing::kOddEngine);
+  EXPECT_EQ(outcome_of(What::kRollback), "done") << status().reason;
+  EXPECT_EQ(engine_in_use(), kFake);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");

@@ -135,7 +135,7 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
                                         "' has no engine to go back to: it was not switched since "
                                         "the server's start"};
     }
-    return begin(model, chosen->before, false, "");
+    return begin(model, {chosen->before, false, ""}, true);
   }
   AIOSS_CHECK(check_engine(*entry, order.engine));
   const bool pins = order.what == EngineOrder::What::kPin;
@@ -153,11 +153,11 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const std::string now = engine_of(model);
   const bool is_pinned = pins || (chosen && chosen->pinned);
   const std::string before = now == order.engine ? (chosen ? chosen->before : "") : now;
-  return begin(model, order.engine, is_pinned, before);
+  return begin(model, {order.engine, is_pinned, before}, false);
 }
 
-Status EngineSwitches::begin(Model& model, const std::string& to, bool pinned,
-                             const std::string& before) {
+Status EngineSwitches::begin(Model& model, const EngineChoices::Choice& choice, bool goes_back) {
+  const std::string& to = choice.engine;
   EngineSwitch& state = model.engine_switch;
   const std::string from = engine_of(model);
   const std::uint64_t orders = state.orders + 1;
@@ -165,10 +165,11 @@ Status EngineSwitches::begin(Model& model, const std::string& to, bool pinned,
   state.orders = orders;
   state.from = from;
   state.to = to;
+  state.goes_back = goes_back;
   state.before = EngineSwitch::Before{parts_.choices.of(model.name),
                                       parts_.models.settings_of(model.name).engine};
-  record(model, outcome::kChosen, pinned ? reason::kPinned : reason::kOrdered);
-  parts_.choices.set(model.name, {to, pinned, before});
+  record(model, outcome::kChosen, choice.pinned ? reason::kPinned : reason::kOrdered);
+  parts_.choices.set(model.name, choice);
   if (from == to) {
     finish(model, Outcome::kDone, "it was computed with '" + to + "' already");
     take(model, to);
@@ -192,8 +193,10 @@ void EngineSwitches::take(Model& model, const std::string& engine) {
 
 // ---- the canary ---------------------------------------------------------------------------------
 
-// The test engine makes its own logits up.
+// The test engine makes its own logits up; and what an order leads back to is not judged by the
+// one that it leads away from.
 bool EngineSwitches::compares(const Life& coming) const {
+  if (coming.model.engine_switch.goes_back) return false;
   const CatalogueEntry* const entry = parts_.models.entry(coming.model.name);
   if (entry == nullptr || entry->engine == kFake) return entry != nullptr;
   return coming.room.wanted.engine != kFake && coming.model.serving->room.wanted.engine != kFake;
@@ -273,7 +276,8 @@ void EngineSwitches::tried(Model& model) {
   EngineSwitch& state = model.engine_switch;
   Life* const coming = model.life(state.coming_life);
   if (coming == nullptr || coming->role != Life::Role::kComing) return;  // it has failed already
-  std::string found = "not compared: of a test engine";
+  std::string found =
+      state.goes_back ? "not compared: it goes back by an order" : "not compared: of a test engine";
   if (!state.running.empty() && model.serving != nullptr && compares(*coming)) {
     const CanaryComparison comparison = compare(state.running, state.coming);
     if (const Status same = judge(comparison); !same) return give_up(model, same.error());
