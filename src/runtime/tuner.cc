@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "os/thread.h"
-#include "runtime/tune_bench.h"
+#include "runtime/tune_runs.h"
 
 namespace aioss::runtime {
 namespace {
