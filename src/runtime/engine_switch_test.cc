@@ -374,6 +374,36 @@ TEST_F(EngineSwitchTest, AStreamComesBackToTheWorkerThatItWasTakenFrom) {
   bench.expect_good_ledger_and_loads();
 }
 
+// Parked, and it waits for the room of another one to wake.
+TEST_F(EngineSwitchTest, AnOrderThatComesWhileTheModelWakesIsUndoneIfItFails) {
+  bench.options.prefix_bytes = bench.options.spill_bytes = 0;
+  bench.options.memory_max = 14'000'000;
+  bench.add_model("m", "reply one\nweight_bytes 1000000\n# plan kv 3000000\n");
+  bench.add_model("large",
+                  "reply two\ndelay_us_per_call 2000\nweight_bytes 1000000\n"
+                  "# plan kv 10000000\n");
+  bench.start();
+  ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
+  ASSERT_TRUE(bench.comes_to_be_idle("m"));
+  const auto running = bench.submit("large", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*running, answered)) << answered.code();
+  ASSERT_EQ(bench.entry("m").state, "warm");
+  const auto waiting = bench.submit("m", "q");
+  ASSERT_TRUE(order(What::kSwitch, "fake-missing"));
+  running->cancel();
+  (void)read_all(*waiting);
+  // If all of that took so long that it was refused, the next one wakes the model.
+  EXPECT_TRUE(comes_true([&] {
+    (void)bench.ask("m", "q");
+    return !status().outcome.empty();
+  })) << status().step;
+  EXPECT_EQ(status().engine, kFake);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(EngineSwitchTest, AModelThatIsColdIsLoadedWithTheOther) {
   bench.start();
   ASSERT_TRUE(order(What::kSwitch, testing::kSameEngine));
