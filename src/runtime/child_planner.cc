@@ -29,7 +29,6 @@ PlanSurvey survey_of(const ipc::PlanReport& report, const PlanWanted& wanted) {
   survey.plan.exact = report.asked.exact;
   survey.plan.streams = report.asked.streams;
   survey.plan.cells_per_stream = report.asked.cells_per_stream;
-  if (!report.devices.empty()) survey.plan.device = report.devices.front().name;
   survey.plan.layers_on = report.asked.device;
   survey.plan.gpu_layers = report.asked.gpu_layers;
   survey.plan.on_devices = report.asked.devices;

@@ -37,6 +37,8 @@ struct EngineSwitch {
   std::string reason;        // for people
   std::uint64_t orders = 0;  // switches so far, ordered or not
   std::string from, to;
+  // By an order: what runs is the one that is doubted, so nothing is compared with it.
+  bool goes_back = false;
   // The file that the old one was, if the switch is to another file of the same name.
   std::shared_ptr<const plugins::EngineImage> from_file;
 

@@ -54,6 +54,13 @@ class EngineSwitchTest : public ::testing::Test {
     order.by.source = "local";
     return bench.gateway().order_engine(order);
   }
+  Result<ModelEntry> order_model(ModelOrder::What what, const std::string& model) {
+    ModelOrder order;
+    order.what = what;
+    order.model = model;
+    order.by.role = Role::kOperator;
+    return bench.gateway().order(order);
+  }
   EngineStatus status() { return bench.entry("m").engine_status; }
   // How the order ended.
   std::string outcome_of(What what, const std::string& engine = "") {
@@ -218,6 +225,18 @@ TEST_F(EngineSwitchTest, ARollbackLeadsToTheOneBefore) {
   bench.expect_good_ledger_and_loads();
 }
 
+// A model that was cold was loaded without a canary, by one that computes something else.
+TEST_F(EngineSwitchTest, TheOneThatIsDoubtedDoesNotRefuseTheWayBack) {
+  bench.start();
+  ASSERT_TRUE(order(What::kSwitch, testing::kOddEngine));
+  ASSERT_TRUE(bench.ask("m", "q").ended());
+  ASSERT_EQ(engine_in_use(), testing::kOddEngine);
+  EXPECT_EQ(outcome_of(What::kRollback), "done") << status().reason;
+  EXPECT_EQ(engine_in_use(), kFake);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
@@ -298,6 +317,89 @@ TEST_F(EngineSwitchTest, WithoutRoomForBothOneThatCannotBeLoadedIsLeftAgain) {
   const Answered rest = read_all(*stream);
   ASSERT_TRUE(rest.done) << rest.code() << " " << rest.failed->error.message;
   EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.expect_good_ledger_and_loads();
+}
+
+TEST_F(EngineSwitchTest, OneThatDoesNotFitEvenAloneTakesNothingAway) {
+  bench.options.memory_max = std::uint64_t{1} << 20;
+  bench.add_model("m",
+                  "reply one\ndelay_us_per_call 1000\nweight_bytes 600000\n"
+                  "# plan of fake-same 2000000\n");
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 1000]]").text.at(0);
+  const auto stream = begun_stream("[[long 1000]]");
+  const std::vector<int> before = bench.worker_pids();
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "failed") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code();
+  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  EXPECT_EQ(bench.worker_pids(), before);
+}
+
+// Alone it would fit, and another model is there that does not go.
+TEST_F(EngineSwitchTest, WithoutRoomForTheNewOneTheOldOneComesBack) {
+  bench.options.memory_max = std::uint64_t{1} << 20;
+  bench.add_model("pinned", "reply two\nweight_bytes 400000\n");
+  bench.add_model("m",
+                  "reply one\ndelay_us_per_call 1000\nweight_bytes 400000\n"
+                  "# plan of fake-same 800000\n");
+  bench.start();
+  ASSERT_TRUE(order_model(ModelOrder::What::kPin, "pinned"));
+  ASSERT_EQ(bench.ask("pinned", "q").text.at(0), "two");
+  const std::string whole = bench.ask("m", "[[long 1000]]").text.at(0);
+  const auto stream = begun_stream("[[long 1000]]");
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "rolled_back") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code() << " " << rest.failed->error.message;
+  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.expect_good_ledger_and_loads();
+}
+
+// The drain of an in-turn switch is ended by an order to unload: what was taken back from the
+// worker, which has not said its last of it yet, goes on there.
+TEST_F(EngineSwitchTest, AStreamComesBackToTheWorkerThatItWasTakenFrom) {
+  bench.options.workers_max = 1;
+  bench.add_model("m", "reply one\ndelay_us_per_call 700000\n");
+  bench.start();
+  const auto stream = begun_stream("[[long 4]]");
+  ASSERT_TRUE(order(What::kSwitch, testing::kSameEngine));
+  ASSERT_TRUE(comes_true([&] { return stream->model_wait().has_value(); }));
+  ASSERT_TRUE(order_model(ModelOrder::What::kUnload, "m"));
+  const Answered rest = read_all(*stream);
+  EXPECT_TRUE(rest.done) << rest.code();
+  bench.expect_good_ledger_and_loads();
+}
+
+// Parked, and it waits for the room of another one to wake.
+TEST_F(EngineSwitchTest, AnOrderThatComesWhileTheModelWakesIsUndoneIfItFails) {
+  bench.options.prefix_bytes = bench.options.spill_bytes = 0;
+  bench.options.memory_max = 14'000'000;
+  bench.add_model("m", "reply one\nweight_bytes 1000000\n# plan kv 3000000\n");
+  bench.add_model("large",
+                  "reply two\ndelay_us_per_call 2000\nweight_bytes 1000000\n"
+                  "# plan kv 10000000\n");
+  bench.start();
+  ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
+  ASSERT_TRUE(bench.comes_to_be_idle("m"));
+  const auto running = bench.submit("large", "[[long 100000]]");
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*running, answered)) << answered.code();
+  ASSERT_EQ(bench.entry("m").state, "warm");
+  const auto waiting = bench.submit("m", "q");
+  ASSERT_TRUE(order(What::kSwitch, "fake-missing"));
+  running->cancel();
+  (void)read_all(*waiting);
+  // If all of that took so long that it was refused, the next one wakes the model.
+  EXPECT_TRUE(comes_true([&] {
+    (void)bench.ask("m", "q");
+    return !status().outcome.empty();
+  })) << status().step;
+  EXPECT_EQ(status().engine, kFake);
+  EXPECT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);
   bench.expect_good_ledger_and_loads();
 }

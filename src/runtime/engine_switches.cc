@@ -135,7 +135,7 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
                                         "' has no engine to go back to: it was not switched since "
                                         "the server's start"};
     }
-    return begin(model, chosen->before, false, "");
+    return begin(model, {chosen->before, false, ""}, true);
   }
   AIOSS_CHECK(check_engine(*entry, order.engine));
   const bool pins = order.what == EngineOrder::What::kPin;
@@ -153,11 +153,11 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const std::string now = engine_of(model);
   const bool is_pinned = pins || (chosen && chosen->pinned);
   const std::string before = now == order.engine ? (chosen ? chosen->before : "") : now;
-  return begin(model, order.engine, is_pinned, before);
+  return begin(model, {order.engine, is_pinned, before}, false);
 }
 
-Status EngineSwitches::begin(Model& model, const std::string& to, bool pinned,
-                             const std::string& before) {
+Status EngineSwitches::begin(Model& model, const EngineChoices::Choice& choice, bool goes_back) {
+  const std::string& to = choice.engine;
   EngineSwitch& state = model.engine_switch;
   const std::string from = engine_of(model);
   const std::uint64_t orders = state.orders + 1;
@@ -165,10 +165,11 @@ Status EngineSwitches::begin(Model& model, const std::string& to, bool pinned,
   state.orders = orders;
   state.from = from;
   state.to = to;
+  state.goes_back = goes_back;
   state.before = EngineSwitch::Before{parts_.choices.of(model.name),
                                       parts_.models.settings_of(model.name).engine};
-  record(model, outcome::kChosen, pinned ? reason::kPinned : reason::kOrdered);
-  parts_.choices.set(model.name, {to, pinned, before});
+  record(model, outcome::kChosen, choice.pinned ? reason::kPinned : reason::kOrdered);
+  parts_.choices.set(model.name, choice);
   if (from == to) {
     finish(model, Outcome::kDone, "it was computed with '" + to + "' already");
     take(model, to);
@@ -192,8 +193,10 @@ void EngineSwitches::take(Model& model, const std::string& engine) {
 
 // ---- the canary ---------------------------------------------------------------------------------
 
-// The test engine makes its own logits up.
+// The test engine makes its own logits up; and what an order leads back to is not judged by the
+// one that it leads away from.
 bool EngineSwitches::compares(const Life& coming) const {
+  if (coming.model.engine_switch.goes_back) return false;
   const CatalogueEntry* const entry = parts_.models.entry(coming.model.name);
   if (entry == nullptr || entry->engine == kFake) return entry != nullptr;
   return coming.room.wanted.engine != kFake && coming.model.serving->room.wanted.engine != kFake;
@@ -203,7 +206,12 @@ bool EngineSwitches::compares(const Life& coming) const {
 void EngineSwitches::begins(Model& model) {
   const CatalogueEntry* const entry = parts_.models.entry(model.name);
   EngineSwitch& state = model.engine_switch;
-  if (entry == nullptr || model.serving == nullptr || state.is_under_way()) return;
+  if (entry == nullptr || model.serving == nullptr) return;
+  if (state.step == Step::kWaiting) {  // ordered while it woke
+    state.step = Step::kLoading;
+    return show(model);
+  }
+  if (state.is_under_way()) return;
   const PlanWanted wanted = wanted_of(*entry, parts_.options);
   const PlanWanted& running = model.serving->room.wanted;
   if (same_engine(running, wanted)) return;
@@ -268,7 +276,8 @@ void EngineSwitches::tried(Model& model) {
   EngineSwitch& state = model.engine_switch;
   Life* const coming = model.life(state.coming_life);
   if (coming == nullptr || coming->role != Life::Role::kComing) return;  // it has failed already
-  std::string found = "not compared: of a test engine";
+  std::string found =
+      state.goes_back ? "not compared: it goes back by an order" : "not compared: of a test engine";
   if (!state.running.empty() && model.serving != nullptr && compares(*coming)) {
     const CanaryComparison comparison = compare(state.running, state.coming);
     if (const Status same = judge(comparison); !same) return give_up(model, same.error());
@@ -379,6 +388,7 @@ void EngineSwitches::died(const Life& life, bool from_inside) {
   EngineSwitch& state = model.engine_switch;
   const bool watched = state.step == Step::kWatched || state.step == Step::kMoving;
   if (!watched || !from_inside || life.room.wanted.engine != state.to) return;
+  if (life.number == state.leaving_life) return;  // the old one, by the same name
   if (parts_.clock.monotonic_ns() > state.watched_until_ns) return;
   if (++state.crashes < kEngineCrashesMax) return;
   take_back(model, {Code::kWorkerDied, "it crashed " + std::to_string(state.crashes) +
@@ -396,8 +406,15 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
   finish(model, Outcome::kRolledBack, why.message);
   state.step = Step::kOver;
   if (state.before || state.from_file) return undo(model);
-  parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
-  take(model, state.from);
+  const CatalogueEntry* const entry = parts_.models.entry(model.name);
+  const bool leads_back =  // what was measured has been taken back already
+      entry != nullptr && wanted_of(*entry, parts_.options).engine == state.from;
+  if (leads_back) {
+    parts_.has_changed(model);
+  } else {
+    parts_.choices.set(model.name, {state.from, false, ""});  // of settings: until the server ends
+    take(model, state.from);
+  }
   show(model);
 }
 
@@ -419,6 +436,8 @@ void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   if (state.step == Step::kMoving) move_next(model, now_ns);
   if (state.step == Step::kWatched && now_ns > state.watched_until_ns) {
     state.step = Step::kOver;
+    state.before.reset();  // there is no way back any more, but by an order
+    state.from_file.reset();
     show(model);
   }
   // Without room for both they wait for the next one with what they have so far.

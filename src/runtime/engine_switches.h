@@ -75,7 +75,7 @@ class EngineSwitches final {
 
  private:
   Status check_engine(const CatalogueEntry& entry, const std::string& engine) const;
-  Status begin(Model& model, const std::string& to, bool pinned, const std::string& before);
+  Status begin(Model& model, const EngineChoices::Choice& choice, bool goes_back);
   void take(Model& model, const std::string& engine);
   std::string engine_of(const Model& model) const;
   bool compares(const Life& coming) const;

@@ -49,6 +49,7 @@ void Lives::begin(Model& model, LifeRoom room) {
   Life& life = models_.begin_life(model);
   life.wanted_ns = parts_.clock.monotonic_ns();
   life.room = std::move(room);
+  life.room.device_lost = false;  // that was the last one's: this one may crash on its own account
   parts_.board.show(model);
   parts_.board.show_load(model);
   parts_.room.plan(life);
@@ -427,6 +428,9 @@ void Lives::note_failure(const Life& life, const Error& error, std::int64_t now_
 void Lives::turn_away(Life& life, const Error& error, const std::vector<std::string>& details) {
   if (life.role == Life::Role::kComing) return fail_coming(life, error);
   Model& model = life.model;
+  // The one before has drained for it, and has room.
+  const bool in_turn = model.engine_switch.step == EngineSwitch::Step::kLoading;
+  if (in_turn && parts_.engines.load_failed(life, error)) return load_another_engine(life, error);
   if (!model.load_waiters.empty()) {  // somebody ordered it, whom no stream tells
     model.last_error = error;
     decide(parts_.tally, ledger::decision_kind::kLoad, ledger::decision_outcome::kRefused,

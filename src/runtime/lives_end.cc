@@ -158,8 +158,8 @@ void Lives::note_death(Life& life, const LinkEnded& ended) {
       "a worker has ended",
       {{"model", life.model.name}, {"status", ended.status}, {"reason", ended.error.message}});
   life.model.died_before = true;
-  parts_.engines.died(life, ended.from_inside);
   parts_.tunings.died(life, ended.from_inside);
+  parts_.engines.died(life, ended.from_inside);
   if (life.unload_reason.empty()) {
     // One that reads a mapped file gets SIGBUS when the file is cut short.
     const bool changed = ended.signal == SIGBUS && life.files && life.files->was_changed();

@@ -20,6 +20,7 @@ constexpr std::int64_t kQuietNs = 2'000'000'000;
 // After so many interruptions it is measured to the end, whoever comes.
 constexpr int kInterruptionsMax = 3;
 constexpr int kCrashesMax = 2;
+constexpr std::int64_t kCrashesNs = 600'000'000'000;  // within so long
 constexpr std::int64_t kRoomAgainNs = 60'000'000'000;
 constexpr std::string_view kHolderSuffix = " (tuning)";
 
@@ -27,6 +28,12 @@ std::vector<std::string> details_of(const TuningResult& result) {
   std::vector<std::string> out{"chosen " + text(result.chosen()) + ": " + result.choice.why};
   for (const TuneMeasurement& one : result.measurements) out.push_back(text(one));
   return out;
+}
+
+// A machine that is short of something, or a ledger that takes no more, says nothing of a choice.
+bool may_be_its_fault(Code code) {
+  return code == Code::kEngineFailed || code == Code::kUnsupported || code == Code::kWorkerDied ||
+         code == Code::kInvalidArgument;
 }
 
 }  // namespace
@@ -171,17 +178,23 @@ void ModelTunings::take_back_if_failed(Model& model, std::int64_t now_ns) {
   if (entry == nullptr || !entry->settings.tuned) return;
   const bool is_in_force =
       model.serving != nullptr && model.serving->settings.tuned == entry->settings.tuned;
-  const bool beside = !is_in_force && model.replacement_failures.must_wait(now_ns);
-  const bool alone = model.phase() == Phase::kCold && model.failures.must_wait(now_ns);
-  if (beside || alone) return take_back(model, "it could not be loaded so");
-  const auto crashes = crashes_.find(model.name);
-  if (crashes != crashes_.end() && crashes->second >= kCrashesMax) {
-    take_back(model, "it crashed so, twice");
-  }
+  const auto failed = [now_ns](const LoadFailures& failures) {
+    return failures.must_wait(now_ns) && may_be_its_fault(failures.why().code);
+  };
+  const bool beside = !is_in_force && failed(model.replacement_failures);
+  const bool alone = model.phase() == Phase::kCold && failed(model.failures);
+  if (beside || alone) take_back(model, "it could not be loaded so");
 }
 
+// Only crashes that are not too far apart, of what is computed as it was chosen.
 void ModelTunings::died(const Life& life, bool from_inside) {
-  if (from_inside && life.settings.tuned) ++crashes_[life.model.name];
+  const auto& tuned = life.settings.tuned;
+  if (!from_inside || !tuned || tuned->engine != life.room.wanted.engine) return;
+  if (parts_.models.settings_of(life.model.name).tuned != tuned) return;
+  const std::int64_t now = parts_.clock.monotonic_ns();
+  Crashes& crashes = crashes_[life.model.name];
+  if (now - crashes.first_ns > kCrashesNs) crashes = {0, now};
+  if (++crashes.count >= kCrashesMax) take_back(life.model, "it crashed so, twice");
 }
 
 void ModelTunings::take_back(Model& model, std::string_view why) {

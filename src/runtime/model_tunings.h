@@ -47,6 +47,7 @@ class ModelTunings final {
   void look(std::int64_t now_ns);
   // Whether this load is to wait until the model was measured. True: goes_on() follows.
   bool comes_first(Life& life, const std::shared_ptr<const OpenModel>& files);
+  // Before EngineSwitches is told, whose way back would change what the choice was measured for.
   void died(const Life& life, bool from_inside);
   bool is_measuring() const { return running_.has_value(); }
 
@@ -57,6 +58,10 @@ class ModelTunings final {
     std::optional<std::uint64_t> life;  // whose load waits
     bool may_be_interrupted = false, was_interrupted = false;
     memory::Lease lease;
+  };
+  struct Crashes {
+    int count = 0;
+    std::int64_t first_ns = 0;
   };
   std::optional<TuningJob> job_of(const Model& model, std::shared_ptr<const OpenModel> files) const;
   bool is_due(const Model& model, std::int64_t now_ns) const;
@@ -73,7 +78,7 @@ class ModelTunings final {
   std::optional<Running> running_;
   std::set<TuningKey> tried_;  // in this life
   std::map<TuningKey, int> interruptions_;
-  std::map<std::string, int> crashes_;  // of what was chosen, by model
+  std::map<std::string, Crashes> crashes_;  // of what was chosen, by model
   std::map<std::string, std::int64_t> no_room_until_ns_;
 };
 

@@ -112,6 +112,32 @@ TEST_F(ModelTuningsTest, OneWhoseCandidatesCrashServesOn) {
   EXPECT_EQ(decisions().at("tuning failed worker_died"), 1U);
 }
 
+TEST_F(ModelTuningsTest, WhatCrashesTwiceIsTakenBackForGood) {
+  start_with(kFasterWithFlash);
+  be_quiet();
+  ASSERT_TRUE(comes_to_be_decided("replacement chosen beside"));
+  ASSERT_TRUE(comes_true([&] { return bench.worker_pids().size() == 1; }));
+  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "worker_died");
+  EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  bench.clock().advance(std::chrono::minutes(11));
+  EXPECT_EQ(bench.ask("m", "[[crash 4]]").code(), "worker_died") << "that one is long ago";
+  EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  EXPECT_FALSE(decisions().contains("tuning chosen taken_back"));
+  EXPECT_EQ(bench.ask("m", "[[crash 5]]").code(), "worker_died");
+  ASSERT_TRUE(comes_to_be_decided("tuning chosen taken_back"));
+  EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  // Nor is it measured, or chosen, in the next life.
+  bench.finish();
+  bench.start();
+  EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  be_quiet();
+  EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  const auto all = decisions();
+  EXPECT_EQ(all.at("tuning chosen faster"), 1U);
+  EXPECT_EQ(all.at("tuning chosen taken_back"), 1U);
+  EXPECT_EQ(all.at("replacement chosen beside"), 1U);
+}
+
 TEST_F(ModelTuningsTest, ARequestInterruptsIt) {
   start_with("reply one\ndelay_us_per_call 20000\n");
   be_quiet();

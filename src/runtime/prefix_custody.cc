@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/hash.h"
 #include "runtime/engines.h"
 #include "runtime/model_table.h"
 #include "runtime/tenant_book.h"
@@ -15,6 +16,22 @@ constexpr double kTokensPerChunk = 64;  // of Stats::chunk_ns
 // No model has a name like this.
 std::string key_of(const Life& life) {
   return life.has_own_prefixes ? "own#" + std::to_string(life.number) : life.model.name;
+}
+
+// What states depend on beside the files: an engine and its file, and how it computes. The rest of
+// the settings may change from one worker to the next.
+Digest computes_of(const Life& life, const ipc::Configure& configured) {
+  ipc::Configure how;
+  how.engine = configured.engine;
+  how.kv_type = configured.kv_type;
+  how.flash_attention = configured.flash_attention;
+  how.micro_batch_tokens_max = configured.micro_batch_tokens_max;
+  how.prefill_chunk_tokens_max = configured.prefill_chunk_tokens_max;
+  how.device = configured.device;
+  how.gpu_layers = configured.gpu_layers;
+  const Bytes settings = ipc::encode(ipc::ToWorker{how});
+  const Digest file = file_digest(life.engine);
+  return crypto::sha3_256({ByteView(settings), ByteView(file)});
 }
 
 }  // namespace
@@ -35,7 +52,8 @@ void PrefixCustody::give(Life& life, LinkOptions& link, const std::vector<os::Fi
       std::any_of(model.lives.begin(), model.lives.end(), [&](const auto& other) {
         return other.get() != &life && other->link && !other->has_own_prefixes;
       });
-  link.prefix_fd = store_.memory_for(key_of(life), files, life.room.prefix_bytes_max);
+  link.prefix_fd = store_.memory_for(key_of(life), files, computes_of(life, link.configure),
+                                     life.room.prefix_bytes_max);
   const bool comes = disk_ != nullptr && !model.distrusts_prefixes && link.prefix_fd >= 0 &&
                      !life.has_own_prefixes && store_.is_new(model.name);
   life.prefixes = comes ? Life::Prefixes::kOnTheDisk : Life::Prefixes::kThere;

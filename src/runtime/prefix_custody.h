@@ -26,8 +26,8 @@ class PrefixCustody final {
   using There = std::function<void(Life&)>;
   PrefixCustody(PrefixStore store, PrefixDisk* disk, ModelTable& models, Post post, There there);
 
-  // Before its worker starts. New memory may get something from the disk, while the model is
-  // loaded: the worker waits for word of that.
+  // Before its worker starts, with the rest of its Configure set. New memory may get something from
+  // the disk, while the model is loaded: the worker waits for word of that.
   void give(Life& life, LinkOptions& link, const std::vector<os::FileInfo>& files);
   void was_not_started(const Life& life);
   // What its states depend on is known now: `program` is the executable's hash.

@@ -10,23 +10,25 @@
 namespace aioss::runtime {
 
 int PrefixStore::memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
-                            std::uint64_t bytes_max) {
+                            const Digest& computes, std::uint64_t bytes_max) {
   const std::uint64_t bytes = std::min(bytes_each_, bytes_max);
   if (bytes == 0) {
     drop(model);
     return -1;
   }
   const auto known = held_.find(model);
-  if (known != held_.end() && !std::equal(files.begin(), files.end(), known->second.files.begin(),
-                                          known->second.files.end(), is_same_file)) {
-    held_.erase(known);
-  } else if (known != held_.end() && known->second.bytes / 2 > bytes) {
-    held_.erase(known);
+  if (known != held_.end()) {
+    const Held& there = known->second;
+    const bool is_same =
+        there.computes == computes && std::equal(files.begin(), files.end(), there.files.begin(),
+                                                 there.files.end(), is_same_file);
+    if (!is_same || there.bytes / 2 > bytes) held_.erase(known);
   }
   Held& held = held_[model];
   held.started = ++started_;
   held.runs = true;
   held.files = files;
+  held.computes = computes;
   held.is_new = held.memory == nullptr;
   if (held.taken_back) held.taken_back->store(true);
   held.taken_back.reset();

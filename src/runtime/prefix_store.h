@@ -24,11 +24,12 @@ class PrefixStore final {
   PrefixStore(std::uint64_t bytes_each, std::size_t models_max)
       : bytes_each_(bytes_each), models_max_(models_max) {}
 
-  // For a new worker of this model, with these files: what the last one left, if they are the same.
-  // -1: none is to be had, and it does without. Valid until the next call.
+  // For a new worker of this model, with these files: what the last one left, if they are the same
+  // and so is `computes`, a hash of all else that its states depend on. -1: none is to be had, and
+  // it does without. Valid until the next call.
   // New memory has `bytes_max` at most; what there is stays if it is not more than twice as large.
   int memory_for(const std::string& model, const std::vector<os::FileInfo>& files,
-                 std::uint64_t bytes_max = ~std::uint64_t{0});
+                 const Digest& computes = {}, std::uint64_t bytes_max = ~std::uint64_t{0});
   // Nobody has had it before: there may be something on the disk.
   bool is_new(std::string_view model) const;
   // What a worker computes with, as long as it runs, and whose prompts it gets. Whoever comes after
@@ -56,6 +57,7 @@ class PrefixStore final {
     bool is_new = true;
     bool is_mixed = false;  // of workers with different settings: entries have no one identity
     std::vector<os::FileInfo> files;
+    Digest computes{};
     std::uint64_t started = 0;  // counts workers
     std::uint64_t bytes = 0;    // at most
     bool runs = false;

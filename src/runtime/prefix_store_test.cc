@@ -46,11 +46,24 @@ TEST(PrefixStore, SaysWhatItHolds) {
 TEST(PrefixStore, MemoryThatIsFarTooLargeIsNotGivenAgain) {
   PrefixStore store(kBytes, 4);
   mark(store.memory_for("a", file(1)));
-  EXPECT_EQ(first_byte(store.memory_for("a", file(1), kBytes / 2)), 1) << "about right";
-  EXPECT_EQ(first_byte(store.memory_for("a", file(1), kBytes / 4)), 0);
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), {}, kBytes / 2)), 1) << "about right";
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), {}, kBytes / 4)), 0);
   EXPECT_EQ(os::SharedMapping::map(store.memory_for("a", file(1)))->bytes().size(), kBytes / 4);
-  EXPECT_EQ(store.memory_for("a", file(1), 0), -1);
+  EXPECT_EQ(store.memory_for("a", file(1), {}, 0), -1);
   EXPECT_FALSE(store.bytes_of("a"));
+}
+
+// A model that is cold is loaded again with another engine, say, or another kv_type.
+TEST(PrefixStore, NorWhatSomethingElseHasComputed) {
+  PrefixStore store(kBytes, 4);
+  mark(store.memory_for("a", file(1), Digest{1}));
+  store.ended("a");
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), Digest{1})), 1);
+  store.ended("a");
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), Digest{2})), 0);
+  EXPECT_TRUE(store.is_new("a"));
+  store.ended("a");
+  EXPECT_EQ(first_byte(store.memory_for("a", file(1), Digest{1})), 0) << "that is gone";
 }
 
 TEST(PrefixStore, ButNotIfItsFilesAreOthers) {

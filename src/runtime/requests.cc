@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "codec/hex.h"
 #include "runtime/decide.h"
 #include "runtime/engines.h"
 #include "runtime/tenant_book.h"
@@ -27,10 +28,12 @@ Error overdue(const StreamState& stream) {
                               " s that it was given (X-Aioss-Deadline)"};
 }
 
-// With its build: what computes the same bytes.
+// With its build, and its file if it is a plugin, which may say of itself what it likes: what
+// computes the same bytes.
 std::string engine_of(const Life& life) {
   const ipc::EngineFacts& facts = life.ready->engine;
-  return facts.name + "\n" + facts.version + "\n" + facts.build_id;
+  return facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
+         codec::to_hex(file_digest(life.engine));
 }
 
 }  // namespace
@@ -201,10 +204,15 @@ bool Requests::must_wait_for_adapters(Life& life, const std::shared_ptr<StreamSt
 }
 
 void Requests::hand_over_waiting(Model& model) {
-  std::size_t waiting = 0;  // for their adapters
+  std::size_t waiting = 0;  // for their adapters, or to be let go
   while (model.takes_requests() && waiting < model.waiting.size()) {
     const std::shared_ptr<StreamState> next = model.waiting[waiting];
     if (must_wait(*model.serving, *next)) return;
+    // It was taken from this very worker, which has not let go of it yet.
+    if (model.serving->link->has(next->id())) {
+      ++waiting;
+      continue;
+    }
     std::optional<Error> refused;
     if (must_wait_for_adapters(*model.serving, next, refused)) {
       ++waiting;

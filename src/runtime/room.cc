@@ -347,7 +347,12 @@ bool Room::make_room(Life& life) {
   Missing missing = missing_for(life);
   if (missing.bytes == 0 && missing.workers == 0) return true;
   if (life.role == Life::Role::kComing) {
-    parts_.host.has_no_room_beside(life);
+    // One that would find no room without the other either takes nothing away.
+    if (!fits_alone(life)) {
+      parts_.host.fail_load(life, {Code::kNoMemory, "it does not fit here, not even alone"});
+    } else {
+      parts_.host.has_no_room_beside(life);
+    }
     return false;
   }
   std::vector<memory::Candidate> known = candidates(tight_book(life), &life);
@@ -373,6 +378,13 @@ bool Room::make_room(Life& life) {
   if (may_hope(life, std::move(known), wanted, busy_since)) return true;
   refuse(life, missing, choice);
   return false;
+}
+
+bool Room::fits_alone(const Life& life) const {
+  const NeedsOfBooks needs = needs_of(life);
+  return std::all_of(needs.begin(), needs.end(), [this](const auto& of_book) {
+    return of_book.second.total() <= pool_.balance(of_book.first).limit;
+  });
 }
 
 // Those that nobody uses, before any model; not for one that has no room all the same.

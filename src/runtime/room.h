@@ -32,7 +32,7 @@ class RoomHost {  // what comes of it
   virtual ~RoomHost() = default;
   virtual void start(Life& life) = 0;                   // it has its room
   virtual void has_no_room_beside(Life& life) = 0;      // one that is coming: nobody goes for it
-  virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned
+  virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned, or never fits
   // It is not loaded now: for want of room; for other reasons.
   // `details`: for the record, what was needed, what there is and who has it.
   virtual void turn_away(Life& life, const Error& error,
@@ -91,6 +91,7 @@ class Room final {
   bool admit(Life& life);
   bool take_room(Life& life);
   bool make_room(Life& life);
+  bool fits_alone(const Life& life) const;
   bool let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
                        const Missing& missing);
   bool may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,

@@ -188,6 +188,14 @@ TEST_F(RoomTest, NobodyGoesForWhatIsToReplaceItsOwnModel) {
   EXPECT_TRUE(refused.empty());
 }
 
+TEST_F(RoomTest, WhatDoesNotFitAloneDoesNotTakeTheTurnOfItsOwnModel) {
+  run("a");
+  std::filesystem::resize_file(options.models_dir + "/a.fake", 200 * kMib);
+  want("a");
+  EXPECT_TRUE(not_beside.empty());
+  EXPECT_EQ(refused, (std::vector<std::pair<std::string, Code>>{{"a", Code::kNoMemory}}));
+}
+
 TEST_F(RoomTest, WhatIsPinnedStaysAndTheNextIsToldSo) {
   run("a").model.pinned = true;
   run("b").model.pinned = true;

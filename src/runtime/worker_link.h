@@ -90,7 +90,10 @@ class WorkerLink final {
 
   // Makes the worker's answers reach the stream from now on. False: the worker has ended, though
   // LinkEnded may be still to come.
+  // Not while it still has the request: see has().
   bool admit(std::shared_ptr<StreamState> stream);
+  // It was admitted, and the worker has not said its last of it: also if it was released.
+  bool has(ipc::RequestId id) const;
   // Hands over a request that was admitted and begun, by this worker or an earlier one.
   void submit(StreamState& stream);
   // Takes back a request at a token boundary, so that it can go on with another worker: what this

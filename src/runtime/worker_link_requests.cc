@@ -2,6 +2,7 @@
 // forget_choice() is called on the runtime thread.
 #include <utility>
 
+#include "base/assert.h"
 #include "runtime/worker_link.h"
 
 namespace aioss::runtime {
@@ -10,8 +11,15 @@ bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
   std::lock_guard lock(mutex_);
   if (ended_) return false;
   const ipc::RequestId id = stream->id();
-  requests_.emplace(id, Entry{std::move(stream), 0});
+  // With what this one still says of it from before, nobody could tell which is which.
+  const bool is_new = requests_.emplace(id, Entry{std::move(stream), 0}).second;
+  ASSERT(is_new);
   return true;
+}
+
+bool WorkerLink::has(ipc::RequestId id) const {
+  std::lock_guard lock(mutex_);
+  return requests_.contains(id);
 }
 
 void WorkerLink::submit(StreamState& stream) {

@@ -67,9 +67,13 @@ class Devices(unittest.TestCase):
     # ---- where models are put ----
 
     def test_auto_takes_the_gpu_with_the_most_memory(self):
-        self.script("small", f"weight_bytes {100 * MIB}")
+        self.script("small", f"weight_bytes {100 * MIB}", f"memory overhead={5 * MIB}")
         with self.server() as server:
+            before = self.books(server).get("CPU", {"leased_bytes": 0})["leased_bytes"]
             self.assertEqual(self.chat(server, "small")[0], 200)
+            # What it needs of the host is leased in the host's book, and there is no other.
+            self.assertGreaterEqual(self.books(server)["CPU"]["leased_bytes"], before + 5 * MIB)
+            self.assertEqual(set(self.books(server)), {"CPU", "fake:0", "fake:1"})
             self.assertGreaterEqual(self.used(server, "fake:1"), 100 * MIB)
             self.assertLess(self.used(server, "fake:0"), MIB)
 

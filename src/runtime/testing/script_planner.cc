@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -11,7 +12,7 @@
 namespace aioss::runtime::testing {
 namespace {
 
-Result<ModelPlan> read_plan(const OpenModel& files) {
+Result<ModelPlan> read_plan(const OpenModel& files, const PlanWanted& wanted) {
   std::array<std::uint8_t, 4096> text{};
   // As a child would, past whatever the test's file system holds up.
   const ssize_t got = ::pread(files.files.front()->descriptor(), text.data(), text.size(), 0);
@@ -20,11 +21,16 @@ Result<ModelPlan> read_plan(const OpenModel& files) {
   ModelPlan plan;
   plan.exact = true;
   plan.needs.weights = files.bytes();
+  plan.layers_on = wanted.device;
+  const std::string of_engine = "# plan of " + wanted.engine + " ";
   constexpr std::string_view kBytes = "weight_bytes ", kKv = "# plan kv ";
   for (const std::string_view line : split(as_text(ByteView(text.data(), size)), '\n')) {
     if (line == "# plan fails") return Error{Code::kModelCorrupt, "the dry run has failed"};
     if (line.starts_with(kBytes)) {
       plan.needs.weights = parse_u64(line.substr(kBytes.size())).value_or(0);
+    }
+    if (line.starts_with(of_engine)) {
+      plan.needs.weights = parse_u64(line.substr(of_engine.size())).value_or(0);
     }
     if (line.starts_with(kKv)) plan.needs.kv = parse_u64(line.substr(kKv.size())).value_or(0);
   }
@@ -33,8 +39,8 @@ Result<ModelPlan> read_plan(const OpenModel& files) {
 
 }  // namespace
 
-void ScriptPlanner::plan(std::shared_ptr<const OpenModel> files, PlanWanted, Done done) {
-  Asked asked{read_plan(*files), std::move(done)};
+void ScriptPlanner::plan(std::shared_ptr<const OpenModel> files, PlanWanted wanted, Done done) {
+  Asked asked{read_plan(*files, wanted), std::move(done)};
   {
     std::lock_guard lock(mutex_);
     ++plans_;

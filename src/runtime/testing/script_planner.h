@@ -1,6 +1,7 @@
 // A planner that believes what a model's script says of itself: `weight_bytes N`; one that says
-// nothing takes what its file has. A comment line "# plan kv N" adds what its session takes, and
-// "# plan fails" makes the dry run fail. While held, it answers nobody. Thread-safe.
+// nothing takes what its file has. A comment line "# plan kv N" adds what its session takes,
+// "# plan of ENGINE N" is what it takes with that one instead, and "# plan fails" makes the dry run
+// fail. Its layers are all where they are wanted. While held, it answers nobody. Thread-safe.
 #pragma once
 
 #include <memory>
