@@ -215,7 +215,24 @@ TEST_F(EngineSwitchTest, ARollbackLeadsToTheOneBefore) {
   EXPECT_EQ(outcome_of(What::kRollback), "done");
   EXPECT_EQ(engine_in_use(), kFake);
   EXPECT_EQ(order(What::kRollback).error().code, Code::kConflict);
+  EXPECT_EQ(order(What::kSwitch, "nosuch").error().code, Code::kNotFound);
   bench.expect_good_ledger_and_loads();
+  // The orders say what was wanted, and the decisions what came of it.
+  EXPECT_EQ(bench.texts(RecordType::kAdminAction, key::admin_action::kOutcome),
+            std::vector<std::string>(4, "ordered"));
+  EXPECT_TRUE(is_recorded("refused conflict"));
+  EXPECT_TRUE(is_recorded("refused not_found"));
+}
+
+TEST_F(EngineSwitchTest, ARollbackOfAPinTakesItAway) {
+  bench.start();
+  ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
+  ASSERT_EQ(outcome_of(What::kPin, testing::kSameEngine), "done");
+  EXPECT_EQ(outcome_of(What::kRollback), "done");
+  EXPECT_FALSE(status().pinned);
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.finish();
+  EXPECT_TRUE(is_recorded("chosen unpinned"));
 }
 
 TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
@@ -231,6 +248,7 @@ TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   EXPECT_EQ(engine_in_use(), testing::kSameEngine);
   ASSERT_TRUE(order(What::kUnpin));
   bench.finish();
+  EXPECT_TRUE(is_recorded("chosen unpinned"));
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);

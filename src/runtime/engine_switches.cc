@@ -121,6 +121,7 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const auto chosen = parts_.choices.of(model.name);
   if (order.what == EngineOrder::What::kUnpin) {
     if (chosen) parts_.choices.set(model.name, {chosen->engine, false, chosen->before});
+    note_unpinned(model, chosen);
     show(model);
     return ok();
   }
@@ -135,6 +136,7 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
                                         "' has no engine to go back to: it was not switched since "
                                         "the server's start"};
     }
+    note_unpinned(model, chosen);
     return begin(model, chosen->before, false, "");
   }
   AIOSS_CHECK(check_engine(*entry, order.engine));
@@ -154,6 +156,13 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const bool is_pinned = pins || (chosen && chosen->pinned);
   const std::string before = now == order.engine ? (chosen ? chosen->before : "") : now;
   return begin(model, order.engine, is_pinned, before);
+}
+
+void EngineSwitches::note_unpinned(const Model& model,
+                                   const std::optional<EngineChoices::Choice>& was) {
+  if (!was || !was->pinned) return;
+  decide(parts_.tally, kind::kEngineSwitch, outcome::kChosen, reason::kUnpinned, model,
+         {"engine " + was->engine});
 }
 
 Status EngineSwitches::begin(Model& model, const std::string& to, bool pinned,
