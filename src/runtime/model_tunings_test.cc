@@ -166,5 +166,16 @@ TEST_F(ModelTuningsTest, WithoutRoomNothingIsMeasured) {
   EXPECT_EQ(decisions().at("tuning refused no_memory"), 1U);
 }
 
+// Its worker has room, and a second session beside it has none: it is loaded at once.
+TEST_F(ModelTuningsTest, WhereBitsCountAModelWithoutRoomForItIsLoadedUnmeasured) {
+  bench.options.profile = ipc::Profile::kReproducible;
+  const os::CpuBudget cpu = os::cpu_budget();
+  if (cpu.usable_cores() < 2 && cpu.logical < 2) GTEST_SKIP() << "one core: nothing to choose";
+  bench.options.memory_max = std::uint64_t{1} << 20;
+  start_with("reply one\nmemory weights=100000 compute=700000\n");
+  bench.finish();
+  EXPECT_EQ(decisions().at("tuning refused no_memory"), 1U);
+}
+
 }  // namespace
 }  // namespace aioss::runtime
