@@ -126,15 +126,18 @@ std::string text(const TuneMeasurement& measurement) {
   return out;
 }
 
-void apply_tunings(const TuningStore& store, const GatewayOptions& options, Catalogue& catalogue) {
+void apply_tuning(const TuningStore& store, const GatewayOptions& options,
+                  const Catalogue& catalogue, CatalogueEntry& entry) {
   if (!options.tune) return;
-  for (auto& [name, entry] : catalogue.models) {
-    entry.settings.tuned.reset();
-    if (!is_measured(entry, options)) continue;
-    const auto found = store.find(tuning_key_of(catalogue, entry, options));
-    // The default is what there is without: a worker that runs with it is not replaced.
-    if (found && found->result.choice.index > 0) entry.settings.tuned = found->result.chosen();
-  }
+  entry.settings.tuned.reset();
+  if (!is_measured(entry, options)) return;
+  const auto found = store.find(tuning_key_of(catalogue, entry, options));
+  // The default is what there is without: a worker that runs with it is not replaced.
+  if (found && found->result.choice.index > 0) entry.settings.tuned = found->result.chosen();
+}
+
+void apply_tunings(const TuningStore& store, const GatewayOptions& options, Catalogue& catalogue) {
+  for (auto& [name, entry] : catalogue.models) apply_tuning(store, options, catalogue, entry);
 }
 
 }  // namespace aioss::runtime
