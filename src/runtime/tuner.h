@@ -67,6 +67,7 @@ class Tuner final {
     std::string taken_back;  // why
   };
   void carry_out(const Waiting& waiting);
+  void carry_out_taking_back(const TuningKey& key, const std::string& why);
   void run();
 
   const TunerOptions options_;

@@ -7,10 +7,14 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 
+#include "os/clock.h"
 #include "runtime/gateway.h"
 #include "runtime/planning.h"
 #include "runtime/testing/held_file_system.h"
+#include "runtime/testing/test_bench.h"
+#include "runtime/tuner.h"
 #include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
@@ -152,6 +156,67 @@ TEST_F(TuningStoreTest, TwoProcessesLoseNothingOfEachOther) {
   server.put(key(9), tuning());
   EXPECT_TRUE(found_later(key(8)).has_value());
   EXPECT_TRUE(found_later(key(9)).has_value());
+}
+
+// A server that has run for long does not write its old result over that of `aioss tune`.
+TEST_F(TuningStoreTest, TheNewerOfTwoResultsIsKept) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  Tuning newer = tuning();
+  newer.wall_ns = 78;
+  newer.result.choice = {0, "newer"};
+  put(key(), newer);  // another process
+  server.put(key(9), tuning());
+  EXPECT_EQ(found_later(key())->result.choice.why, "newer");
+  EXPECT_EQ(server.find(key())->result.choice.why, "newer");
+  Tuning older = tuning();
+  older.wall_ns = 76;
+  put(key(), older);  // by order
+  server.take_in_newer();
+  EXPECT_EQ(server.find(key())->result.choice.why, "newer");
+}
+
+TEST_F(TuningStoreTest, ProcessesTakeTurns) {
+  put(key(), tuning());
+  auto other = fs_.open(file() + ".lock", os::OpenMode::kReadWriteCreate);
+  ASSERT_TRUE((*other)->lock_exclusive());
+  std::thread writes([&] { put(key(9), tuning()); });
+  (*other).reset();
+  writes.join();
+  EXPECT_TRUE(found_later(key(9)).has_value());
+}
+
+TEST_F(TuningStoreTest, WhatIsTakenBackIsNewer) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  os::SystemClock clock;
+  {
+    Tuner tuner({worker(), nullptr}, clock, server);
+    tuner.take_back(key(), "it crashed");
+    const auto over = [&] { return server.find(key())->result.choice.index == 0; };
+    EXPECT_TRUE(testing::comes_true(over));
+  }
+  EXPECT_EQ(found_later(key())->result.choice.index, 0U);
+  EXPECT_GT(found_later(key())->wall_ns, tuning().wall_ns);
+}
+
+// It is not what failed.
+TEST_F(TuningStoreTest, WhatWasFoundSinceIsNotTakenBack) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  Tuning newer = tuning();
+  newer.wall_ns = 78;
+  put(key(), newer);
+  os::SystemClock clock;
+  {
+    Tuner tuner({worker(), nullptr}, clock, server);
+    tuner.take_back(key(), "it crashed");
+    EXPECT_TRUE(testing::comes_true([&] { return server.find(key())->wall_ns == 78; }));
+  }
+  EXPECT_EQ(found_later(key())->result.choice.index, 1U);
 }
 
 TEST_F(TuningStoreTest, WithoutAFolderNothingIsWritten) {
