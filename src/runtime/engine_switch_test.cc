@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -257,6 +258,22 @@ TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);
+}
+
+TEST_F(EngineSwitchTest, APinIsTakenFromAModelWhoseFileIsGone) {
+  bench.add_model("n", "reply one\n");
+  bench.start();
+  ASSERT_TRUE(order(What::kPin, testing::kSameEngine));
+  bench.finish();
+  std::filesystem::remove(bench.model_path("m.fake"));
+  bench.start();
+  EXPECT_EQ(order(What::kPin, testing::kSameEngine).error().code, Code::kNotFound);
+  EXPECT_TRUE(order(What::kUnpin));
+  bench.finish();
+  bench.add_model("m", "reply one\n");
+  bench.start();
+  EXPECT_EQ(status().engine, kFake);
+  EXPECT_FALSE(status().pinned);
 }
 
 // What promises the same bytes goes on where it began.

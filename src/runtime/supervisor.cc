@@ -263,9 +263,9 @@ void Supervisor::order_engine(const EngineOrder& order,
            info(begun.error().code).name, model, std::move(details));
     return answer->give(begun.error());
   }
-  const auto entry = parts_.view.entry(order.model);
-  answer->give(entry ? Result<ModelEntry>(*entry)
-                     : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
+  ModelEntry gone;  // whose pin was taken away: the model has no file any more
+  gone.name = order.model;
+  answer->give(parts_.view.entry(order.model).value_or(std::move(gone)));
 }
 
 bool Supervisor::is_outdated(const Life& life) const {
