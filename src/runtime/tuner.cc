@@ -45,6 +45,9 @@ void Tuner::stop() {
 }
 
 void Tuner::tune(TuningJob job, Done done) {
+  // Before it is there to be interrupted; who measures one model at a time ends no other one so.
+  interrupted_.store(false);
+  if (stopping_.load()) interrupted_.store(true);  // stop() may have come in between
   const Done refused = done;
   switch (jobs_.try_push({std::move(job), std::move(done), ""})) {
     case BoundedQueue<Waiting>::Push::kAccepted:
@@ -74,8 +77,6 @@ void Tuner::carry_out(const Waiting& waiting) {
     return carry_out_taking_back(job.key, waiting.taken_back);
   }
   if (stopping_.load()) return waiting.done(stopping());
-  interrupted_.store(false);
-  if (stopping_.load()) interrupted_.store(true);  // stop() may have come in between
   const Result<TuningResult> result = measure(job, options_, clock_, interrupted_);
   if (result) store_.put(job.key, {job.model, clock_.wall_ns(), *result});
   waiting.done(result);

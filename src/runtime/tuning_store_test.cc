@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -217,6 +218,34 @@ TEST_F(TuningStoreTest, WhatWasFoundSinceIsNotTakenBack) {
     EXPECT_TRUE(testing::comes_true([&] { return server.find(key())->wall_ns == 78; }));
   }
   EXPECT_EQ(found_later(key())->result.choice.index, 1U);
+}
+
+// Its thread is busy until then.
+TEST_F(TuningStoreTest, WhatIsInterruptedBeforeItsTurnIsNotMeasured) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  std::ofstream(folder_ + "/m.fake") << "aioss-fake 1\nreply one\ndelay_us_per_call 1000\n";
+  const auto catalogue = scan_catalogue(fs_, {folder_, {}, true});
+  TuningJob job;
+  job.files = *open_model(fs_, catalogue->models.at("m"));
+  job.space.engines = {"fake"};
+  job.space.flash_attention = true;
+  job.open.engine = "fake";
+  job.key = key(9);
+  job.budget_ns = 1'000'000'000;
+  std::promise<Result<TuningResult>> promise;
+  os::SystemClock clock;
+  fs_.hold_reads(file());
+  Tuner tuner({worker(), nullptr}, clock, server);
+  tuner.take_back(key(), "it crashed");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  tuner.tune(std::move(job), [&](Result<TuningResult> found) { promise.set_value(found); });
+  tuner.interrupt();
+  fs_.release();
+  const auto result = promise.get_future().get();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kShuttingDown);
 }
 
 TEST_F(TuningStoreTest, WithoutAFolderNothingIsWritten) {
