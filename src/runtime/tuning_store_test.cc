@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 
+#include "codec/hex.h"
+#include "crypto/hash.h"
 #include "os/clock.h"
 #include "runtime/gateway.h"
 #include "runtime/planning.h"
@@ -339,8 +341,9 @@ TEST_F(TuningPlanTest, ConditionsNameAllThatMatters) {
   const TuningKey before = key_now();
   EXPECT_EQ(before.conditions,
             "profile=fast parallel=0 ctx=0 kv_type=f16 prefill_chunk=0 speculation=on threads=0 "
-            "engines=llama:linked,ik:07" +
-                std::string(62, '0'));
+            "engines=" +
+                codec::to_hex(
+                    crypto::sha256(as_bytes("llama:linked\nik:07" + std::string(62, '0') + "\n"))));
   entry().settings.parallel = 4;
   EXPECT_NE(key_now(), before);
   entry().settings = {};
@@ -351,6 +354,17 @@ TEST_F(TuningPlanTest, ConditionsNameAllThatMatters) {
   EXPECT_NE(key_now(), before);
   options_.engines->remove("ik");
   EXPECT_NE(key_now(), before);
+}
+
+// As many engines as a table takes.
+TEST_F(TuningPlanTest, ConditionsOfManyEnginesCanBeKept) {
+  for (std::size_t i = 0; i < 64; ++i) {
+    plugins::EngineImage one;
+    one.name = std::string(40, 'e') + std::to_string(i);
+    options_.engines->put(one);
+  }
+  put(key_now(), tuning());
+  EXPECT_TRUE(found_later(key_now()).has_value());
 }
 
 TEST_F(TuningPlanTest, WhatWasChosenIsWhatIsStarted) {
