@@ -91,6 +91,7 @@ class Room final {
   bool admit(Life& life);
   bool take_room(Life& life);
   bool make_room(Life& life);
+  bool goes_elsewhere(Life& life);
   bool let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
                        const Missing& missing);
   bool may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,
