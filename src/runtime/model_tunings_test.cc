@@ -174,7 +174,7 @@ TEST_F(ModelTuningsTest, WhereBitsCountAModelWithoutRoomForItIsLoadedUnmeasured)
   const os::CpuBudget cpu = os::cpu_budget();
   if (cpu.usable_cores() < 2 && cpu.logical < 2) GTEST_SKIP() << "one core: nothing to choose";
   bench.options.memory_max = std::uint64_t{1} << 20;
-  start_with("reply one\nmemory weights=100000 compute=700000\n");
+  start_with("reply one\nweight_bytes 100000\n# plan kv 700000\n");
   bench.finish();
   EXPECT_EQ(decisions().at("tuning refused no_memory"), 1U);
 }
