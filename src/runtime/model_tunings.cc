@@ -161,7 +161,8 @@ void ModelTunings::begin(TuningJob job, Running running) {
 
 void ModelTunings::ended(const Result<TuningResult>& result) {
   if (!running_) return;
-  const Running was = std::exchange(running_, std::nullopt).value();
+  Running was = std::exchange(running_, std::nullopt).value();
+  was.lease.release();  // its processes have ended, and a load may go on
   Model& model = parts_.models.of(was.model);
   if (result) {
     take(model, *result);
