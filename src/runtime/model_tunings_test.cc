@@ -168,6 +168,26 @@ TEST_F(ModelTuningsTest, WithoutRoomNothingIsMeasured) {
   EXPECT_EQ(decisions().at("tuning refused no_memory"), 1U);
 }
 
+TEST_F(ModelTuningsTest, WhereBitsCountALoadThatIsGivenUpEndsItsMeasuring) {
+  bench.options.profile = ipc::Profile::kReproducible;
+  const os::CpuBudget cpu = os::cpu_budget();
+  if (cpu.usable_cores() < 2 && cpu.logical < 2) GTEST_SKIP() << "one core: nothing to choose";
+  bench.add_model("m", "reply one\ndelay_us_per_call 20000\n");
+  bench.start();
+  const auto stream = bench.submit("m", "q");
+  ASSERT_TRUE(comes_true([&] { return bench.worker_pids().size() == 1; }));
+  ModelOrder unload;
+  unload.what = ModelOrder::What::kUnload;
+  unload.model = "m";
+  unload.force = true;
+  unload.by.source = "local";
+  ASSERT_TRUE(bench.gateway().order(unload));
+  EXPECT_TRUE(testing::read_all(*stream).failed.has_value());
+  EXPECT_TRUE(comes_true([&] { return bench.worker_pids().empty(); }));
+  bench.finish();
+  for (const auto& [what, count] : decisions()) EXPECT_FALSE(what.starts_with("tuning")) << what;
+}
+
 // Its worker has room, and a second session beside it has none: it is loaded at once.
 TEST_F(ModelTuningsTest, WhereBitsCountAModelWithoutRoomForItIsLoadedUnmeasured) {
   bench.options.profile = ipc::Profile::kReproducible;
