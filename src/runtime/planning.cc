@@ -269,10 +269,11 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
 void Planning::add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
                                        std::uint64_t free, PlanAnswer& answer) const {
   const std::string base = base_name(answer.model);
+  const std::string& kind = catalogue.models.at(answer.model).engine;  // whatever computes it
   std::vector<PlanOption> found;
   std::size_t tried = 0;
   for (const auto& [name, entry] : catalogue.models) {
-    if (name == answer.model || base_name(name) != base || entry.engine != wanted.engine) continue;
+    if (name == answer.model || base_name(name) != base || entry.engine != kind) continue;
     if (++tried > kQuantizationsTriedMax) break;
     const auto files = open_model(parts_.fs, entry);
     if (!files) continue;
