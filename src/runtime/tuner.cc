@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "os/thread.h"
-#include "runtime/tune_bench.h"
+#include "runtime/tune_runs.h"
 
 namespace aioss::runtime {
 namespace {

@@ -1,4 +1,4 @@
-// The thread that measures, `tune`: one model at a time, in processes of its own (tune_bench.h). It
+// The thread that measures, `tune`: one model at a time, in processes of its own (tune_runs.h). It
 // reads and writes the store of what was found. Thread-safe; callbacks run on that thread.
 #pragma once
 

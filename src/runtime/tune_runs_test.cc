@@ -1,5 +1,5 @@
 // Measuring in real confined children, over scripts of the fake engine.
-#include "runtime/tune_bench.h"
+#include "runtime/tune_runs.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

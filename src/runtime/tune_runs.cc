@@ -1,4 +1,4 @@
-#include "runtime/tune_bench.h"
+#include "runtime/tune_runs.h"
 
 #include <algorithm>
 #include <utility>
