@@ -1,7 +1,10 @@
 // `aioss plan`: what a model would take, from a dry run. No server, no ledger.
+#include <utility>
+
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/engine_setup.h"
+#include "cli/ledger_session.h"
 #include "cli/plan_report.h"
 #include "cli/term.h"
 #include "runtime/planning.h"
@@ -32,7 +35,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   const bool fake = out.fake_models || invocation.operand(0).ends_with(".fake");
   AIOSS_TRY(out.engines, engine_table(services, config, fake));
   out.devices = device_table(services, *out.engines);
-  out.engine = config.text(Key::kEngine);
+  // As a server has it: what was measured holds where nobody has said which engine.
+  if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   out.engine_wish = invocation.text("--engine").value_or("");
   out.profile = ipc::profile_from_name(config.text(Key::kProfile)).value_or(ipc::Profile::kFast);
   out.parallel = static_cast<std::uint32_t>(config.number(Key::kParallel));
@@ -44,6 +48,8 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.kv_type = config.text(Key::kKvType);
   AIOSS_TRY(out.device, device_setting(config));
   out.prefill_chunk_tokens_max = static_cast<std::uint32_t>(config.number(Key::kPrefillChunk));
+  out.tune = config.text(Key::kTune) == "auto";
+  out.state_dir = state_directory(services);
   return out;
 }
 
@@ -82,7 +88,13 @@ Result<runtime::PlanAnswer> plan(const Services& services, const Invocation& inv
     AIOSS_TRY(call.model, name_of_file(services, call.model));
   }
   runtime::ChildPlanner planner(runtime::planner_options(options), services.clock);
-  const runtime::Planning planning({services.files, options, planner});
+  const runtime::EngineChoices pins(services.files, options.state_dir);
+  runtime::TuningStore tunings(services.files, options.state_dir, options.worker_executable);
+  tunings.read();
+  runtime::Planning::Parts parts{services.files, options, planner};
+  parts.engines = &pins;
+  parts.tunings = &tunings;
+  const runtime::Planning planning(std::move(parts));
   AIOSS_TRY(runtime::PlanAnswer answer, planning.answer(call));
   AIOSS_CHECK(check_wishes(invocation, answer));
   return answer;

@@ -10,6 +10,7 @@
 #include "cli/ledger_session.h"
 #include "cli/tune_report.h"
 #include "os/cpu.h"
+#include "runtime/engine_choices.h"
 #include "runtime/tuner.h"
 #include "runtime/tuning_plan.h"
 
@@ -93,8 +94,10 @@ Result<runtime::Tuning> tune(const Services& services, const Invocation& invocat
             load_config(services.files, services.environment, invocation.config));
   AIOSS_TRY(const runtime::GatewayOptions options, gateway_options(services, config, invocation));
   AIOSS_TRY(const std::int64_t budget_ns, budget_of(invocation));
-  AIOSS_TRY(const runtime::Catalogue catalogue,
+  AIOSS_TRY(runtime::Catalogue catalogue,
             runtime::scan_catalogue(services.files, runtime::catalogue_options(options)));
+  // Of a pinned model no other engine is tried.
+  runtime::EngineChoices(services.files, options.state_dir).apply(catalogue);
   AIOSS_TRY(const runtime::CatalogueEntry* const entry,
             find_model(catalogue, invocation.operand(0)));
   const runtime::TuningKey key = runtime::tuning_key_of(catalogue, *entry, options);

@@ -13,6 +13,7 @@
 #include "os/clock.h"
 #include "os/environment.h"
 #include "runtime/planning.h"
+#include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
 namespace {
@@ -65,12 +66,19 @@ class ChildPlannerTest : public testing::Test {
     out.model = model;
     return out;
   }
-  Result<PlanAnswer> answer(const PlanCall& call, std::uint64_t usable) {
+  Result<PlanAnswer> answer(const PlanCall& call, std::uint64_t usable,
+                            const TuningStore* tunings = nullptr) {
     ChildPlanner planner(planner_options(), clock_);
-    const Planning planning({fs_, options_, planner, [usable] {
+    const Planning planning({fs_,
+                             options_,
+                             planner,
+                             [usable] {
                                return Result<os::MemoryState>(
                                    os::MemoryState{usable, usable, std::nullopt, std::nullopt});
-                             }});
+                             },
+                             {},
+                             nullptr,
+                             tunings});
     return planning.answer(call);
   }
 
@@ -294,6 +302,28 @@ TEST_F(ChildPlannerTest, APlanTakesItsOptionsFromTheCallThenFromTheGateway) {
   EXPECT_EQ(json["bytes"]["kv"], 432U);
   EXPECT_EQ(json["fits"], true);
   EXPECT_TRUE(json["would_evict"].empty());
+}
+
+// It is planned as it would be loaded: here by an engine that was measured, and is not there.
+TEST_F(ChildPlannerTest, APlanIsOfWhatWasMeasuredUnderItsConditions) {
+  add("model", "memory weights=5");
+  options_.tune = true;
+  const auto catalogue = scan_catalogue(fs_, catalogue_options(options_));
+  Tuning tuning;
+  tuning.result.measurements = {{{"fake", {}}, TuneState::kMeasured, "", {}},
+                                {{"other", {}}, TuneState::kMeasured, "", {}}};
+  tuning.result.choice = {1, "faster"};
+  TuningStore tunings(fs_, "", AIOSS_TEST_WORKER);
+  tunings.put(tuning_key_of(*catalogue, catalogue->models.at("model"), options_), tuning);
+  EXPECT_TRUE(answer(call("model"), kMiB).has_value());
+  const auto tuned = answer(call("model"), kMiB, &tunings);
+  ASSERT_FALSE(tuned.has_value());
+  EXPECT_NE(tuned.error().message.find("other"), std::string::npos) << tuned.error().message;
+  PlanCall under_others = call("model");
+  under_others.parallel = 2;
+  EXPECT_TRUE(answer(under_others, kMiB, &tunings).has_value());
+  options_.tune = false;
+  EXPECT_TRUE(answer(call("model"), kMiB, &tunings).has_value());
 }
 
 TEST_F(ChildPlannerTest, WhatCannotBePlannedIsRefusedInOneLine) {

@@ -10,6 +10,7 @@
 #include "os/environment.h"
 #include "os/process.h"
 #include "os/read_some.h"
+#include "runtime/device_table.h"
 #include "runtime/gpu_process.h"
 
 namespace aioss::runtime {
@@ -24,6 +25,12 @@ constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 constexpr std::size_t kMessageBytesMax = 500;
 // The engine for tests has GPUs, too, where that says so.
 constexpr std::string_view kFake = "fake", kFakeGpus = "AIOSS_FAKE_GPUS";
+
+// One of an engine's GPUs: the name of its book, and in what settings may say.
+bool names_one_gpu(const std::string& name) {
+  return name.find(':') != std::string::npos && name.find(',') == std::string::npos &&
+         is_device_setting(name);
+}
 
 // All that it writes until it closes its end; what came until its time is up.
 Bytes read_all(int descriptor, const Clock& clock) {
@@ -52,6 +59,22 @@ Result<std::vector<ipc::DeviceOfEngine>> parse(const Bytes& said) {
 
 }  // namespace
 
+std::vector<ipc::DeviceOfEngine> believable(std::vector<ipc::DeviceOfEngine> said,
+                                            const plugins::EngineImage* asked) {
+  std::vector<ipc::DeviceOfEngine> out;
+  for (ipc::DeviceOfEngine& device : said) {
+    // A plugin speaks for itself only; the process of those that are linked for all of them.
+    if (asked != nullptr && !asked->is_linked) device.engine = asked->name;
+    const bool is_known = std::any_of(out.begin(), out.end(), [&](const auto& known) {
+      return known.engine == device.engine && known.name == device.name;
+    });
+    const bool is_of_asked = asked == nullptr || device.engine == asked->name;
+    if (is_known || !is_of_asked || !(device.is_cpu || names_one_gpu(device.name))) continue;
+    out.push_back(std::move(device));
+  }
+  return out;
+}
+
 Result<std::vector<ipc::DeviceOfEngine>> ask_devices(const plugins::EngineImage* engine,
                                                      const std::string& executable,
                                                      const Clock& clock) {
@@ -73,7 +96,8 @@ Result<std::vector<ipc::DeviceOfEngine>> ask_devices(const plugins::EngineImage*
   auto devices = parse(read_all(sockets.first.get(), clock));
   (void)child.send_signal(SIGKILL);  // it has said all that it may
   (void)child.wait_for(kExitTime);
-  return devices;
+  if (!devices) return devices;
+  return believable(std::move(*devices), engine);
 }
 
 DevicesOfEngines ask_all_devices(const plugins::EngineTable* engines, const std::string& executable,

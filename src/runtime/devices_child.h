@@ -19,6 +19,11 @@ Result<std::vector<ipc::DeviceOfEngine>> ask_devices(const plugins::EngineImage*
                                                      const std::string& executable,
                                                      const Clock& clock);
 
+// What may be believed of what a process has said that was asked for `asked`: each device once, of
+// that engine, with a name that a setting could have. The rest is left out.
+std::vector<ipc::DeviceOfEngine> believable(std::vector<ipc::DeviceOfEngine> said,
+                                            const plugins::EngineImage* asked);
+
 struct DevicesOfEngines {
   std::vector<ipc::DeviceOfEngine> gpus;  // those that are no CPU, in the order of their engines
   std::vector<Error> failures;            // of engines that could not be asked; with their names

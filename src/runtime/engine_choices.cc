@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kVersion = 1;
 constexpr std::uint64_t kFileBytesMax = 1U << 19;  // twice what kEnginePinsMax of the longest take
+constexpr std::string_view kDamagedSuffix = ".damaged";
 constexpr std::size_t kWriterStackBytes = std::size_t{256} << 10;
 enum FileKey : std::uint64_t { kVersionKey = 0, kPinsKey = 1 };
 enum PinKey : std::uint64_t { kModelKey = 0, kEngineKey = 1 };
@@ -38,25 +39,48 @@ EngineChoices::~EngineChoices() {
   changed_.notify_all();
 }
 
-// What cannot be read is as if there were no pins; the next one makes the file anew.
+// What cannot be read is as if there were no pins, and is kept when the next one is written.
 void EngineChoices::read() {
   const Result<Bytes> bytes = os::read_file(fs_, path_, kFileBytesMax);
-  if (!bytes) return;
-  const Result<codec::Map> map = codec::decode_map(*bytes);
-  if (!map) return log::warn("the pins of engines cannot be read", {{"file", path_}});
-  const auto version = map->get_uint(kVersionKey, "version");
-  const auto list = map->get_array(kPinsKey, "pins");
-  if (!version || *version != kVersion || !list) return;
-  for (const codec::Value& value : **list) {
-    const codec::Map* pin = value.if_map();
-    if (pin == nullptr || choices_.size() >= kEnginePinsMax) break;
-    const auto model = pin->get_text(kModelKey, "model");
-    const auto engine = pin->get_text(kEngineKey, "engine");
-    // Names of engines look like those of models.
-    if (!model || !engine || !is_model_name(*model) || !is_model_name(*engine)) continue;
-    choices_.insert_or_assign(*model, Choice{*engine, true, ""});
-  }
+  if (!bytes && bytes.error().code == Code::kNotFound) return;
+  const Status taken = bytes ? take_in(*bytes) : Status(bytes.error());
   written_ = pins();
+  if (taken) return;
+  is_damaged_ = true;
+  log::error("not all pins of engines can be read: their models are computed as settings say",
+             {{"file", path_},
+              {"reason", taken.error().message},
+              {"read", static_cast<std::uint64_t>(written_.size())},
+              {"then_kept_as", path_ + std::string(kDamagedSuffix)}});
+}
+
+Status EngineChoices::take_in(ByteView bytes) {
+  AIOSS_TRY(const codec::Map map, codec::decode_map(bytes));
+  AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
+  if (version != kVersion) {
+    return Error{Code::kUnsupported, "it is of version " + std::to_string(version) +
+                                         ", and this aioss reads version " +
+                                         std::to_string(kVersion)};
+  }
+  AIOSS_TRY(const codec::Array* list, map.get_array(kPinsKey, "pins"));
+  for (const codec::Value& value : *list) {
+    if (choices_.size() >= kEnginePinsMax) return Error{Code::kCorrupt, "it has too many pins"};
+    const codec::Map* pin = value.if_map();
+    if (pin == nullptr) return Error{Code::kCorrupt, "a pin is no map"};
+    AIOSS_TRY(const std::string model, pin->get_text(kModelKey, "model"));
+    AIOSS_TRY(const std::string engine, pin->get_text(kEngineKey, "engine"));
+    // Names of engines look like those of models.
+    if (!is_model_name(model) || !is_model_name(engine)) {
+      return Error{Code::kCorrupt, "a pin is not of a model's name and an engine's"};
+    }
+    choices_.insert_or_assign(model, Choice{engine, true, ""});
+  }
+  return ok();
+}
+
+bool EngineChoices::has_room_for_pin() const {
+  std::lock_guard lock(mutex_);
+  return pins().size() < kEnginePinsMax;
 }
 
 EngineChoices::Pins EngineChoices::pins() const {
@@ -108,15 +132,23 @@ void EngineChoices::write_loop() {
     changed_.wait(lock, [this] { return ends_ || pins() != written_; });
     Pins now = pins();
     if (now == written_) return;  // it ends
+    const bool keeps_old = is_damaged_;
     lock.unlock();
-    const Status written = write(now);
+    const Status written = keeps_old ? keep_damaged_and_write(now) : write(now);
     lock.lock();
     written_ = std::move(now);  // also if it failed: the next pin writes all of them again
+    if (written) is_damaged_ = false;
     if (!written) {
       log::error("the pins of engines cannot be written, and are lost at the server's end",
                  {{"reason", written.error().message}});
     }
   }
+}
+
+Status EngineChoices::keep_damaged_and_write(const Pins& pins) const {
+  const Status kept = fs_.rename(path_, path_ + std::string(kDamagedSuffix));
+  if (!kept && kept.error().code != Code::kNotFound) return kept;
+  return write(pins);
 }
 
 Status EngineChoices::write(const Pins& pins) const {

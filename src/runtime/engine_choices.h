@@ -30,12 +30,15 @@ class EngineChoices final {
   };
 
   // Reads the pins. `directory`: of the state; "": there is none, and pins are lost at the end.
+  // A file that cannot be read is told to the log, and kept as FILE.damaged before another is
+  // written.
   EngineChoices(os::FileSystem& fs, const std::string& directory);
   ~EngineChoices();  // once the last pins are written
   EngineChoices(const EngineChoices&) = delete;
   EngineChoices& operator=(const EngineChoices&) = delete;
 
   bool keeps_pins() const { return !path_.empty(); }
+  bool has_room_for_pin() const;  // kEnginePinsMax
   std::optional<Choice> of(std::string_view model) const;
   void set(const std::string& model, Choice choice);
   void drop(const std::string& model);  // the settings say again which
@@ -47,9 +50,11 @@ class EngineChoices final {
  private:
   using Pins = std::map<std::string, std::string>;
   void read();
+  Status take_in(ByteView bytes);
   Pins pins() const;  // with mutex_ held
   void write_loop();
   Status write(const Pins& pins) const;
+  Status keep_damaged_and_write(const Pins& pins) const;
 
   os::FileSystem& fs_;
   std::string directory_, path_;
@@ -57,6 +62,7 @@ class EngineChoices final {
   std::map<std::string, Choice, std::less<>> choices_;
   Pins written_;
   bool ends_ = false;
+  bool is_damaged_ = false;  // the file: what could not be read of it is kept beside the next one
   std::condition_variable changed_;
   os::Thread writer_;  // last: it ends first
 };

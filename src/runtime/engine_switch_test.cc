@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -222,7 +223,24 @@ TEST_F(EngineSwitchTest, ARollbackLeadsToTheOneBefore) {
   EXPECT_EQ(outcome_of(What::kRollback), "done");
   EXPECT_EQ(engine_in_use(), kFake);
   EXPECT_EQ(order(What::kRollback).error().code, Code::kConflict);
+  EXPECT_EQ(order(What::kSwitch, "nosuch").error().code, Code::kNotFound);
   bench.expect_good_ledger_and_loads();
+  // The orders say what was wanted, and the decisions what came of it.
+  EXPECT_EQ(bench.texts(RecordType::kAdminAction, key::admin_action::kOutcome),
+            std::vector<std::string>(4, "ordered"));
+  EXPECT_TRUE(is_recorded("refused conflict"));
+  EXPECT_TRUE(is_recorded("refused not_found"));
+}
+
+TEST_F(EngineSwitchTest, ARollbackOfAPinTakesItAway) {
+  bench.start();
+  ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
+  ASSERT_EQ(outcome_of(What::kPin, testing::kSameEngine), "done");
+  EXPECT_EQ(outcome_of(What::kRollback), "done");
+  EXPECT_FALSE(status().pinned);
+  EXPECT_EQ(engine_in_use(), kFake);
+  bench.finish();
+  EXPECT_TRUE(is_recorded("chosen unpinned"));
 }
 
 // A model that was cold was loaded without a canary, by one that computes something else.
@@ -250,6 +268,7 @@ TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   EXPECT_EQ(engine_in_use(), testing::kSameEngine);
   ASSERT_TRUE(order(What::kUnpin));
   bench.finish();
+  EXPECT_TRUE(is_recorded("chosen unpinned"));
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);
@@ -258,6 +277,22 @@ TEST_F(EngineSwitchTest, APinOutlivesTheServerAndASwitchDoesNot) {
   bench.start();
   ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
   EXPECT_EQ(engine_in_use(), kFake);
+}
+
+TEST_F(EngineSwitchTest, APinIsTakenFromAModelWhoseFileIsGone) {
+  bench.add_model("n", "reply one\n");
+  bench.start();
+  ASSERT_TRUE(order(What::kPin, testing::kSameEngine));
+  bench.finish();
+  std::filesystem::remove(bench.model_path("m.fake"));
+  bench.start();
+  EXPECT_EQ(order(What::kPin, testing::kSameEngine).error().code, Code::kNotFound);
+  EXPECT_TRUE(order(What::kUnpin));
+  bench.finish();
+  bench.add_model("m", "reply one\n");
+  bench.start();
+  EXPECT_EQ(status().engine, kFake);
+  EXPECT_FALSE(status().pinned);
 }
 
 // What promises the same bytes goes on where it began.

@@ -116,14 +116,15 @@ Status EngineSwitches::check_engine(const CatalogueEntry& entry, const std::stri
 
 Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const CatalogueEntry* const entry = parts_.models.entry(model.name);
-  if (entry == nullptr) return Error{Code::kNotFound, "the model's file is gone"};
-  EngineSwitch& state = model.engine_switch;
   const auto chosen = parts_.choices.of(model.name);
-  if (order.what == EngineOrder::What::kUnpin) {
+  if (order.what == EngineOrder::What::kUnpin) {  // also of a model whose file is gone
     if (chosen) parts_.choices.set(model.name, {chosen->engine, false, chosen->before});
+    note_unpinned(model, chosen);
     show(model);
     return ok();
   }
+  if (entry == nullptr) return Error{Code::kNotFound, "the model's file is gone"};
+  EngineSwitch& state = model.engine_switch;
   if (state.is_under_way() && state.step != Step::kWaiting) {
     return Error{Code::kConflict, "model '" + model.name + "' is being switched from engine '" +
                                       state.from + "' to '" + state.to +
@@ -135,6 +136,7 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
                                         "' has no engine to go back to: it was not switched since "
                                         "the server's start"};
     }
+    note_unpinned(model, chosen);
     return begin(model, {chosen->before, false, ""}, true);
   }
   AIOSS_CHECK(check_engine(*entry, order.engine));
@@ -143,7 +145,13 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
     return Error{Code::kUnsupported,
                  "this server has no state folder, so a pin would not outlive it; switch instead"};
   }
-  if (!pins && chosen && chosen->pinned && chosen->engine != order.engine) {
+  const bool is_pinned = chosen && chosen->pinned;
+  if (pins && !is_pinned && !parts_.choices.has_room_for_pin()) {
+    return Error{Code::kConflict, "there are " + std::to_string(kEnginePinsMax) +
+                                      " pins already, and there can be no more; take one away "
+                                      "first (aioss engine pin MODEL --off)"};
+  }
+  if (!pins && is_pinned && chosen->engine != order.engine) {
     return Error{Code::kConflict, "model '" + model.name + "' is pinned to engine '" +
                                       chosen->engine +
                                       "'; pin the other one, or take the pin "
@@ -151,9 +159,15 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
                                       model.name + " --off)"};
   }
   const std::string now = engine_of(model);
-  const bool is_pinned = pins || (chosen && chosen->pinned);
   const std::string before = now == order.engine ? (chosen ? chosen->before : "") : now;
-  return begin(model, {order.engine, is_pinned, before}, false);
+  return begin(model, {order.engine, pins || is_pinned, before}, false);
+}
+
+void EngineSwitches::note_unpinned(const Model& model,
+                                   const std::optional<EngineChoices::Choice>& was) {
+  if (!was || !was->pinned) return;
+  decide(parts_.tally, kind::kEngineSwitch, outcome::kChosen, reason::kUnpinned, model,
+         {"engine " + was->engine});
 }
 
 Status EngineSwitches::begin(Model& model, const EngineChoices::Choice& choice, bool goes_back) {

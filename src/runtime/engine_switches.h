@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,7 @@ class EngineSwitches final {
  private:
   Status check_engine(const CatalogueEntry& entry, const std::string& engine) const;
   Status begin(Model& model, const EngineChoices::Choice& choice, bool goes_back);
+  void note_unpinned(const Model& model, const std::optional<EngineChoices::Choice>& was);
   void take(Model& model, const std::string& engine);
   std::string engine_of(const Model& model) const;
   bool compares(const Life& coming) const;

@@ -195,7 +195,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
       tuning_store_(fs_, options.state_dir, options.worker_executable),
       tuner_({options.worker_executable, options.engines}, clock_, tuning_store_),
       planning_({fs_, options_, planner_, [] { return os::memory_state(); },
-                 [this] { return view_.memory(); }, &engine_choices_}),
+                 [this] { return view_.memory(); }, &engine_choices_, &tuning_store_}),
       hasher_(fs_, hashes_, clock_),
       adapter_copier_(fs_, kAdapterJobsPerWorker * options.workers_max),
       custodian_(custody_, streams_max()),
@@ -211,9 +211,7 @@ GatewayImpl::GatewayImpl(const GatewayOptions& options, const Parts& parts,
              AIOSS_TRY(const auto stream, intake_.begin(std::move(call)));
              return stream->id();
            },
-           &engine_choices_,
-           &tuner_,
-           read(tuning_store_, options_)},
+           &engine_choices_, &tuner_, read(tuning_store_, options_)},
           catalogue),
       keeper_(fs_, clock_, catalogue_options(options_), catalogue,
               [this](const Principal& by, const auto& scanned, const auto& details) {
@@ -411,7 +409,8 @@ Result<ModelEntry> GatewayImpl::order_engine(const EngineOrder& order) {
   AIOSS_CHECK(check_open());
   EngineOrder real = order;
   real.model = view_.resolve(order.model);
-  AIOSS_CHECK(check_model(real.model));
+  const bool unpins = order.what == EngineOrder::What::kUnpin && engine_choices_.of(real.model);
+  if (!unpins) AIOSS_CHECK(check_model(real.model));  // a pin outlives its model's file
   if (!real.engine.empty() && !is_model_name(real.engine)) {
     return Error{Code::kInvalidArgument, "that is not the name of an engine", "engine"};
   }

@@ -73,9 +73,10 @@ Result<ModelEntry> take_order(const ModelOrder& order, const ModelView& view, St
 Result<ModelEntry> take_order(const EngineOrder& order, StreamDesk& desk,
                               const RecordAction& record) {
   std::vector<std::string> details{"model " + order.model};
-  // A name that looks like one; whether there is such an engine, the record of the switch says.
+  // A name that looks like one. What becomes of it is decided later, and recorded then.
   if (!order.engine.empty()) details.push_back("engine " + order.engine);
-  AIOSS_CHECK(record({std::string(action_of(order.what)), "done", order.by, {}}, details));
+  const std::string ordered(ledger::admin_action_outcome::kOrdered);
+  AIOSS_CHECK(record({std::string(action_of(order.what)), ordered, order.by, {}}, details));
   auto answer = std::make_shared<Answer<ModelEntry>>();
   const auto pushed = desk.tasks().try_push(
       [order, answer](Supervisor& supervisor) { supervisor.order_engine(order, answer); });

@@ -24,6 +24,10 @@ constexpr std::int64_t kCrashesNs = 600'000'000'000;  // within so long
 constexpr std::int64_t kRoomAgainNs = 60'000'000'000;
 constexpr std::string_view kHolderSuffix = " (tuning)";
 
+std::uint64_t session(const memory::Needs& needs) {
+  return memory::of_session(needs).total();
+}
+
 std::vector<std::string> details_of(const TuningResult& result) {
   std::vector<std::string> out{"chosen " + text(result.chosen()) + ": " + result.choice.why};
   for (const TuneMeasurement& one : result.measurements) out.push_back(text(one));
@@ -66,7 +70,8 @@ std::optional<TuningJob> ModelTunings::job_of(const Model& model,
 void ModelTunings::look(std::int64_t now_ns) {
   for (const auto& [name, model] : parts_.models.models()) take_back_if_failed(*model, now_ns);
   if (running_) {
-    if (running_->may_be_interrupted && !running_->was_interrupted && !parts_.is_quiet()) {
+    const bool gives_way = running_->may_be_interrupted && !parts_.is_quiet();
+    if (!running_->was_interrupted && (gives_way || is_in_vain())) {
       running_->was_interrupted = true;
       parts_.tuner->interrupt();
     }
@@ -77,6 +82,13 @@ void ModelTunings::look(std::int64_t now_ns) {
   for (const auto& [name, model] : parts_.models.models()) {
     if (is_due(*model, now_ns) && begin_in_background(*model, now_ns)) return;
   }
+}
+
+// The load that waits for it was given up, and its room has gone to others.
+bool ModelTunings::is_in_vain() const {
+  if (!running_->life) return false;
+  const Life* const life = parts_.models.life(*running_->life);
+  return life == nullptr || life->phase != Phase::kLoading;
 }
 
 bool ModelTunings::is_due(const Model& model, std::int64_t now_ns) const {
@@ -92,22 +104,17 @@ bool ModelTunings::begin_in_background(Model& model, std::int64_t now_ns) {
   Life& life = *model.serving;
   auto job = job_of(model, life.files);
   if (!job || !life.room.plan) return false;
-  // Of each engine the whole model; the room must be there twice, for what is taken is missing in
-  // what the system calls free, too.
-  const std::uint64_t models = job->space.engines.size() > 1 ? 2 : 1;
-  const std::uint64_t bytes = life.room.plan->needs.committed() * models;
-  const std::string device(memory::kHost);
-  auto lease = parts_.pool.lease(device, model.name + std::string(kHolderSuffix),
-                                 memory::Kind::kOverhead, bytes);
-  if (!lease || parts_.pool.balance(device).free < bytes) {
-    log::info("a model is not measured now: there is no room for it beside itself",
-              {{"model", model.name}, {"bytes", bytes}});
-    const bool is_new = !no_room_until_ns_.contains(model.name);
-    no_room_until_ns_[model.name] = now_ns + kRoomAgainNs;
-    if (is_new) {
-      decide(parts_.tally, kind::kTuning, outcome::kRefused, info(Code::kNoMemory).name, model,
-             {"wanted=" + std::to_string(bytes)});
-    }
+  // Of each engine the whole model; of one engine its process has two sessions. The room must be
+  // there twice, for what is taken is missing in what the system calls free, too.
+  const memory::Needs& needs = life.room.plan->needs;
+  const std::uint64_t bytes =
+      job->space.engines.size() > 1 ? 2 * needs.committed() : needs.committed() + session(needs);
+  auto lease = lease_for(model, bytes);
+  if (lease && parts_.pool.balance(lease->device()).free < bytes) {
+    lease = Error{Code::kNoMemory, "what is taken is missing in what is free"};
+  }
+  if (!lease) {
+    has_no_room(model, bytes, now_ns);
     return false;
   }
   Running running{model.name, job->key, std::nullopt, true, false, std::move(*lease)};
@@ -116,12 +123,34 @@ bool ModelTunings::begin_in_background(Model& model, std::int64_t now_ns) {
   return true;
 }
 
+Result<memory::Lease> ModelTunings::lease_for(const Model& model, std::uint64_t bytes) {
+  return parts_.pool.lease(std::string(memory::kHost), model.name + std::string(kHolderSuffix),
+                           memory::Kind::kOverhead, bytes);
+}
+
+void ModelTunings::has_no_room(const Model& model, std::uint64_t bytes, std::int64_t now_ns) {
+  log::info("a model is not measured now: there is no room for it beside itself",
+            {{"model", model.name}, {"bytes", bytes}});
+  const bool is_new = !no_room_until_ns_.contains(model.name);
+  no_room_until_ns_[model.name] = now_ns + kRoomAgainNs;
+  if (!is_new) return;
+  decide(parts_.tally, kind::kTuning, outcome::kRefused, info(Code::kNoMemory).name, model,
+         {"wanted=" + std::to_string(bytes)});
+}
+
+// What was leased for its worker is of one session, and what measures it has two.
 bool ModelTunings::comes_first(Life& life, const std::shared_ptr<const OpenModel>& files) {
   if (parts_.options.profile == ipc::Profile::kFast || running_) return false;
-  if (life.role != Life::Role::kServes) return false;
+  if (life.role != Life::Role::kServes || !life.room.plan) return false;
   auto job = job_of(life.model, files);
   if (!job) return false;
-  Running running{life.model.name, job->key, life.number, false, false, {}};
+  const std::uint64_t bytes = session(life.room.plan->needs);
+  auto lease = lease_for(life.model, bytes);
+  if (!lease) {
+    has_no_room(life.model, bytes, parts_.clock.monotonic_ns());
+    return false;
+  }
+  Running running{life.model.name, job->key, life.number, false, false, std::move(*lease)};
   begin(std::move(*job), std::move(running));
   return true;
 }
@@ -139,7 +168,8 @@ void ModelTunings::begin(TuningJob job, Running running) {
 
 void ModelTunings::ended(const Result<TuningResult>& result) {
   if (!running_) return;
-  const Running was = std::exchange(running_, std::nullopt).value();
+  Running was = std::exchange(running_, std::nullopt).value();
+  was.lease.release();  // its processes have ended, and a load may go on
   Model& model = parts_.models.of(was.model);
   if (result) {
     take(model, *result);

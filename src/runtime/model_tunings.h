@@ -1,8 +1,9 @@
 // When models are measured, and what comes of it (docs/tuning.md). In the profile fast: once a
 // model has served and nobody wants anything, in the background; a request interrupts it, a few
 // times at most. In the others, where a choice holds for good: before its first request, in the
-// room that was leased for its worker. What is chosen becomes a setting of the model, which
-// Replacement puts into force; if that fails, or the worker crashes twice, it is taken back.
+// room that was leased for its worker, and that of another session beside it. What is chosen
+// becomes a setting of the model, which Replacement puts into force; if that fails, or the worker
+// crashes twice, it is taken back.
 //
 // Of each model and conditions at most one measuring is begun in the life of a gateway, but for
 // those that were interrupted. Runtime thread only.
@@ -65,6 +66,9 @@ class ModelTunings final {
   };
   std::optional<TuningJob> job_of(const Model& model, std::shared_ptr<const OpenModel> files) const;
   bool is_due(const Model& model, std::int64_t now_ns) const;
+  bool is_in_vain() const;
+  Result<memory::Lease> lease_for(const Model& model, std::uint64_t bytes);
+  void has_no_room(const Model& model, std::uint64_t bytes, std::int64_t now_ns);
   bool begin_in_background(Model& model, std::int64_t now_ns);
   void begin(TuningJob job, Running running);
   void ended(const Result<TuningResult>& result);

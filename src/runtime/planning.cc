@@ -11,6 +11,7 @@
 #include "runtime/catalogue.h"
 #include "runtime/engines.h"
 #include "runtime/kv_types.h"
+#include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
 namespace {
@@ -159,31 +160,44 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   return wanted;
 }
 
-Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const CatalogueEntry& entry) const {
-  PlanWanted wanted = wanted_of(entry, parts_.options);
-  const std::uint64_t cells = call.context_tokens.value_or(wanted.cells_per_stream);
-  const std::uint64_t streams = call.parallel.value_or(wanted.streams);
-  AIOSS_CHECK(in_range("ctx", cells, ipc::kCellsMax));
-  AIOSS_CHECK(in_range("parallel", streams, ipc::kStreamsMax));
-  wanted.streams = static_cast<std::uint32_t>(streams);
-  wanted.cells_per_stream = static_cast<std::uint32_t>(cells);
-  wanted.kv_type = call.kv_type.value_or(wanted.kv_type);
+namespace {
+
+Status check(const PlanCall& call) {
+  AIOSS_CHECK(in_range("ctx", call.context_tokens.value_or(0), ipc::kCellsMax));
+  AIOSS_CHECK(in_range("parallel", call.parallel.value_or(0), ipc::kStreamsMax));
   if (call.device && !is_device_setting(*call.device)) {
     return Error{Code::kInvalidArgument,
                  "device takes auto, cpu, or devices as 'aioss devices' names them: cuda:0,cuda:1",
                  "device"};
   }
-  if (call.device) {
-    CatalogueEntry asked = entry;
-    asked.settings.device = call.device;
-    wanted.device = devices_for(asked, parts_.options).front();
+  return ok();
+}
+
+Status check_kv_type(const std::string& wanted) {
+  if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted) != kKvTypes.end()) return ok();
+  std::string known;
+  for (const std::string_view type : kKvTypes) {
+    known += (known.empty() ? "" : ", ") + std::string(type);
   }
-  if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted.kv_type) == kKvTypes.end()) {
-    std::string known;
-    for (const std::string_view type : kKvTypes)
-      known += (known.empty() ? "" : ", ") + std::string(type);
-    return Error{Code::kInvalidArgument, "kv_type takes one of " + known, "kv_type"};
+  return Error{Code::kInvalidArgument, "kv_type takes one of " + known, "kv_type"};
+}
+
+}  // namespace
+
+// With what was measured under these conditions, as a worker would have it.
+Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const Catalogue& catalogue,
+                                       CatalogueEntry entry) const {
+  AIOSS_CHECK(check(call));
+  ModelSettings& asked = entry.settings;
+  if (call.context_tokens) asked.context_tokens = static_cast<std::uint32_t>(*call.context_tokens);
+  if (call.parallel) asked.parallel = static_cast<std::uint32_t>(*call.parallel);
+  if (call.kv_type) asked.kv_type = call.kv_type;
+  if (call.device) asked.device = call.device;
+  if (parts_.tunings != nullptr) {
+    apply_tuning(*parts_.tunings, parts_.options, catalogue, entry);
   }
+  PlanWanted wanted = wanted_of(entry, parts_.options);
+  AIOSS_CHECK(check_kv_type(wanted.kv_type));
   return wanted;
 }
 
@@ -220,7 +234,7 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
     return Error{Code::kNotFound,
                  "there is no model '" + shown + "'" + did_you_mean(call.model, names), "model"};
   }
-  AIOSS_TRY(const PlanWanted wanted, wanted_by(call, entry->second));
+  AIOSS_TRY(const PlanWanted wanted, wanted_by(call, catalogue, entry->second));
   AIOSS_TRY(const auto files, open_model(parts_.fs, entry->second));
   PlanAnswer answer;
   AIOSS_TRY(answer.memory, parts_.memory());
@@ -255,10 +269,11 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
 void Planning::add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
                                        std::uint64_t free, PlanAnswer& answer) const {
   const std::string base = base_name(answer.model);
+  const std::string& kind = catalogue.models.at(answer.model).engine;  // whatever computes it
   std::vector<PlanOption> found;
   std::size_t tried = 0;
   for (const auto& [name, entry] : catalogue.models) {
-    if (name == answer.model || base_name(name) != base || entry.engine != wanted.engine) continue;
+    if (name == answer.model || base_name(name) != base || entry.engine != kind) continue;
     if (++tried > kQuantizationsTriedMax) break;
     const auto files = open_model(parts_.fs, entry);
     if (!files) continue;

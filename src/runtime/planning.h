@@ -15,6 +15,7 @@
 #include "runtime/gateway.h"
 #include "runtime/memory_report.h"
 #include "runtime/plan_answer.h"
+#include "runtime/tuning_store.h"
 
 namespace aioss::runtime {
 
@@ -38,6 +39,7 @@ class Planning final {
     // none, and what the system says holds.
     std::function<MemoryReport()> books = {};
     const EngineChoices* engines = nullptr;  // what operators have chosen; null: nothing
+    const TuningStore* tunings = nullptr;    // what was measured; null: nothing
   };
   explicit Planning(Parts parts) : parts_(std::move(parts)) {}
 
@@ -46,7 +48,8 @@ class Planning final {
   Result<PlanAnswer> answer(const PlanCall& call) const;
 
  private:
-  Result<PlanWanted> wanted_by(const PlanCall& call, const CatalogueEntry& entry) const;
+  Result<PlanWanted> wanted_by(const PlanCall& call, const Catalogue& catalogue,
+                               CatalogueEntry entry) const;
   void add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
                                std::uint64_t free, PlanAnswer& answer) const;
 

@@ -140,7 +140,7 @@ codec::Map update(const ledger::Program& before, const Digest& binary_sha3);
 
 struct AdminAction {
   std::string action;   // a name in ledger::admin_action_name
-  std::string outcome;  // "done", or the name of a Code
+  std::string outcome;  // "done", "ordered", or the name of a Code
   std::optional<Principal> by;
   std::optional<std::uint64_t> ref;  // of the record that goes with it
 };

@@ -340,12 +340,26 @@ Room::Missing Room::missing_for(const Life& life) const {
   return missing;
 }
 
+// Who chose its device by itself takes no other model's place there, also if it has filled since it
+// was planned. True: it is planned on the next one; or it is gone, for it could not be.
+bool Room::goes_elsewhere(Life& life) {
+  if (life.phase != Phase::kWaitingForRoom || !life.room.plan) return false;
+  ModelPlan plan = std::move(*std::exchange(life.room.plan, std::nullopt));
+  life.room.hopes = true;  // others need not wait for its dry run
+  if (plan_elsewhere(life, plan)) return true;
+  life.room.hopes = false;
+  life.room.plan = std::move(plan);
+  return false;
+}
+
 // True if it waits for room that will come, or may. Otherwise it is turned away.
 bool Room::make_room(Life& life) {
   life.room.hopes = false;
   const std::int64_t busy_since = std::exchange(life.room.busy_since_ns, 0);
   Missing missing = missing_for(life);
   if (missing.bytes == 0 && missing.workers == 0) return true;
+  const std::uint64_t number = life.number;
+  if (goes_elsewhere(life)) return models_.life(number) != nullptr;
   if (life.role == Life::Role::kComing) {
     // One that would find no room without the other either takes nothing away.
     if (!fits_alone(life)) {

@@ -92,6 +92,7 @@ class Room final {
   bool take_room(Life& life);
   bool make_room(Life& life);
   bool fits_alone(const Life& life) const;
+  bool goes_elsewhere(Life& life);
   bool let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
                        const Missing& missing);
   bool may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,

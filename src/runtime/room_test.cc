@@ -372,5 +372,49 @@ TEST_F(RoomTest, WhatWasPlannedForOtherFilesIsPlannedAgain) {
   EXPECT_TRUE(room.is_as_planned(a, catalogue.models.at("a"), **files));
 }
 
+// Each model takes 80 MiB of the GPU that it is planned on, and 1 MiB of the host.
+class GpuPlanner final : public Planner {
+ public:
+  void plan(std::shared_ptr<const OpenModel>, PlanWanted wanted, Done done) override {
+    ModelPlan plan;
+    plan.needs.weights = kMib;
+    for (const std::string& name : names_of_devices(wanted.device)) {
+      ipc::DeviceNeeds needs;
+      needs.name = name;
+      needs.weights = 80 * kMib;
+      plan.on_devices.push_back(needs);
+    }
+    plan.layers_on = wanted.device;
+    done(plan);
+  }
+};
+
+TEST_F(RoomTest, WhoChoseAGpuThatHasFilledSinceGoesToTheNext) {
+  options.device = "auto";
+  std::vector<ipc::DeviceOfEngine> gpus(2);
+  for (std::size_t i = 0; i < gpus.size(); ++i) {
+    gpus[i].engine = "fake";
+    gpus[i].name = "fake:" + std::to_string(i);
+    gpus[i].bytes_total = gpus[i].bytes_free = (100 - i) * kMib;
+    pool.set_limit(gpus[i].name, gpus[i].bytes_free);
+  }
+  options.devices = std::make_shared<DeviceTable>(gpus);
+  GpuPlanner planner;
+  Room on_gpus{{options, fs, clock, models, pool, books, &planner, post, *this}};
+  std::vector<Life*> lives;
+  for (const char* name : {"a", "b", "c"}) {
+    lives.push_back(&models.begin_life(models.of(name)));
+    on_gpus.plan(*lives.back());
+    EXPECT_EQ(lives.back()->room.plan->layers_on, "fake:0") << "all see it empty";
+  }
+  for (int i = 0; i < 5; ++i) on_gpus.admit();
+  for (const Life* const life : lives) EXPECT_EQ(life->phase, Phase::kLoading);
+  EXPECT_EQ(lives[0]->room.plan->layers_on, "fake:0");
+  EXPECT_EQ(lives[1]->room.plan->layers_on, "fake:1");
+  EXPECT_EQ(lives[2]->room.plan->layers_on, "cpu");
+  EXPECT_TRUE(evicted.empty());
+  EXPECT_TRUE(refused.empty());
+}
+
 }  // namespace
 }  // namespace aioss::runtime

@@ -7,6 +7,7 @@
 #include "ipc/limits.h"
 #include "os/cpu.h"
 #include "os/thread.h"
+#include "runtime/decide.h"
 #include "runtime/planning.h"
 #include "runtime/tuning_plan.h"
 
@@ -253,15 +254,18 @@ void Supervisor::order(const ModelOrder& order, std::shared_ptr<Answer<ModelEntr
 
 void Supervisor::order_engine(const EngineOrder& order,
                               std::shared_ptr<Answer<ModelEntry>> answer) {
-  if (refusing_) {
-    answer->give(*refusing_);
-    return;
-  }
   Model& model = models_.of(order.model);
-  if (const Status begun = engines_.order(model, order); !begun) answer->give(begun.error());
-  const auto entry = parts_.view.entry(order.model);
-  answer->give(entry ? Result<ModelEntry>(*entry)
-                     : Result<ModelEntry>(Error{Code::kNotFound, "the model's file is gone"}));
+  const Status begun = refusing_ ? Status(*refusing_) : engines_.order(model, order);
+  if (!begun) {
+    std::vector<std::string> details;
+    if (!order.engine.empty()) details.push_back("engine " + order.engine);
+    decide(parts_.tally, ledger::decision_kind::kEngineSwitch, ledger::decision_outcome::kRefused,
+           info(begun.error().code).name, model, std::move(details));
+    return answer->give(begun.error());
+  }
+  ModelEntry gone;  // whose pin was taken away: the model has no file any more
+  gone.name = order.model;
+  answer->give(parts_.view.entry(order.model).value_or(std::move(gone)));
 }
 
 bool Supervisor::is_outdated(const Life& life) const {

@@ -1,5 +1,6 @@
 #include "runtime/tuner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -44,6 +45,9 @@ void Tuner::stop() {
 }
 
 void Tuner::tune(TuningJob job, Done done) {
+  // Before it is there to be interrupted; who measures one model at a time ends no other one so.
+  interrupted_.store(false);
+  if (stopping_.load()) interrupted_.store(true);  // stop() may have come in between
   const Done refused = done;
   switch (jobs_.try_push({std::move(job), std::move(done), ""})) {
     case BoundedQueue<Waiting>::Push::kAccepted:
@@ -70,17 +74,23 @@ void Tuner::run() {
 void Tuner::carry_out(const Waiting& waiting) {
   const TuningJob& job = waiting.job;
   if (!waiting.done) {
-    auto known = store_.find(job.key);
-    if (!known) return;
-    known->result.choice = {0, "what was chosen was taken back: " + waiting.taken_back};
-    return store_.put(job.key, std::move(*known));
+    return carry_out_taking_back(job.key, waiting.taken_back);
   }
   if (stopping_.load()) return waiting.done(stopping());
-  interrupted_.store(false);
-  if (stopping_.load()) interrupted_.store(true);  // stop() may have come in between
   const Result<TuningResult> result = measure(job, options_, clock_, interrupted_);
   if (result) store_.put(job.key, {job.model, clock_.wall_ns(), *result});
   waiting.done(result);
+}
+
+// What another process has found since is not what failed.
+void Tuner::carry_out_taking_back(const TuningKey& key, const std::string& why) {
+  const auto failed = store_.find(key);
+  store_.take_in_newer();
+  auto known = store_.find(key);
+  if (!failed || !known || known->wall_ns != failed->wall_ns) return;
+  known->result.choice = {0, "what was chosen was taken back: " + why};
+  known->wall_ns = std::max(clock_.wall_ns(), known->wall_ns + 1);
+  store_.put(key, std::move(*known));
 }
 
 void Tuner::take_back(TuningKey key, std::string why) {

@@ -53,7 +53,9 @@ class Tuner final {
   Tuner& operator=(const Tuner&) = delete;
 
   using Done = std::function<void(Result<TuningResult>)>;
-  // What is found is in the store before `done` is told. Never blocks; kBusy: at once.
+  // What is found is in the store before `done` is told. Never blocks; kBusy: at once. It may be
+  // interrupted from here on, also before its turn; an interruption of one that has not ended yet
+  // is forgotten, so one thread asks for one model after the other.
   void tune(TuningJob job, Done done);
   // What was chosen is not to be used any more: in the store, soon, the default is.
   void take_back(TuningKey key, std::string why);
@@ -67,6 +69,7 @@ class Tuner final {
     std::string taken_back;  // why
   };
   void carry_out(const Waiting& waiting);
+  void carry_out_taking_back(const TuningKey& key, const std::string& why);
   void run();
 
   const TunerOptions options_;

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "codec/hex.h"
+#include "crypto/hash.h"
 #include "runtime/engines.h"
 #include "runtime/planning.h"
 
@@ -43,6 +44,17 @@ std::vector<std::string> engines_of(const Catalogue& catalogue, const CatalogueE
 
 std::uint32_t fixed_threads(const CatalogueEntry& entry, const GatewayOptions& options) {
   return entry.settings.threads.value_or(options.threads);
+}
+
+// However many there are: the SHA-256 of "NAME:HEX of its file\n" or "NAME:linked\n" of each.
+std::string digest_of(const std::vector<std::string>& engines, const GatewayOptions& options) {
+  std::string lines;
+  for (const std::string& engine : engines) {
+    const auto image = options.engines ? options.engines->find(engine) : nullptr;
+    const bool is_file = image && !image->is_linked;
+    lines += engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked") + "\n";
+  }
+  return codec::to_hex(crypto::sha256(as_bytes(lines)));
 }
 
 std::string two_places(double value) {
@@ -92,14 +104,8 @@ TuningKey tuning_key_of(const Catalogue& catalogue, const CatalogueEntry& entry,
                    " ctx=" + std::to_string(open.cells_per_stream) + " kv_type=" + open.kv_type +
                    " prefill_chunk=" + std::to_string(open.prefill_chunk_tokens_max) +
                    " speculation=" + (open.speculation ? "on" : "off") +
-                   " threads=" + std::to_string(fixed_threads(entry, options)) + " engines=";
-  const char* comma = "";
-  for (const std::string& engine : engines_of(catalogue, entry, options)) {
-    const auto image = options.engines ? options.engines->find(engine) : nullptr;
-    const bool is_file = image && !image->is_linked;
-    key.conditions += comma + engine + ":" + (is_file ? codec::to_hex(image->sha256) : "linked");
-    comma = ",";
-  }
+                   " threads=" + std::to_string(fixed_threads(entry, options)) +
+                   " engines=" + digest_of(engines_of(catalogue, entry, options), options);
   return key;
 }
 
@@ -126,15 +132,18 @@ std::string text(const TuneMeasurement& measurement) {
   return out;
 }
 
-void apply_tunings(const TuningStore& store, const GatewayOptions& options, Catalogue& catalogue) {
+void apply_tuning(const TuningStore& store, const GatewayOptions& options,
+                  const Catalogue& catalogue, CatalogueEntry& entry) {
   if (!options.tune) return;
-  for (auto& [name, entry] : catalogue.models) {
-    entry.settings.tuned.reset();
-    if (!is_measured(entry, options)) continue;
-    const auto found = store.find(tuning_key_of(catalogue, entry, options));
-    // The default is what there is without: a worker that runs with it is not replaced.
-    if (found && found->result.choice.index > 0) entry.settings.tuned = found->result.chosen();
-  }
+  entry.settings.tuned.reset();
+  if (!is_measured(entry, options)) return;
+  const auto found = store.find(tuning_key_of(catalogue, entry, options));
+  // The default is what there is without: a worker that runs with it is not replaced.
+  if (found && found->result.choice.index > 0) entry.settings.tuned = found->result.chosen();
+}
+
+void apply_tunings(const TuningStore& store, const GatewayOptions& options, Catalogue& catalogue) {
+  for (auto& [name, entry] : catalogue.models) apply_tuning(store, options, catalogue, entry);
 }
 
 }  // namespace aioss::runtime

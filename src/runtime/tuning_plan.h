@@ -31,5 +31,7 @@ std::string text(const TuneMeasurement& measurement);
 
 // Puts what was found of each model under what operators say of it.
 void apply_tunings(const TuningStore& store, const GatewayOptions& options, Catalogue& catalogue);
+void apply_tuning(const TuningStore& store, const GatewayOptions& options,
+                  const Catalogue& catalogue, CatalogueEntry& entry);
 
 }  // namespace aioss::runtime

@@ -1,6 +1,8 @@
 #include "runtime/tuning_store.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/log.h"
 #include "codec/cbor.h"
@@ -20,6 +22,9 @@ constexpr std::uint64_t kVersion = 1;
 constexpr std::size_t kNumbersOfPart = 4;
 constexpr std::size_t kKnobs = 4;
 constexpr std::size_t kTextBytesMax = 4096;
+// Another process writes the file in milliseconds.
+constexpr int kTurnTries = 200;
+constexpr auto kTurnPause = std::chrono::milliseconds(10);
 constexpr std::uint64_t kStatesMax = static_cast<std::uint64_t>(TuneState::kUnfinished);
 enum FileKey : std::uint64_t { kVersionKey = 0, kBasisKey = 1, kEntriesKey = 2 };
 enum EntryKey : std::uint64_t {
@@ -231,7 +236,10 @@ Status TuningStore::take_in(ByteView bytes) {
     const Map* entry = value.if_map();
     if (entry == nullptr) return damaged("an entry is no map");
     AIOSS_TRY(auto read, read_entry(*entry));
-    if (!kept_.contains(read.first)) remember(std::move(read.first), std::move(read.second));
+    const auto known = kept_.find(read.first);
+    const bool is_newer =
+        known == kept_.end() || known->second.tuning.wall_ns < read.second.wall_ns;
+    if (is_newer) remember(std::move(read.first), std::move(read.second));
   }
   return ok();
 }
@@ -266,25 +274,45 @@ std::vector<std::pair<TuningKey, Tuning>> TuningStore::all() const {
   return out;
 }
 
+void TuningStore::take_in_newer() {
+  if (path_.empty()) return;
+  const Result<Bytes> others = os::read_file(fs_, path_, kTuningFileBytesMax);
+  std::lock_guard lock(mutex_);
+  if (others) (void)take_in(*others);  // damage was told when it was read first
+}
+
 void TuningStore::put(TuningKey key, Tuning tuning) {
+  const std::unique_ptr<os::File> turn = wait_for_turn();
+  take_in_newer();
   Digest basis{};
-  const Result<Bytes> others = path_.empty() ? Result<Bytes>(Error{Code::kNotFound, ""})
-                                             : os::read_file(fs_, path_, kTuningFileBytesMax);
   {
     std::lock_guard lock(mutex_);
-    // Of an `aioss tune` beside the server. Damage was told when it was read first.
-    if (others) (void)take_in(*others);
     remember(std::move(key), std::move(tuning));
     basis = basis_;
   }
   if (path_.empty() || basis == Digest{}) return;  // nobody could say whose these are
   const Bytes bytes = encode(basis, all());
   if (bytes.size() > kTuningFileBytesMax) return;  // better none on the disk than one not read
-  Status written = fs_.make_directories(directory_);
-  if (written) written = os::replace_file(fs_, path_, bytes);
+  const Status written = os::replace_file(fs_, path_, bytes);
   if (written) return;
   log::warn("what was measured of a model cannot be written",
             {{"reason", written.error().message}});
+}
+
+// Until the object ends, no other process writes the file between this one's reading and writing.
+// Nothing if that takes too long, or cannot be: then what the other one writes may be lost, and is
+// measured again.
+std::unique_ptr<os::File> TuningStore::wait_for_turn() {
+  if (path_.empty() || !fs_.make_directories(directory_)) return nullptr;
+  auto file = fs_.open(path_ + ".lock", os::OpenMode::kReadWriteCreate);
+  if (!file) return nullptr;
+  for (int i = 0; i < kTurnTries; ++i) {
+    const Status locked = (*file)->lock_exclusive();
+    if (locked) return std::move(*file);
+    if (locked.error().code != Code::kConflict) break;
+    std::this_thread::sleep_for(kTurnPause);
+  }
+  return nullptr;
 }
 
 }  // namespace aioss::runtime

@@ -11,11 +11,12 @@
 // threads_batch, micro_batch, flash], 2: state, 3: reason, 4: [ns a token, the default's, …, of
 // each regime]}.
 //
-// Thread-safe; read() and put() block on the disk.
+// Thread-safe; all but find() and all() block on the disk.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -58,8 +59,10 @@ class TuningStore final {
   std::optional<Tuning> find(const TuningKey& key) const;
   // Oldest first.
   std::vector<std::pair<TuningKey, Tuning>> all() const;
+  // What other processes have put into the file since, where it is newer than what is known.
+  void take_in_newer();
   // Remembers and writes the file, with what others have put there meanwhile; a disk that refuses
-  // is told to the log.
+  // is told to the log. Processes take turns by a lock on FILE.lock, for two seconds at most.
   void put(TuningKey key, Tuning tuning);
 
  private:
@@ -67,7 +70,8 @@ class TuningStore final {
     Tuning tuning;
     std::uint64_t age = 0;  // the lower the older
   };
-  Status take_in(ByteView bytes);               // what is not known yet; with mutex_ held
+  std::unique_ptr<os::File> wait_for_turn();
+  Status take_in(ByteView bytes);               // what is newer than known; with mutex_ held
   void remember(TuningKey key, Tuning tuning);  // with mutex_ held
 
   os::FileSystem& fs_;

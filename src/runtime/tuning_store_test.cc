@@ -5,12 +5,19 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <string>
+#include <thread>
 
+#include "codec/hex.h"
+#include "crypto/hash.h"
+#include "os/clock.h"
 #include "runtime/gateway.h"
 #include "runtime/planning.h"
 #include "runtime/testing/held_file_system.h"
+#include "runtime/testing/test_bench.h"
+#include "runtime/tuner.h"
 #include "runtime/tuning_plan.h"
 
 namespace aioss::runtime {
@@ -154,6 +161,95 @@ TEST_F(TuningStoreTest, TwoProcessesLoseNothingOfEachOther) {
   EXPECT_TRUE(found_later(key(9)).has_value());
 }
 
+// A server that has run for long does not write its old result over that of `aioss tune`.
+TEST_F(TuningStoreTest, TheNewerOfTwoResultsIsKept) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  Tuning newer = tuning();
+  newer.wall_ns = 78;
+  newer.result.choice = {0, "newer"};
+  put(key(), newer);  // another process
+  server.put(key(9), tuning());
+  EXPECT_EQ(found_later(key())->result.choice.why, "newer");
+  EXPECT_EQ(server.find(key())->result.choice.why, "newer");
+  Tuning older = tuning();
+  older.wall_ns = 76;
+  put(key(), older);  // by order
+  server.take_in_newer();
+  EXPECT_EQ(server.find(key())->result.choice.why, "newer");
+}
+
+TEST_F(TuningStoreTest, ProcessesTakeTurns) {
+  put(key(), tuning());
+  auto other = fs_.open(file() + ".lock", os::OpenMode::kReadWriteCreate);
+  ASSERT_TRUE((*other)->lock_exclusive());
+  std::thread writes([&] { put(key(9), tuning()); });
+  (*other).reset();
+  writes.join();
+  EXPECT_TRUE(found_later(key(9)).has_value());
+}
+
+TEST_F(TuningStoreTest, WhatIsTakenBackIsNewer) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  os::SystemClock clock;
+  {
+    Tuner tuner({worker(), nullptr}, clock, server);
+    tuner.take_back(key(), "it crashed");
+    const auto over = [&] { return server.find(key())->result.choice.index == 0; };
+    EXPECT_TRUE(testing::comes_true(over));
+  }
+  EXPECT_EQ(found_later(key())->result.choice.index, 0U);
+  EXPECT_GT(found_later(key())->wall_ns, tuning().wall_ns);
+}
+
+// It is not what failed.
+TEST_F(TuningStoreTest, WhatWasFoundSinceIsNotTakenBack) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  Tuning newer = tuning();
+  newer.wall_ns = 78;
+  put(key(), newer);
+  os::SystemClock clock;
+  {
+    Tuner tuner({worker(), nullptr}, clock, server);
+    tuner.take_back(key(), "it crashed");
+    EXPECT_TRUE(testing::comes_true([&] { return server.find(key())->wall_ns == 78; }));
+  }
+  EXPECT_EQ(found_later(key())->result.choice.index, 1U);
+}
+
+// Its thread is busy until then.
+TEST_F(TuningStoreTest, WhatIsInterruptedBeforeItsTurnIsNotMeasured) {
+  put(key(), tuning());
+  TuningStore server = store();
+  server.read();
+  std::ofstream(folder_ + "/m.fake") << "aioss-fake 1\nreply one\ndelay_us_per_call 1000\n";
+  const auto catalogue = scan_catalogue(fs_, {folder_, {}, true});
+  TuningJob job;
+  job.files = *open_model(fs_, catalogue->models.at("m"));
+  job.space.engines = {"fake"};
+  job.space.flash_attention = true;
+  job.open.engine = "fake";
+  job.key = key(9);
+  job.budget_ns = 1'000'000'000;
+  std::promise<Result<TuningResult>> promise;
+  os::SystemClock clock;
+  fs_.hold_reads(file());
+  Tuner tuner({worker(), nullptr}, clock, server);
+  tuner.take_back(key(), "it crashed");
+  ASSERT_TRUE(fs_.wait_until_read_is_held());
+  tuner.tune(std::move(job), [&](Result<TuningResult> found) { promise.set_value(found); });
+  tuner.interrupt();
+  fs_.release();
+  const auto result = promise.get_future().get();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kShuttingDown);
+}
+
 TEST_F(TuningStoreTest, WithoutAFolderNothingIsWritten) {
   TuningStore none(fs_, "", worker());
   none.read();
@@ -245,8 +341,9 @@ TEST_F(TuningPlanTest, ConditionsNameAllThatMatters) {
   const TuningKey before = key_now();
   EXPECT_EQ(before.conditions,
             "profile=fast parallel=0 ctx=0 kv_type=f16 prefill_chunk=0 speculation=on threads=0 "
-            "engines=llama:linked,ik:07" +
-                std::string(62, '0'));
+            "engines=" +
+                codec::to_hex(
+                    crypto::sha256(as_bytes("llama:linked\nik:07" + std::string(62, '0') + "\n"))));
   entry().settings.parallel = 4;
   EXPECT_NE(key_now(), before);
   entry().settings = {};
@@ -257,6 +354,17 @@ TEST_F(TuningPlanTest, ConditionsNameAllThatMatters) {
   EXPECT_NE(key_now(), before);
   options_.engines->remove("ik");
   EXPECT_NE(key_now(), before);
+}
+
+// As many engines as a table takes.
+TEST_F(TuningPlanTest, ConditionsOfManyEnginesCanBeKept) {
+  for (std::size_t i = 0; i < 64; ++i) {
+    plugins::EngineImage one;
+    one.name = std::string(40, 'e') + std::to_string(i);
+    options_.engines->put(one);
+  }
+  put(key_now(), tuning());
+  EXPECT_TRUE(found_later(key_now()).has_value());
 }
 
 TEST_F(TuningPlanTest, WhatWasChosenIsWhatIsStarted) {

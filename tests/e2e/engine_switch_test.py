@@ -85,11 +85,17 @@ class Client(threading.Thread):
 
 
 class EngineSwitches(unittest.TestCase):
-    def serve(self, *flags):
-        return AiossServer("--fake-models", "--parallel", 12, "--ctx", 1024, *flags)
+    def serve(self, *flags, parallel=12, ctx=1024):
+        return AiossServer("--fake-models", "--parallel", parallel, "--ctx", ctx, *flags)
 
     def test_streams_survive_many_switches(self):
-        with self.serve() as server:
+        self.switch_under_load(parallel=12)
+
+    def test_streams_survive_switches_where_canaries_have_no_stream_left(self):
+        self.switch_under_load(parallel=CLIENTS)
+
+    def switch_under_load(self, parallel):
+        with self.serve(parallel=parallel) as server:
             self.assertEqual(server.post("/v1/completions", {
                 "model": SMOLLM2, "prompt": "a", "max_tokens": 1})[0], 200)
             stop = threading.Event()
@@ -123,39 +129,46 @@ class EngineSwitches(unittest.TestCase):
             moved = [r for r in server.records() if r["type"] == "DECISION"
                      and r["body"].get("reason") == "engine_switch"]
             self.assertTrue(moved, "nothing was moved")
-            print(f"{done} switches between {names}, {answers} answers of {TOKENS} tokens",
-                  file=sys.stderr)
+            print(f"{done} switches between {names}, {answers} answers of {TOKENS} tokens, "
+                  f"--parallel {parallel}", file=sys.stderr)
 
     def test_the_gap_that_a_client_sees(self):
-        """With about 500 tokens of context; told, not judged."""
-        with self.serve() as server:
-            names = [name for name in engines(server) if name in ("llama", "ik", "fake")]
-            for there in [name for name in ("ik", "llama") if name in names]:
-                away = "fake" if there == "llama" else "llama"
-                if state(server)["engine"] != away:
-                    self.assertIn(switch(server, {"engine": away})["outcome"], ("done", ""))
-                body = {"model": SMOLLM2, "prompt": "The clerk keeps a ledger. " * 80,
-                        "max_tokens": 400, "temperature": 0, "ignore_eos": True, "stream": True}
-                stream = OpenStream(server, body)
-                stream.read_events(5)
-                times, over = [], threading.Event()
+        """With about 500 tokens of context. How long it is is told, not judged; that the stream
+        moved is, in the middle of its answer."""
+        with self.serve(parallel=6, ctx=4096) as server:
+            self.assertEqual(server.post("/v1/completions", {
+                "model": SMOLLM2, "prompt": "a", "max_tokens": 1})[0], 200)
+            self.assertEqual(state(server)["engine"], "llama")
+            for there in ["ik", "llama"] if "ik" in engines(server) else ["fake"]:
+                self.switch_under_one_stream(server, there)
 
-                def read(stream=stream, times=times, over=over):
-                    while not stream.data.endswith(b"\r\n0\r\n\r\n"):
-                        stream.read_some()
-                        times.append(time.monotonic())
-                    over.set()
-                reader = threading.Thread(target=read)
-                reader.start()
-                found = switch(server, {"engine": there})
-                self.assertEqual(found["outcome"], "done", found)
-                reader.join(300)
-                self.assertTrue(over.is_set())
-                self.assertNotIn(b'"error"', stream.data)
-                stream.close()
-                gap = max(b - a for a, b in zip(times, times[1:]))
-                print(f"{away} to {there}: the longest gap was {gap:.3f} s ({found['reason']})",
-                      file=sys.stderr)
+    def switch_under_one_stream(self, server, there):
+        away = state(server)["engine"]
+        body = {"model": SMOLLM2, "prompt": "The clerk keeps a ledger. " * 80,
+                "max_tokens": 3000, "temperature": 0, "ignore_eos": True, "stream": True}
+        stream = OpenStream(server, body)
+        stream.read_events(5)
+        times, over = [], threading.Event()
+
+        def read():
+            while not over.is_set() and not stream.data.endswith(b"\r\n0\r\n\r\n"):
+                stream.read_some()
+                times.append(time.monotonic())
+        reader = threading.Thread(target=read)
+        reader.start()
+        found = switch(server, {"engine": there})
+        self.assertEqual(found["outcome"], "done", found)
+        self.assertIn("streams moved: 1", found["reason"])
+        heard = len(times)
+        wait_until(lambda: len(times) > heard + 5 or not reader.is_alive(),
+                   what="the answer to go on")
+        over.set()
+        reader.join(300)
+        self.assertNotIn(b'"error"', stream.data)
+        stream.close()
+        gap = max(b - a for a, b in zip(times, times[1:]))
+        print(f"{away} to {there}: the longest gap was {gap:.3f} s ({found['reason']})",
+              file=sys.stderr)
 
     def test_orders_on_the_command_line(self):
         with self.serve() as server:
@@ -179,11 +192,20 @@ class EngineSwitches(unittest.TestCase):
             server.start()
             self.assertEqual(state(server)["engine"], "fake")
             self.assertEqual(order("pin", SMOLLM2, "--off").returncode, 0)
-            actions = [r["body"]["action"] for r in server.records()
+            server.stop()
+            records = server.records()
+            actions = [(r["body"]["action"], r["body"]["outcome"]) for r in records
                        if r["type"] == "ADMIN_ACTION"]
-            self.assertEqual(actions, ["engine_switch", "engine_switch", "engine_rollback",
-                                       "engine_rollback", "engine_pin", "engine_unpin"][
-                                           -len(actions):])
+            self.assertEqual(actions, [(f"engine_{what}", "ordered") for what in (
+                "switch", "rollback", "switch", "rollback", "pin", "unpin")])
+            refused = [(r["body"]["reason"], r["body"]["details"]) for r in records
+                       if r["type"] == "DECISION" and r["body"]["kind"] == "engine_switch"
+                       and r["body"]["outcome"] == "refused"]
+            self.assertEqual(sorted(reason for reason, _ in refused), ["conflict", "not_found"])
+            self.assertIn(("not_found", ["engine nosuch"]), refused)
+            unpinned = [r["body"]["details"] for r in records if r["type"] == "DECISION"
+                        and r["body"].get("reason") == "unpinned"]
+            self.assertEqual(unpinned, [["engine fake"]])
 
 
 if __name__ == "__main__":

@@ -289,7 +289,7 @@ inline constexpr std::uint64_t kReason = 16,  // text: a name in `auth_reason`
 
 namespace admin_action {
 inline constexpr std::uint64_t kAction = 16,  // text: a name in `admin_action_name`, or another
-    kOutcome = 17,                            // text: "done", or the stable name of a base::Code
+    kOutcome = 17,                            // text: "done", "ordered", or the name of a Code
     kDetails = 18,                            // array of text
     kApprovals = 19;                          // array of text; absent without dual control
 }  // namespace admin_action
@@ -404,6 +404,7 @@ inline constexpr std::string_view kOrdered = "ordered", kPinned = "pinned",
                                   kCanaryPassed = "canary_passed",
                                   kTakenInTurn = "in_turn",  // loaded alone, without a canary
     kRolledBack = "rolled_back",                             // by itself: it failed or crashed
+    kUnpinned = "unpinned",                                  // by an order, or one to roll back
     kMoved = "engine_switch";  // of a DECISION `routing`: a request went on with another engine
 }  // namespace engine_switch_reason
 
@@ -433,6 +434,10 @@ inline constexpr std::string_view kEngineSwitch = "engine_switch", kEnginePin = 
                                   kEngineRollback = "engine_rollback",
                                   kEnginesChanged = "engines_changed";
 }  // namespace admin_action_name
+
+namespace admin_action_outcome {
+inline constexpr std::string_view kOrdered = "ordered";  // a DECISION says what became of it
+}  // namespace admin_action_outcome
 
 struct Record {  // as read back
   std::uint64_t index = 0;
