@@ -375,11 +375,11 @@ TEST_F(EngineSwitchTest, OneThatDoesNotFitEvenAloneTakesNothingAway) {
 
 // Alone it would fit, and another model is there that does not go.
 TEST_F(EngineSwitchTest, WithoutRoomForTheNewOneTheOldOneComesBack) {
-  bench.options.memory_max = std::uint64_t{1} << 20;
-  bench.add_model("pinned", "reply two\nweight_bytes 400000\n");
+  bench.options.memory_max = 100'000'000;
+  bench.add_model("pinned", "reply two\nweight_bytes 40000000\n");
   bench.add_model("m",
-                  "reply one\ndelay_us_per_call 1000\nweight_bytes 400000\n"
-                  "# plan of fake-same 800000\n");
+                  "reply one\ndelay_us_per_call 1000\nweight_bytes 40000000\n"
+                  "# plan of fake-same 80000000\n");
   bench.start();
   ASSERT_TRUE(order_model(ModelOrder::What::kPin, "pinned"));
   ASSERT_EQ(bench.ask("pinned", "q").text.at(0), "two");

@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <thread>
 
-#include "runtime/device_table.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {
@@ -119,25 +117,6 @@ TEST_F(SurvivalTest, OneThatCrashesItsWorkersTakesNobodyWithIt) {
   }
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 1U);
-}
-
-// What a lost device has ended counts against nobody; what crashes on the CPU after it does.
-TEST_F(SurvivalTest, ARequestThatCrashesAfterItsDeviceWasLostIsFound) {
-  ::setenv("AIOSS_FAKE_GPUS", "100000000", 1);
-  ipc::DeviceOfEngine gpu;
-  gpu.engine = "fake";
-  gpu.name = "fake:0";
-  gpu.bytes_total = gpu.bytes_free = 100'000'000;
-  bench.options.devices = std::make_shared<DeviceTable>(std::vector{gpu});
-  bench.add_model("m", "reply hello\ndelay_us_per_call 1000\n");
-  bench.start();
-  EXPECT_TRUE(bench.ask("m", "[[lose 3]]").done);
-  // On the CPU from here on, by the worker that has taken over the room of the lost one.
-  const Answered crashed = bench.ask("m", "[[crash 3]]");
-  EXPECT_EQ(crashed.code(), "worker_died");
-  EXPECT_EQ(bench.ask("m", "[[crash 3]]").code(), "forbidden");
-  ::unsetenv("AIOSS_FAKE_GPUS");
-  bench.expect_good_ledger_and_loads();
 }
 
 // What ended every worker once costs none when it is sent again: neither a load, if none is loaded,

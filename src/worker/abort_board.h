@@ -17,6 +17,11 @@ class AbortBoard final {
  public:
   // Any thread.
   void cancel(ipc::RequestId id) { cancelled_.store(id, std::memory_order_relaxed); }
+  // A request comes: one of the same number was cancelled here, maybe, and has come back.
+  void begin(ipc::RequestId id) {
+    ipc::RequestId cancelled = id;
+    cancelled_.compare_exchange_strong(cancelled, kNone - 1, std::memory_order_relaxed);
+  }
   void stop() { stopping_.store(true, std::memory_order_relaxed); }  // the process is ending
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 

@@ -205,6 +205,7 @@ std::optional<Error> Service::take(ipc::Submit submit) {
       return Error(busy).with_backlog({static_cast<std::uint32_t>(requests_.size()), wait()});
     }
     requests_.emplace(id, Known{Stage::kPreparing, ipc::open_choices(submit)});
+    board_.begin(id);
   }
   const std::size_t bytes = bytes_of(submit.prompt);
   const bool resumed = !submit.resume.empty();  // it had been taken: the gateway bounds them all

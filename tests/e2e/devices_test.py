@@ -147,6 +147,16 @@ class Devices(unittest.TestCase):
             self.assertEqual(self.chat(server, "n")[0], 200)
             self.assertEqual(self.used(server, "fake:0"), 0)
 
+    def test_what_crashes_on_the_cpu_afterwards_is_found(self):
+        os.environ["AIOSS_FAKE_GPUS"] = str(64 * MIB)
+        self.script("m", f"weight_bytes {10 * MIB}")
+        with self.server() as server:
+            self.assertEqual(self.chat(server, "m", "hello [[lose 9]]")[0], 200)
+            # It ended no worker by the loss of a device: it is the cause, and is not tried for ever.
+            self.assertGreaterEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 500)
+            self.assertEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 403)
+            self.assertEqual(self.chat(server, "m")[0], 200)
+
     def test_a_device_that_fails_at_start_is_taken_out(self):
         self.script("m", "fail_device yes")
         with self.server() as server:

@@ -137,7 +137,7 @@ class FakeTextModel final : public engine::TextModel {
 }  // namespace
 
 Result<std::unique_ptr<engine::TextModel>> open_text(engine::Model& model) {
-  ASSERT(model.engine().model_open == entry()->model_open);  // tests have tables of their own
+  ASSERT(model.engine().model_open == entry()->model_open);  // tests give it other names, too
   return std::unique_ptr<engine::TextModel>(new FakeTextModel(*unwrap(model.handle())));
 }
 
