@@ -178,7 +178,7 @@ TEST_F(ModelTuningsTest, NothingIsMeasuredWhereItIsOff) {
 
 TEST_F(ModelTuningsTest, WithoutRoomNothingIsMeasured) {
   bench.options.memory_max = std::uint64_t{1} << 20;
-  start_with("reply one\nmemory weights=800000\nflash_percent 10\ndelay_us_per_call 2000\n");
+  start_with("reply one\nweight_bytes 800000\nflash_percent 10\ndelay_us_per_call 2000\n");
   be_quiet();
   EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
   be_quiet();
