@@ -152,7 +152,7 @@ class Devices(unittest.TestCase):
         self.script("m", f"weight_bytes {10 * MIB}")
         with self.server() as server:
             self.assertEqual(self.chat(server, "m", "hello [[lose 9]]")[0], 200)
-            # It ended no worker by the loss of a device: it is the cause, and is not tried for ever.
+            # No device is lost by it: it is the cause, and is not tried for ever.
             self.assertGreaterEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 500)
             self.assertEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 403)
             self.assertEqual(self.chat(server, "m")[0], 200)
