@@ -40,6 +40,10 @@ int main(int argc, char** argv) {
   }
   for (int i = 6; i + 1 < argc; i += 2) {
     const std::string_view option = argv[i];
+    if (option == "--sandbox") {  // what for, and no descriptor
+      options.device = aioss::os::SandboxFor::kGpu;
+      continue;
+    }
     int& descriptor = option == "--prefixes"   ? options.prefix_fd
                       : option == "--adapters" ? options.adapter_fd
                                                : options.engine_fd;
