@@ -54,7 +54,7 @@ function(aioss_library name)
     target_link_libraries(test_${name} PRIVATE
       aioss_${name} ${ARG_PRIVATE} ${ARG_TEST} GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME unit.${name} COMMAND test_${name})
-    set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300 LABELS unit
+    set_tests_properties(unit.${name} PROPERTIES TIMEOUT 900 LABELS unit
       ENVIRONMENT "AIOSS_MODELS_DIR=${AIOSS_MODELS_DIR}")
   endif()
 endfunction()
