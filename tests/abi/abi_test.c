@@ -174,7 +174,7 @@ static void check_layout(void) {
   expect(sizeof(aioss_plan_device) == 32, "size of aioss_plan_device");
   expect(offsetof(aioss_model_options, devices) == 40, "offset of devices");
   expect(sizeof(aioss_model_facts) == 56, "size of aioss_model_facts");
-  expect(sizeof(aioss_session_options) == 56, "size of aioss_session_options");
+  expect(sizeof(aioss_session_options) == 64, "size of aioss_session_options");
   expect(sizeof(aioss_plan) == 64 + AIOSS_DEVICES_MAX * 32, "size of aioss_plan");
   expect(offsetof(aioss_plan, devices) == 64, "offset of the plan's devices");
   expect(sizeof(aioss_batch) == 56, "size of aioss_batch");

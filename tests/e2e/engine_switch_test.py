@@ -198,7 +198,7 @@ class EngineSwitches(unittest.TestCase):
                        if r["type"] == "ADMIN_ACTION"]
             self.assertEqual(actions, [(f"engine_{what}", "ordered") for what in (
                 "switch", "rollback", "switch", "rollback", "pin", "unpin")])
-            refused = [(r["body"]["reason"], r["body"]["details"]) for r in records
+            refused = [(r["body"]["reason"], r["body"].get("details")) for r in records
                        if r["type"] == "DECISION" and r["body"]["kind"] == "engine_switch"
                        and r["body"]["outcome"] == "refused"]
             self.assertEqual(sorted(reason for reason, _ in refused), ["conflict", "not_found"])
