@@ -81,22 +81,6 @@ TEST_F(SurvivalTest, ManyKillsLoseAndDoubleNothing) {
   EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
 }
 
-// Of a GPU, say: nothing of its session is of use any more, and no request is to blame.
-TEST_F(SurvivalTest, ADeviceThatIsLostMidStreamCostsNoToken) {
-  bench.add_model("m", "reply hello\ndevice_lost_after 300\n");
-  bench.start();
-  const auto first = bench.submit("m", "[[long 400]]");
-  const auto second = bench.submit("m", "[[long 400]]");
-  const Answered whole = read_all(*first), other = read_all(*second);
-  ASSERT_TRUE(whole.done) << whole.code();
-  ASSERT_TRUE(other.done) << other.code();
-  EXPECT_EQ(whole.done->completion_tokens, 400U);
-  EXPECT_EQ(whole.text.at(0), other.text.at(0));
-  bench.expect_good_ledger_and_loads();
-  EXPECT_EQ(bench.count(RecordType::kInferAbort), 0U);
-  EXPECT_EQ(bench.count(RecordType::kModelLoad), 2U);
-}
-
 // A request that crashes the engine is found by running the suspects alone; the others are
 // answered.
 TEST_F(SurvivalTest, OneThatCrashesItsWorkersTakesNobodyWithIt) {
