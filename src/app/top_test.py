@@ -117,7 +117,7 @@ class Requests(Queues):
         self.assertTrue(batch.is_alive(), "it did not wait for the batch answer")
         batch.join(SECONDS)
         self.assertEqual(texts, [undisturbed])
-        self.wait_until(lambda: self.queue().get("preempted", 0) >= 1, "it to be counted")
+        self.wait_until(lambda: self.queue().get("preempted") == 1, "it to be counted")
 
     def test_tenants_have_limits(self):
         keys = self.home / "keys.txt"

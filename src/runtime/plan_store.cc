@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "codec/cbor.h"
-#include "crypto/hash.h"
 #include "runtime/catalogue.h"
+#include "runtime/checksum.h"
 #include "runtime/machine_basis.h"
 
 namespace aioss::runtime {
@@ -21,17 +21,6 @@ enum EntryKey : std::uint64_t { kFilesKey = 0, kAskKey = 1, kReportKey = 2 };
 
 Error damaged(const std::string& what) {
   return {Code::kCorrupt, what};
-}
-
-// The bytes before their checksum.
-Result<ByteView> checked(ByteView bytes) {
-  if (bytes.size() < sizeof(Digest)) return damaged("it is too short");
-  const ByteView body = bytes.first(bytes.size() - sizeof(Digest));
-  const Digest sum = crypto::sha256(body);
-  if (!std::equal(sum.begin(), sum.end(), bytes.last(sizeof(Digest)).begin())) {
-    return damaged("its checksum is wrong");
-  }
-  return body;
 }
 
 Result<FilesIdentity> read_identity(const codec::Map& entry) {
@@ -104,7 +93,7 @@ void PlanStore::read() {
 }
 
 Status PlanStore::take_in(ByteView bytes) {
-  AIOSS_TRY(const ByteView body, checked(bytes));
+  AIOSS_TRY(const ByteView body, without_checksum(bytes));
   AIOSS_TRY(const codec::Map map, codec::decode_map(body));
   AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
   if (version != kVersion) return ok();  // of another aioss, and no damage
@@ -187,10 +176,7 @@ Bytes PlanStore::encode() const {
   map.set(kVersionKey, Value::uint(kVersion))
       .set(kBasisKey, Value::bytes(basis_))
       .set(kEntriesKey, Value::array(std::move(entries)));
-  Bytes bytes = codec::encode(std::move(map));
-  const Digest sum = crypto::sha256(bytes);
-  bytes.insert(bytes.end(), sum.begin(), sum.end());
-  return bytes;
+  return with_checksum(codec::encode(std::move(map)));
 }
 
 }  // namespace aioss::runtime

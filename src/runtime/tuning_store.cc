@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "codec/cbor.h"
-#include "crypto/hash.h"
 #include "ipc/limits.h"
 #include "runtime/catalogue.h"
+#include "runtime/checksum.h"
 #include "runtime/machine_basis.h"
 
 namespace aioss::runtime {
@@ -48,16 +48,6 @@ enum MeasurementKey : std::uint64_t {
 
 Error damaged(const std::string& what) {
   return {Code::kCorrupt, what};
-}
-
-Result<ByteView> checked(ByteView bytes) {
-  if (bytes.size() < sizeof(Digest)) return damaged("it is too short");
-  const ByteView body = bytes.first(bytes.size() - sizeof(Digest));
-  const Digest sum = crypto::sha256(body);
-  if (!std::equal(sum.begin(), sum.end(), bytes.last(sizeof(Digest)).begin())) {
-    return damaged("its checksum is wrong");
-  }
-  return body;
 }
 
 Result<std::vector<std::uint64_t>> numbers_of(const Map& map, std::uint64_t key,
@@ -190,10 +180,7 @@ Bytes encode(const Digest& basis, const std::vector<std::pair<TuningKey, Tuning>
   map.set(kVersionKey, Value::uint(kVersion))
       .set(kBasisKey, Value::bytes(basis))
       .set(kEntriesKey, Value::array(std::move(list)));
-  Bytes bytes = codec::encode(std::move(map));
-  const Digest sum = crypto::sha256(bytes);
-  bytes.insert(bytes.end(), sum.begin(), sum.end());
-  return bytes;
+  return with_checksum(codec::encode(std::move(map)));
 }
 
 bool is_of_same_inodes(const FilesIdentity& a, const FilesIdentity& b) {
@@ -224,7 +211,7 @@ void TuningStore::read() {
 }
 
 Status TuningStore::take_in(ByteView bytes) {
-  AIOSS_TRY(const ByteView body, checked(bytes));
+  AIOSS_TRY(const ByteView body, without_checksum(bytes));
   AIOSS_TRY(const Map map, codec::decode_map(body));
   AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
   if (version != kVersion) return ok();  // of another aioss, and no damage
