@@ -12,7 +12,6 @@ include(ExternalProject)
 set(AIOSS_IK_SOURCE_DIR "" CACHE PATH "ik_llama.cpp source tree, or empty")
 set(AIOSS_IK_BUILD_DIR "${CMAKE_BINARY_DIR}/ik" CACHE PATH "Build folder of ik_llama.cpp")
 set(AIOSS_HAS_IK OFF)
-set(AIOSS_IK_VERSION "0.1.5") # the package's; the tree has no number of its own
 if(AIOSS_IK_SOURCE_DIR STREQUAL "")
   message(STATUS "No AIOSS_IK_SOURCE_DIR: the engine ik is not built")
   return()

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -194,6 +195,48 @@ TEST(IkAgainstLlama, GreedyTokensAndLogits) {
       EXPECT_LE(distance.mean, double{distance.range} / 50) << name;
       EXPECT_LE(distance.largest, distance.range / 5) << name;
     }
+  }
+}
+
+// Gives a graph up after so many questions, as a client that leaves does.
+struct GivesUp {
+  int questions_left = 0;
+  static int answer(void* user) {
+    return --static_cast<GivesUp*>(user)->questions_left < 0 ? 1 : 0;
+  }
+};
+
+// Before our patch a thread that looked late left a barrier early, and the others waited for ever;
+// with more than 32 tokens there was a second kind of barrier.
+TEST(IkAbort, GraphsThatAreGivenUpEndAndTheNextOneIsRight) {
+  AIOSS_REQUIRE_MODEL(kSmolLm2);
+  const auto tokens = tokens_of(kSmolLm2);
+  GivesUp gives_up;
+  aioss_session_options options = {};
+  options.sequences_max = 1;
+  options.cells_per_sequence = 256;
+  options.batch_tokens_max = 256;
+  options.abort = GivesUp::answer;
+  options.abort_user = &gives_up;
+  Opened opened(ik(), kSmolLm2, options);
+  for (const std::size_t length : {std::size_t{8}, std::size_t{100}}) {
+    const auto text = text_number(tokens, 0, length);
+    gives_up.questions_left = INT_MAX;
+    const auto expected = prefill(*opened.session, 0, text);
+    ASSERT_TRUE(opened.session->remove(0, 0, -1).has_value());
+    for (int i = 0; i < 100; ++i) {
+      gives_up.questions_left = 1 + i * 3;
+      BatchBuilder batch;
+      for (std::size_t t = 0; t < length; ++t) {
+        batch.add(text[t], static_cast<std::int32_t>(t), 0, t + 1 == length);
+      }
+      const Status status = opened.session->decode(batch.view());
+      ASSERT_FALSE(status.has_value()) << length << " tokens, " << i;
+      ASSERT_EQ(status.error().code, Code::kCancelled);
+    }
+    gives_up.questions_left = INT_MAX;
+    EXPECT_EQ(prefill(*opened.session, 0, text), expected) << length;
+    ASSERT_TRUE(opened.session->remove(0, 0, -1).has_value());
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -84,7 +83,6 @@ class Team {
 
   void run(void (*body)(void*), void* data, unsigned threads);
   void barrier();
-  void wait_for_others() const;
   unsigned size() const { return size_; }
 
  private:
@@ -168,16 +166,6 @@ void Team::barrier() {
   passed_.set(passed + 1);
 }
 
-void Team::wait_for_others() const {
-  for (int i = 0; arrived_.load(std::memory_order_acquire) + 1 < size_; ++i) {
-    if (i < kSpins) {
-      relax();
-    } else {
-      sched_yield();
-    }
-  }
-}
-
 Team::~Team() {
   begin(0);
   for (const auto& member : members_) pthread_join(member->thread, nullptr);
@@ -208,11 +196,3 @@ int omp_get_thread_num(void) {
   return static_cast<int>(number_here);
 }
 }
-
-namespace aioss::engines::ik {
-
-void wait_for_team() {
-  if (current != nullptr) current->wait_for_others();
-}
-
-}  // namespace aioss::engines::ik

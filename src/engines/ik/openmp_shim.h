@@ -16,11 +16,3 @@ bool GOMP_single_start(void);
 int omp_get_num_threads(void);
 int omp_get_thread_num(void);
 }
-
-namespace aioss::engines::ik {
-
-// Until all other threads of the caller's region wait at the barrier that the caller has still to
-// come to. Outside of regions, and alone, at once.
-void wait_for_team();
-
-}  // namespace aioss::engines::ik

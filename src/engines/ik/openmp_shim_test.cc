@@ -78,36 +78,5 @@ TEST(OpenMpShim, NoThreadsIsOne) {
   EXPECT_EQ(graph.threads, 1);
 }
 
-// A graph that is given up, as ik_llama.cpp does it: the first thread says so before a barrier, and
-// whoever reads it leaves behind its next one. Without waiting, some thread reads it a barrier
-// early now and then, and the others wait for it for ever.
-struct GivenUp {
-  static constexpr int kRounds = 20;
-  std::atomic<bool> over{false};
-  std::atomic<int> early{0};
-
-  static void body(void* data) {
-    auto& self = *static_cast<GivenUp*>(data);
-    for (int round = 0; round < kRounds; ++round) {
-      if (omp_get_thread_num() == 0 && round == kRounds / 2) {
-        wait_for_team();
-        self.over = true;
-      }
-      GOMP_barrier();
-      if (!self.over) continue;
-      if (round < kRounds / 2) ++self.early;
-      if (round >= kRounds / 2) return;
-    }
-  }
-};
-
-TEST(OpenMpShim, NobodyLeavesABarrierEarlyWhereAGraphIsGivenUp) {
-  for (int i = 0; i < 2000; ++i) {
-    GivenUp graph;
-    GOMP_parallel(&GivenUp::body, &graph, 4, 0);
-    ASSERT_EQ(graph.early, 0) << i;
-  }
-}
-
 }  // namespace
 }  // namespace aioss::engines::ik

@@ -7,7 +7,6 @@
 #include "engine/abi.h"
 #include "engines/ik/cells.h"
 #include "engines/ik/log_scope.h"
-#include "engines/ik/openmp_shim.h"
 
 namespace aioss::engines::ik {
 namespace {
@@ -95,15 +94,11 @@ IkSession::~IkSession() {
   context_.reset();
 }
 
-// ik_llama.cpp gives a graph up and says nothing about it: who asked remembers. It asks in the
-// first thread, before an operation's barrier. A thread that has not yet looked at the outcome of
-// the operation before would take the answer for its own and leave a barrier early, and all would
-// wait for ever: so the others come to the barrier first.
+// ik_llama.cpp gives a graph up and says nothing about it: who asked remembers.
 bool IkSession::on_abort(void* user) {
   auto* self = static_cast<IkSession*>(user);
   if (!self->abortable_) return false;
   self->aborted_ = self->aborted_ || self->options_.abort(self->options_.abort_user) != 0;
-  if (self->aborted_) wait_for_team();
   return self->aborted_;
 }
 
