@@ -16,7 +16,7 @@ namespace {
 using codec::Json;
 
 struct Model {
-  std::string name, state, error;
+  std::string name, state, engine, error;
   double load_fraction = 0;
   std::uint64_t memory_bytes = 0, running = 0, streams = 0, waiting = 0;
   std::optional<std::int64_t> idle_since, expires_at;
@@ -56,6 +56,7 @@ Model model_of(const Json& object) {
   Model model;
   model.name = text(member(object, "model"));
   model.state = text(member(object, "state"));
+  model.engine = text(member(object, "engine"));
   model.error = text(member(object, "error"));
   const Json& fraction = member(object, "load_fraction");
   if (fraction.is_number()) model.load_fraction = std::clamp(fraction.get<double>(), 0.0, 1.0);
@@ -115,6 +116,7 @@ Result<std::string> ps_table(std::string_view page, const PsLook& look) {
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"NAME"},
                {"STATE"},
+               {"ENGINE"},
                {"MEMORY", kRight},
                {"RUNNING", kRight},
                {"WAITING", kRight},
@@ -123,7 +125,7 @@ Result<std::string> ps_table(std::string_view page, const PsLook& look) {
                {"NOTE"}});
   for (const Model& model : models) {
     const bool loaded = model.streams > 0;
-    table.add({model.name, state_of(model),
+    table.add({model.name, state_of(model), model.engine.empty() ? "-" : model.engine,
                model.memory_bytes > 0 ? human_bytes(model.memory_bytes) : "-",
                loaded ? std::to_string(model.running) + "/" + std::to_string(model.streams) : "-",
                std::to_string(model.waiting), idle_of(model, look.now_unix_s),
@@ -148,6 +150,7 @@ Result<std::string> ps_json(std::string_view page, const PsLook& look) {
     one["unloading"] = model.unloading;
     if (model.idle_since) one["idle_since"] = *model.idle_since;
     if (model.expires_at) one["expires_at"] = *model.expires_at;
+    if (!model.engine.empty()) one["engine"] = model.engine;
     if (!model.error.empty()) one["error"] = model.error;
     if (model.retry_seconds) one["retry_seconds"] = *model.retry_seconds;
     list.push_back(std::move(one));

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr std::string_view kPage = R"({"object":"queue","models":[
-  {"model":"smol","state":"ready","streams":4,"running":0,"memory_bytes":314572800,
+  {"model":"smol","state":"ready","engine":"ik","streams":4,"running":0,"memory_bytes":314572800,
    "waiting":{"interactive":0,"batch":0,"load":0},"pinned":false,
    "idle_since":1700000000,"expires_at":1700000300},
   {"model":"kept","state":"ready","streams":2,"running":0,"pinned":true,"idle_since":1700000040},
@@ -32,10 +32,10 @@ PsLook at(std::int64_t now) {
 TEST(PsView, SaysOfEachModelWhatItDoesAndWhenItGoes) {
   const auto shown = ps_table(kPage, at(1'700'000'060));
   ASSERT_TRUE(shown);
-  EXPECT_THAT(*shown, ContainsRegex("smol +ready +315 MB +0/4 +0 +60.0 s +in 240.0 s"));
+  EXPECT_THAT(*shown, ContainsRegex("smol +ready +ik +315 MB +0/4 +0 +60.0 s +in 240.0 s"));
   EXPECT_THAT(*shown, ContainsRegex("kept .*pinned"));
-  EXPECT_THAT(*shown, ContainsRegex("busy +ready, to unload +- +2/2 +3 +- +-"));
-  EXPECT_THAT(*shown, ContainsRegex("qwen +loading 58 % +- +- +3"));
+  EXPECT_THAT(*shown, ContainsRegex("busy +ready, to unload +- +- +2/2 +3 +- +-"));
+  EXPECT_THAT(*shown, ContainsRegex("qwen +loading 58 % +- +- +- +3"));
   EXPECT_THAT(*shown, HasSubstr("again in 16 s: no "));
   EXPECT_THAT(*shown, Not(HasSubstr("\x1b")));
 }
@@ -46,7 +46,7 @@ TEST(PsView, HasAFormForScripts) {
   EXPECT_THAT(*shown, HasSubstr(R"({"name":"smol","state":"ready","memory_bytes":314572800,)"
                                 R"("running":0,"streams":4,"waiting":0,"pinned":false,)"
                                 R"("unloading":false,"idle_since":1700000000,)"
-                                R"("expires_at":1700000300})"));
+                                R"("expires_at":1700000300,"engine":"ik"})"));
   EXPECT_THAT(*shown, HasSubstr(R"("load_fraction":0.58)"));
 }
 

@@ -9,7 +9,7 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::string_view kPage = R"({"object":"queue","models":[
-  {"model":"smol","state":"ready","streams":4,"running":4,
+  {"model":"smol","state":"ready","engine":"ik","streams":4,"running":4,
    "waiting":{"interactive":2,"batch":9,"load":0},"parked":1,"spilled":2,"spilled_bytes":1048576,
    "tokens_per_second":41.25,"memory_bytes":314572800,"estimate_seconds":30,
    "tenants":[{"tenant":"ward-3","waiting":10,"running":3,"tokens":1234567}]},
@@ -30,7 +30,7 @@ TEST(TopView, ShowsModelsAndTenants) {
   EXPECT_NE(shown.find("2 models, 4 running, 14 waiting, 41.2 tokens/s"), std::string::npos)
       << shown;
   for (const std::string_view part :
-       {"smol", "2 (1.05 MB)", "30 s", "loading 58 %", "ward-3", "1.2 M"}) {
+       {"smol", "ENGINE", "  ik ", "2 (1.05 MB)", "30 s", "loading 58 %", "ward-3", "1.2 M"}) {
     EXPECT_NE(shown.find(part), std::string::npos) << part << "\n" << shown;
   }
 }

@@ -172,10 +172,10 @@ std::string and_more(std::size_t count, const TopFrame& frame) {
 std::string model_table(const Json& page, const TopFrame& frame, std::size_t lines) {
   using enum Table::Align;
   static const std::vector<Column> kColumns{
-      {"MODEL", kLeft, 0},    {"STATE", kLeft, 5},     {"STREAMS", kRight, 8},
-      {"RUNNING", kRight, 1}, {"QUEUE", kRight, 3},    {"BATCH", kRight, 6},
-      {"PARKED", kRight, 9},  {"SPILLED", kRight, 10}, {"TOKENS/S", kRight, 2},
-      {"MEMORY", kRight, 7},  {"WAIT", kRight, 4}};
+      {"MODEL", kLeft, 0},     {"STATE", kLeft, 5},    {"ENGINE", kLeft, 11},
+      {"STREAMS", kRight, 8},  {"RUNNING", kRight, 1}, {"QUEUE", kRight, 3},
+      {"BATCH", kRight, 6},    {"PARKED", kRight, 9},  {"SPILLED", kRight, 10},
+      {"TOKENS/S", kRight, 2}, {"MEMORY", kRight, 7},  {"WAIT", kRight, 4}};
   const std::vector<Json>& models = list(page, "models");
   const std::size_t shown = rows_shown(models.size(), less(lines, 1));
   std::vector<Row> rows;
@@ -183,8 +183,8 @@ std::string model_table(const Json& page, const TopFrame& frame, std::size_t lin
     const Json& model = models[i];
     const Json& waiting = member(model, "waiting");
     rows.push_back(
-        {text(model, "model"), state_of(model), nothing_if_zero(number(model, "streams")),
-         nothing_if_zero(number(model, "running")),
+        {text(model, "model"), state_of(model), text(model, "engine"),
+         nothing_if_zero(number(model, "streams")), nothing_if_zero(number(model, "running")),
          nothing_if_zero(number(waiting, "interactive") + number(waiting, "load")),
          nothing_if_zero(number(waiting, "batch")), nothing_if_zero(number(model, "parked")),
          spilled(model), one_decimal(decimal(model, "tokens_per_second")),

@@ -63,17 +63,22 @@ std::string tune_line(const runtime::TuneMeasurement& measurement) {
 std::string tune_text(const runtime::Tuning& tuning, std::size_t columns, bool color) {
   const runtime::TuningResult& result = tuning.result;
   using Align = Table::Align;
-  Table table({{"CANDIDATE"},
-               {"DECODE 1", Align::kRight},
-               {"DECODE " + std::to_string(result.streams), Align::kRight},
-               {"PREFILL", Align::kRight},
-               {"STATE"}});
+  const bool many = result.streams > 1;
+  std::vector<Table::Column> columns_shown{{"CANDIDATE"}, {"DECODE 1", Align::kRight}};
+  if (many) columns_shown.push_back({"DECODE " + std::to_string(result.streams), Align::kRight});
+  columns_shown.push_back({"PREFILL", Align::kRight});
+  columns_shown.push_back({"STATE"});
+  Table table(std::move(columns_shown));
   for (std::size_t i = 0; i < result.measurements.size(); ++i) {
     const runtime::TuneMeasurement& one = result.measurements[i];
     std::string state = i == result.choice.index ? "chosen" : std::string(runtime::name(one.state));
     if (!one.reason.empty()) state += ": " + one.reason;
-    table.add({runtime::text(one.candidate) + (i == 0 ? " (default)" : ""), figures(one.regimes[0]),
-               figures(one.regimes[1]), figures(one.regimes[2]), std::move(state)});
+    std::vector<std::string> row{runtime::text(one.candidate) + (i == 0 ? " (default)" : ""),
+                                 figures(one.regimes[0])};
+    if (many) row.push_back(figures(one.regimes[1]));
+    row.push_back(figures(one.regimes[2]));
+    row.push_back(std::move(state));
+    table.add(std::move(row));
   }
   constexpr std::int64_t kNs = 1'000'000'000;
   return safe_text(tuning.model, false) + ", measured " + utc_time(tuning.wall_ns / kNs) +

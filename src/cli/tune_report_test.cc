@@ -33,6 +33,16 @@ TEST(TuneReport, ShowsEachCandidateAndTheChoice) {
             "chosen: ik flash=off, 1.59 times as fast on the whole, and nowhere slower\n");
 }
 
+TEST(TuneReport, OneStreamDecodesInOneWayOnly) {
+  runtime::Tuning one = tuning();
+  one.result.streams = 1;
+  const std::string text = tune_text(one, 0, false);
+  EXPECT_NE(text.find("CANDIDATE"), std::string::npos);
+  EXPECT_EQ(text.find("DECODE 1"), text.rfind("DECODE 1"));
+  EXPECT_NE(text.find("ik flash=off     200.0 ×2.00  1000.0 ×2.00  chosen"), std::string::npos)
+      << text;
+}
+
 TEST(TuneReport, SaysThatTheTimeWasOver) {
   runtime::Tuning late = tuning();
   late.result.in_time = false;

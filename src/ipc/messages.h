@@ -24,7 +24,7 @@
 
 namespace aioss::ipc {
 
-inline constexpr std::uint32_t kProtocolVersion = 5;
+inline constexpr std::uint32_t kProtocolVersion = 6;
 using RequestId = std::uint64_t;  // chosen by the gateway, unique for the life of a worker
 using Token = std::int32_t;
 
@@ -132,6 +132,9 @@ struct Submit {
   std::vector<ResumedChoice> resume = {};
   // What is computed of it may stay in the prefix cache. Not of what was asked before an erasure.
   bool leaves_prefix = true;
+  // Nothing is sampled: its prompt, and what it resumes, are computed for the prefix cache, and it
+  // ends there without a token. For a stream that is to come.
+  bool prefix_only = false;
   Priority priority = Priority::kInteractive;
   std::uint32_t weight = kWeightDefault;  // of the tenant, in its turns
   std::uint32_t prompt_tokens_max = 0;    // that the tenant may send; 0: as the context has it

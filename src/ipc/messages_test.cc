@@ -39,6 +39,7 @@ Submit full_submit() {
   m.now_unix_s = -1;
   m.credit_bytes = 32'768;
   m.leaves_prefix = false;
+  m.prefix_only = true;
   m.priority = Priority::kBatch;
   m.weight = 1000;
   m.prompt_tokens_max = 4096;

@@ -225,6 +225,7 @@ Map to_map(const Submit& m) {
   map.set(12, Value::array(std::move(resumed)));
   map.set(13, Value::uint(m.tenant));
   map.set(30, Value::boolean(m.leaves_prefix));
+  map.set(31, Value::boolean(m.prefix_only));
   map.set(40, Value::uint(static_cast<std::uint64_t>(m.priority)));
   map.set(41, Value::uint(m.weight));
   map.set(42, Value::uint(m.prompt_tokens_max));
@@ -279,6 +280,7 @@ Result<ToWorker> read_submit(FieldReader& reader) {
   m.resume = read_resume(reader);
   m.tenant = reader.u64(13);
   m.leaves_prefix = reader.boolean(30);
+  m.prefix_only = reader.boolean(31);
   m.priority = static_cast<Priority>(reader.u32(40, 1));
   m.weight = static_cast<std::uint32_t>(reader.uint(41, 1, kWeightMax));
   m.prompt_tokens_max = reader.u32(42, UINT32_MAX);

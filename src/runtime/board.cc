@@ -58,6 +58,7 @@ void Board::show_load(const Model& model) {
   ModelLoad load;
   load.waiting_for_load = static_cast<std::uint32_t>(model.waiting.size());
   if (model.has_link()) {
+    if (model.serving->ready) load.engine = model.serving->ready->engine.name;
     const ipc::Stats stats = model.serving->link->stats();
     load.running = stats.running;
     load.waiting_batch = stats.waiting_batch;

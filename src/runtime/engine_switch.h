@@ -59,8 +59,17 @@ struct EngineSwitch {
   std::vector<CanaryTokens> running, coming;  // kEngineCanaries each
   bool has_passed = false;
 
-  // kMoving: out of which life, and who was moved last.
+  // kMoving: out of which life; who is to be moved next, once the new one has computed what it goes
+  // on from; and who was moved last.
   std::uint64_t leaving_life = 0;
+  struct Ahead {
+    ipc::RequestId id = 0;
+    std::optional<ipc::RequestId> number;  // by which the new worker has it; null: it does not
+    std::uint64_t tokens = 0;              // that were there to be computed
+    std::uint32_t rounds = 0;
+    std::int64_t since_ns = 0;  // the first of them
+  };
+  std::optional<Ahead> ahead;
   std::shared_ptr<StreamState> moved;
   std::uint64_t tokens_when_moved = 0;
   std::int64_t moved_ns = 0;

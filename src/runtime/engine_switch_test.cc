@@ -128,6 +128,7 @@ TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
     ASSERT_TRUE(rest.done) << rest.code();
     EXPECT_EQ(begun[i] + rest.text.at(0), whole);
     EXPECT_EQ(rest.done->completion_tokens, whole.size());
+    EXPECT_GT(rest.done->cached_tokens, 0U) << "computed ahead, while the old one still answered";
   }
   EXPECT_TRUE(comes_true([&] { return bench.worker_pids().size() == 1; }));
   bench.expect_good_ledger_and_loads();

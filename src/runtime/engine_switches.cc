@@ -25,6 +25,11 @@ constexpr std::string_view kFake = "fake";
 // A stream that has moved is given so long to say something before the next one moves: all at once,
 // each would wait for the prompts of all.
 constexpr std::int64_t kMoveTurnNs = 2'000'000'000;
+// What a new worker computes ahead of a stream's move: in so many rounds at most, until so few
+// tokens are missing, which cost about what two decode steps do; and in all for so long.
+constexpr std::uint32_t kAheadRounds = 4;
+constexpr std::uint64_t kGapTokens = 16;
+constexpr std::int64_t kAheadNs = 600'000'000'000;
 
 std::string_view name(Step step) {
   switch (step) {
@@ -367,6 +372,7 @@ void EngineSwitches::finish(Model& model, Outcome outcome, std::string reason) {
   state.step =
       outcome == Outcome::kDone && state.watched_until_ns > 0 ? Step::kWatched : Step::kOver;
   state.moved.reset();
+  state.ahead.reset();
   show(model);
 }
 
@@ -491,6 +497,31 @@ void EngineSwitches::move_all(Model& model, Life& from) {
   }
 }
 
+// The new worker computes what this one goes on from while it is still answered, then what it has
+// said meanwhile, and so on: as a virtual machine moves. True: it is not its time yet.
+bool EngineSwitches::waits_for(EngineSwitch& state, const Life& to, ipc::RequestId next,
+                               std::int64_t now_ns) {
+  if (state.ahead && state.ahead->id != next) {  // that one has ended
+    if (state.ahead->number) to.link->cancel(*state.ahead->number);
+    state.ahead.reset();
+  }
+  if (!state.ahead) state.ahead = EngineSwitch::Ahead{next, {}, 0, 0, now_ns};
+  EngineSwitch::Ahead& ahead = *state.ahead;
+  if (ahead.number && to.link->has(*ahead.number)) {
+    if (now_ns - ahead.since_ns < kAheadNs) return true;
+    to.link->cancel(*ahead.number);
+    return false;
+  }
+  const bool enough =
+      ahead.rounds > 0 && parts_.requests.tokens_of(next) - ahead.tokens <= kGapTokens;
+  if (enough || ahead.rounds == kAheadRounds) return false;
+  const auto begun = parts_.requests.compute_ahead(to, next);
+  ++ahead.rounds;
+  ahead.number = begun ? std::optional(begun->number) : std::nullopt;
+  ahead.tokens = begun ? begun->tokens : 0;
+  return begun.has_value();
+}
+
 // One after the other: the others are answered meanwhile, by the engine that they have.
 void EngineSwitches::move_next(Model& model, std::int64_t now_ns) {
   EngineSwitch& state = model.engine_switch;
@@ -506,6 +537,7 @@ void EngineSwitches::move_next(Model& model, std::int64_t now_ns) {
   if (has_some && (model.serving == nullptr || model.serving->phase != Phase::kReady)) return;
   if (has_some && may_move(*from, *model.serving)) {
     for (const ipc::RequestId id : parts_.requests.movable(*from)) {
+      if (waits_for(state, *model.serving, id, now_ns)) return;
       const auto stream = parts_.requests.move(*from, id);
       if (!stream) continue;  // it is ending
       ++state.moved_count;

@@ -92,6 +92,7 @@ class EngineSwitches final {
   void move_all(Model& model, Life& from);
   void move_next(Model& model, std::int64_t now_ns);
   bool may_move(const Life& from, const Life& to) const;
+  bool waits_for(EngineSwitch& state, const Life& to, ipc::RequestId next, std::int64_t now_ns);
   void record(const Model& model, std::string_view outcome, std::string_view reason,
               std::vector<std::string> details = {});
 

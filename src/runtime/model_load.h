@@ -27,6 +27,7 @@ struct TenantRequests {
 
 struct ModelLoad {
   std::string name, state;
+  std::string engine;  // that computes it; "": it has no worker that is ready
   float load_fraction = 0;
   std::uint32_t streams = 0, cells_per_stream = 0;
   std::uint32_t running = 0;                                 // sequences

@@ -13,6 +13,8 @@ namespace aioss::runtime {
 namespace {
 
 constexpr std::int64_t kNsPerMs = 1'000'000;
+// Requests are counted from 1 on and never come that far.
+constexpr ipc::RequestId kAheadBit = ipc::RequestId{1} << 62;
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kTellNs = kSecondNs / 4;  // as fast as anybody shows it
 // Below this, how long a load still takes cannot be told from how far it is.
@@ -254,6 +256,18 @@ std::vector<ipc::RequestId> Requests::movable(const Life& life) const {
   }
   std::sort(ids.begin(), ids.end());
   return ids;
+}
+
+std::optional<Requests::Ahead> Requests::compute_ahead(const Life& to, ipc::RequestId id) {
+  const StreamState& stream = *running_.at(id).stream;
+  const ipc::RequestId number = id | kAheadBit;
+  const std::uint64_t tokens = stream.token_count();
+  const bool helps = to.room.prefix_bytes_max > 0 && tokens > 0;
+  // A suspect runs alone, and nobody who did not ask for it pays for it.
+  if (!helps || stream.is_suspect() || to.suspect || to.link->has(number)) return std::nullopt;
+  const ipc::Submit request = stream.request_ahead(number);
+  if (!request.leaves_prefix || !to.link->submit_ahead(request)) return std::nullopt;
+  return Ahead{number, tokens};
 }
 
 std::shared_ptr<StreamState> Requests::move(Life& from, ipc::RequestId id) {

@@ -75,6 +75,14 @@ class Requests final {
 
   // Of a life, what may go on with another one: not canaries, and nothing that is under adapters.
   std::vector<ipc::RequestId> movable(const Life& life) const;
+  // Has `to` compute what it needs to go on with one of these, while the other life still answers.
+  // Null: there is nothing to gain, or no way.
+  struct Ahead {
+    ipc::RequestId number = 0;  // by which the link of `to` has it until it is done
+    std::uint64_t tokens = 0;   // of the answer, that it computes
+  };
+  std::optional<Ahead> compute_ahead(const Life& to, ipc::RequestId id);
+  std::uint64_t tokens_of(ipc::RequestId id) const { return running_.at(id).stream->token_count(); }
   // At a token boundary: the life has it no more, and it is handed over to the one that serves, or
   // waits for it. Null: it is ending where it is.
   std::shared_ptr<StreamState> move(Life& from, ipc::RequestId id);

@@ -142,6 +142,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   std::uint64_t take_credit();
   // What the next worker gets: the request, and behind it what was made of it so far.
   ipc::Submit next_request();
+  // What a worker that may get it can compute of it before, as far as it is now.
+  ipc::Submit request_ahead(ipc::RequestId number) const;
   // Whether it was begun by this model, and so can be gone on with by it; in profiles that promise
   // the same bytes, by this engine, too.
   bool is_of(const Digest& sha256, const std::string& engine) const;
@@ -205,6 +207,7 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   void wake(bool last);
 
   // All with mutex_ held.
+  ipc::Submit request_now() const;
   bool is_open() const;
   bool fits_a_frame() const;
   std::optional<StreamEvent> take(Effects& effects);

@@ -86,8 +86,7 @@ std::optional<ModelWait> StreamState::model_wait() const {
   return over_ ? std::nullopt : model_wait_;
 }
 
-ipc::Submit StreamState::next_request() {
-  std::lock_guard lock(mutex_);
+ipc::Submit StreamState::request_now() const {
   ipc::Submit request = setup_.call.request;
   request.leaves_prefix = setup_.erasures == host_->erasures();
   request.owner = subject_ ? owner_number(*subject_) : 0;
@@ -95,6 +94,26 @@ ipc::Submit StreamState::next_request() {
     const std::int64_t left_ms = (*due - clock_.monotonic_ns()) / kNsPerMs;
     request.deadline_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(left_ms, 1));
   }
+  return request;
+}
+
+// Several choices have their prompt in common, and each its own tokens behind it.
+ipc::Submit StreamState::request_ahead(ipc::RequestId number) const {
+  std::lock_guard lock(mutex_);
+  ipc::Submit request = request_now();
+  request.id = number;
+  request.prefix_only = true;
+  request.credit_bytes = 0;
+  if (request.choices == 1 && !choices_.empty()) {
+    request.resume.push_back({choices_.front().tokens, false});
+  }
+  request.choices = 1;
+  return request;
+}
+
+ipc::Submit StreamState::next_request() {
+  std::lock_guard lock(mutex_);
+  ipc::Submit request = request_now();
   if (!resumed_) return request;
   credit_due_ = 0;  // what is unread is all that counts
   std::uint64_t unread = 0;

@@ -57,6 +57,7 @@ class Search final {
   void try_engines();
   void try_flash_attention();
   std::optional<double> speedup_of(const TuneCandidate& candidate) const;
+  bool was_refused(const TuneCandidate& candidate) const;
   bool differs_from_engines_choice(const TuneCandidate& candidate) const;
   void try_threads();
   void try_micro_batches();
@@ -208,8 +209,8 @@ void Search::try_flash_attention() {
     if (plain && *plain < kOutrun * speedup_of(best()).value_or(1)) continue;
     candidate.knobs.flash_attention = ipc::FlashAttention::kOff;
     measure(candidate);
-    // Where it is otherwise without, the engine's own choice is with.
-    if (differs_from_engines_choice(candidate)) continue;
+    // Where it cannot be without, or is otherwise without, the engine's own choice is with.
+    if (was_refused(candidate) || differs_from_engines_choice(candidate)) continue;
     candidate.knobs.flash_attention = ipc::FlashAttention::kOn;
     measure(candidate);
   }
@@ -220,6 +221,13 @@ std::optional<double> Search::speedup_of(const TuneCandidate& candidate) const {
     if (one.candidate == candidate && one.state == TuneState::kMeasured) return one.speedup();
   }
   return std::nullopt;
+}
+
+bool Search::was_refused(const TuneCandidate& candidate) const {
+  const auto& known = result_.measurements;
+  return std::any_of(known.begin(), known.end(), [&](const TuneMeasurement& one) {
+    return one.candidate == candidate && one.state == TuneState::kRefused;
+  });
 }
 
 bool Search::differs_from_engines_choice(const TuneCandidate& candidate) const {

@@ -121,6 +121,10 @@ TEST_F(TuningSearchTest, FlashAttentionIsTriedBothWaysOnlyIfNeeded) {
   bench_.costs["llama flash=off"] = {20 * kMs, 8 * kMs, 4 * kMs};
   (void)found();
   EXPECT_FALSE(was_begun("llama flash=on"));
+  bench_.begin_failures["llama flash=off"] = {Code::kUnsupported, "with it only"};
+  (void)found();
+  EXPECT_FALSE(was_begun("llama flash=on"));
+  bench_.begin_failures.clear();
   bench_.costs.clear();
   bench_.costs["llama flash=on"] = {5 * kMs, 2 * kMs, 1 * kMs};
   EXPECT_EQ(text(found().chosen()), "llama flash=on");

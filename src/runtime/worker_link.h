@@ -96,6 +96,9 @@ class WorkerLink final {
   bool has(ipc::RequestId id) const;
   // Hands over a request that was admitted and begun, by this worker or an earlier one.
   void submit(StreamState& stream);
+  // Has the worker compute a request's prompt ahead (Submit::prefix_only), for a stream that is to
+  // come: nobody hears of it, and has() says until when. False: the worker has ended.
+  bool submit_ahead(const ipc::Submit& request);
   // Takes back a request at a token boundary, so that it can go on with another worker: what this
   // one still says of it is dropped. Null: it has ended, or is ending.
   std::shared_ptr<StreamState> release(ipc::RequestId id);
@@ -140,9 +143,9 @@ class WorkerLink final {
 
   enum class Phase { kHello, kLoading, kServing, kParking, kParked, kWaking };
   struct Entry {
-    std::shared_ptr<StreamState> stream;  // null: it was taken back
+    std::shared_ptr<StreamState> stream;  // null: it was taken back, or is computed ahead
     unsigned cancel_seconds = 0;          // since Cancel was sent; 0: it was not
-    std::uint32_t ends_due = 0;  // of one that was taken back: choices whose end is to come
+    std::uint32_t ends_due = 0;           // of one without a stream: choices whose end is to come
   };
 
   // Reader's thread.

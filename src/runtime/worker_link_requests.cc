@@ -12,7 +12,7 @@ bool WorkerLink::admit(std::shared_ptr<StreamState> stream) {
   if (ended_) return false;
   const ipc::RequestId id = stream->id();
   // With what this one still says of it from before, nobody could tell which is which.
-  const bool is_new = requests_.emplace(id, Entry{std::move(stream), 0}).second;
+  const bool is_new = requests_.emplace(id, Entry{std::move(stream), 0, 0}).second;
   ASSERT(is_new);
   return true;
 }
@@ -24,6 +24,19 @@ bool WorkerLink::has(ipc::RequestId id) const {
 
 void WorkerLink::submit(StreamState& stream) {
   send(stream.next_request());
+}
+
+bool WorkerLink::submit_ahead(const ipc::Submit& request) {
+  ASSERT(request.prefix_only);
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return false;
+    const bool is_new =
+        requests_.emplace(request.id, Entry{nullptr, 0, ipc::open_choices(request)}).second;
+    ASSERT(is_new);
+  }
+  send(request);
+  return true;
 }
 
 std::shared_ptr<StreamState> WorkerLink::release(ipc::RequestId id) {

@@ -43,6 +43,7 @@ codec::OrderedJson model_of(const runtime::ModelLoad& load) {
   model["state"] = load.state;
   if (load.state == "loading")
     model["load_fraction"] = tenths(static_cast<double>(load.load_fraction));
+  if (!load.engine.empty()) model["engine"] = load.engine;
   if (!load.error.empty()) model["error"] = load.error;
   add_residence(load.residence, model);
   model["streams"] = load.streams;

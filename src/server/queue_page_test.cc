@@ -14,6 +14,7 @@ runtime::ModelLoad busy_model() {
   runtime::ModelLoad load;
   load.name = "smol";
   load.state = "ready";
+  load.engine = "ik";
   load.streams = 4;
   load.running = 4;
   load.waiting_interactive = 2;
@@ -36,6 +37,7 @@ TEST(QueuePage, ShowsModelsAndTenants) {
   ASSERT_EQ(page["models"].size(), 1U);
   const auto& model = page["models"][0];
   EXPECT_EQ(model["model"], "smol");
+  EXPECT_EQ(model["engine"], "ik");
   EXPECT_EQ(model["waiting"]["interactive"], 2);
   EXPECT_EQ(model["waiting"]["batch"], 9);
   EXPECT_EQ(model["tokens_per_second"], 41.3);

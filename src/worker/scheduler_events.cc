@@ -38,6 +38,7 @@ void Scheduler::replay(Sequence& sequence, Token token) {
 void Scheduler::take_token(Sequence& sequence, std::span<const float> logits) {
   const Request& request = sequence.request;
   const ipc::Submit& submit = request.submit;
+  if (submit.prefix_only) return finish(sequence, ipc::FinishReason::kLength);
   const std::span<const Token> resumed = request.resumed(sequence.choice);
   if (request.prompt_tokens() > request.asked_tokens) {  // they were prefilled
     while (sequence.generated < resumed.size()) {
@@ -140,7 +141,7 @@ void Scheduler::finish(Sequence& sequence, ipc::FinishReason reason, std::option
   sequence.phase = Phase::kDone;
   --request.choices_open;
   const bool whole = reason == ipc::FinishReason::kStop || reason == ipc::FinishReason::kLength;
-  if (whole) estimate_.answered(sequence.generated);
+  if (whole && !request.submit.prefix_only) estimate_.answered(sequence.generated);
 
   const std::int64_t now = clock_.monotonic_ns();
   const std::int64_t started = sequence.started_ns != 0 ? sequence.started_ns : now;

@@ -229,6 +229,7 @@ bool Scheduler::is_worth_keeping(const Sequence& sequence, bool forked) const {
   const Request& request = sequence.request;
   if (!prefixes_ || !request.leaves_prefix) return false;
   const std::uint32_t computed = sequence.computed;
+  if (request.submit.prefix_only) return computed == request.prompt_tokens();
   // Where others forked, so that the next one does not have to come at the same time. Where states
   // can be cut, the whole prompt's serves as well.
   if (computed == sequence.snapshot_at || (forked && !cut_serves())) return true;

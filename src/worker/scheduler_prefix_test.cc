@@ -73,6 +73,42 @@ TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
   expect_as_alone(rig, of_tenant(2, 7), about(1, "and where was that, please?"));
 }
 
+// For a stream that is to come from another worker.
+TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  ipc::Submit ahead = of_tenant(1, 7);
+  ahead.prefix_only = true;
+  rig.submit(ahead, about(1, "who?"));
+  rig.run();
+  const Answer& nothing = rig.sink.answer(1);
+  ASSERT_TRUE(nothing.finished);
+  EXPECT_EQ(nothing.finished->completion_tokens, 0U);
+  EXPECT_TRUE(nothing.tokens.empty());
+  EXPECT_EQ(nothing.text, "");
+  rig.submit(of_tenant(2, 7), about(1, "who?"));
+  rig.run();
+  EXPECT_GE(cached(rig, 2), fast() ? 600U : 576U);
+  expect_as_alone(rig, of_tenant(2, 7), about(1, "who?"));
+}
+
+// Of the second round little is new, and it is kept all the same.
+TEST_P(Prefixes, WhatAPrefixAddsToAnotherIsKeptHoweverLittle) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  ipc::Submit ahead = of_tenant(1, 7);
+  ahead.prefix_only = true;
+  rig.submit(ahead, about(1, ""));
+  rig.run();
+  ahead.id = 2;
+  rig.submit(ahead, about(1, "a few more"));
+  rig.run();
+  rig.submit(of_tenant(3, 7), about(1, "a few more?"));
+  rig.run();
+  EXPECT_GE(cached(rig, 3), fast() ? 610U : 576U);
+  expect_as_alone(rig, of_tenant(3, 7), about(1, "a few more?"));
+}
+
 TEST_P(Prefixes, TheSamePromptAgainComputesTheEnd) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);

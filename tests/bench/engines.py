@@ -195,8 +195,8 @@ def bench_bare(args, peer, model):
 def switch(server, name, engine):
     """Until the switch is over."""
     done = subprocess.run(
-        [str(server.binary), "engine", "switch", name, engine, "--url",
-         f"http://127.0.0.1:{server.port}"], capture_output=True, text=True)
+        [str(server.binary), "engine", "switch", name, engine, "--port", str(server.port)],
+        capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"aioss engine switch: {done.stderr.strip()}")
 
