@@ -61,9 +61,10 @@ class Search final {
   bool differs_from_engines_choice(const TuneCandidate& candidate) const;
   void try_threads();
   void try_micro_batches();
-  void measure(const TuneCandidate& candidate);
+  // `decodes_as`: a measurement whose decode is this one's, too.
+  void measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as = nullptr);
   Status pass_canary(const TuneCandidate& candidate);
-  Status measure_rounds(TuneMeasurement& out);
+  Status measure_rounds(TuneMeasurement& out, bool prefill_only);
   Status measure_pair(ipc::Regime regime, TuneRegime& out);
   bool takes_part(ipc::Regime regime) const;
   TuneCandidate best() const { return result_.measurements[choose_now()].candidate; }
@@ -141,11 +142,11 @@ Status Search::measure_pair(ipc::Regime regime, TuneRegime& out) {
   return ok();
 }
 
-Status Search::measure_rounds(TuneMeasurement& out) {
+Status Search::measure_rounds(TuneMeasurement& out, bool prefill_only) {
   for (int round = 0; round < kRounds; ++round) {
     for (std::size_t i = 0; i < ipc::kRegimes; ++i) {
       const auto regime = static_cast<ipc::Regime>(i);
-      if (!takes_part(regime)) continue;
+      if (!takes_part(regime) || (prefill_only && regime != ipc::Regime::kPrefill)) continue;
       // A whole round is what it takes; more is better.
       if (is_over() && round > 0) return ok();
       if (is_over()) return Error{Code::kTimeout, "there was no time for it"};
@@ -157,7 +158,7 @@ Status Search::measure_rounds(TuneMeasurement& out) {
   return ok();
 }
 
-void Search::measure(const TuneCandidate& candidate) {
+void Search::measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as) {
   const auto is_same = [&](const TuneMeasurement& one) { return one.candidate == candidate; };
   const auto& known = result_.measurements;
   if (std::any_of(known.begin(), known.end(), is_same)) return;
@@ -166,14 +167,19 @@ void Search::measure(const TuneCandidate& candidate) {
     result_.in_time = false;
     return note(std::move(measurement));
   }
+  if (decodes_as != nullptr) {
+    measurement.regimes = decodes_as->regimes;
+    measurement.regimes[static_cast<std::size_t>(ipc::Regime::kPrefill)] = {};
+  }
   Status done = pass_canary(candidate);
-  if (done) done = measure_rounds(measurement);
+  if (done) done = measure_rounds(measurement, decodes_as != nullptr);
   bench_.end(Place::kCandidate);
   if (done) {
     measurement.state = TuneState::kMeasured;
     measurement.reason.clear();
     return note(std::move(measurement));
   }
+  if (decodes_as != nullptr) measurement.regimes = {};
   const Code code = done.error().code;
   measurement.reason = done.error().message;
   if (code == Code::kUnsupported) {
@@ -245,12 +251,14 @@ void Search::try_threads() {
   }
 }
 
+// A decode step is far smaller than any micro-batch: what would differ there is noise, and would
+// decide.
 void Search::try_micro_batches() {
-  const TuneCandidate from = best();
+  const TuneMeasurement from = result_.measurements[choose_now()];
   for (const std::uint32_t tokens : space_.micro_batches) {
-    TuneCandidate candidate = from;
+    TuneCandidate candidate = from.candidate;
     candidate.knobs.micro_batch_tokens_max = tokens;
-    measure(candidate);
+    measure(candidate, &from);
   }
 }
 

@@ -115,6 +115,19 @@ TEST_F(TuningSearchTest, GoesOnFromTheBestSoFar) {
   EXPECT_EQ(text(result.measurements.front().candidate), "llama");
 }
 
+TEST_F(TuningSearchTest, AMicroBatchIsJudgedByPrefillAlone) {
+  space_.engines = {"llama"};
+  space_.flash_attention = false;
+  space_.threads = {};
+  bench_.costs["llama micro_batch=256"] = {1 * kMs, 1 * kMs, 3 * kMs};  // noise, and slower
+  const TuningResult result = found();
+  EXPECT_EQ(text(result.chosen()), "llama");
+  const TuneMeasurement& one = of(result, "llama micro_batch=256");
+  EXPECT_EQ(one.regimes[0].speedup(), 1.0);
+  EXPECT_LT(one.regimes[2].speedup(), 0.7);
+  for (const std::string& run : bench_.runs) EXPECT_EQ(run.find("256 decode"), std::string::npos);
+}
+
 // Where it is otherwise without, the engine's own choice was with.
 TEST_F(TuningSearchTest, FlashAttentionIsTriedBothWaysOnlyIfNeeded) {
   space_.engines = {"llama"};
