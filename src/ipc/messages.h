@@ -25,7 +25,7 @@
 namespace aioss::ipc {
 
 inline constexpr std::uint32_t kProtocolVersion = 6;
-using RequestId = std::uint64_t;  // chosen by the gateway, unique for the life of a worker
+using RequestId = std::uint64_t;  // chosen by the gateway, unique while a worker has it
 using Token = std::int32_t;
 
 enum class Profile : std::uint8_t { kFast = 0, kReproducible = 1, kEvidence = 2 };

@@ -17,12 +17,10 @@ class Answer final {
  public:
   // The first value counts; later ones are dropped.
   void give(Result<T> value) {
-    {
-      std::lock_guard lock(mutex_);
-      if (value_) return;
-      value_.emplace(std::move(value));
-    }
-    ready_.notify_all();
+    std::lock_guard lock(mutex_);
+    if (value_) return;
+    value_.emplace(std::move(value));
+    ready_.notify_all();  // with the lock held, for those that are not shared: then it may be gone
   }
 
   // The value once it is there; nothing if the time is up first.

@@ -62,12 +62,15 @@ struct EngineSwitch {
   // kMoving: out of which life; who is to be moved next, once the new one has computed what it goes
   // on from; and who was moved last.
   std::uint64_t leaving_life = 0;
+  std::int64_t moving_since_ns = 0;
   struct Ahead {
     ipc::RequestId id = 0;
-    std::optional<ipc::RequestId> number;  // by which the new worker has it; null: it does not
+    std::uint64_t life = 0;                // that computes it
+    std::optional<ipc::RequestId> number;  // by which that one has it; null: it does not
     std::uint64_t tokens = 0;              // that were there to be computed
     std::uint32_t rounds = 0;
-    std::int64_t since_ns = 0;  // the first of them
+    std::int64_t since_ns = 0, first_ns = 0;  // this round, and how long the first one took
+    bool is_over = false;                     // no round comes after this one
   };
   std::optional<Ahead> ahead;
   std::shared_ptr<StreamState> moved;

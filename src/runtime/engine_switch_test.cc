@@ -114,8 +114,8 @@ TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
   std::vector<std::shared_ptr<Stream>> streams;
   std::vector<std::string> begun;
   for (int i = 0; i < 6; ++i) {
-    begun_text.clear();
-    streams.push_back(begun_stream("[[long 3000]]"));
+    begun_text.clear();  // prompts that begin alike would share what is computed of the first
+    streams.push_back(begun_stream(std::to_string(i) + " asks [[long 3000]]"));
     begun.push_back(begun_text);
   }
   EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
@@ -140,6 +140,52 @@ TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
 }
 
 // There and back under load.
+TEST_F(EngineSwitchTest, WithoutMemoryForPrefixesStreamsMoveAllTheSame) {
+  bench.options.prefix_bytes = 0;
+  bench.start();
+  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
+  const auto stream = begun_stream("[[long 3000]]");
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code();
+  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  EXPECT_EQ(rest.done->cached_tokens, 0U);
+}
+
+// Each has its own tokens behind the prompt: that alone is computed ahead, once.
+TEST_F(EngineSwitchTest, AStreamOfSeveralChoicesMoves) {
+  bench.start();
+  GenerateCall call = bench.call("m", "[[long 600]]");
+  call.request.choices = 3;
+  const auto submitted = bench.gateway().submit(std::move(call));
+  ASSERT_TRUE(submitted);
+  const std::shared_ptr<Stream>& stream = *submitted;
+  Answered answered;
+  ASSERT_TRUE(read_some_text(*stream, answered)) << answered.code();
+  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
+  const Answered rest = read_all(*stream);
+  ASSERT_TRUE(rest.done) << rest.code();
+  EXPECT_EQ(rest.done->completion_tokens, 3 * bench.ask("m", "[[long 600]]").text.at(0).size());
+}
+
+// The clients leave while the new worker computes what they would have gone on from: a worker that
+// is idle in the end has let go of it.
+TEST_F(EngineSwitchTest, ClientsThatLeaveWhileTheyMoveLeaveNothingBehind) {
+  bench.start();
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(begun_stream(std::to_string(i) + std::string(2000, 'x') + "[[long 3000]]"));
+  }
+  const auto given = order(What::kSwitch, testing::kSameEngine);
+  ASSERT_TRUE(given);
+  EXPECT_TRUE(comes_true([&] { return status().step == "moving" || !status().outcome.empty(); }));
+  for (const auto& stream : streams) stream->cancel();
+  for (const auto& stream : streams) (void)read_all(*stream);
+  EXPECT_TRUE(comes_true([&] { return status().outcome == "done"; })) << status().step;
+  EXPECT_TRUE(bench.comes_to_be_idle("m"));
+  bench.expect_good_ledger_and_loads();
+}
+
 TEST_F(EngineSwitchTest, ManySwitchesUnderStreams) {
   bench.start();
   const std::string whole = bench.ask("m", "[[long 3500]]").text.at(0);

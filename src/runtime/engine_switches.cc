@@ -22,15 +22,6 @@ using Step = EngineSwitch::Step;
 using Outcome = EngineSwitch::Outcome;
 
 constexpr std::string_view kFake = "fake";
-// A stream that has moved is given so long to say something before the next one moves: all at once,
-// each would wait for the prompts of all.
-constexpr std::int64_t kMoveTurnNs = 2'000'000'000;
-// What a new worker computes ahead of a stream's move: in so many rounds at most, until so few
-// tokens are missing, which cost about what two decode steps do; and in all for so long.
-constexpr std::uint32_t kAheadRounds = 4;
-constexpr std::uint64_t kGapTokens = 16;
-constexpr std::int64_t kAheadNs = 600'000'000'000;
-
 std::string_view name(Step step) {
   switch (step) {
     case Step::kNone:
@@ -328,7 +319,8 @@ void EngineSwitches::taken_over(Life& serving, std::uint64_t left) {
   if (state.step != Step::kTrying || state.coming_life != serving.number) return;
   state.step = Step::kMoving;
   state.leaving_life = left;
-  state.watched_until_ns = parts_.clock.monotonic_ns() + kEngineWatchNs;
+  state.moving_since_ns = parts_.clock.monotonic_ns();
+  state.watched_until_ns = state.moving_since_ns + kEngineWatchNs;
   look(serving.model, parts_.clock.monotonic_ns());
   show(serving.model);
 }
@@ -372,6 +364,9 @@ void EngineSwitches::finish(Model& model, Outcome outcome, std::string reason) {
   state.step =
       outcome == Outcome::kDone && state.watched_until_ns > 0 ? Step::kWatched : Step::kOver;
   state.moved.reset();
+  // Its client has left; one that has moved may be going on from it.
+  const bool for_nobody = state.ahead && !parts_.requests.has(state.ahead->id);
+  if (for_nobody && model.serving != nullptr) cancel_ahead(state, *model.serving);
   state.ahead.reset();
   show(model);
 }
@@ -409,6 +404,11 @@ void EngineSwitches::died(const Life& life, bool from_inside) {
   const bool watched = state.step == Step::kWatched || state.step == Step::kMoving;
   if (!watched || !from_inside || life.room.wanted.engine != state.to) return;
   if (life.number == state.leaving_life) return;  // the old one, by the same name
+  if (state.ahead && state.ahead->number && state.ahead->life == life.number) {
+    parts_.requests.blame(state.ahead->id);
+    state.ahead->number.reset();
+    state.ahead->is_over = true;
+  }
   if (parts_.clock.monotonic_ns() > state.watched_until_ns) return;
   if (++state.crashes < kEngineCrashesMax) return;
   take_back(model, {Code::kWorkerDied, "it crashed " + std::to_string(state.crashes) +
@@ -438,17 +438,7 @@ void EngineSwitches::take_back(Model& model, const Error& why) {
   show(model);
 }
 
-// ---- streams that move --------------------------------------------------------------------------
-
-bool EngineSwitches::is_moving() const {
-  const auto& models = parts_.models.models();
-  return std::any_of(models.begin(), models.end(), [](const auto& one) {
-    const Model& model = *one.second;
-    const bool drains = model.serving != nullptr && model.serving->drains;
-    return model.engine_switch.step == Step::kMoving ||
-           (model.engine_switch.step == Step::kLoading && drains);
-  });
-}
+// ---- what time brings ---------------------------------------------------------------------------
 
 void EngineSwitches::look(Model& model, std::int64_t now_ns) {
   EngineSwitch& state = model.engine_switch;
@@ -483,73 +473,6 @@ void EngineSwitches::end_if_dropped(Model& model) {
     failed(model,
            {Code::kCancelled, "it was given up: the model was unloaded, or its file has changed"});
   }
-}
-
-bool EngineSwitches::may_move(const Life& from, const Life& to) const {
-  return parts_.options.profile == ipc::Profile::kFast && to.phase == Phase::kReady && from.ready &&
-         to.ready && to.ready->cells_per_stream >= from.ready->cells_per_stream;
-}
-
-void EngineSwitches::move_all(Model& model, Life& from) {
-  const std::vector<ipc::RequestId> ids = parts_.requests.movable(from);
-  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {  // each is put before the others
-    if (parts_.requests.move(from, *id)) ++model.engine_switch.moved_count;
-  }
-}
-
-// The new worker computes what this one goes on from while it is still answered, then what it has
-// said meanwhile, and so on: as a virtual machine moves. True: it is not its time yet.
-bool EngineSwitches::waits_for(EngineSwitch& state, const Life& to, ipc::RequestId next,
-                               std::int64_t now_ns) {
-  if (state.ahead && state.ahead->id != next) {  // that one has ended
-    if (state.ahead->number) to.link->cancel(*state.ahead->number);
-    state.ahead.reset();
-  }
-  if (!state.ahead) state.ahead = EngineSwitch::Ahead{next, {}, 0, 0, now_ns};
-  EngineSwitch::Ahead& ahead = *state.ahead;
-  if (ahead.number && to.link->has(*ahead.number)) {
-    if (now_ns - ahead.since_ns < kAheadNs) return true;
-    to.link->cancel(*ahead.number);
-    return false;
-  }
-  const bool enough =
-      ahead.rounds > 0 && parts_.requests.tokens_of(next) - ahead.tokens <= kGapTokens;
-  if (enough || ahead.rounds == kAheadRounds) return false;
-  const auto begun = parts_.requests.compute_ahead(to, next);
-  ++ahead.rounds;
-  ahead.number = begun ? std::optional(begun->number) : std::nullopt;
-  ahead.tokens = begun ? begun->tokens : 0;
-  return begun.has_value();
-}
-
-// One after the other: the others are answered meanwhile, by the engine that they have.
-void EngineSwitches::move_next(Model& model, std::int64_t now_ns) {
-  EngineSwitch& state = model.engine_switch;
-  if (state.moved) {
-    const bool goes_on =
-        state.moved->wants_to_run() && state.moved->token_count() <= state.tokens_when_moved;
-    if (goes_on && now_ns - state.moved_ns < kMoveTurnNs) return;
-    state.moved.reset();
-  }
-  Life* const from = model.life(state.leaving_life);
-  const bool has_some = from != nullptr && from->phase == Phase::kReady;
-  // It has crashed and is loaded again: the streams are where they are, and are answered.
-  if (has_some && (model.serving == nullptr || model.serving->phase != Phase::kReady)) return;
-  if (has_some && may_move(*from, *model.serving)) {
-    for (const ipc::RequestId id : parts_.requests.movable(*from)) {
-      if (waits_for(state, *model.serving, id, now_ns)) return;
-      const auto stream = parts_.requests.move(*from, id);
-      if (!stream) continue;  // it is ending
-      ++state.moved_count;
-      if (stream->token_count() == 0) continue;  // it waited, and nobody is kept waiting by it
-      state.moved = stream;
-      state.tokens_when_moved = stream->token_count();
-      state.moved_ns = now_ns;
-      return;
-    }
-  }
-  finish(model, Outcome::kDone,
-         state.reason + "; streams moved: " + std::to_string(state.moved_count));
 }
 
 // ---- telling ------------------------------------------------------------------------------------

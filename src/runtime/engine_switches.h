@@ -93,6 +93,8 @@ class EngineSwitches final {
   void move_next(Model& model, std::int64_t now_ns);
   bool may_move(const Life& from, const Life& to) const;
   bool waits_for(EngineSwitch& state, const Life& to, ipc::RequestId next, std::int64_t now_ns);
+  void end_round(EngineSwitch::Ahead& ahead, std::int64_t now_ns) const;
+  static void cancel_ahead(const EngineSwitch& state, const Life& to);
   void record(const Model& model, std::string_view outcome, std::string_view reason,
               std::vector<std::string> details = {});
 

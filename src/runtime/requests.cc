@@ -258,16 +258,34 @@ std::vector<ipc::RequestId> Requests::movable(const Life& life) const {
   return ids;
 }
 
+bool Requests::is_for_a_suspect(const Life& life) const {
+  const auto& waiting = life.model.waiting;
+  return life.suspect || std::any_of(waiting.begin(), waiting.end(),
+                                     [](const auto& stream) { return stream->is_suspect(); });
+}
+
 std::optional<Requests::Ahead> Requests::compute_ahead(const Life& to, ipc::RequestId id) {
   const StreamState& stream = *running_.at(id).stream;
   const ipc::RequestId number = id | kAheadBit;
   const std::uint64_t tokens = stream.token_count();
   const bool helps = to.room.prefix_bytes_max > 0 && tokens > 0;
-  // A suspect runs alone, and nobody who did not ask for it pays for it.
-  if (!helps || stream.is_suspect() || to.suspect || to.link->has(number)) return std::nullopt;
+  if (!helps || stream.is_suspect() || is_for_a_suspect(to) || to.link->has(number)) {
+    return std::nullopt;
+  }
+  const bool quarantined =
+      !quarantine_.empty() &&
+      quarantine_.holds(content_of(stream.request(), stream.wishes(), models_.catalogue()),
+                        computed_of(to));
   const ipc::Submit request = stream.request_ahead(number);
-  if (!request.leaves_prefix || !to.link->submit_ahead(request)) return std::nullopt;
-  return Ahead{number, tokens};
+  if (quarantined || !request.leaves_prefix || !to.link->submit_ahead(request)) {
+    return std::nullopt;
+  }
+  return Ahead{number, tokens, stream.request().choices > 1};
+}
+
+void Requests::blame(ipc::RequestId id) {
+  const auto found = running_.find(id);
+  if (found != running_.end()) (void)found->second.stream->worker_ended(true, false);
 }
 
 std::shared_ptr<StreamState> Requests::move(Life& from, ipc::RequestId id) {

@@ -79,9 +79,15 @@ class Requests final {
   // Null: there is nothing to gain, or no way.
   struct Ahead {
     ipc::RequestId number = 0;  // by which the link of `to` has it until it is done
-    std::uint64_t tokens = 0;   // of the answer, that it computes
+    std::uint64_t tokens = 0;   // of the answer, that there are
+    bool in_part = false;       // it computes the prompt alone: there are several choices
   };
   std::optional<Ahead> compute_ahead(const Life& to, ipc::RequestId id);
+  // A suspect has it by itself, or is to have it.
+  bool is_for_a_suspect(const Life& life) const;
+  // What was computed ahead of it ended the worker, from inside.
+  void blame(ipc::RequestId id);
+  bool has(ipc::RequestId id) const { return running_.contains(id); }
   std::uint64_t tokens_of(ipc::RequestId id) const { return running_.at(id).stream->token_count(); }
   // At a token boundary: the life has it no more, and it is handed over to the one that serves, or
   // waits for it. Null: it is ending where it is.

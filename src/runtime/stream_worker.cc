@@ -104,6 +104,7 @@ ipc::Submit StreamState::request_ahead(ipc::RequestId number) const {
   request.id = number;
   request.prefix_only = true;
   request.credit_bytes = 0;
+  request.priority = ipc::Priority::kBatch;  // nobody waits for it, and nobody gives way to it
   if (request.choices == 1 && !choices_.empty()) {
     request.resume.push_back({choices_.front().tokens, false});
   }

@@ -75,7 +75,9 @@ TuneChoice choose(std::span<const TuneMeasurement> measurements) {
   for (std::size_t i = 1; i < measurements.size(); ++i) {
     const TuneMeasurement& one = measurements[i];
     const auto speedup = one.speedup();
-    if (one.state != TuneState::kMeasured || !speedup || *speedup < best) continue;
+    // Of equals the one that was tried first has fewer settings.
+    const bool gains = speedup && (choice.index == 0 ? *speedup >= best : *speedup > best);
+    if (one.state != TuneState::kMeasured || !gains) continue;
     if (one.slower_in()) {
       if (fastest == nullptr || *fastest->speedup() < *speedup) fastest = &one;
       continue;

@@ -23,6 +23,7 @@ std::optional<std::uint32_t> Scheduler::wait_seconds(ipc::Priority priority) con
     if (sequence.choice == 0 && sequence.computed < request.prompt_tokens()) {
       work.prompt_tokens += request.prompt_tokens() - sequence.computed;
     }
+    if (request.submit.prefix_only) return;
     work.answer_tokens += estimate_.rest(request.tokens_max, sequence.generated);
   };
   const auto counts = [priority](const Sequence& sequence) {

@@ -53,7 +53,7 @@ def start_ik_server(binary, model, parallel, context, threads):
     return servers.Server("ik_llama.cpp's server", [
         str(binary), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-np",
         str(parallel), "-c", str(parallel * context), "-t", str(threads), "-tb", str(threads),
-        *attention], port, log)
+        *attention], port, log, folder=tempfile.mkdtemp(prefix="ik-server-"))  # it writes llama.log
 
 
 def tune(args, name, streams):
@@ -168,7 +168,8 @@ def bare_speed(binary, model, threads, prompt, generated, depth):
     what = ["-p", str(prompt), "-n", "0"] if prompt else [
         "-p", "0", "-n", "0", "-gp", f"{depth},{generated}"]
     out = subprocess.run([str(binary), "-m", str(model), *what, "-r", "1", "-t", str(threads),
-                          "-fa", "1", "-o", "csv"], capture_output=True, text=True, check=True)
+                          "-fa", "1", "-o", "csv"], capture_output=True, text=True, check=True,
+                         cwd=tempfile.gettempdir())
     rows = [row for row in csv.DictReader(out.stdout.splitlines()) if row.get("avg_ts")]
     return float(rows[-1]["avg_ts"])
 

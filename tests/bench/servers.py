@@ -99,11 +99,11 @@ def _end_with_parent():
 class Server:
     """A child process that listens on self.port."""
 
-    def __init__(self, name, command, port, log):
+    def __init__(self, name, command, port, log, folder=None):
         self.name, self.port = name, port
         self.started = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                        preexec_fn=_end_with_parent)
+                                        cwd=folder, preexec_fn=_end_with_parent)
 
     def wait_listening(self, timeout=120):
         deadline = time.monotonic() + timeout
