@@ -157,7 +157,7 @@ class Top(Queues):
         self.wait_until(lambda: self.queue().get("running") == 1, "it to be shown")
         shown = self.top("--once")
         self.assertEqual(shown.returncode, 0, shown)
-        self.assertRegex(shown.stdout, r"slow +ready +1 +1 ")
+        self.assertRegex(shown.stdout, r"slow +ready +fake +1 +1 ")
         self.assertNotIn("\x1b", shown.stdout)
         local = self.aioss("top", "--unix", path, "--json")
         self.assertEqual(json.loads(local.stdout)["models"][0]["model"], "slow")

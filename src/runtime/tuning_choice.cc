@@ -70,19 +70,19 @@ std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
 TuneChoice choose(std::span<const TuneMeasurement> measurements) {
   ASSERT(!measurements.empty());
   TuneChoice choice;
-  double best = 1.0 + kTuningNoise;
+  double best = 1.0, needed = 1.0 + kTuningNoise;
   const TuneMeasurement* fastest = nullptr;  // that is slower somewhere
   for (std::size_t i = 1; i < measurements.size(); ++i) {
     const TuneMeasurement& one = measurements[i];
     const auto speedup = one.speedup();
-    // Of equals the one that was tried first has fewer settings.
-    const bool gains = speedup && (choice.index == 0 ? *speedup >= best : *speedup > best);
-    if (one.state != TuneState::kMeasured || !gains) continue;
+    if (one.state != TuneState::kMeasured || !speedup || *speedup < needed) continue;
     if (one.slower_in()) {
       if (fastest == nullptr || *fastest->speedup() < *speedup) fastest = &one;
       continue;
     }
+    // Those that were tried later have more settings: they, too, must gain more than noise does.
     best = *speedup;
+    needed = best * (1.0 + kTuningNoise);
     choice.index = i;
   }
   if (choice.index > 0) {

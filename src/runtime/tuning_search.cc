@@ -20,6 +20,10 @@ constexpr std::array<std::int64_t, ipc::kRegimes> kUnits{1, 2, 4};
 constexpr std::array<std::uint32_t, ipc::kRegimes> kTokensLeast{2, 2, 32};
 constexpr std::array<std::uint32_t, ipc::kRegimes> kTokensMost{64, 64, ipc::kTuneTokensMax};
 constexpr int kRounds = 3;
+// A candidate that is faster on the whole, but for one regime in which it is slower by less than
+// so much, is measured there so often more: that may be the machine.
+constexpr double kDoubt = 0.15;
+constexpr int kRoundsInDoubt = 8;
 // One that is slower than that after a round gets no second one.
 constexpr double kHopeless = 0.8;
 // Beyond any noise.
@@ -65,6 +69,7 @@ class Search final {
   void measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as = nullptr);
   Status pass_canary(const TuneCandidate& candidate);
   Status measure_rounds(TuneMeasurement& out, bool prefill_only);
+  Status settle_doubts(TuneMeasurement& out);
   Status measure_pair(ipc::Regime regime, TuneRegime& out);
   bool takes_part(ipc::Regime regime) const;
   TuneCandidate best() const { return result_.measurements[choose_now()].candidate; }
@@ -154,6 +159,17 @@ Status Search::measure_rounds(TuneMeasurement& out, bool prefill_only) {
     }
     const auto speedup = out.speedup();
     if (speedup && *speedup < kHopeless) return ok();
+  }
+  return settle_doubts(out);
+}
+
+Status Search::settle_doubts(TuneMeasurement& out) {
+  for (int round = 0; round < kRoundsInDoubt && !is_over(); ++round) {
+    const auto slower = out.slower_in();
+    if (!slower || out.speedup().value_or(0) < 1.0 + kTuningNoise) return ok();
+    TuneRegime& regime = out.regimes[static_cast<std::size_t>(*slower)];
+    if (regime.speedup() < 1.0 - kDoubt) return ok();
+    AIOSS_CHECK(measure_pair(*slower, regime));
   }
   return ok();
 }
