@@ -136,6 +136,38 @@ TEST_F(LinkTest, AParkedWorkerIsHealthyAndWakes) {
   EXPECT_EQ((*ended)->status, "exit code 0");
 }
 
+// Nobody hears of it; what is asked of the worker is over once it is done, refused, or given up.
+TEST_F(LinkTest, WhatIsComputedAheadIsForgottenAtItsEnd) {
+  start_model("aioss-fake 1\ncontext 512\ndelay_us_per_call 2000\n");
+  const auto comes_to_be_forgotten = [&](ipc::RequestId id) {
+    for (int i = 0; i < 10'000 && link_->has(id); ++i) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return !link_->has(id);
+  };
+  ipc::Submit ahead;
+  ahead.prefix_only = true;
+  ahead.id = 1;
+  ahead.prompt = std::string(200, 'a');
+  ahead.resume.push_back({{97, 98}, false});
+  ASSERT_TRUE(link_->submit_ahead(ahead));
+  EXPECT_EQ(link_->outstanding(), 1U);
+  EXPECT_TRUE(comes_to_be_forgotten(1)) << "done";
+  ahead.id = 2;
+  ahead.prompt = std::string(600, 'a');
+  ASSERT_TRUE(link_->submit_ahead(ahead));
+  EXPECT_TRUE(comes_to_be_forgotten(2)) << "refused: more than the context";
+  ahead.id = 3;
+  ahead.prompt = std::string(300, 'b');
+  ASSERT_TRUE(link_->submit_ahead(ahead));
+  link_->cancel(3);
+  EXPECT_TRUE(comes_to_be_forgotten(3)) << "given up";
+  ASSERT_FALSE(check(1)) << "it is healthy";
+  link_->kill({Code::kWorkerDied, "by the test"});
+  ASSERT_TRUE(ended_->wait_for(milliseconds(10'000)));
+  EXPECT_FALSE(link_->submit_ahead(ahead));
+}
+
 TEST_F(LinkTest, WhoParksWithoutBeingToldBreaksTheProtocol) {
   start("parked_unasked");
   const auto ended = ended_->wait_for(milliseconds(10'000));
