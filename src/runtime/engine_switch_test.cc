@@ -104,6 +104,17 @@ class EngineSwitchTest : public ::testing::Test {
     return stream;
   }
 
+  // A stream moves, and its answer is what it would have been.
+  Answered rest_after_a_switch() {
+    const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
+    const auto stream = begun_stream("[[long 3000]]");
+    EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
+    Answered rest = read_all(*stream);
+    EXPECT_TRUE(rest.done) << rest.code();
+    EXPECT_EQ(rest.done ? begun_text + rest.text.at(0) : "", whole);
+    return rest;
+  }
+
   testing::TestBench bench;
   std::string begun_text;
 };
@@ -139,16 +150,11 @@ TEST_F(EngineSwitchTest, RunningStreamsMoveAndLoseOrDoubleNothing) {
   EXPECT_EQ(actions, std::vector<std::string>{"engine_switch"});
 }
 
-// There and back under load.
 TEST_F(EngineSwitchTest, WithoutMemoryForPrefixesStreamsMoveAllTheSame) {
   bench.options.prefix_bytes = 0;
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
-  const auto stream = begun_stream("[[long 3000]]");
-  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
-  const Answered rest = read_all(*stream);
-  ASSERT_TRUE(rest.done) << rest.code();
-  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  const Answered rest = rest_after_a_switch();
+  ASSERT_TRUE(rest.done);
   EXPECT_EQ(rest.done->cached_tokens, 0U);
 }
 
@@ -186,6 +192,7 @@ TEST_F(EngineSwitchTest, ClientsThatLeaveWhileTheyMoveLeaveNothingBehind) {
   bench.expect_good_ledger_and_loads();
 }
 
+// There and back under load.
 TEST_F(EngineSwitchTest, ManySwitchesUnderStreams) {
   bench.start();
   const std::string whole = bench.ask("m", "[[long 3500]]").text.at(0);
@@ -379,12 +386,7 @@ TEST_F(EngineSwitchTest, AReproducibleStreamIsNotGoneOnWithByAnotherEngine) {
 TEST_F(EngineSwitchTest, WithoutRoomForBothStreamsWaitForTheNewOne) {
   bench.options.workers_max = 1;
   bench.start();
-  const std::string whole = bench.ask("m", "[[long 3000]]").text.at(0);
-  const auto stream = begun_stream("[[long 3000]]");
-  EXPECT_EQ(outcome_of(What::kSwitch, testing::kSameEngine), "done") << status().reason;
-  const Answered rest = read_all(*stream);
-  ASSERT_TRUE(rest.done) << rest.code();
-  EXPECT_EQ(begun_text + rest.text.at(0), whole);
+  ASSERT_TRUE(rest_after_a_switch().done);
   EXPECT_EQ(engine_in_use(), testing::kSameEngine);
   bench.expect_good_ledger_and_loads();
   EXPECT_TRUE(is_recorded("chosen in_turn"));

@@ -269,9 +269,7 @@ std::optional<Requests::Ahead> Requests::compute_ahead(const Life& to, ipc::Requ
   const ipc::RequestId number = id | kAheadBit;
   const std::uint64_t tokens = stream.token_count();
   const bool helps = to.room.prefix_bytes_max > 0 && tokens > 0;
-  if (!helps || stream.is_suspect() || is_for_a_suspect(to) || to.link->has(number)) {
-    return std::nullopt;
-  }
+  if (!helps || stream.is_suspect() || to.link->has(number)) return std::nullopt;
   const bool quarantined =
       !quarantine_.empty() &&
       quarantine_.holds(content_of(stream.request(), stream.wishes(), models_.catalogue()),

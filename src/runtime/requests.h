@@ -76,7 +76,7 @@ class Requests final {
   // Of a life, what may go on with another one: not canaries, and nothing that is under adapters.
   std::vector<ipc::RequestId> movable(const Life& life) const;
   // Has `to` compute what it needs to go on with one of these, while the other life still answers.
-  // Null: there is nothing to gain, or no way.
+  // Not while `to` is for a suspect. Null: there is nothing to gain, or no way.
   struct Ahead {
     ipc::RequestId number = 0;  // by which the link of `to` has it until it is done
     std::uint64_t tokens = 0;   // of the answer, that there are

@@ -60,6 +60,7 @@ class Search final {
   Result<std::uint64_t> time(Place place, ipc::Regime regime, std::uint32_t tokens);
   void try_engines();
   void try_flash_attention();
+  const TuneMeasurement* find(const TuneCandidate& candidate) const;  // null: not tried
   std::optional<double> speedup_of(const TuneCandidate& candidate) const;
   bool was_refused(const TuneCandidate& candidate) const;
   bool differs_from_engines_choice(const TuneCandidate& candidate) const;
@@ -175,9 +176,7 @@ Status Search::settle_doubts(TuneMeasurement& out) {
 }
 
 void Search::measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as) {
-  const auto is_same = [&](const TuneMeasurement& one) { return one.candidate == candidate; };
-  const auto& known = result_.measurements;
-  if (std::any_of(known.begin(), known.end(), is_same)) return;
+  if (find(candidate) != nullptr) return;
   TuneMeasurement measurement{candidate, TuneState::kUnfinished, "there was no time for it", {}};
   if (is_over()) {
     result_.in_time = false;
@@ -238,18 +237,23 @@ void Search::try_flash_attention() {
   }
 }
 
+const TuneMeasurement* Search::find(const TuneCandidate& candidate) const {
+  const auto& known = result_.measurements;
+  const auto found = std::find_if(known.begin(), known.end(), [&](const TuneMeasurement& one) {
+    return one.candidate == candidate;
+  });
+  return found == known.end() ? nullptr : &*found;
+}
+
 std::optional<double> Search::speedup_of(const TuneCandidate& candidate) const {
-  for (const TuneMeasurement& one : result_.measurements) {
-    if (one.candidate == candidate && one.state == TuneState::kMeasured) return one.speedup();
-  }
-  return std::nullopt;
+  const TuneMeasurement* const one = find(candidate);
+  if (one == nullptr || one->state != TuneState::kMeasured) return std::nullopt;
+  return one->speedup();
 }
 
 bool Search::was_refused(const TuneCandidate& candidate) const {
-  const auto& known = result_.measurements;
-  return std::any_of(known.begin(), known.end(), [&](const TuneMeasurement& one) {
-    return one.candidate == candidate && one.state == TuneState::kRefused;
-  });
+  const TuneMeasurement* const one = find(candidate);
+  return one != nullptr && one->state == TuneState::kRefused;
 }
 
 bool Search::differs_from_engines_choice(const TuneCandidate& candidate) const {

@@ -31,6 +31,14 @@ ipc::Submit of_tenant(ipc::RequestId id, std::uint64_t tenant, float temperature
   return submit;
 }
 
+// For a stream that is to come from another worker.
+void compute_ahead(Rig& rig, ipc::RequestId id, const std::string& prompt) {
+  ipc::Submit ahead = of_tenant(id, 7);
+  ahead.prefix_only = true;
+  rig.submit(ahead, prompt);
+  rig.run();
+}
+
 std::uint32_t cached(Rig& rig, ipc::RequestId id) {
   const auto& finished = rig.sink.answer(id).finished;
   EXPECT_TRUE(finished);
@@ -73,14 +81,10 @@ TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
   expect_as_alone(rig, of_tenant(2, 7), about(1, "and where was that, please?"));
 }
 
-// For a stream that is to come from another worker.
 TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
-  ipc::Submit ahead = of_tenant(1, 7);
-  ahead.prefix_only = true;
-  rig.submit(ahead, about(1, "who?"));
-  rig.run();
+  compute_ahead(rig, 1, about(1, "who?"));
   const Answer& nothing = rig.sink.answer(1);
   ASSERT_TRUE(nothing.finished);
   EXPECT_EQ(nothing.finished->completion_tokens, 0U);
@@ -96,13 +100,8 @@ TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {
 TEST_P(Prefixes, WhatAPrefixAddsToAnotherIsKeptHoweverLittle) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
-  ipc::Submit ahead = of_tenant(1, 7);
-  ahead.prefix_only = true;
-  rig.submit(ahead, about(1, ""));
-  rig.run();
-  ahead.id = 2;
-  rig.submit(ahead, about(1, "a few more"));
-  rig.run();
+  compute_ahead(rig, 1, about(1, ""));
+  compute_ahead(rig, 2, about(1, "a few more"));
   rig.submit(of_tenant(3, 7), about(1, "a few more?"));
   rig.run();
   EXPECT_GE(cached(rig, 3), fast() ? 610U : 576U);
