@@ -1,8 +1,8 @@
-# aioss_library(NAME [PUBLIC target...] [PRIVATE target...] [TEST target...])
+# aioss_library(NAME [FOLDERS folder...] [PUBLIC target...] [PRIVATE target...] [TEST target...])
 #
-# The library of the current folder: every *.cc in it except *_test.cc, *_bench.cc, *_fuzz.cc and
-# main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME, which may also
-# link TEST targets of the layers below.
+# The library of the current folder and of these in it: every *.cc except *_test.cc, *_bench.cc,
+# *_fuzz.cc and main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME,
+# which may also link TEST targets of the layers below.
 add_library(aioss_options INTERFACE)
 target_compile_options(aioss_options INTERFACE
   -Wall -Wextra -Wshadow -Werror
@@ -37,8 +37,12 @@ endif()
 set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the test models")
 
 function(aioss_library name)
-  cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE;TEST" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS *.cc *.c)
+  cmake_parse_arguments(ARG "" "" "FOLDERS;PUBLIC;PRIVATE;TEST" ${ARGN})
+  set(patterns *.cc *.c)
+  foreach(folder IN LISTS ARG_FOLDERS)
+    list(APPEND patterns ${folder}/*.cc ${folder}/*.c)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "(_test|_bench|_fuzz|/main)\\.(cc|c)$")
   list(FILTER tests INCLUDE REGEX "_test\\.(cc|c)$")

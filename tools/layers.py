@@ -14,7 +14,30 @@ OS = BASE | {"os"}
 SUPPORT = OS | {"crypto", "codec"}
 LEDGER_CORE = {"ledger/format", "ledger/reading", "ledger/writing"}
 LEDGER = LEDGER_CORE | {"ledger/custody", "ledger/evidence", "ledger/witness"}
-GATEWAY = {"memory", "plugins", "ipc", "runtime"}
+GATEWAY_BELOW = SUPPORT | LEDGER | {"memory", "plugins", "ipc"}
+# Within the runtime: folder → the others of its folders that it may include.
+VALUES = {"settings", "calls"}
+CATALOGUE = VALUES | {"catalogue"}
+PLANNING = CATALOGUE | {"dry_runs", "tuning", "planning"}
+STREAMS = CATALOGUE | {"records", "prefixes", "streams"}
+MODELS = PLANNING | STREAMS | {"models"}
+WITHIN_RUNTIME = {
+    "settings": set(),
+    "calls": set(),
+    "catalogue": VALUES,
+    "dry_runs": CATALOGUE,
+    "tuning": CATALOGUE | {"dry_runs"},
+    "planning": CATALOGUE | {"dry_runs", "tuning"},
+    "records": CATALOGUE,
+    "prefixes": CATALOGUE,
+    "streams": CATALOGUE | {"records", "prefixes"},
+    "models": PLANNING | STREAMS,
+    "room": MODELS,
+    "requests": MODELS | {"room"},
+    "lives": MODELS | {"room", "requests"},
+}
+RUNTIME = {"runtime"} | {f"runtime/{folder}" for folder in WITHIN_RUNTIME}
+GATEWAY = {"memory", "plugins", "ipc"} | RUNTIME
 ALLOWED = {
     "base": BASE,
     "os": OS,
@@ -36,17 +59,22 @@ ALLOWED = {
     "engines/llama": SUPPORT | {"engine", "engines/llama"},
     "http": SUPPORT | {"http"},
     "worker": SUPPORT | {"memory", "ipc", "engine", "worker"},
-    "runtime": SUPPORT | GATEWAY | LEDGER,
-    "api/openai": SUPPORT | {"ipc", "runtime", "api/openai"} | LEDGER,
+    "runtime": GATEWAY_BELOW | RUNTIME,
+    "runtime/testing": GATEWAY_BELOW | RUNTIME | {"runtime/testing"},
+    "api/openai": SUPPORT | {"ipc", "runtime/calls", "api/openai"} | LEDGER,
     "server": SUPPORT | GATEWAY | {"http", "api/openai", "server"} | LEDGER,
     "cli": SUPPORT | GATEWAY | {"http", "api/openai", "server", "cli"} | LEDGER,
 }
+for name, below in WITHIN_RUNTIME.items():
+    ALLOWED[f"runtime/{name}"] = GATEWAY_BELOW | {f"runtime/{n}" for n in below | {name}}
 ALLOWED["app"] = set().union(*ALLOWED.values()) | {"app"}
 
-# A test may also use the fake engine, and for the gateway's tests the worker.
+# A test may also use the fake engine, and for the gateway's tests the worker. One of a folder of
+# the runtime may use a whole gateway.
 TEST_EXTRA = {
     "worker": {"engines/fake"},
-    "runtime": {"worker", "engine", "engines/fake"},
+    "runtime": {"runtime/testing"},
+    "runtime/testing": {"worker", "engine", "engines/fake"},
     "engine": {"engines/fake"},
     "engines/ik": {"engines/llama"},
     "ledger/format": {"ledger/testing"} | LEDGER_CORE,
@@ -56,6 +84,12 @@ TEST_EXTRA = {
     "ledger/evidence": {"ledger/testing"},
     "ledger/witness": {"ledger/testing"},
 }
+
+for name in WITHIN_RUNTIME:
+    TEST_EXTRA[f"runtime/{name}"] = {"runtime", "runtime/testing"}
+# The tests of these look at what planning makes of their answers, too.
+for name in ("dry_runs", "tuning"):
+    TEST_EXTRA[f"runtime/{name}"] |= {"runtime/planning"}
 
 # Header prefix → the only folders that may include it.
 ONLY_IN = {
@@ -81,7 +115,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 def folder_of(path):
     parts = path.relative_to(SRC).parts[:-1]
-    return "/".join(parts[:2]) if parts[0] in ("engines", "api", "ledger") else parts[0]
+    return "/".join(parts[:2]) if parts[0] in ("engines", "api", "ledger", "runtime") else parts[0]
 
 
 def is_test(path):

@@ -9,7 +9,7 @@
 #include "cli/args.h"
 #include "cli/config.h"
 #include "cli/services.h"
-#include "runtime/allow_list.h"
+#include "runtime/catalogue/allow_list.h"
 
 namespace aioss::cli {
 

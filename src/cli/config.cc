@@ -9,7 +9,7 @@
 #include "cli/config_file.h"
 #include "ipc/limits.h"
 #include "ledger/custody/custody.h"
-#include "runtime/device_table.h"
+#include "runtime/dry_runs/device_table.h"
 #include "server/wishes.h"
 
 namespace aioss::cli {

@@ -14,7 +14,7 @@
 
 #include "base/result.h"
 #include "os/file.h"
-#include "runtime/model_settings.h"
+#include "runtime/settings/model_settings.h"
 
 namespace aioss::cli {
 

@@ -9,7 +9,7 @@
 #include "os/bandwidth.h"
 #include "os/cpu.h"
 #include "os/memory.h"
-#include "runtime/devices_child.h"
+#include "runtime/dry_runs/devices_child.h"
 
 namespace aioss::cli {
 

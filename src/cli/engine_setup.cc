@@ -10,8 +10,8 @@
 #include "cli/key_argument.h"
 #include "ledger/format/checkpoint.h"
 #include "os/cpu.h"
-#include "runtime/allow_list.h"
-#include "runtime/devices_child.h"
+#include "runtime/catalogue/allow_list.h"
+#include "runtime/dry_runs/devices_child.h"
 
 namespace aioss::cli {
 namespace {

@@ -11,7 +11,7 @@
 #include "cli/services.h"
 #include "plugins/engine_store.h"
 #include "plugins/engine_table.h"
-#include "runtime/device_table.h"
+#include "runtime/dry_runs/device_table.h"
 
 namespace aioss::cli {
 

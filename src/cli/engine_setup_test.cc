@@ -12,7 +12,7 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
-#include "runtime/engine_reload.h"
+#include "runtime/catalogue/engine_reload.h"
 
 namespace aioss::cli {
 namespace {

@@ -11,9 +11,9 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "ipc/limits.h"
-#include "runtime/catalogue.h"
-#include "runtime/device_table.h"
-#include "runtime/kv_types.h"
+#include "runtime/catalogue/catalogue.h"
+#include "runtime/dry_runs/device_table.h"
+#include "runtime/settings/kv_types.h"
 
 namespace aioss::cli {
 namespace {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "runtime/model_settings.h"
+#include "runtime/settings/model_settings.h"
 
 namespace aioss::cli {
 

@@ -10,7 +10,7 @@
 #include "cli/config.h"
 #include "cli/progress.h"
 #include "cli/services.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue/catalogue.h"
 
 namespace aioss::cli {
 

@@ -15,8 +15,8 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "os/links.h"
-#include "runtime/allow_list.h"
-#include "runtime/hash_cache.h"
+#include "runtime/catalogue/allow_list.h"
+#include "runtime/catalogue/hash_cache.h"
 
 namespace aioss::cli {
 namespace {

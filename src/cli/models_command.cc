@@ -5,7 +5,7 @@
 #include "cli/model_store.h"
 #include "cli/term.h"
 #include "codec/json.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue/catalogue.h"
 
 namespace aioss::cli {
 namespace {

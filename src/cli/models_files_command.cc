@@ -12,7 +12,7 @@
 #include "cli/term.h"
 #include "codec/hex.h"
 #include "codec/json.h"
-#include "runtime/hash_cache.h"
+#include "runtime/catalogue/hash_cache.h"
 
 namespace aioss::cli {
 namespace {

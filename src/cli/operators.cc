@@ -7,9 +7,9 @@
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 #include "os/environment.h"
-#include "runtime/principal.h"
-#include "runtime/records.h"
-#include "runtime/salts.h"
+#include "runtime/calls/principal.h"
+#include "runtime/records/records.h"
+#include "runtime/records/salts.h"
 #include "server/key_file.h"
 
 namespace aioss::cli {

@@ -11,7 +11,7 @@
 #include "cli/services.h"
 #include "codec/cbor.h"
 #include "ledger/custody/custody.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 
 namespace aioss::cli {
 

@@ -7,7 +7,7 @@
 #include "cli/ledger_session.h"
 #include "cli/plan_report.h"
 #include "cli/term.h"
-#include "runtime/planning.h"
+#include "runtime/planning/planning.h"
 
 namespace aioss::cli {
 namespace {

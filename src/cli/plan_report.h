@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-#include "runtime/plan_answer.h"
+#include "runtime/planning/plan_answer.h"
 
 namespace aioss::cli {
 

@@ -16,7 +16,7 @@
 #include "ledger/custody/custody.h"
 #include "ledger/reading/verify.h"
 #include "ledger/writing/policy.h"
-#include "runtime/opened_request.h"
+#include "runtime/records/opened_request.h"
 
 namespace aioss::cli {
 namespace {

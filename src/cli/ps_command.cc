@@ -14,7 +14,7 @@
 #include "cli/server_access.h"
 #include "cli/term.h"
 #include "codec/json.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue/catalogue.h"
 
 namespace aioss::cli {
 namespace {

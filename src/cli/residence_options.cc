@@ -9,7 +9,7 @@
 
 #include "base/duration.h"
 #include "base/strings.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue/catalogue.h"
 
 namespace aioss::cli {
 namespace {

@@ -9,8 +9,8 @@
 #include "codec/utf8.h"
 #include "os/environment.h"
 #include "os/read_some.h"
-#include "runtime/review.h"
-#include "runtime/salts.h"
+#include "runtime/records/review.h"
+#include "runtime/records/salts.h"
 
 namespace aioss::cli {
 namespace {

@@ -21,7 +21,7 @@
 #include "os/environment.h"
 #include "os/read_some.h"
 #include "os/thread.h"
-#include "runtime/answer.h"
+#include "runtime/calls/answer.h"
 
 namespace aioss::cli {
 namespace {

@@ -23,8 +23,8 @@
 #include "os/heaps.h"
 #include "os/signals.h"
 #include "os/thread.h"
-#include "runtime/receipts.h"
-#include "runtime/salts.h"
+#include "runtime/records/receipts.h"
+#include "runtime/records/salts.h"
 #include "server/api_server.h"
 
 namespace aioss::cli {

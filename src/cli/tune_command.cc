@@ -10,9 +10,9 @@
 #include "cli/ledger_session.h"
 #include "cli/tune_report.h"
 #include "os/cpu.h"
-#include "runtime/engine_choices.h"
-#include "runtime/tuner.h"
-#include "runtime/tuning_plan.h"
+#include "runtime/planning/engine_choices.h"
+#include "runtime/planning/tuning_plan.h"
+#include "runtime/tuning/tuner.h"
 
 namespace aioss::cli {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cli/term.h"
-#include "runtime/tuning_plan.h"
+#include "runtime/planning/tuning_plan.h"
 
 namespace aioss::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "codec/json.h"
-#include "runtime/tuning_store.h"
+#include "runtime/tuning/tuning_store.h"
 
 namespace aioss::cli {
 

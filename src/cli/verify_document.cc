@@ -5,7 +5,7 @@
 #include "cli/term.h"
 #include "ledger/evidence/fork_proof.h"
 #include "ledger/evidence/json_fields.h"
-#include "runtime/records.h"
+#include "runtime/records/records.h"
 
 namespace aioss::cli {
 namespace {

@@ -1,6 +1,7 @@
 // Memory for the states of prefixes, as gateway and workers share it: layout and the check of an
 // entry. The worker of a model fills it (worker/state_arena.h); while no worker has it, the gateway
-// takes entries to the disk and puts them back (runtime/prefix_disk.h), and looks into none.
+// takes entries to the disk and puts them back (runtime/prefixes/prefix_disk.h), and looks into
+// none.
 //
 // Layout, native byte order (it never leaves the machine): a head of 64 bytes, a table of 512
 // entries of 64 bytes, then extents that begin on multiples of 4,096. An extent has an entry's

@@ -12,26 +12,26 @@
 #include "base/strings.h"
 #include "codec/hex.h"
 #include "ledger/format/commitment.h"
-#include "runtime/adapter_copier.h"
-#include "runtime/answer.h"
-#include "runtime/budget.h"
-#include "runtime/catalogue_keeper.h"
-#include "runtime/custodian.h"
-#include "runtime/engine_reload.h"
-#include "runtime/hash_cache.h"
-#include "runtime/hasher.h"
+#include "runtime/calls/answer.h"
+#include "runtime/catalogue/adapter_copier.h"
+#include "runtime/catalogue/catalogue_keeper.h"
+#include "runtime/catalogue/engine_reload.h"
+#include "runtime/catalogue/hash_cache.h"
+#include "runtime/catalogue/hasher.h"
 #include "runtime/intake.h"
 #include "runtime/model_orders.h"
-#include "runtime/model_view.h"
-#include "runtime/planning.h"
-#include "runtime/records.h"
-#include "runtime/request_checks.h"
-#include "runtime/salts.h"
-#include "runtime/stream_desk.h"
+#include "runtime/models/model_view.h"
+#include "runtime/planning/planning.h"
+#include "runtime/planning/tuning_plan.h"
+#include "runtime/records/budget.h"
+#include "runtime/records/records.h"
+#include "runtime/records/salts.h"
+#include "runtime/records/tally.h"
+#include "runtime/requests/request_checks.h"
+#include "runtime/requests/stream_desk.h"
+#include "runtime/streams/custodian.h"
 #include "runtime/supervisor.h"
-#include "runtime/tally.h"
-#include "runtime/tuner.h"
-#include "runtime/tuning_plan.h"
+#include "runtime/tuning/tuner.h"
 
 namespace aioss::runtime {
 namespace {
@@ -530,23 +530,6 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
 }
 
 }  // namespace
-
-std::string_view name(Privacy privacy) {
-  return privacy == Privacy::kSealed ? "sealed" : "commit";
-}
-
-std::optional<Privacy> privacy_from_name(std::string_view name) {
-  for (const Privacy privacy : {Privacy::kCommit, Privacy::kSealed}) {
-    if (runtime::name(privacy) == name) return privacy;
-  }
-  return std::nullopt;
-}
-
-CatalogueOptions catalogue_options(const GatewayOptions& options) {
-  return {options.models_dir,     options.model_files,          options.fake_models,
-          options.model_settings, options.parse_model_settings, options.models_allow,
-          options.adapter_files};
-}
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const GatewayOptions& options, os::FileSystem& fs,
                                                  const Clock& clock, crypto::Random& random,

@@ -6,16 +6,12 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/duration.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "crypto/random.h"
@@ -24,123 +20,19 @@
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
 #include "plugins/engine_table.h"
-#include "runtime/adapter_wish.h"
-#include "runtime/device_table.h"
-#include "runtime/engine_order.h"
-#include "runtime/memory_report.h"
-#include "runtime/memory_source.h"
-#include "runtime/model_load.h"
-#include "runtime/model_order.h"
-#include "runtime/model_settings.h"
-#include "runtime/plan_answer.h"
-#include "runtime/principal.h"
-#include "runtime/review.h"
-#include "runtime/stream.h"
+#include "runtime/calls/engine_order.h"
+#include "runtime/calls/generate_call.h"
+#include "runtime/calls/memory_report.h"
+#include "runtime/calls/model_entry.h"
+#include "runtime/calls/model_load.h"
+#include "runtime/calls/model_order.h"
+#include "runtime/calls/principal.h"
+#include "runtime/calls/stream.h"
+#include "runtime/planning/plan_answer.h"
+#include "runtime/records/review.h"
+#include "runtime/settings/gateway_options.h"
 
 namespace aioss::runtime {
-
-// What is kept of prompts and answers: salted commitments, or also their texts, sealed beside the
-// ledger (docs/privacy.md).
-enum class Privacy : std::uint8_t { kCommit, kSealed };
-std::string_view name(Privacy privacy);  // "commit", "sealed"
-std::optional<Privacy> privacy_from_name(std::string_view name);
-
-class Planner;            // planner.h
-struct CatalogueOptions;  // catalogue.h
-
-struct GatewayOptions {
-  std::string models_dir;  // every *.gguf in it is a model, named by its file name without .gguf
-  std::vector<std::string> model_files;    // also these single files (`aioss run FILE`)
-  std::vector<std::string> adapter_files;  // likewise, of adapters (`--lora FILE`)
-  bool fake_models = false;                // also *.fake: scripts of the fake engine, for tests
-  ModelSettingsMap model_settings = {};    // of single models; they win over NAME.toml
-  ParseModelSettings parse_model_settings = {};  // null: NAME.toml is not looked at
-  std::string models_allow;   // file of those that may be loaded (runtime/allow_list.h); "": all
-  bool watch_models = false;  // take up what changes in the models directory
-  ipc::Profile profile = ipc::Profile::kFast;
-  Privacy privacy = Privacy::kCommit;
-  std::uint32_t parallel = 0, context_tokens = 0, threads = 0;  // 0: the worker chooses
-  std::uint32_t queue_requests_max = 256;
-  // Of a worker, for the KV of sequences whose consumers do not read. 0: they keep their streams.
-  std::uint64_t spill_bytes = std::uint64_t{1} << 30;
-  // Of a model, for states of prompts, so that what begins alike is computed once. 0: none.
-  std::uint64_t prefix_bytes = std::uint64_t{1} << 30;
-  // Of all models together, sealed beside the ledger, so that they outlive the gateway. 0: none,
-  // and what is there is destroyed; nothing: what is there stays, and nothing comes.
-  std::optional<std::uint64_t> prefix_disk_bytes;
-  bool speculation = true;      // drafts, where they pay and the profile allows them
-  std::string kv_type = "f16";  // how keys and values are stored; others in profile fast only
-  // Where layers are, of models that say nothing of it; and the GPUs that there are: null for none.
-  std::string device = "auto";
-  std::shared_ptr<DeviceTable> devices;
-  // Interactive requests may send running batch sequences there, and take their streams.
-  bool overcommit = false;
-  std::uint32_t prefill_chunk_tokens_max = 0;  // of one engine call; 0: chosen by the worker
-  std::string state_dir;                       // caches: hashes of files, dry runs; "": none
-  std::string worker_executable = "/proc/self/exe";
-  std::chrono::milliseconds load_timeout{600'000};
-  std::chrono::milliseconds worker_exit_grace{2000};  // from the end of its socket to SIGKILL
-  std::uint32_t workers_max = 16;  // loaded models, however small; over it one has to go
-  // Of all models together, on the host; 0: what the system can spare. docs/memory.md.
-  std::uint64_t memory_max = 0;
-  // Those that workers can be started with; null: those that are linked into the executable.
-  std::shared_ptr<plugins::EngineTable> engines;
-  // Those of the engine directory, read anew at a rescan; null: there is none. Blocks on the disk.
-  std::function<Result<std::vector<plugins::EngineImage>>()> read_engines;
-  // What computes models in GGUF that do not say it themselves; and, whatever they say. "": as they
-  // are.
-  std::string engine, engine_wish;
-  // Models are measured on this machine, and computed as is fastest: docs/tuning.md.
-  bool tune = false;
-  std::shared_ptr<Planner> planner;  // null: what a model needs is guessed from its file's size
-  MemorySource memory = {};
-  // How long a model stays after its last use, unless a request says otherwise (kForever: until
-  // another needs its place); which are never evicted and never expire; which are loaded at the
-  // start; which go first, the lower ones (0 if not named).
-  std::chrono::seconds keep_alive = kForever;
-  // How long a model that goes stays warm: its worker with its weights, and nothing else. 0: none
-  // does; nothing: who makes room does, until more of it is needed or its keep_alive is over.
-  std::optional<std::chrono::seconds> warm_keep_alive;
-  std::vector<std::string> pin, preload;
-  std::map<std::string, int, std::less<>> priorities;
-  std::chrono::seconds load_wait{300};  // of a request, for its model, unless it says otherwise
-  // Records that a tenant may cause a second, and at once after a pause; 0: no bound.
-  std::uint32_t record_rate = 50, record_burst = 500;
-  // Other effective settings (host, port, …): name and value, for the record of the configuration.
-  std::vector<std::pair<std::string, std::string>> configuration;
-};
-
-// Of the catalogue that a gateway with these options has.
-CatalogueOptions catalogue_options(const GatewayOptions& options);
-
-struct ModelEntry {  // of the catalogue
-  std::string name;
-  std::string engine;  // "llama" or "fake": what its file is for
-  std::uint64_t file_bytes = 0;
-  std::int64_t modified_unix_s = 0;
-  std::string state;  // "cold", "loading", "ready", "warm", "failed"
-  float load_fraction = 0;
-  std::optional<Error> last_error;
-  std::optional<ipc::Ready> facts;  // while ready
-  std::string sha256;               // hex, "" until computed
-  Residence residence;
-  std::vector<std::string> aliases = {};
-  std::vector<std::string> adapters = {};  // that may be asked for with it
-  EngineStatus engine_status = {};
-};
-
-struct GenerateCall {
-  Principal principal;
-  std::string model;
-  ipc::Submit request;  // id is set by the gateway; a seed of 0 with !seed_given is replaced
-  bool seed_given = false;
-  std::string endpoint;    // "/v1/chat/completions", "cli", for the record
-  bool streaming = false;  // for the record
-  // How long its model stays after it, and how long it waits for its model; the setting if absent.
-  std::optional<std::chrono::seconds> keep_alive = {}, load_wait = {};
-  std::uint64_t canary_of = 0;  // load whose worker is tried with it (runtime/canary.h); 0: none
-  std::vector<AdapterWish> adapters = {};  // all different; at most ipc::kAdaptersMax
-};
 
 // One effective setting that changes while the gateway runs.
 struct ConfigurationChange {
@@ -151,10 +43,6 @@ struct ConfigurationChange {
   std::string action = {};
   std::vector<std::string> details = {};
 };
-
-// Of Principal::source: a signal to the process, or the watch over the models directory, neither of
-// which a tenant's budget bounds.
-inline constexpr std::string_view kSignalSource = "signal", kWatchSource = "watch";
 
 struct GatewayHealth {
   bool ok = false;
@@ -222,7 +110,7 @@ class Gateway {
   // Takes one record from the budget of the caller's tenant, for what is done beside the gateway:
   // submit(), rescan() and review() take theirs. kBusy if it is spent. Never blocks.
   virtual Status spend(const Principal& by) = 0;
-  // Blocks on the disk until HUMAN_REVIEW is durable; see review.h.
+  // Blocks on the disk until HUMAN_REVIEW is durable; see records/review.h.
   virtual Result<Reviewed> review(const ReviewCall& call) = 0;
   // What is counted, and recorded once a second for each reason. Never blocks. A caller who was
   // turned away at the door: a name in ledger::auth_reason (AUTH). A request of a known caller that

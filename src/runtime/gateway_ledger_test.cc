@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "runtime/gateway.h"
-#include "runtime/records.h"
+#include "runtime/records/records.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {

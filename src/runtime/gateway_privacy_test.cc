@@ -10,8 +10,8 @@
 
 #include "ledger/format/commitment.h"
 #include "ledger/reading/payloads.h"
-#include "runtime/records.h"
-#include "runtime/salts.h"
+#include "runtime/records/records.h"
+#include "runtime/records/salts.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {

@@ -12,7 +12,7 @@
 
 #include "ledger/format/commitment.h"
 #include "runtime/gateway.h"
-#include "runtime/records.h"
+#include "runtime/records/records.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {

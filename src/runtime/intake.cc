@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "codec/hex.h"
-#include "runtime/request_checks.h"
-#include "runtime/salts.h"
+#include "runtime/records/salts.h"
+#include "runtime/requests/request_checks.h"
 #include "runtime/supervisor.h"
 
 namespace aioss::runtime {

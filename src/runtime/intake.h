@@ -14,10 +14,11 @@
 #include "crypto/random.h"
 #include "ledger/custody/custody.h"
 #include "ledger/writing/ledger.h"
-#include "runtime/custodian.h"
-#include "runtime/gateway.h"
-#include "runtime/model_view.h"
-#include "runtime/stream_desk.h"
+#include "runtime/calls/generate_call.h"
+#include "runtime/models/model_view.h"
+#include "runtime/requests/stream_desk.h"
+#include "runtime/settings/gateway_options.h"
+#include "runtime/streams/custodian.h"
 
 namespace aioss::runtime {
 

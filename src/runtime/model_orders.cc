@@ -4,7 +4,7 @@
 #include <memory>
 #include <string_view>
 
-#include "runtime/answer.h"
+#include "runtime/calls/answer.h"
 #include "runtime/supervisor.h"
 
 namespace aioss::runtime {

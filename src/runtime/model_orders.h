@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "runtime/gateway.h"
-#include "runtime/model_view.h"
-#include "runtime/records.h"
-#include "runtime/stream_desk.h"
+#include "runtime/calls/engine_order.h"
+#include "runtime/calls/model_entry.h"
+#include "runtime/calls/model_order.h"
+#include "runtime/models/model_view.h"
+#include "runtime/records/records.h"
+#include "runtime/requests/stream_desk.h"
+#include "runtime/settings/gateway_options.h"
 
 namespace aioss::runtime {
 

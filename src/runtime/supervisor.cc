@@ -7,9 +7,9 @@
 #include "ipc/limits.h"
 #include "os/cpu.h"
 #include "os/thread.h"
-#include "runtime/decide.h"
-#include "runtime/planning.h"
-#include "runtime/tuning_plan.h"
+#include "runtime/models/decide.h"
+#include "runtime/planning/planning.h"
+#include "runtime/planning/tuning_plan.h"
 
 namespace aioss::runtime {
 namespace {

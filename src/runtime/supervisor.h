@@ -1,7 +1,7 @@
 // The owner of models and workers: starts a worker when a model is asked for, hands requests over,
 // notices failures, makes room, stops. All its state belongs to the runtime thread; other threads
-// reach it by tasks (stream_desk.h). It never waits: what takes time (loading, hashing, durable
-// records, a worker's end) comes back as a task.
+// reach it by tasks (requests/stream_desk.h). It never waits: what takes time (loading, hashing,
+// durable records, a worker's end) comes back as a task.
 //
 // It is what other threads see of the parts that do this, and what turns them: each has its own
 // state and header. docs/architecture.md, "The runtime thread", says who asks whom.
@@ -20,29 +20,30 @@
 #include "ledger/writing/ledger.h"
 #include "memory/pool.h"
 #include "os/file.h"
-#include "runtime/adapters.h"
-#include "runtime/answer.h"
-#include "runtime/board.h"
-#include "runtime/books.h"
-#include "runtime/catalogue.h"
-#include "runtime/engine_choices.h"
-#include "runtime/engine_switches.h"
-#include "runtime/gateway.h"
-#include "runtime/hasher.h"
-#include "runtime/lives.h"
-#include "runtime/model_order.h"
-#include "runtime/model_table.h"
-#include "runtime/model_tunings.h"
-#include "runtime/model_view.h"
-#include "runtime/planner.h"
-#include "runtime/prefix_custody.h"
-#include "runtime/replacement.h"
-#include "runtime/requests.h"
-#include "runtime/residency.h"
-#include "runtime/room.h"
-#include "runtime/stream_desk.h"
-#include "runtime/tally.h"
-#include "runtime/worker_link.h"
+#include "runtime/calls/answer.h"
+#include "runtime/calls/model_entry.h"
+#include "runtime/calls/model_order.h"
+#include "runtime/catalogue/catalogue.h"
+#include "runtime/catalogue/hasher.h"
+#include "runtime/dry_runs/planner.h"
+#include "runtime/lives/board.h"
+#include "runtime/lives/engine_switches.h"
+#include "runtime/lives/lives.h"
+#include "runtime/lives/model_tunings.h"
+#include "runtime/lives/replacement.h"
+#include "runtime/models/adapters.h"
+#include "runtime/models/model_table.h"
+#include "runtime/models/model_view.h"
+#include "runtime/models/worker_link.h"
+#include "runtime/planning/engine_choices.h"
+#include "runtime/records/tally.h"
+#include "runtime/requests/requests.h"
+#include "runtime/requests/stream_desk.h"
+#include "runtime/room/books.h"
+#include "runtime/room/prefix_custody.h"
+#include "runtime/room/residency.h"
+#include "runtime/room/room.h"
+#include "runtime/settings/gateway_options.h"
 
 namespace aioss::runtime {
 

@@ -8,7 +8,7 @@
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "http/text.h"
-#include "runtime/records.h"
+#include "runtime/records/records.h"
 #include "server/replies.h"
 
 namespace aioss::server {

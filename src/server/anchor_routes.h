@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "http/server.h"
 #include "ledger/witness/anchors.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 
 namespace aioss::server {
 

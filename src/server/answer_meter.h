@@ -10,7 +10,7 @@
 
 #include "api/openai/response.h"
 #include "base/clock.h"
-#include "runtime/stream.h"
+#include "runtime/calls/stream.h"
 #include "server/http_metrics.h"
 
 namespace aioss::server {

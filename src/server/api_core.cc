@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
-#include "runtime/salts.h"
+#include "runtime/records/salts.h"
 #include "server/anchor_routes.h"
 #include "server/engines_page.h"
 #include "server/ledger_orders.h"

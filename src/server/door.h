@@ -15,7 +15,7 @@
 
 #include "base/result.h"
 #include "http/server.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 #include "server/key_file.h"
 
 namespace aioss::server {

@@ -11,7 +11,7 @@
 #include "api/openai/response.h"
 #include "base/suggest.h"
 #include "codec/json.h"
-#include "runtime/catalogue.h"
+#include "runtime/catalogue/catalogue.h"
 #include "server/replies.h"
 
 namespace aioss::server {

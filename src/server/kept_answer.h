@@ -27,8 +27,8 @@
 #include "api/openai/response.h"
 #include "base/clock.h"
 #include "http/server.h"
-#include "runtime/principal.h"
-#include "runtime/stream.h"
+#include "runtime/calls/principal.h"
+#include "runtime/calls/stream.h"
 #include "server/answer_meter.h"
 
 namespace aioss::server {

@@ -22,7 +22,7 @@
 #include "base/result.h"
 #include "crypto/random.h"
 #include "os/file.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 
 namespace aioss::server {
 

@@ -7,9 +7,9 @@
 
 #include "base/strings.h"
 #include "codec/json.h"
-#include "runtime/opened_request.h"
-#include "runtime/records.h"
-#include "runtime/salts.h"
+#include "runtime/records/opened_request.h"
+#include "runtime/records/records.h"
+#include "runtime/records/salts.h"
 
 namespace aioss::server {
 namespace {

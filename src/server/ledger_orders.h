@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "ledger/custody/custody.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 #include "server/routes.h"
 
 namespace aioss::server {

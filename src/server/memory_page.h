@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "runtime/memory_report.h"
+#include "runtime/calls/memory_report.h"
 
 namespace aioss::server {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "runtime/model_order.h"
+#include "runtime/calls/model_order.h"
 
 namespace aioss::server {
 

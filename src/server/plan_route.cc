@@ -10,7 +10,7 @@
 #include "codec/json.h"
 #include "http/text.h"
 #include "ipc/limits.h"
-#include "runtime/planning.h"
+#include "runtime/planning/planning.h"
 #include "server/replies.h"
 
 namespace aioss::server {

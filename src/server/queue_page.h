@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "codec/json.h"
-#include "runtime/model_load.h"
+#include "runtime/calls/model_load.h"
 
 namespace aioss::server {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "http/server.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 #include "server/stream_shelf.h"
 
 namespace aioss::server {

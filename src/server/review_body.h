@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "runtime/review.h"
+#include "runtime/records/review.h"
 
 namespace aioss::server {
 

@@ -15,7 +15,7 @@
 #include <string>
 
 #include "http/server.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 #include "server/kept_answer.h"
 
 namespace aioss::server {

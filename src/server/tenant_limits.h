@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "runtime/principal.h"
+#include "runtime/calls/principal.h"
 
 namespace aioss::server {
 

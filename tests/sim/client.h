@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "ipc/limits.h"
-#include "runtime/stream_state.h"
+#include "runtime/streams/stream_state.h"
 #include "tests/sim/expected.h"
 #include "tests/sim/plant.h"
 

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "runtime/records.h"
-#include "runtime/salts.h"
+#include "runtime/records/records.h"
+#include "runtime/records/salts.h"
 
 namespace aioss::sim {
 namespace {

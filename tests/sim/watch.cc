@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <variant>
 
-#include "runtime/stream_state.h"
+#include "runtime/streams/stream_state.h"
 #include "worker/fair_queue.h"
 
 namespace aioss::sim {

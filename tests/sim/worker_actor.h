@@ -17,7 +17,7 @@
 #include "ipc/channel.h"
 #include "os/process.h"
 #include "os/shared_memory.h"
-#include "runtime/worker_link.h"
+#include "runtime/models/worker_link.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/watch.h"
 #include "tests/sim/world.h"

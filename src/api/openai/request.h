@@ -14,7 +14,7 @@
 #include "api/openai/rules.h"
 #include "base/result.h"
 #include "ipc/messages.h"
-#include "runtime/adapter_wish.h"
+#include "runtime/calls/adapter_wish.h"
 
 namespace aioss::api::openai {
 

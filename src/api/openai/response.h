@@ -14,8 +14,8 @@
 #include "api/openai/logprobs.h"
 #include "api/openai/rules.h"
 #include "base/result.h"
-#include "runtime/gateway.h"
-#include "runtime/stream.h"
+#include "runtime/calls/model_entry.h"
+#include "runtime/calls/stream.h"
 
 namespace aioss::api::openai {
 

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <vector>
 
-#include "runtime/planner.h"
+#include "runtime/dry_runs/planner.h"
 
 namespace aioss::runtime::testing {
 

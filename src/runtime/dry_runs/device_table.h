@@ -1,0 +1,54 @@
+// The GPUs of this machine, as the engines for them have found them at the start, and which of them
+// were lost since. Thread-safe.
+//
+// A device that fails is taken out for as long as the gateway runs: whoever repaired it starts
+// the gateway again. Names of devices are books of the pool, too (memory/pool.h).
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ipc/devices.h"
+#include "runtime/dry_runs/planner.h"
+
+namespace aioss::runtime {
+
+// "auto", "cpu", or names of devices with commas, as "cuda:0,cuda:1" or "metal": well-formed,
+// whether or not there are such devices.
+bool is_device_setting(std::string_view text);
+
+class DeviceTable final {
+ public:
+  DeviceTable() = default;  // there are none
+  explicit DeviceTable(std::vector<ipc::DeviceOfEngine> gpus) : gpus_(std::move(gpus)) {}
+
+  struct Gpu {
+    ipc::DeviceOfEngine facts;
+    bool lost = false;
+  };
+  std::vector<Gpu> all() const;
+
+  // Where layers of a model are tried, in this order, by its setting: of "auto" each GPU of its
+  // engine alone, the one with the most memory first, then all of them together, then "cpu". Of
+  // names those of them that are not lost, and "cpu" if that is none. Never empty.
+  std::vector<std::string> candidates(std::string_view engine, std::string_view setting) const;
+  // What devices without a memory of their own would take is the host's to give.
+  void count_shared(ModelPlan& plan) const;
+  // These names, with commas. False: they were lost already, or there are none such.
+  bool lose(std::string_view names);
+
+ private:
+  bool is_lost(std::string_view name) const;
+
+  mutable std::mutex mutex_;
+  std::vector<ipc::DeviceOfEngine> gpus_;
+  std::vector<std::string> lost_;
+};
+
+// Of "cuda:0,cuda:1"; none of "cpu".
+std::vector<std::string> names_of_devices(std::string_view text);
+
+}  // namespace aioss::runtime

@@ -1,0 +1,61 @@
+#include "runtime/dry_runs/device_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace aioss::runtime {
+namespace {
+
+using testing::ElementsAre;
+
+ipc::DeviceOfEngine gpu(std::string engine, std::string name, std::uint64_t free) {
+  ipc::DeviceOfEngine out;
+  out.engine = std::move(engine);
+  out.name = std::move(name);
+  out.bytes_total = out.bytes_free = free;
+  return out;
+}
+
+TEST(DeviceSetting, IsAutoCpuOrNames) {
+  for (const char* good : {"auto", "cpu", "cuda:0", "metal", "cuda:0,cuda:1", "vulkan:12"}) {
+    EXPECT_TRUE(is_device_setting(good)) << good;
+  }
+  for (const char* bad :
+       {"", "CUDA:0", "cuda:", "cuda:x", "cuda:0,", "cpu,cuda:0", "auto:0", "a b", "cuda:0;rm"}) {
+    EXPECT_FALSE(is_device_setting(bad)) << bad;
+  }
+  EXPECT_FALSE(is_device_setting(std::string(600, 'a')));
+}
+
+TEST(DeviceTable, TriesTheGpuWithTheMostMemoryThenAllThenTheCpu) {
+  const DeviceTable table(
+      {gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20), gpu("vulkan", "vulkan:0", 99)});
+  EXPECT_THAT(table.candidates("cuda", "auto"),
+              ElementsAre("cuda:1", "cuda:0", "cuda:1,cuda:0", "cpu"));
+  EXPECT_THAT(table.candidates("vulkan", "auto"), ElementsAre("vulkan:0", "vulkan:0", "cpu"));
+  EXPECT_THAT(table.candidates("llama", "auto"), ElementsAre("cpu"));
+  EXPECT_THAT(table.candidates("cuda", "cpu"), ElementsAre("cpu"));
+}
+
+TEST(DeviceTable, TakesWhatSettingsName) {
+  const DeviceTable none;
+  // Whether there is such a device is the engine's to say, with the names that there are.
+  EXPECT_THAT(none.candidates("cuda", "cuda:7"), ElementsAre("cuda:7"));
+  EXPECT_THAT(none.candidates("metal", "metal"), ElementsAre("metal:0"));
+}
+
+TEST(DeviceTable, LosesADeviceForGood) {
+  DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
+  EXPECT_TRUE(table.lose("cuda:1"));
+  EXPECT_FALSE(table.lose("cuda:1"));
+  EXPECT_FALSE(table.lose("cpu"));
+  EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cuda:0", "cuda:0", "cpu"));
+  EXPECT_THAT(table.candidates("cuda", "cuda:0,cuda:1"), ElementsAre("cuda:0"));
+  EXPECT_THAT(table.candidates("cuda", "cuda:1"), ElementsAre("cpu"));
+  EXPECT_TRUE(table.all()[1].lost);
+  EXPECT_TRUE(table.lose("cuda:0,cuda:1"));
+  EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cpu"));
+}
+
+}  // namespace
+}  // namespace aioss::runtime
