@@ -140,7 +140,8 @@ function(aioss_llama_plugin target)
     "${adapter}/adapter.cc" "${adapter}/buffers.cc" "${adapter}/descriptor_file.cc"
     "${adapter}/llama_engine.cc" "${adapter}/load.cc" "${adapter}/log_scope.cc"
     "${adapter}/placement.cc" "${adapter}/plan.cc" "${adapter}/session.cc"
-    "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/base/assert.cc"
+    "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/engine/state_envelope.cc"
+    "${ARG_ROOT}/src/base/assert.cc"
     "${ARG_ROOT}/src/os/own_pages.cc")
   aioss_llama_patch_id("${ARG_ROOT}" patch_id)
   target_include_directories(${target} PRIVATE "${ARG_ROOT}/src" "${ARG_ROOT}/include")

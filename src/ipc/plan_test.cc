@@ -28,8 +28,21 @@ PlanReport report() {
 }
 
 TEST(Plan, AnAskComesBackAsItWas) {
-  const PlanAsk ask{"fake", Profile::kReproducible, 4, 1024, 2, 256, "q4_0", false, 1U << 30,
-                    "cuda:0", {1, 2}, Digest{7}, 3, 128, FlashAttention::kOff};
+  const PlanAsk ask{"fake",
+                    Profile::kReproducible,
+                    4,
+                    1024,
+                    2,
+                    256,
+                    "q4_0",
+                    false,
+                    1U << 30,
+                    "cuda:0",
+                    {1, 2},
+                    Digest{7},
+                    3,
+                    128,
+                    FlashAttention::kOff};
   const auto back = decode_plan_ask(encode(ask));
   ASSERT_TRUE(back.has_value()) << back.error().message;
   EXPECT_EQ(*back, ask);

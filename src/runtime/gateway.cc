@@ -28,7 +28,7 @@
 #include "runtime/records/salts.h"
 #include "runtime/records/tally.h"
 #include "runtime/requests/request_checks.h"
-#include "runtime/requests/stream_desk.h"
+#include "runtime/stream_desk.h"
 #include "runtime/streams/custodian.h"
 #include "runtime/supervisor.h"
 #include "runtime/tuning/tuner.h"

@@ -16,8 +16,8 @@
 #include "ledger/writing/ledger.h"
 #include "runtime/calls/generate_call.h"
 #include "runtime/models/model_view.h"
-#include "runtime/requests/stream_desk.h"
 #include "runtime/settings/gateway_options.h"
+#include "runtime/stream_desk.h"
 #include "runtime/streams/custodian.h"
 
 namespace aioss::runtime {

@@ -11,8 +11,8 @@
 #include "runtime/calls/model_order.h"
 #include "runtime/models/model_view.h"
 #include "runtime/records/records.h"
-#include "runtime/requests/stream_desk.h"
 #include "runtime/settings/gateway_options.h"
+#include "runtime/stream_desk.h"
 
 namespace aioss::runtime {
 

@@ -1,5 +1,4 @@
-// Here and not beside its header: what a stream has to say becomes a task of the supervisor.
-#include "runtime/requests/stream_desk.h"
+#include "runtime/stream_desk.h"
 
 #include <utility>
 

@@ -61,8 +61,7 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                  [this] { room_.changed(); }, [this] { finish_stop_all(); }}),
       room_({parts_.options, parts_.fs, parts_.clock, models_, pool_, books_, parts_.planner, post_,
              lives_, &adapters_}),
-      requests_(
-          {parts_.fs, parts_.clock, parts_.tally, desk_, models_, prefixes_, lives_, adapters_}),
+      requests_({parts_.fs, parts_.clock, parts_.tally, models_, prefixes_, lives_, adapters_}),
       residency_(parts_.options, parts_.clock, models_, lives_),
       engines_({parts_.options, parts_.clock, parts_.tally, models_, choices_, parts_.view,
                 requests_, replacement_, parts_.ask_canary,
@@ -181,6 +180,8 @@ void Supervisor::give_credit(ipc::RequestId id) {
 
 void Supervisor::stream_ended(ipc::RequestId id) {
   const Requests::Left left = requests_.leave(id);
+  desk_.tenants().leave(turn_name(left.stream->principal()));
+  desk_.leave(left.prompt_bytes);
   if (left.stream->canary_of() != 0) return canary_ended(left);
   residency_.note_use(left.model, *left.stream);
   requests_.hand_over_waiting(left.model);

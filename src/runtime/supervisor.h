@@ -1,6 +1,6 @@
 // The owner of models and workers: starts a worker when a model is asked for, hands requests over,
 // notices failures, makes room, stops. All its state belongs to the runtime thread; other threads
-// reach it by tasks (requests/stream_desk.h). It never waits: what takes time (loading, hashing,
+// reach it by tasks (stream_desk.h). It never waits: what takes time (loading, hashing,
 // durable records, a worker's end) comes back as a task.
 //
 // It is what other threads see of the parts that do this, and what turns them: each has its own
@@ -38,12 +38,12 @@
 #include "runtime/planning/engine_choices.h"
 #include "runtime/records/tally.h"
 #include "runtime/requests/requests.h"
-#include "runtime/requests/stream_desk.h"
 #include "runtime/room/books.h"
 #include "runtime/room/prefix_custody.h"
 #include "runtime/room/residency.h"
 #include "runtime/room/room.h"
 #include "runtime/settings/gateway_options.h"
+#include "runtime/stream_desk.h"
 
 namespace aioss::runtime {
 

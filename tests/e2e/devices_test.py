@@ -43,6 +43,11 @@ class Devices(unittest.TestCase):
         book = self.books(server).get(device)
         return book["used_bytes"] if book else 0
 
+    def places(self, server):
+        """Where the layers of each load are, as recorded."""
+        return [(r["body"]["device"], r["body"].get("gpu_layers")) for r in server.records()
+                if r["type"] == "MODEL_LOAD"]
+
     def decisions(self, server, count=1):
         """They are counted for a second before they are written."""
         def found():
@@ -76,6 +81,7 @@ class Devices(unittest.TestCase):
             self.assertEqual(set(self.books(server)), {"CPU", "fake:0", "fake:1"})
             self.assertGreaterEqual(self.used(server, "fake:1"), 100 * MIB)
             self.assertLess(self.used(server, "fake:0"), MIB)
+            self.assertEqual(self.places(server), [("fake:1", None)])
 
     def test_what_is_too_large_for_one_is_split_and_the_rest_stays_with_the_cpu(self):
         self.script("large", f"weight_bytes {400 * MIB}", "layers 10")
@@ -85,6 +91,9 @@ class Devices(unittest.TestCase):
             self.assertGreater(on_0, 0)
             self.assertLessEqual(on_0, 64 * MIB)
             self.assertGreater(on_1, 0)
+            [(device, layers)] = self.places(server)
+            self.assertEqual(device, "fake:1,fake:0")
+            self.assertIn(layers, range(1, 10))
 
     def test_names_are_obeyed(self):
         self.script("m", f"weight_bytes {10 * MIB}")
@@ -94,6 +103,7 @@ class Devices(unittest.TestCase):
         with self.server("--device", "cpu") as server:
             self.assertEqual(self.chat(server, "m")[0], 200)
             self.assertEqual(self.used(server, "fake:0") + self.used(server, "fake:1"), 0)
+            self.assertEqual(self.places(server), [("cpu", None)])
 
     def test_a_model_has_a_device_of_its_own(self):
         self.script("m", f"weight_bytes {10 * MIB}")
@@ -156,6 +166,23 @@ class Devices(unittest.TestCase):
             self.assertGreaterEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 500)
             self.assertEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 403)
             self.assertEqual(self.chat(server, "m")[0], 200)
+            # And that is no word for the device, which another request has lost.
+            self.assertEqual([d["outcome"] for d in self.decisions(server)], ["failed"])
+            self.assertEqual(self.used(server, "fake:0"), 0)
+
+    def test_a_request_that_ends_every_worker_takes_no_device_along(self):
+        for name in ("m", "n"):
+            self.script(name, f"weight_bytes {10 * MIB}")
+        with self.server() as server:
+            # On both GPUs, then with the CPU: it is the cause.
+            self.assertGreaterEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 500)
+            found = self.decisions(server, 4)
+            self.assertEqual(sorted((d["outcome"], d["details"][0]) for d in found), [
+                ("failed", "device fake:0"), ("failed", "device fake:1"),
+                ("given_back", "device fake:0"), ("given_back", "device fake:1")])
+            self.assertEqual(self.chat(server, "m", "hello [[crash 3]]")[0], 403)
+            self.assertEqual(self.chat(server, "n")[0], 200)
+            self.assertGreaterEqual(self.used(server, "fake:1"), 10 * MIB)
 
     def test_a_device_that_fails_at_start_is_taken_out(self):
         self.script("m", "fail_device yes")

@@ -19,7 +19,7 @@
 #include "runtime/catalogue/hasher.h"
 #include "runtime/models/model_view.h"
 #include "runtime/records/tally.h"
-#include "runtime/requests/stream_desk.h"
+#include "runtime/stream_desk.h"
 #include "runtime/streams/custodian.h"
 #include "runtime/supervisor.h"
 #include "tests/sim/worker_actor.h"

@@ -168,7 +168,14 @@ obtain_ik() {
     c++ --version | head -1
     cpu_id
   } | sha256sum | cut -c1-12)
-  ik_build=$cache/build/ik-$build_key
+  if [[ -n ${AIOSS_IK_SOURCE_DIR:-} ]]; then
+    ik_build=$cache/build/ik-$build_key
+  else
+    # In the tree, and with paths from there to its files: then the compiler cache knows a file again
+    # that another patch has not changed.
+    ik_build=$ik_source/build-$build_key
+    export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$ik_source}
+  fi
 }
 
 # What ./dev bench measures against: the same commit without our patches, as people use it.

@@ -243,43 +243,60 @@ TEST(IkAbort, GraphsThatAreGivenUpEndAndTheNextOneIsRight) {
 // What flash attention got wrong with several sequences before our patch: a block of queries of
 // different sequences was computed as far as its last one sees, and a window as if cells stood in
 // the order of positions.
-class IkSequences : public testing::TestWithParam<const char*> {};
+class IkSequences : public testing::TestWithParam<const char*> {
+ protected:
+  void compute_together_and_alone(std::uint32_t kv_type);
+};
 
-TEST_P(IkSequences, ComputeTogetherWhatTheyComputeAlone) {
-  AIOSS_REQUIRE_MODEL(GetParam());
+// Each token is computed over runs of cells and over single ones that were copied together (patch
+// 0004): prompts of different lengths, and more steps than a block has cells.
+void IkSequences::compute_together_and_alone(std::uint32_t kv_type) {
   constexpr std::size_t kSequences = 8;
+  constexpr std::size_t kSteps = 40;
   // Beyond Gemma's window of 512.
-  const std::size_t length = std::string_view(GetParam()) == kGemma3 ? 600 : 150;
+  const std::size_t shortest = std::string_view(GetParam()) == kGemma3 ? 600 : 150;
+  const auto length_of = [&](std::size_t s) { return shortest + 17 * s; };
   const auto tokens = tokens_of(GetParam());
+  const auto text = [&](std::size_t s) { return text_number(tokens, s, length_of(s) + kSteps); };
   aioss_session_options options = {};
   options.sequences_max = kSequences;
   options.cells_per_sequence = 1024;
   options.batch_tokens_max = 1024;
+  options.kv_type = kv_type;
   Opened many(ik(), GetParam(), options);
   options.sequences_max = 1;
   Opened one(ik(), GetParam(), options);
   for (std::size_t s = 0; s < kSequences; ++s) {
-    prefill(*many.session, static_cast<std::int32_t>(s), text_number(tokens, s, length));
+    prefill(*many.session, static_cast<std::int32_t>(s), text_number(tokens, s, length_of(s)));
   }
-  for (int step = 0; step < 3; ++step) {
+  for (std::size_t step = 0; step < kSteps; ++step) {
     BatchBuilder batch;
     for (std::size_t s = 0; s < kSequences; ++s) {
-      const auto text = text_number(tokens, s, length + 8);
-      const std::size_t position = length + static_cast<std::size_t>(step);
-      batch.add(text[position], static_cast<std::int32_t>(position), static_cast<std::int32_t>(s),
-                true);
+      const std::size_t position = length_of(s) + step;
+      batch.add(text(s)[position], static_cast<std::int32_t>(position),
+                static_cast<std::int32_t>(s), true);
     }
     ASSERT_TRUE(many.session->decode(batch.view()).has_value());
   }
   for (const std::size_t s : {std::size_t{0}, std::size_t{3}, kSequences - 1}) {
     ASSERT_TRUE(one.session->remove(0, 0, -1).has_value());
-    const auto alone = prefill(*one.session, 0, text_number(tokens, s, length + 3));
+    const auto alone = prefill(*one.session, 0, text(s));
     const auto row = many.session->logits(static_cast<std::uint32_t>(s));
     const std::vector<float> together(row.begin(), row.end());
     const auto [low, high] = std::minmax_element(alone.begin(), alone.end());
     EXPECT_LE(largest_difference(alone, together), (*high - *low) / 20) << "sequence " << s;
     EXPECT_EQ(best(alone), best(together)) << "sequence " << s;
   }
+}
+
+TEST_P(IkSequences, ComputeTogetherWhatTheyComputeAlone) {
+  AIOSS_REQUIRE_MODEL(GetParam());
+  compute_together_and_alone(AIOSS_KV_F16);
+}
+
+TEST_P(IkSequences, ComputeTogetherWhatTheyComputeAloneOverQuantizedCells) {
+  AIOSS_REQUIRE_MODEL(GetParam());
+  compute_together_and_alone(AIOSS_KV_Q8_0);
 }
 
 // Sequences that decode together interleave their cells; what one of them leaves are single cells,

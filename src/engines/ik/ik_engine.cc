@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/abi.h"
+#include "engine/session_edge.h"
 #include "engines/ik/log_scope.h"
 #include "engines/ik/model.h"
 #include "engines/ik/session.h"
@@ -25,9 +26,7 @@ using engine::guarded;
 using engine::read_struct;
 using engine::write_struct;
 
-IkSession& session_of(aioss_session* session) {
-  return *reinterpret_cast<IkSession*>(session);
-}
+using Edge = engine::SessionEdge<IkModel, IkSession>;
 
 // Instruction sets compiled in, as ggml names them.
 const std::string& features() {
@@ -168,79 +167,6 @@ void model_close(aioss_model* model) {
   delete model_of(model);
 }
 
-aioss_status session_create(aioss_model* model, const aioss_session_options* options,
-                            aioss_session** out, aioss_error* error) {
-  return guarded(error, [&] {
-    aioss_session_options copy;
-    if (model == nullptr || out == nullptr || !read_struct(options, copy)) {
-      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
-    }
-    *out = nullptr;
-    std::unique_ptr<IkSession> session;
-    const auto s = IkSession::create(*model_of(model), copy, session, error);
-    *out = reinterpret_cast<aioss_session*>(session.release());
-    return s;
-  });
-}
-
-void session_close(aioss_session* session) {
-  delete reinterpret_cast<IkSession*>(session);
-}
-
-aioss_status decode(aioss_session* session, const aioss_batch* batch, aioss_error* error) {
-  return guarded(error, [&] {
-    aioss_batch copy;
-    if (!read_struct(batch, copy)) {
-      return fail(error, AIOSS_E_INVALID, "no batch, or without struct_size");
-    }
-    return session_of(session).decode(copy, error);
-  });
-}
-
-const float* logits(aioss_session* session, uint32_t output) {
-  const float* row = nullptr;
-  guarded(nullptr, [&] {
-    row = session_of(session).logits(output);
-    return AIOSS_OK;
-  });
-  return row;
-}
-
-aioss_status sequence_remove(aioss_session* session, int32_t sequence, int32_t from, int32_t to,
-                             aioss_error* error) {
-  return guarded(error, [&] { return session_of(session).remove(sequence, from, to, error); });
-}
-
-aioss_status sequence_copy(aioss_session* session, int32_t source, int32_t target,
-                           aioss_error* error) {
-  return guarded(error, [&] { return session_of(session).copy(source, target, error); });
-}
-
-aioss_status sequence_state_size(aioss_session* session, int32_t sequence, size_t* size,
-                                 aioss_error* error) {
-  return guarded(error, [&] {
-    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
-    return session_of(session).state_size(sequence, *size, error);
-  });
-}
-
-aioss_status sequence_save(aioss_session* session, int32_t sequence, uint8_t* data, size_t* size,
-                           aioss_error* error) {
-  return guarded(error, [&] {
-    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
-    return session_of(session).save(sequence, data, *size, error);
-  });
-}
-
-aioss_status sequence_load(aioss_session* session, int32_t sequence, const uint8_t* data,
-                           size_t size, aioss_error* error) {
-  return guarded(error, [&] { return session_of(session).load(sequence, data, size, error); });
-}
-
-void counters(const aioss_session* session, aioss_counters* out) {
-  write_struct(out, reinterpret_cast<const IkSession*>(session)->counters());
-}
-
 constexpr aioss_engine kEngine = {
     .struct_size = sizeof(aioss_engine),
     .abi_version = AIOSS_ENGINE_ABI_VERSION,
@@ -253,16 +179,16 @@ constexpr aioss_engine kEngine = {
     .model_open = model_open,
     .model_facts = model_facts,
     .model_close = model_close,
-    .session_create = session_create,
-    .session_close = session_close,
-    .decode = decode,
-    .logits = logits,
-    .sequence_remove = sequence_remove,
-    .sequence_copy = sequence_copy,
-    .sequence_state_size = sequence_state_size,
-    .sequence_save = sequence_save,
-    .sequence_load = sequence_load,
-    .counters = counters,
+    .session_create = Edge::create,
+    .session_close = Edge::close,
+    .decode = Edge::decode,
+    .logits = Edge::logits,
+    .sequence_remove = Edge::remove,
+    .sequence_copy = Edge::copy,
+    .sequence_state_size = Edge::state_size,
+    .sequence_save = Edge::save,
+    .sequence_load = Edge::load,
+    .counters = Edge::counters,
     .adapter_open = nullptr,
     .adapter_facts = nullptr,
     .adapter_close = nullptr,

@@ -1,10 +1,10 @@
 #include "engines/ik/session.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "engine/abi.h"
+#include "engine/state_envelope.h"
 #include "engines/ik/cells.h"
 #include "engines/ik/log_scope.h"
 
@@ -17,36 +17,7 @@ using engine::fail;
 // its cells to.
 constexpr std::uint32_t kHolesMax = 256;
 
-// Ahead of ik_llama.cpp's own bytes, so that a state from elsewhere is refused before it is parsed.
-// Native byte order: a state never leaves the machine.
-struct StateHeader {
-  std::uint64_t magic;
-  std::uint64_t fingerprint;  // model, build, geometry
-  std::uint64_t length;       // tokens
-  std::uint64_t payload_bytes;
-  std::uint64_t checksum;
-};
-constexpr std::uint64_t kStateMagic = 0x3130'6473'6B69'6961u;
-
-// Finds damage, not malice: whoever stores a state authenticates it.
-std::uint64_t checksum_of(const std::uint8_t* data, std::size_t size, std::uint64_t hash) {
-  constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15u;
-  const auto mix = [&](std::uint64_t word) {
-    hash = (hash ^ word) * kPrime;
-    hash ^= hash >> 29;
-  };
-  std::uint64_t word = 0;
-  while (size >= sizeof word) {
-    std::memcpy(&word, data, sizeof word);
-    mix(word);
-    data += sizeof word;
-    size -= sizeof word;
-  }
-  word = 0;
-  if (size != 0) std::memcpy(&word, data, size);
-  mix(word ^ (std::uint64_t{size} << 56));
-  return hash;
-}
+constexpr std::uint64_t kStateMagic = 0x3230'6473'6B69'6961u;
 
 // Tokens [from, from + count) of a batch.
 aioss_batch part_of(const aioss_batch& batch, std::uint32_t from, std::uint32_t count) {
@@ -257,8 +228,7 @@ aioss_status IkSession::copy(std::int32_t source, std::int32_t target, aioss_err
 
 std::uint64_t IkSession::fingerprint() const {
   const std::string text = build_id() + model_.description;
-  const std::uint64_t hash =
-      checksum_of(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(), 0);
+  const std::uint64_t hash = engine::state_hash(text, 0);
   const std::uint64_t numbers[] = {options_.sequences_max,
                                    options_.cells_per_sequence,
                                    options_.batch_tokens_max,
@@ -266,7 +236,7 @@ std::uint64_t IkSession::fingerprint() const {
                                    options_.kv_type,
                                    llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
-  return checksum_of(reinterpret_cast<const std::uint8_t*>(numbers), sizeof numbers, hash);
+  return engine::state_hash(numbers, hash);
 }
 
 aioss_status IkSession::state_size(std::int32_t sequence, std::size_t& size, aioss_error* error) {
@@ -275,7 +245,7 @@ aioss_status IkSession::state_size(std::int32_t sequence, std::size_t& size, aio
   const LogScope log;
   const std::size_t raw = llama_state_seq_get_size(context_.get(), sequence, 0);
   if (raw == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot measure the state"));
-  size = sizeof(StateHeader) + raw;
+  size = engine::kStateHeaderBytes + raw;
   return AIOSS_OK;
 }
 
@@ -288,18 +258,14 @@ aioss_status IkSession::save(std::int32_t sequence, std::uint8_t* data, std::siz
                 "the state takes " + std::to_string(needed) + " bytes; there is less room");
   }
   const LogScope log;
-  std::uint8_t* payload = data + sizeof(StateHeader);
-  const std::size_t written =
-      llama_state_seq_get_data(context_.get(), payload, size - sizeof(StateHeader), sequence, 0);
+  std::uint8_t* payload = data + engine::kStateHeaderBytes;
+  const std::size_t written = llama_state_seq_get_data(
+      context_.get(), payload, size - engine::kStateHeaderBytes, sequence, 0);
   if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
-  const StateHeader header = {
-      .magic = kStateMagic,
-      .fingerprint = fingerprint(),
-      .length = static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
-      .payload_bytes = written,
-      .checksum = checksum_of(payload, written, 0)};
-  std::memcpy(data, &header, sizeof header);
-  size = sizeof header + written;
+  engine::seal_state(data, {kStateMagic, fingerprint()},
+                     static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
+                     written);
+  size = engine::kStateHeaderBytes + written;
   return AIOSS_OK;
 }
 
@@ -307,34 +273,24 @@ aioss_status IkSession::load(std::int32_t sequence, const std::uint8_t* data, st
                              aioss_error* error) {
   if (failed_) return broken(error);
   if (!has_sequence(sequence)) return no_sequence(sequence, error);
-  StateHeader header = {};
-  if (data == nullptr || size < sizeof header) {
-    return fail(error, AIOSS_E_INVALID, "these bytes are not a state");
-  }
-  std::memcpy(&header, data, sizeof header);
-  const std::uint8_t* payload = data + sizeof header;
-  if (header.magic != kStateMagic || header.payload_bytes != size - sizeof header ||
-      header.length > options_.cells_per_sequence) {
-    return fail(error, AIOSS_E_INVALID, "these bytes are not a state");
-  }
-  if (header.fingerprint != fingerprint()) {
-    return fail(error, AIOSS_E_INVALID,
-                "this state belongs to another model, build or session geometry");
-  }
-  if (checksum_of(payload, header.payload_bytes, 0) != header.checksum) {
-    return fail(error, AIOSS_E_INVALID, "the state is damaged");
+  engine::OpenedState state;
+  if (const auto status = engine::open_state(data, size, {kStateMagic, fingerprint()},
+                                             options_.cells_per_sequence, state, error);
+      status != AIOSS_OK) {
+    return status;
   }
   const LogScope log;
   std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
   llama_kv_cache_seq_rm(context_.get(), sequence, -1, -1);
   length = 0;
-  if (header.length == 0) return AIOSS_OK;
+  if (state.length == 0) return AIOSS_OK;
   compact_cells(*context_);  // a state wants its cells in one run
-  if (llama_state_seq_set_data(context_.get(), payload, header.payload_bytes, sequence, 0) == 0) {
+  if (llama_state_seq_set_data(context_.get(), state.payload.data(), state.payload.size(), sequence,
+                               0) == 0) {
     llama_kv_cache_seq_rm(context_.get(), sequence, -1, -1);
     return fail(error, AIOSS_E_FAILED, log.error_or("ik_llama.cpp cannot load this state"));
   }
-  length = static_cast<std::int32_t>(header.length);
+  length = static_cast<std::int32_t>(state.length);
   return AIOSS_OK;
 }
 

@@ -8,6 +8,7 @@
 
 #include "build-info.h"
 #include "engine/abi.h"
+#include "engine/session_edge.h"
 #include "engines/llama/adapter.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
@@ -38,9 +39,7 @@ using engine::write_struct;
 
 constexpr std::uint32_t kGridTokens = 64;  // measured: see architecture.md 3.1
 
-LlamaSession* session_of(aioss_session* session) {
-  return reinterpret_cast<LlamaSession*>(session);
-}
+using Edge = engine::SessionEdge<LlamaModel, LlamaSession>;
 
 // Instruction sets compiled in, as ggml names them.
 const std::string& features() {
@@ -191,79 +190,6 @@ void model_close(aioss_model* model) {
   delete model_of(model);
 }
 
-aioss_status session_create(aioss_model* model, const aioss_session_options* options,
-                            aioss_session** out, aioss_error* error) {
-  return guarded(error, [&] {
-    aioss_session_options copy;
-    if (model == nullptr || out == nullptr || !read_struct(options, copy)) {
-      return fail(error, AIOSS_E_INVALID, "no model, no options, or without struct_size");
-    }
-    *out = nullptr;
-    std::unique_ptr<LlamaSession> session;
-    const auto s = LlamaSession::create(*model_of(model), copy, session, error);
-    *out = reinterpret_cast<aioss_session*>(session.release());
-    return s;
-  });
-}
-
-void session_close(aioss_session* session) {
-  delete session_of(session);
-}
-
-aioss_status decode(aioss_session* session, const aioss_batch* batch, aioss_error* error) {
-  return guarded(error, [&] {
-    aioss_batch copy;
-    if (!read_struct(batch, copy)) {
-      return fail(error, AIOSS_E_INVALID, "no batch, or without struct_size");
-    }
-    return session_of(session)->decode(copy, error);
-  });
-}
-
-const float* logits(aioss_session* session, uint32_t output) {
-  const float* row = nullptr;
-  guarded(nullptr, [&] {
-    row = session_of(session)->logits(output);
-    return AIOSS_OK;
-  });
-  return row;
-}
-
-aioss_status sequence_remove(aioss_session* session, int32_t sequence, int32_t from, int32_t to,
-                             aioss_error* error) {
-  return guarded(error, [&] { return session_of(session)->remove(sequence, from, to, error); });
-}
-
-aioss_status sequence_copy(aioss_session* session, int32_t source, int32_t target,
-                           aioss_error* error) {
-  return guarded(error, [&] { return session_of(session)->copy(source, target, error); });
-}
-
-aioss_status sequence_state_size(aioss_session* session, int32_t sequence, size_t* size,
-                                 aioss_error* error) {
-  return guarded(error, [&] {
-    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
-    return session_of(session)->state_size(sequence, *size, error);
-  });
-}
-
-aioss_status sequence_save(aioss_session* session, int32_t sequence, uint8_t* data, size_t* size,
-                           aioss_error* error) {
-  return guarded(error, [&] {
-    if (size == nullptr) return fail(error, AIOSS_E_INVALID, "no place for the size");
-    return session_of(session)->save(sequence, data, *size, error);
-  });
-}
-
-aioss_status sequence_load(aioss_session* session, int32_t sequence, const uint8_t* data,
-                           size_t size, aioss_error* error) {
-  return guarded(error, [&] { return session_of(session)->load(sequence, data, size, error); });
-}
-
-void counters(const aioss_session* session, aioss_counters* out) {
-  write_struct(out, reinterpret_cast<const LlamaSession*>(session)->counters());
-}
-
 aioss_status adapter_open(aioss_model* model, const aioss_adapter_options* options,
                           aioss_adapter** out, aioss_error* error) {
   return guarded(error, [&] {
@@ -316,16 +242,16 @@ const aioss_engine* entry() {
       .model_open = model_open,
       .model_facts = model_facts,
       .model_close = model_close,
-      .session_create = session_create,
-      .session_close = session_close,
-      .decode = decode,
-      .logits = logits,
-      .sequence_remove = sequence_remove,
-      .sequence_copy = sequence_copy,
-      .sequence_state_size = sequence_state_size,
-      .sequence_save = sequence_save,
-      .sequence_load = sequence_load,
-      .counters = counters,
+      .session_create = Edge::create,
+      .session_close = Edge::close,
+      .decode = Edge::decode,
+      .logits = Edge::logits,
+      .sequence_remove = Edge::remove,
+      .sequence_copy = Edge::copy,
+      .sequence_state_size = Edge::state_size,
+      .sequence_save = Edge::save,
+      .sequence_load = Edge::load,
+      .counters = Edge::counters,
       .adapter_open = adapter_open,
       .adapter_facts = adapter_facts,
       .adapter_close = adapter_close,

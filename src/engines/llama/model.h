@@ -26,7 +26,7 @@ struct LlamaModel {
   ModelPointer model;
   std::vector<LlamaSession*> sessions;  // which an adapter's end is told
   aioss_profile profile = AIOSS_PROFILE_FAST;
-  bool dry = false;  // opened for a dry run: without weights
+  bool dry = false;                    // opened for a dry run: without weights
   std::vector<std::uint32_t> devices;  // other than the CPU, as the ABI numbers them
   std::uint64_t weight_bytes = 0;
   std::uint64_t vocabulary_bytes = 0;  // while dry: what opening it left on the heap

@@ -174,9 +174,12 @@ inline constexpr std::uint64_t kName = 16,  // text: in the catalogue
     kEngineStartRef = 26,                   // uint: index of ENGINE_START
     kParameters = 27,                       // uint
     // uint: index of the MODEL_LOAD of the model that it changes: an adapter, which has 16 to 19
-    // and kRank beside it, and nothing else of the above.
+    // and kRank beside it, and nothing else.
     kAdapterOf = 28,
-                               kRank = 29;  // uint: of an adapter
+                               kRank = 29,  // uint: of an adapter
+    kDevice =
+        30,  // text: where layers are: "cpu", or names of devices with commas, "cuda:0,cuda:1"
+    kGpuLayers = 31;  // uint: how many of them; absent: all, or with "cpu" none
 }  // namespace model_load
 
 namespace model_unload {
@@ -385,7 +388,8 @@ namespace decision_outcome {
 inline constexpr std::string_view kRefused = "refused", kChosen = "chosen", kUnloaded = "unloaded",
                                   kFailed = "failed",
                                   kParked = "parked",  // it keeps its weights and nothing else
-    kWoken = "woken";                                  // and it was taken back from there
+    kWoken = "woken",                                  // and it was taken back from there
+    kGivenBack = "given_back";                         // what had failed was not at fault
 }  // namespace decision_outcome
 
 namespace replacement_reason {                         // of a DECISION `replacement` `chosen`

@@ -54,7 +54,7 @@ std::vector<DeviceTable::Gpu> DeviceTable::all() const {
 }
 
 bool DeviceTable::is_lost(std::string_view name) const {
-  return std::find(lost_.begin(), lost_.end(), name) != lost_.end();
+  return lost_.contains(name);
 }
 
 std::vector<std::string> DeviceTable::candidates(std::string_view engine,
@@ -93,15 +93,27 @@ void DeviceTable::count_shared(ModelPlan& plan) const {
   });
 }
 
-bool DeviceTable::lose(std::string_view names) {
+DeviceTable::Loss DeviceTable::lose(std::string_view names) {
   std::lock_guard lock(mutex_);
-  bool any = false;
-  for (std::string& name : names_of_devices(names)) {
-    if (is_lost(name)) continue;
-    lost_.push_back(std::move(name));
-    any = true;
+  const std::uint64_t number = ++losses_;
+  std::vector<std::string> newly;
+  for (const std::string& name : names_of_devices(names)) {
+    if (!is_lost(name)) newly.push_back(name);
+    lost_[name] = number;
   }
-  return any;
+  return {joined(newly), number};
+}
+
+std::string DeviceTable::give_back(const Loss& loss) {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> given;
+  for (const std::string& name : names_of_devices(loss.names)) {
+    const auto found = lost_.find(name);
+    if (found == lost_.end() || found->second != loss.number) continue;
+    lost_.erase(found);
+    given.push_back(name);
+  }
+  return joined(given);
 }
 
 }  // namespace aioss::runtime

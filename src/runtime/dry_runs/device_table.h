@@ -2,10 +2,13 @@
 // were lost since. Thread-safe.
 //
 // A device that fails is taken out for as long as the gateway runs: whoever repaired it starts
-// the gateway again. Names of devices are books of the pool, too (memory/pool.h).
+// the gateway again. Unless it is proven that it was not at fault. Names of devices are books of
+// the pool, too (memory/pool.h).
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -37,15 +40,23 @@ class DeviceTable final {
   std::vector<std::string> candidates(std::string_view engine, std::string_view setting) const;
   // What devices without a memory of their own would take is the host's to give.
   void count_shared(ModelPlan& plan) const;
-  // These names, with commas. False: they were lost already, or there are none such.
-  bool lose(std::string_view names);
+  // A loss: which devices were lost by it that were not before, with commas, and its number.
+  struct Loss {
+    std::string names;
+    std::uint64_t number = 0;
+  };
+  // These names, with commas. Those that were lost already are lost by this, from now on.
+  Loss lose(std::string_view names);
+  // Those of its devices that nothing else has lost since, with commas.
+  std::string give_back(const Loss& loss);
 
  private:
   bool is_lost(std::string_view name) const;
 
   mutable std::mutex mutex_;
   std::vector<ipc::DeviceOfEngine> gpus_;
-  std::vector<std::string> lost_;
+  std::map<std::string, std::uint64_t, std::less<>> lost_;  // name → the loss
+  std::uint64_t losses_ = 0;
 };
 
 // Of "cuda:0,cuda:1"; none of "cpu".

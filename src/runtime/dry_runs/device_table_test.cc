@@ -44,17 +44,33 @@ TEST(DeviceTable, TakesWhatSettingsName) {
   EXPECT_THAT(none.candidates("metal", "metal"), ElementsAre("metal:0"));
 }
 
-TEST(DeviceTable, LosesADeviceForGood) {
+TEST(DeviceTable, LosesADeviceUntilItIsGivenBack) {
   DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
-  EXPECT_TRUE(table.lose("cuda:1"));
-  EXPECT_FALSE(table.lose("cuda:1"));
-  EXPECT_FALSE(table.lose("cpu"));
+  EXPECT_EQ(table.lose("cuda:1").names, "cuda:1");
+  EXPECT_EQ(table.lose("cuda:1").names, "");
+  EXPECT_EQ(table.lose("cpu").names, "");
   EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cuda:0", "cuda:0", "cpu"));
   EXPECT_THAT(table.candidates("cuda", "cuda:0,cuda:1"), ElementsAre("cuda:0"));
   EXPECT_THAT(table.candidates("cuda", "cuda:1"), ElementsAre("cpu"));
   EXPECT_TRUE(table.all()[1].lost);
-  EXPECT_TRUE(table.lose("cuda:0,cuda:1"));
+  const DeviceTable::Loss loss = table.lose("cuda:0,cuda:1");
+  EXPECT_EQ(loss.names, "cuda:0");
   EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cpu"));
+  EXPECT_EQ(table.give_back(loss), "cuda:0");
+  EXPECT_EQ(table.give_back(loss), "");
+  EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cuda:0", "cuda:0", "cpu"));
+}
+
+// Whatever was lost again, for whatever reason, is not given back for the sake of the first.
+TEST(DeviceTable, GivesBackOnlyWhatNothingElseHasLost) {
+  DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
+  const DeviceTable::Loss first = table.lose("cuda:0,cuda:1");
+  EXPECT_EQ(first.names, "cuda:0,cuda:1");
+  table.lose("cuda:1");
+  EXPECT_EQ(table.give_back(first), "cuda:0");
+  EXPECT_THAT(table.candidates("cuda", "auto"), ElementsAre("cuda:0", "cuda:0", "cpu"));
+  table.lose("cuda:0");
+  EXPECT_EQ(table.give_back(first), "");
 }
 
 }  // namespace

@@ -20,6 +20,11 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
+records::Placement placement_of(const Life& life) {
+  if (!life.room.plan) return {};
+  return {life.room.plan->layers_on, life.room.plan->gpu_layers};
+}
+
 }  // namespace
 
 Lives::Lives(const Parts& parts)
@@ -50,6 +55,7 @@ void Lives::begin(Model& model, LifeRoom room) {
   life.wanted_ns = parts_.clock.monotonic_ns();
   life.room = std::move(room);
   life.room.device_lost = false;  // that was the last one's: this one may crash on its own account
+  life.room.loss = {};
   parts_.board.show(model);
   parts_.board.show_load(model);
   parts_.room.plan(life);
@@ -286,7 +292,8 @@ void Lives::advance(Life& life) {
   }
   parts_.prefixes.bring(life, *records_.program());
   records_.record({life.number, life.model.name, *life.ready, *life.hash, life.files->bytes(),
-                   life.hello ? life.hello->confinement : "", file_digest(life.engine)});
+                   life.hello ? life.hello->confinement : "", file_digest(life.engine),
+                   placement_of(life)});
 }
 
 void Lives::on_load_recorded(std::uint64_t number, const Result<std::uint64_t>& record) {

@@ -89,6 +89,7 @@ class Lives final : public RoomHost,
   void give_up(Model& model, const Error& error) override;
   bool end_if_changed(Life& life) override;
   void await_end(Life& life) override;
+  void give_back(const Model& model, const DeviceTable::Loss& loss) override;
   void begin_no_more() { begins_no_more_ = true; }  // whoever waits: the gateway stops
   void stop_all();
 

@@ -10,6 +10,7 @@
 #include "runtime/lives/lives.h"
 #include "runtime/lives/model_tunings.h"
 #include "runtime/models/decide.h"
+#include "runtime/requests/quarantine.h"
 
 namespace aioss::runtime {
 namespace {
@@ -145,12 +146,24 @@ bool Lives::lose_device(Life& life, const std::string& why) {
   if (!devices || !life.room.plan || life.room.plan->layers_on == "cpu") return false;
   const std::string& names = life.room.plan->layers_on;
   life.room.device_lost = true;
-  if (!devices->lose(names)) return true;  // by another model
+  life.room.loss = devices->lose(names);
+  if (life.room.loss.names.empty()) return true;  // by another model
   log::error("a device has failed and is used no more: its models go on elsewhere",
              {{"device", names}, {"model", life.model.name}, {"reason", why}});
   decide(parts_.tally, ledger::decision_kind::kDevice, ledger::decision_outcome::kFailed,
          info(Code::kEngineFailed).name, life.model, {"device " + names, one_line(why)});
   return true;
+}
+
+// A request has ended its workers on them, and with the CPU as well: it was not they who failed.
+void Lives::give_back(const Model& model, const DeviceTable::Loss& loss) {
+  if (!parts_.options.devices) return;
+  const std::string names = parts_.options.devices->give_back(loss);
+  if (names.empty()) return;
+  log::info("a device is used again from the next load on: a request was at fault",
+            {{"device", names}, {"model", model.name}});
+  decide(parts_.tally, ledger::decision_kind::kDevice, ledger::decision_outcome::kGivenBack,
+         kQuarantinedReason, model, {"device " + names});
 }
 
 // Nobody asked it to end.

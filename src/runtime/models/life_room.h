@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory/pool.h"
+#include "runtime/dry_runs/device_table.h"
 #include "runtime/dry_runs/planner.h"
 
 namespace aioss::runtime {
@@ -18,6 +19,7 @@ struct LifeRoom {
   // Devices that its layers are still to be tried on, if they do not fit where they were planned.
   std::vector<std::string> other_devices;
   bool device_lost = false;         // where its layers were: it goes on elsewhere
+  DeviceTable::Loss loss;           // by its end; without names: of nothing that was not lost
   bool planning = false;            // the plan is on its way
   std::uint64_t turn = 0;           // among those that wait for room: lower comes first
   std::int64_t busy_since_ns = 0;   // when it found that all who could go are busy; 0: it does not

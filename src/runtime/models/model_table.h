@@ -29,7 +29,7 @@ class ModelTable final {
   void set_engine(const std::string& model, const std::string& engine);
   // What measuring chose for it.
   void set_tuned(const std::string& model, std::optional<TuneCandidate> tuned);
-  const std::string& real_name(const std::string& name) const;       // of an alias
+  const std::string& real_name(const std::string& name) const;  // of an alias
   std::int64_t priority_of(const Model& model) const;
 
   // Models.

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "codec/hex.h"
 #include "os/cpu.h"
-#include "runtime/records/records.h"
 
 namespace aioss::runtime {
 
@@ -112,7 +111,8 @@ void LoadRecords::on_engine(const std::string& identity, const Result<ledger::Co
 void LoadRecords::append_model_load(const Loaded& what, std::uint64_t engine_record) {
   loads_[what.life];
   append(ledger::RecordType::kModelLoad,
-         records::model_load(what.model, what.ready, what.hash, what.file_bytes, engine_record),
+         records::model_load(
+             {what.model, what.ready, what.hash, what.file_bytes, engine_record, what.placement}),
          [this, life = what.life](const auto& result) { on_load(life, result); });
 }
 

@@ -19,6 +19,7 @@
 #include "ledger/writing/ledger.h"
 #include "runtime/calls/post.h"
 #include "runtime/catalogue/hasher.h"
+#include "runtime/records/records.h"
 
 namespace aioss::runtime {
 
@@ -38,6 +39,7 @@ class LoadRecords final {
     std::uint64_t file_bytes = 0;
     std::string confinement;  // as its worker says
     Digest engine_sha256{};   // of its engine's file; zeros: it is linked
+    records::Placement placement = {};
   };
 
   // The ledger outlives it.

@@ -264,23 +264,28 @@ Map engine_start(const EngineStart& start) {
   return map;
 }
 
-Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash& hash,
-               std::uint64_t file_bytes, std::uint64_t engine_ref) {
+Map model_load(const ModelLoad& load) {
   namespace own = key::model_load;
+  const ModelHash& hash = load.hash;
+  const ipc::Ready& ready = load.ready;
   auto source = hash.cached ? ledger::HashSource::kCached : ledger::HashSource::kComputed;
   if (hash.sealed) source = ledger::HashSource::kSealed;
   Map map;
-  map.set(own::kName, Value::text(name))
+  map.set(own::kName, Value::text(load.name))
       .set(own::kSha256, Value::bytes(hash.sha256))
       .set(own::kHashSource, Value::uint(static_cast<std::uint64_t>(source)))
-      .set(own::kFileBytes, Value::uint(file_bytes))
+      .set(own::kFileBytes, Value::uint(load.file_bytes))
       .set(own::kArchitecture, Value::text(ready.architecture))
       .set(own::kProfile, Value::text(ipc::name(ready.profile)))
       .set(own::kStreams, Value::uint(ready.streams))
       .set(own::kCellsPerStream, Value::uint(ready.cells_per_stream))
       .set(own::kThreads, Value::uint(ready.threads))
-      .set(own::kEngineStartRef, Value::uint(engine_ref))
-      .set(own::kParameters, Value::uint(ready.parameter_count));
+      .set(own::kEngineStartRef, Value::uint(load.engine_ref))
+      .set(own::kParameters, Value::uint(ready.parameter_count))
+      .set(own::kDevice, Value::text(load.placement.device));
+  if (load.placement.gpu_layers) {
+    map.set(own::kGpuLayers, Value::uint(*load.placement.gpu_layers));
+  }
   const Result<Bytes> chat_template = codec::from_hex(ready.chat_template_sha3);
   if (chat_template && chat_template->size() == std::tuple_size_v<Digest>) {
     map.set(own::kChatTemplateSha3, Value::bytes(*chat_template));

@@ -91,8 +91,21 @@ struct EngineStart {
 };
 codec::Map engine_start(const EngineStart& start);
 
-codec::Map model_load(const std::string& name, const ipc::Ready& ready, const ModelHash& hash,
-                      std::uint64_t file_bytes, std::uint64_t engine_ref);
+// Where layers of a model are, as ipc::Configure has it.
+struct Placement {
+  std::string device = "cpu";
+  std::optional<std::uint32_t> gpu_layers = {};
+};
+
+struct ModelLoad {
+  const std::string& name;
+  const ipc::Ready& ready;
+  const ModelHash& hash;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t engine_ref = 0;
+  const Placement& placement;
+};
+codec::Map model_load(const ModelLoad& load);
 
 // Of an adapter, for the model of the record `model_ref`.
 struct AdapterLoad {

@@ -63,9 +63,7 @@ Requests::Left Requests::leave(ipc::RequestId id) {
   Life* const life = model.life(running.life);
   if (life != nullptr && life->suspect == id) life->suspect.reset();
   if (life != nullptr) parts_.adapters.left(*life, id);
-  parts_.desk.tenants().leave(turn_name(running.stream->principal()));
-  parts_.desk.leave(running.prompt_bytes);
-  return {running.stream, model};
+  return {running.stream, running.prompt_bytes, model};
 }
 
 void Requests::wait(Model& model, const std::shared_ptr<StreamState>& stream) {
@@ -330,13 +328,29 @@ void Requests::take_back(Life& life, LinkLost lost) {
 // Any of them may be the cause, until one was alone.
 void Requests::find_the_cause(Life& life, const LinkEnded& ended) {
   for (const auto& stream : life.survivors) {
+    note_loss(life, *stream);
     if (!stream->worker_ended(ended.from_inside, life.survivors.size() == 1)) continue;
     std::erase(life.model.waiting, stream);
     quarantine(life, *stream);
+    // From inside: with the CPU, for of a life that loses a device nothing else is said.
+    if (ended.from_inside) give_losses_back(life.model, *stream);
     stream->abort({Code::kWorkerDied,
                    "this request ends every worker that computes it, and is not tried again: " +
                        ended.error.message});
   }
+}
+
+void Requests::note_loss(const Life& life, const StreamState& stream) {
+  const auto found = running_.find(stream.id());
+  if (life.room.loss.names.empty() || found == running_.end()) return;
+  found->second.losses.push_back(life.room.loss);
+}
+
+void Requests::give_losses_back(const Model& model, const StreamState& stream) {
+  const auto found = running_.find(stream.id());
+  if (found == running_.end()) return;
+  for (const auto& loss : std::exchange(found->second.losses, {}))
+    parts_.host.give_back(model, loss);
 }
 
 // Proven while it was computed, so the model was ready: its hash is known, its files are open. One

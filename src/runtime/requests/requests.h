@@ -16,11 +16,11 @@
 
 #include "base/clock.h"
 #include "os/file.h"
+#include "runtime/dry_runs/device_table.h"
 #include "runtime/models/adapters.h"
 #include "runtime/models/model_table.h"
 #include "runtime/records/tally.h"
 #include "runtime/requests/quarantine.h"
-#include "runtime/requests/stream_desk.h"
 #include "runtime/room/prefix_custody.h"
 
 namespace aioss::runtime {
@@ -31,6 +31,8 @@ class RequestsHost {  // what handing over finds out
   // True: what its worker reads is no longer what was recorded, and it ends.
   virtual bool end_if_changed(Life& life) = 0;
   virtual void await_end(Life& life) = 0;  // its link has ended by itself
+  // Of devices, for which a request is proven to be at fault itself.
+  virtual void give_back(const Model& model, const DeviceTable::Loss& loss) = 0;
 };
 
 class Requests final {
@@ -39,7 +41,6 @@ class Requests final {
     os::FileSystem& fs;
     const Clock& clock;
     Tally& tally;
-    StreamDesk& desk;
     ModelTable& models;
     PrefixCustody& prefixes;
     RequestsHost& host;
@@ -52,6 +53,7 @@ class Requests final {
   // It has ended, and its place is free. Its stream and its model.
   struct Left {
     std::shared_ptr<StreamState> stream;
+    std::size_t prompt_bytes = 0;  // with which it entered
     Model& model;
   };
   Left leave(ipc::RequestId id);
@@ -119,6 +121,7 @@ class Requests final {
     Model* model = nullptr;
     std::size_t prompt_bytes = 0;
     std::uint64_t life = 0;  // that it was handed to, which may have ended; 0: it waits
+    std::vector<DeviceTable::Loss> losses = {};  // of devices, by ends of lives that computed it
     bool is_handed_over() const { return life != 0; }
   };
   using Times = std::set<std::pair<std::int64_t, ipc::RequestId>>;
@@ -130,6 +133,8 @@ class Requests final {
   WorkerLink* link_of(const Running& running) const;
   static Digest computed_of(const Life& life);
   void quarantine(const Life& life, const StreamState& stream);
+  void note_loss(const Life& life, const StreamState& stream);
+  void give_losses_back(const Model& model, const StreamState& stream);
   void end_overdue(std::int64_t now_ns);
   void end_load_waits(std::int64_t now_ns);
   void tell_waiting(std::int64_t now_ns);
