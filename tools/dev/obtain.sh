@@ -171,8 +171,8 @@ obtain_ik() {
   if [[ -n ${AIOSS_IK_SOURCE_DIR:-} ]]; then
     ik_build=$cache/build/ik-$build_key
   else
-    # In the tree, and with paths from there to its files: then the compiler cache knows a file again
-    # that another patch has not changed.
+    # In the tree, and with paths from there to its files: so the compiler cache knows each file
+    # again that a change of patches has left as it was.
     ik_build=$ik_source/build-$build_key
     export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$ik_source}
   fi
