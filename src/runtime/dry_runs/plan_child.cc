@@ -3,26 +3,21 @@
 #include <algorithm>
 #include <csignal>
 #include <memory>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/strings.h"
 #include "ipc/channel.h"
-#include "os/file.h"
 #include "os/process.h"
 #include "os/read_some.h"
 #include "runtime/dry_runs/gpu_process.h"
+#include "runtime/dry_runs/model_child.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr int kSocketInChild = 3;
-constexpr int kFirstModelInChild = 4;
 constexpr std::chrono::milliseconds kSlice{100};  // between two looks at `stop`
 constexpr std::chrono::milliseconds kExitTime{1000};
 constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr std::size_t kMessageBytesMax = 500;
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 
 Error untrustworthy(std::string what, const PlanChildOptions& options) {
@@ -57,17 +52,6 @@ Result<Bytes> read_all(int descriptor, const PlanChildOptions& options, const Cl
   return Error{Code::kShuttingDown, "the gateway is stopping"};
 }
 
-// The child decides between these, and nothing else.
-Error child_error(const Error& error) {
-  constexpr Code kPlausible[] = {Code::kModelCorrupt, Code::kIo,           Code::kNoMemory,
-                                 Code::kUnsupported,  Code::kEngineFailed, Code::kInvalidArgument};
-  const bool plausible =
-      std::find(std::begin(kPlausible), std::end(kPlausible), error.code) != std::end(kPlausible);
-  const std::string message = one_line(error.message.substr(0, kMessageBytesMax));
-  return {plausible ? error.code : Code::kModelCorrupt,
-          message.empty() ? "the file cannot be planned" : message};
-}
-
 bool is_whole_frame(const Bytes& bytes) {
   if (bytes.size() < kLengthBytes) return false;
   std::uint32_t length = 0;
@@ -96,43 +80,9 @@ Result<ipc::PlanReport> parse(const Bytes& said, const PlanChildOptions& options
   if (!is_whole_frame(said)) return nonsense;
   auto report = ipc::decode_plan_report(ByteView(said).subspan(kLengthBytes));
   if (!report) return nonsense;
-  if (report->error) return child_error(*report->error);
+  if (report->error)
+    return error_of_child(*report->error, Code::kModelCorrupt, "the file cannot be planned");
   return report;
-}
-
-// With offsets of their own: whoever else reads the model through these descriptors is not moved.
-Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files) {
-  os::RealFileSystem real;
-  std::vector<std::unique_ptr<os::File>> again;
-  for (const auto& file : files.files) {
-    AIOSS_TRY(auto opened, real.open("/proc/self/fd/" + std::to_string(file->descriptor()),
-                                     os::OpenMode::kRead));
-    again.push_back(std::move(opened));
-  }
-  return again;
-}
-
-os::SpawnOptions spawn_options(const std::vector<std::unique_ptr<os::File>>& models,
-                               const ipc::PlanAsk& ask, const PlanChildOptions& options,
-                               int socket) {
-  os::SpawnOptions spawn;
-  spawn.executable = options.executable;
-  spawn.inherit_output = false;
-  spawn.descriptors = {{kSocketInChild, socket}};
-  std::string numbers;
-  int number = kFirstModelInChild;
-  for (const auto& model : models) {
-    numbers += (numbers.empty() ? "" : ",") + std::to_string(number);
-    spawn.descriptors.emplace_back(number++, model->descriptor());
-  }
-  spawn.arguments = {"aioss",    "worker", "--plan", "--socket", std::to_string(kSocketInChild),
-                     "--models", numbers};
-  if (const int plugin = plugins::plugin_descriptor(options.engine.get()); plugin >= 0) {
-    spawn.arguments.insert(spawn.arguments.end(), {"--engine", std::to_string(number)});
-    spawn.descriptors.emplace_back(number, plugin);
-  }
-  if (drives_gpus(ask.engine, ask.device)) start_for_gpus(spawn);
-  return spawn;
 }
 
 }  // namespace
@@ -142,7 +92,9 @@ Result<ipc::PlanReport> run_plan_child(const OpenModel& files, const ipc::PlanAs
                                        const std::atomic<bool>& stop) {
   AIOSS_TRY(const auto models, open_again(files));
   AIOSS_TRY(auto sockets, os::socket_pair());
-  const os::SpawnOptions spawn = spawn_options(models, ask, options, sockets.second.get());
+  os::SpawnOptions spawn =
+      model_child(options.executable, "--plan", sockets.second.get(), models, options.engine.get());
+  if (drives_gpus(ask.engine, ask.device)) start_for_gpus(spawn);
   AIOSS_TRY(os::Child spawned, os::Child::spawn(spawn));
   const KilledChild child(new os::Child(std::move(spawned)));
   sockets.second.reset();  // so that the child's end is the only one

@@ -6,65 +6,16 @@
 #include <utility>
 #include <vector>
 
-#include "base/strings.h"
-#include "os/file.h"
 #include "os/read_some.h"
-#include "plugins/engine_table.h"
+#include "runtime/dry_runs/model_child.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr int kSocketInChild = 3;
-constexpr int kFirstModelInChild = 4;
 constexpr std::chrono::milliseconds kSlice{100};  // between two looks at `stop`
 constexpr std::chrono::milliseconds kExitTime{1000};
 constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr std::size_t kMessageBytesMax = 500;
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
-
-// The child decides between these, and nothing else.
-Error child_error(const Error& error) {
-  constexpr Code kPlausible[] = {Code::kModelCorrupt, Code::kIo,           Code::kNoMemory,
-                                 Code::kUnsupported,  Code::kEngineFailed, Code::kInvalidArgument};
-  const bool plausible =
-      std::find(std::begin(kPlausible), std::end(kPlausible), error.code) != std::end(kPlausible);
-  const std::string message = one_line(error.message.substr(0, kMessageBytesMax));
-  return {plausible ? error.code : Code::kEngineFailed,
-          message.empty() ? "it cannot be measured" : message};
-}
-
-// With offsets of their own: whoever else reads the model through these descriptors is not moved.
-Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files) {
-  os::RealFileSystem real;
-  std::vector<std::unique_ptr<os::File>> again;
-  for (const int descriptor : files.descriptors()) {
-    AIOSS_TRY(auto opened,
-              real.open("/proc/self/fd/" + std::to_string(descriptor), os::OpenMode::kRead));
-    again.push_back(std::move(opened));
-  }
-  return again;
-}
-
-os::SpawnOptions spawn_options(const std::vector<std::unique_ptr<os::File>>& models,
-                               const TuneChild::Options& options, int socket) {
-  os::SpawnOptions spawn;
-  spawn.executable = options.executable;
-  spawn.inherit_output = false;
-  spawn.descriptors = {{kSocketInChild, socket}};
-  std::string numbers;
-  int number = kFirstModelInChild;
-  for (const auto& model : models) {
-    numbers += (numbers.empty() ? "" : ",") + std::to_string(number);
-    spawn.descriptors.emplace_back(number++, model->descriptor());
-  }
-  spawn.arguments = {"aioss",    "worker", "--tune", "--socket", std::to_string(kSocketInChild),
-                     "--models", numbers};
-  if (const int plugin = plugins::plugin_descriptor(options.engine.get()); plugin >= 0) {
-    spawn.arguments.insert(spawn.arguments.end(), {"--engine", std::to_string(number)});
-    spawn.descriptors.emplace_back(number, plugin);
-  }
-  return spawn;
-}
 
 }  // namespace
 
@@ -74,7 +25,8 @@ Result<std::unique_ptr<TuneChild>> TuneChild::start(const OpenModel& files, cons
   AIOSS_TRY(const auto models, open_again(files));
   AIOSS_TRY(auto sockets, os::socket_pair());
   AIOSS_TRY(os::Child child,
-            os::Child::spawn(spawn_options(models, options, sockets.second.get())));
+            os::Child::spawn(model_child(options.executable, "--tune", sockets.second.get(), models,
+                                         options.engine.get())));
   sockets.second.reset();  // so that the child's end is the only one
   return std::unique_ptr<TuneChild>(
       new TuneChild(std::move(child), std::move(sockets.first), clock, stop));
@@ -143,7 +95,8 @@ Result<ipc::TuneReport> TuneChild::ask(const ipc::TuneAsk& ask, std::int64_t unt
   AIOSS_TRY(const Bytes frame, receive(until_ns));
   Result<ipc::TuneReport> report = ipc::decode_tune_report(frame);
   if (!report) return lose({Code::kWorkerDied, "the process that computed it spoke nonsense"});
-  if (report->error) return child_error(*report->error);
+  if (report->error)
+    return error_of_child(*report->error, Code::kEngineFailed, "it cannot be measured");
   return report;
 }
 
