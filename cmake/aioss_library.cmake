@@ -4,11 +4,14 @@
 # *_fuzz.cc and main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME,
 # which may also link TEST targets of the layers below.
 add_library(aioss_options INTERFACE)
+# What ccache makes of the source folder (CCACHE_BASEDIR).
+file(RELATIVE_PATH AIOSS_UP_TO_SOURCE "${CMAKE_BINARY_DIR}" "${CMAKE_SOURCE_DIR}")
+string(REGEX REPLACE "/$" "" AIOSS_UP_TO_SOURCE "${AIOSS_UP_TO_SOURCE}")
 target_compile_options(aioss_options INTERFACE
   -Wall -Wextra -Wshadow -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Woverloaded-virtual>
   -fstack-protector-strong -fcf-protection -fstack-clash-protection
-  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
+  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=." "-ffile-prefix-map=${AIOSS_UP_TO_SOURCE}=.")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 takes what std::vector::insert copies for longer than it can be: GCC bug 105329 and kin.
   target_compile_options(aioss_options INTERFACE
@@ -32,6 +35,10 @@ if(AIOSS_SANITIZE)
 else()
   target_link_options(aioss_options INTERFACE -static-libstdc++ -static-libgcc)
 endif()
+
+# The code of tests need not be fast, and is compiled often; under sanitizers optimizing it takes
+# longer than all else. (_FORTIFY_SOURCE, in Release, wants some.)
+set(AIOSS_TEST_CODE_OPTIONS $<IF:$<BOOL:${AIOSS_SANITIZE}>,-O0,-O1>)
 
 # Where the tests find real models; `./dev test` obtains them.
 set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the test models")
@@ -57,6 +64,7 @@ function(aioss_library name)
     add_executable(test_${name} ${tests})
     target_link_libraries(test_${name} PRIVATE
       aioss_${name} ${ARG_PRIVATE} ${ARG_TEST} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_options(test_${name} PRIVATE ${AIOSS_TEST_CODE_OPTIONS})
     add_test(NAME unit.${name} COMMAND test_${name})
     set_tests_properties(unit.${name} PROPERTIES TIMEOUT 900 LABELS unit
       ENVIRONMENT "AIOSS_MODELS_DIR=${AIOSS_MODELS_DIR}")

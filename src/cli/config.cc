@@ -103,7 +103,7 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kKvType, "kv_type", SettingType::kChoice, 0, 0, "f16|bf16|f32|q8_0|q5_1|q5_0|q4_1|q4_0",
      "f16", kForServe | kForRun | kForPlan, "TYPE",
      "How keys and values are kept: q8_0 takes about half the memory of f16 and q4_0 about a "
-     "quarter, with less precision; quantized ones need the profile 'fast'."},
+     "quarter, with less precision."},
     {Key::kDevice, "device", SettingType::kText, 0, 0, "", "auto", kForServe | kForRun | kForPlan,
      "NAMES",
      "Where a model's layers are: 'cpu', or devices as 'aioss devices' names them, 'cuda:0' or "

@@ -109,6 +109,7 @@ aioss_session_options Harness::session_options() const {
   out.batch_tokens_max = 512 + options_.decoded_tokens;
   out.outputs_max = std::max(kSequences, options_.decoded_tokens);
   out.threads = options_.threads;
+  out.kv_type = options_.kv_type;
   out.flags = AIOSS_SESSION_COUNT_GRAPHS;
   return out;
 }

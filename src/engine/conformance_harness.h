@@ -76,6 +76,7 @@ class Harness final {
   Model& model() { return model_; }
   const ConformanceOptions& options() const { return options_; }
   std::uint32_t vocabulary_size() const { return vocabulary_size_; }
+  std::uint32_t grid() const { return grid_; }
 
  private:
   std::uint32_t neighbour_length(std::uint32_t index, std::uint32_t length) const;

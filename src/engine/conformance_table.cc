@@ -19,6 +19,7 @@ struct Row {
   // Instead of the variant, where sequences change between the steps.
   Result<Run> (*run)(Harness& harness, std::uint32_t length, std::uint32_t seed) = nullptr;
   std::uint32_t seed = 0;
+  bool in_one_graph = true;         // of calls with several sequences
   bool may_be_unsupported = false;  // needs sequence_copy, which an engine may not have
 };
 
@@ -176,6 +177,28 @@ Result<Run> run_come_and_go(Harness& harness, std::uint32_t length, std::uint32_
   return run;
 }
 
+// The end of the subject's prompt, in one call with a neighbour's decode step.
+Result<Run> run_tail_beside(Harness& harness, std::uint32_t length, std::uint32_t) {
+  constexpr std::uint32_t kNeighbour = 9;  // tokens
+  AIOSS_TRY(const auto session, harness.session(harness.session_options()));
+  const std::uint32_t on_grid = (length - 1) / harness.grid() * harness.grid();
+  AIOSS_CHECK(harness.prefill(*session, kOtherPrompts, 0, 0, kNeighbour));
+  AIOSS_CHECK(harness.prefill(*session, 0, 1, 0, on_grid));
+  BatchBuilder batch;
+  batch.add(harness.token(kOtherPrompts, kNeighbour), static_cast<std::int32_t>(kNeighbour), 0,
+            true);
+  for (std::uint32_t i = on_grid; i < length; ++i) {
+    batch.add(harness.token(0, i), static_cast<std::int32_t>(i), 1, i + 1 == length);
+  }
+  AIOSS_CHECK(session->decode(batch.view()));
+  Run run;
+  for (std::uint32_t i = 0; i < harness.options().decoded_tokens; ++i) {
+    AIOSS_TRY(Rows rows, harness.step(*session, 0, 1, length + i));
+    run.rows.push_back(std::move(rows.front()));
+  }
+  return run;
+}
+
 bool promised(Promise promise, aioss_profile profile) {
   switch (promise) {
     case Promise::kReproducible:
@@ -206,6 +229,8 @@ std::vector<Row> rows_of(const ConformanceOptions& options, aioss_profile profil
                     .run = run_come_and_go,
                     .seed = seed});
   }
+  rows.push_back(
+      {.name = "tail_beside", .variant = {}, .run = run_tail_beside, .in_one_graph = false});
   rows.push_back({.name = "one_thread", .variant = {.threads = 1}, .promise = Promise::kNobody});
   rows.push_back(
       {.name = "one_prefill", .variant = {.one_prefill = true}, .promise = Promise::kEvidence});
@@ -226,7 +251,7 @@ void check_graphs(const std::string& name, const Run& run, Recorder& recorder) {
 }
 
 bool shares_graphs(const Row& row) {
-  return row.variant.neighbours != 0 || row.run != nullptr;
+  return row.in_one_graph && (row.variant.neighbours != 0 || row.run != nullptr);
 }
 
 Result<Run> compute(Harness& harness, const Row& row, std::uint32_t length) {

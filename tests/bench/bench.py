@@ -186,13 +186,14 @@ def bench_stalled(args, peer, model):
 
 
 def bench_profiles(args, peer, model):
-    """What `reproducible` costs against `fast`."""
+    """What `reproducible` costs against `fast`, on the engine that keeps both."""
     del peer
     name = pathlib.Path(model).stem
     for clients in (1, 4):
         with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
-                                 "reproducible") as exact, \
-                servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads) as fast:
+                                 "reproducible", ("--engine", "llama")) as exact, \
+                servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
+                                    "fast", ("--engine", "llama")) as fast:
             for server in (exact, fast):
                 server.wait_listening()
                 warm_up(server, name)

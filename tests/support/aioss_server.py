@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-BINARY = os.environ.get("AIOSS_BINARY", "build/dev/bin/aioss")
+BINARY = os.environ.get("AIOSS_BINARY", "build/release/bin/aioss")
 MODELS = os.environ.get("AIOSS_MODELS_DIR", "")
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "models"
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1"

@@ -37,8 +37,6 @@ using engine::guarded;
 using engine::read_struct;
 using engine::write_struct;
 
-constexpr std::uint32_t kGridTokens = 64;  // measured: see architecture.md 3.1
-
 using Edge = engine::SessionEdge<LlamaModel, LlamaSession>;
 
 // Instruction sets compiled in, as ggml names them.
@@ -96,7 +94,7 @@ uint32_t profiles() {
 }
 
 uint32_t prefill_grid_tokens() {
-  return kGridTokens;
+  return kPrefillGridTokens;
 }
 
 uint32_t device_count() {

@@ -3,9 +3,9 @@
 // worker only. Opens no path: after a file descriptor is handed over, nothing is opened, whatever
 // the model.
 //
-// Profiles: fast (flash attention, repacked weights) and reproducible (neither, the whole KV window
-// kept, one number of threads). evidence is not promised: llamafile's matrix products give other
-// bits from two columns on.
+// Profiles: fast (flash attention, repacked weights) and reproducible (no repacked weights, a lone
+// sequence's KV not split over the threads, the whole KV window kept, one number of threads).
+// evidence is not promised: llamafile's matrix products give other bits from two columns on.
 #pragma once
 
 #include <memory>

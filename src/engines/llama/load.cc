@@ -2,6 +2,7 @@
 // llama.cpp refuses comes back as a status, what it asserts on ends the process, which is a
 // worker's.
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "base/assert.h"
 #include "engine/abi.h"
 #include "engines/llama/descriptor_file.h"
+#include "engines/llama/invariance.h"
 #include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 #include "engines/llama/placement.h"
@@ -189,6 +191,10 @@ ggml_type ggml_type_of(std::uint32_t kv_type) {
   return kTypes[kv_type];
 }
 
+bool may_use_flash_attention(aioss_profile profile) {
+  return profile == AIOSS_PROFILE_FAST || kHasInvariantKernels;
+}
+
 }  // namespace
 
 aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
@@ -196,7 +202,7 @@ aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std:
   const ggml_type type = ggml_type_of(kv_type);
   if (!ggml_is_quantized(type)) return AIOSS_OK;
   const std::string name = ggml_type_name(type);
-  if (profile != AIOSS_PROFILE_FAST) {
+  if (!may_use_flash_attention(profile)) {
     return fail(error, AIOSS_E_UNSUPPORTED,
                 "kv_type " + name +
                     " needs flash attention, which the profile reproducible goes without; take "
@@ -220,10 +226,10 @@ aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std:
 aioss_status check_flash_attention(aioss_profile profile, const aioss_session_options& options,
                                    aioss_error* error) {
   const std::uint32_t wanted = options.flash_attention;
-  if (wanted == AIOSS_FLASH_ON && profile != AIOSS_PROFILE_FAST) {
+  if (wanted == AIOSS_FLASH_ON && !may_use_flash_attention(profile)) {
     return fail(error, AIOSS_E_UNSUPPORTED,
-                "flash attention has other bits in company than alone; the profile reproducible "
-                "goes without");
+                "flash attention of this llama.cpp has other bits in company than alone; the "
+                "profile reproducible goes without");
   }
   if (wanted == AIOSS_FLASH_OFF && ggml_is_quantized(ggml_type_of(options.kv_type))) {
     return fail(error, AIOSS_E_UNSUPPORTED,
@@ -232,19 +238,28 @@ aioss_status check_flash_attention(aioss_profile profile, const aioss_session_op
   return AIOSS_OK;
 }
 
-namespace {
-
-llama_flash_attn_type flash_attention_of(aioss_profile profile, std::uint32_t wanted) {
-  // It splits the KV of a lone sequence at 512 cells, by thread: other bits than in company.
-  if (profile != AIOSS_PROFILE_FAST) return LLAMA_FLASH_ATTN_TYPE_DISABLED;
-  switch (wanted) {
+llama_flash_attn_type flash_attention_of(aioss_profile profile,
+                                         const aioss_session_options& options) {
+  if (!may_use_flash_attention(profile)) return LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  switch (options.flash_attention) {
     case AIOSS_FLASH_ON:
       return LLAMA_FLASH_ATTN_TYPE_ENABLED;
     case AIOSS_FLASH_OFF:
       return LLAMA_FLASH_ATTN_TYPE_DISABLED;
     default:
+      // It would compute with copies of F32 in F16, made for each layer and step.
+      if (options.kv_type == AIOSS_KV_F32) return LLAMA_FLASH_ATTN_TYPE_DISABLED;
       return LLAMA_FLASH_ATTN_TYPE_AUTO;
   }
+}
+
+namespace {
+
+// How many queries go together decides whether flash attention takes them one by one or in tiles:
+// so that a chunk which ends on the grid has micro-batches of one kind, however it was cut.
+std::uint32_t on_grid(std::uint32_t tokens) {
+  return tokens >= kPrefillGridTokens ? tokens / kPrefillGridTokens * kPrefillGridTokens
+                                      : std::bit_floor(tokens);
 }
 
 }  // namespace
@@ -262,6 +277,7 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   params.n_ubatch = options.micro_batch_tokens_max != 0
                         ? options.micro_batch_tokens_max
                         : std::min(options.batch_tokens_max, kMicroBatchDefault);
+  if (reproducible) params.n_ubatch = on_grid(params.n_ubatch);
   // llama.cpp asserts that every sequence may have one. Small on purpose: the default, n_batch,
   // makes the compute buffer of large vocabularies many times larger.
   params.n_outputs_max = std::max(options.outputs_max, options.sequences_max);
@@ -272,7 +288,7 @@ llama_context_params context_params(const llama_model& model, aioss_profile prof
   params.no_perf = true;
   // Where layers are on another device, their KV is, too.
   params.offload_kqv = params.op_offload = llama_model_n_devices(&model) > 0;
-  params.flash_attn_type = flash_attention_of(profile, options.flash_attention);
+  params.flash_attn_type = flash_attention_of(profile, options);
   // A sliding-window ring would place cells, and so order sums, by how the prefill was cut.
   params.swa_full = reproducible || llama_model_n_swa(&model) == 0;
   return params;

@@ -56,10 +56,18 @@ aioss_status check_geometry(aioss_session_options& options, aioss_error* error);
 aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
                            aioss_error* error);
 
-// Likewise, of options.flash_attention: outside the profile fast there is none, and quantized
-// values need it.
+// AIOSS_E_UNSUPPORTED, with the reason, if options.flash_attention asks for what cannot be; and
+// quantized values need it.
 aioss_status check_flash_attention(aioss_profile profile, const aioss_session_options& options,
                                    aioss_error* error);
+
+// Prefill chunks end on multiples of it outside the profile fast. The tiles of llama.cpp's flash
+// attention have as many queries and cells.
+inline constexpr std::uint32_t kPrefillGridTokens = 64;
+
+// What a session with these options, which have passed the check, computes attention with.
+llama_flash_attn_type flash_attention_of(aioss_profile profile,
+                                         const aioss_session_options& options);
 
 // What both a session and its dry run ask llama.cpp for. `options` has passed the checks above.
 llama_context_params context_params(const llama_model& model, aioss_profile profile,

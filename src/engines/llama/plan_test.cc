@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engines/llama/invariance.h"
 #include "engines/llama/test_models.h"
 
 namespace aioss::engines::llama {
@@ -96,23 +97,19 @@ TEST_P(LlamaPlan, BytesGrowWithWhatTheyAreOf) {
   EXPECT_EQ(plan(1, 4096, AIOSS_KV_F32).kv_bytes, one.kv_bytes * 2);
 }
 
-TEST_P(LlamaPlan, QuantizedKvIsRefusedWhereBitsCount) {
+TEST_P(LlamaPlan, KvTypesAreTheSameForAllProfiles) {
   AIOSS_REQUIRE_MODEL(GetParam());
-  const auto dry = open(AIOSS_PROFILE_REPRODUCIBLE, true);
-  const auto real = open(AIOSS_PROFILE_REPRODUCIBLE, false);
-  ASSERT_TRUE(dry != nullptr && real != nullptr);
-  const aioss_session_options options = session_options(1, 256, AIOSS_KV_Q8_0);
-  const auto planned = dry->plan(options);
-  ASSERT_FALSE(planned.has_value());
-  EXPECT_EQ(planned.error().code, Code::kUnsupported);
-  EXPECT_NE(planned.error().message.find("flash attention"), std::string::npos)
-      << planned.error().message;
-  const auto session = engine::Session::create(*real, options);
-  ASSERT_FALSE(session.has_value());
-  EXPECT_EQ(session.error().code, Code::kUnsupported);
-  aioss_session_options unknown = options;
-  unknown.kv_type = 99;
-  EXPECT_EQ(dry->plan(unknown).error().code, Code::kInvalidArgument);
+  if (!kHasInvariantKernels) GTEST_SKIP() << "this llama.cpp is without our patches";
+  for (const aioss_profile profile : {AIOSS_PROFILE_FAST, AIOSS_PROFILE_REPRODUCIBLE}) {
+    const auto dry = open(profile, true);
+    const auto real = open(profile, false);
+    ASSERT_TRUE(dry != nullptr && real != nullptr);
+    aioss_session_options options = session_options(1, 256, AIOSS_KV_Q8_0);
+    EXPECT_TRUE(dry->plan(options).has_value());
+    EXPECT_TRUE(engine::Session::create(*real, options).has_value());
+    options.kv_type = 99;
+    EXPECT_EQ(dry->plan(options).error().code, Code::kInvalidArgument);
+  }
 }
 
 TEST_P(LlamaPlan, FlashAttentionIsRefusedWhereItCannotBe) {
@@ -123,11 +120,13 @@ TEST_P(LlamaPlan, FlashAttentionIsRefusedWhereItCannotBe) {
     std::uint32_t flash_attention;
     std::optional<Code> refused;
   };
+  if (!kHasInvariantKernels) GTEST_SKIP() << "this llama.cpp is without our patches";
   const Case cases[] = {
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_ON, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_Q8_0, AIOSS_FLASH_OFF, Code::kUnsupported},
-      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_ON, Code::kUnsupported},
+      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_ON, {}},
+      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_Q8_0, AIOSS_FLASH_OFF, Code::kUnsupported},
       {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, 99, Code::kInvalidArgument},
   };

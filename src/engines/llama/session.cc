@@ -8,6 +8,7 @@
 #include "engine/abi.h"
 #include "engine/state_envelope.h"
 #include "engines/llama/adapter.h"
+#include "engines/llama/invariance.h"
 #include "engines/llama/log_scope.h"
 
 namespace aioss::engines::llama {
@@ -170,14 +171,26 @@ aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) 
   const LogScope log;
   if (const auto s = use_adapters(batch, error); s != AIOSS_OK) return s;
   rows_are_copied_ = false;
-  const bool in_company = std::any_of(batch.sequences, batch.sequences + batch.token_count,
-                                      [&](std::int32_t s) { return s != batch.sequences[0]; });
-  // Adapters are F16 and F32, of which llamafile's products have other bits from two columns on
-  // than in one: outside the profile fast nobody has company under an adapter.
-  if (in_company && !adapters_.empty() && model_.profile != AIOSS_PROFILE_FAST) {
+  if (model_.profile != AIOSS_PROFILE_FAST && company_would_tell(batch)) {
     return decode_one_by_one(batch, error);
   }
   return decode_together(batch, error);
+}
+
+// Whether the bits of one sequence would depend on the others. llama.cpp cuts a call into
+// micro-batches of as many tokens of each sequence as all of them have: so a prompt beside a decode
+// step would be cut where it is not cut alone. And adapters are F16 and F32, of which llamafile's
+// products have other bits from two columns on, without our patch.
+bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
+  bool in_company = false, several_of_one = false;
+  std::vector<bool> seen(lengths_.size());
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    const auto sequence = static_cast<std::size_t>(batch.sequences[i]);
+    in_company = in_company || batch.sequences[i] != batch.sequences[0];
+    several_of_one = several_of_one || seen[sequence];
+    seen[sequence] = true;
+  }
+  return in_company && (several_of_one || (!adapters_.empty() && !kHasInvariantKernels));
 }
 
 // A call for each run of tokens of one sequence.
@@ -194,7 +207,7 @@ aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_err
     part.positions += from;
     part.sequences += from;
     part.outputs += from;
-    if (const auto s = decode_together(part, error); s != AIOSS_OK) return s;
+    if (const auto s = decode_together(part, error, false); s != AIOSS_OK) return s;
     for (std::size_t i = 0; i < output_rows_.size(); ++i) {
       const float* const row = logits(static_cast<std::uint32_t>(i));
       const std::size_t width =
@@ -209,7 +222,8 @@ aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_err
   return AIOSS_OK;
 }
 
-aioss_status LlamaSession::decode_together(const aioss_batch& batch, aioss_error* error) {
+aioss_status LlamaSession::decode_together(const aioss_batch& batch, aioss_error* error,
+                                           bool abortable) {
   output_rows_.clear();
   one_each_.assign(batch.token_count, 1);
   sequence_pointers_.resize(batch.token_count);
@@ -230,8 +244,9 @@ aioss_status LlamaSession::decode_together(const aioss_batch& batch, aioss_error
 
   const LogScope log;
   // An abort gives up the whole call; neighbours must not lose a step because one client left.
-  abortable_ = one_sequence && batch.token_count > 1;
+  abortable_ = abortable && one_sequence && batch.token_count > 1;
   first_node_.clear();
+  choose_kernels(model_.profile);
   failed_ = true;  // stays so if an exception leaves llama.cpp in an unknown state
   const int result = llama_decode(context_.get(), raw);
   failed_ = false;
@@ -315,19 +330,20 @@ std::uint64_t LlamaSession::fingerprint() const {
   const std::string text = build_id() + model_.description;
   const std::uint64_t hash = engine::state_hash(text, static_cast<std::uint64_t>(model_.profile));
   const bool exact = model_.profile != AIOSS_PROFILE_FAST;
+  const bool is_flashless =
+      flash_attention_of(model_.profile, options_) == LLAMA_FLASH_ATTN_TYPE_DISABLED;
   const std::uint64_t numbers[] = {options_.sequences_max, options_.cells_per_sequence,
                                    options_.batch_tokens_max, options_.micro_batch_tokens_max,
                                    // Where bits count they depend on it, and records say so.
                                    exact ? options_.threads_batch : 0, options_.kv_type,
                                    // Without flash attention values lie transposed.
-                                   options_.flash_attention == AIOSS_FLASH_OFF ? 1U : 0U,
-                                   llama_model_n_params(model_.model.get()),
+                                   is_flashless ? 1U : 0U, llama_model_n_params(model_.model.get()),
                                    llama_model_size(model_.model.get())};
   return engine::state_hash(numbers, hash);
 }
 
 std::size_t LlamaSession::raw_size(std::int32_t sequence) const {
-  return llama_state_seq_get_size(context_.get(), sequence);
+  return llama_state_seq_get_size_ext(context_.get(), sequence, state_flags(model_.profile));
 }
 
 aioss_status LlamaSession::copy(std::int32_t source, std::int32_t target, aioss_error* error) {
@@ -341,10 +357,12 @@ aioss_status LlamaSession::copy(std::int32_t source, std::int32_t target, aioss_
   // Not llama_memory_seq_cp: between streams it copies all cells, and only at the next decode, so
   // that a state read before then would silently be another's.
   const LogScope log;
+  const llama_state_seq_flags flags = state_flags(model_.profile);
   Bytes state(raw_size(source));
   const std::size_t size =
-      llama_state_seq_get_data(context_.get(), state.data(), state.size(), source);
-  if (size == 0 || llama_state_seq_set_data(context_.get(), state.data(), size, target) == 0) {
+      llama_state_seq_get_data_ext(context_.get(), state.data(), state.size(), source, flags);
+  if (size == 0 ||
+      llama_state_seq_set_data_ext(context_.get(), state.data(), size, target, flags) == 0) {
     llama_memory_seq_rm(llama_get_memory(context_.get()), target, -1, -1);
     return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot copy this sequence"));
   }
@@ -374,7 +392,8 @@ aioss_status LlamaSession::save(std::int32_t sequence, std::uint8_t* data, std::
   const LogScope log;
   std::uint8_t* payload = data + engine::kStateHeaderBytes;
   const std::size_t written =
-      llama_state_seq_get_data(context_.get(), payload, size - engine::kStateHeaderBytes, sequence);
+      llama_state_seq_get_data_ext(context_.get(), payload, size - engine::kStateHeaderBytes,
+                                   sequence, state_flags(model_.profile));
   if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
   engine::seal_state(data, {kStateMagic, fingerprint()},
                      static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
@@ -399,8 +418,9 @@ aioss_status LlamaSession::load(std::int32_t sequence, const std::uint8_t* data,
   llama_memory_seq_rm(memory, sequence, -1, -1);
   length = 0;
   if (state.length == 0) return AIOSS_OK;
-  const std::size_t read = llama_state_seq_set_data(context_.get(), state.payload.data(),
-                                                    state.payload.size(), sequence);
+  const std::size_t read =
+      llama_state_seq_set_data_ext(context_.get(), state.payload.data(), state.payload.size(),
+                                   sequence, state_flags(model_.profile));
   if (read == 0 ||
       llama_memory_seq_pos_max(memory, sequence) + 1 != static_cast<std::int64_t>(state.length)) {
     llama_memory_seq_rm(memory, sequence, -1, -1);

@@ -51,7 +51,7 @@ struct GatewayOptions {
   // and what is there is destroyed; nothing: what is there stays, and nothing comes.
   std::optional<std::uint64_t> prefix_disk_bytes;
   bool speculation = true;      // drafts, where they pay and the profile allows them
-  std::string kv_type = "f16";  // how keys and values are stored; others in profile fast only
+  std::string kv_type = "f16";  // how keys and values are stored
   // Where layers are, of models that say nothing of it; and the GPUs that there are: null for none.
   std::string device = "auto";
   std::shared_ptr<DeviceTable> devices;
