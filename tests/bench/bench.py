@@ -185,15 +185,19 @@ def bench_stalled(args, peer, model):
             sock.close()
 
 
+# One engine, as it is without measuring and drafts: what is compared is its arithmetic.
+SAME_ENGINE = ("--engine", "llama", "--tune", "off", "--speculation", "off")
+
+
 def bench_profiles(args, peer, model):
     """What `reproducible` costs against `fast`, on the engine that keeps both."""
     del peer
     name = pathlib.Path(model).stem
     for clients in (1, 4):
         with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
-                                 "reproducible", ("--engine", "llama")) as exact, \
+                                 "reproducible", SAME_ENGINE) as exact, \
                 servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
-                                    "fast", ("--engine", "llama")) as fast:
+                                    "fast", SAME_ENGINE) as fast:
             for server in (exact, fast):
                 server.wait_listening()
                 warm_up(server, name)
