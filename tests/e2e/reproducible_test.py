@@ -1,6 +1,6 @@
-"""Profile `reproducible` on real models: the same request gives the same bytes of text and log
-probabilities, alone, again, beside seven others that start and stop at random, and with other
-chunk budgets.
+"""Profile `reproducible` on real models, and on one of random weights in F16: the same request
+gives the same bytes of text and log probabilities, alone, again, beside seven others that start and
+stop at random, and with other chunk budgets.
 
 Prompts are token ids, so that their lengths are exact: with 500, decoding crosses 512. `--long` or
 AIOSS_LONG=1 adds 155 and 1,500 tokens, more chunk budgets, neighbours under another budget, and a
@@ -15,12 +15,14 @@ import os
 import pathlib
 import random
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from aioss_server import GEMMA, SMOLLM2, AiossServer, wait_until  # noqa: E402
+from synthetic_model import synthetic_model  # noqa: E402
 
 LONG = "--long" in sys.argv or os.environ.get("AIOSS_LONG") == "1"
 sys.argv = [argument for argument in sys.argv if argument != "--long"]
@@ -29,6 +31,7 @@ LENGTHS = (30, 155, 500, 1500) if LONG else (30, 500)
 CHUNKS = (64, 100, 320, 1024) if LONG else (64,)
 TOKENS = 16
 NEIGHBOURS = 7
+F16_MIB = 96
 # Tokens of neighbours to one of the request, while it decodes: 7 if all of them always decode. On
 # two cores it is above 6.
 COMPANY_MIN = 4
@@ -148,8 +151,11 @@ class Neighbours:
 
 
 class Reproducible(unittest.TestCase):
+    models = None  # the test models' folder
+    lengths = LENGTHS
+
     def cases(self):
-        return [(length, *drawn) for length in LENGTHS for drawn in (GREEDY, SEEDED)]
+        return [(length, *drawn) for length in self.lengths for drawn in (GREEDY, SEEDED)]
 
     def crossing(self):
         """The cases of 500 tokens, whose decoding crosses 512."""
@@ -157,7 +163,7 @@ class Reproducible(unittest.TestCase):
 
     def server(self, *flags, profile="reproducible"):
         return AiossServer("--profile", profile, "--parallel", NEIGHBOURS + 1, "--ctx", 2048,
-                           *flags)
+                           *flags, models=self.models)
 
     def ask(self, server, model, case, how):
         start = time.monotonic()
@@ -218,6 +224,13 @@ class Reproducible(unittest.TestCase):
 
     def test_gemma(self):
         self.check(GEMMA)
+
+    def test_weights_in_f16(self):
+        """Of which llamafile's products have other bits from two columns on."""
+        self.lengths = LENGTHS if LONG else (30,)
+        with tempfile.TemporaryDirectory() as self.models:
+            os.symlink(synthetic_model(F16_MIB, "F16"), f"{self.models}/f16.gguf")
+            self.check("f16")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ the square root of their inputs: logits are finite and of the size of a trained 
 
 Files are kept in a folder of the user's cache (AIOSS_SYNTHETIC_DIR names another) and made anew
 where they are missing; never committed. Format: github.com/ggml-org/ggml, docs/gguf.md, version 3.
-Usage: synthetic_model.py MIB [Q4_0|Q8_0] [FILE]"""
+Usage: synthetic_model.py MIB [Q4_0|Q8_0|F16] [FILE]"""
 import dataclasses
 import math
 import os
@@ -25,11 +25,11 @@ HEADS_A_KEY = 4  # heads that share a head of keys and values, as larger models 
 CONTEXT = 8192
 LAYERS_MAX = 24
 RUN_BLOCKS = 30011  # a prime: no row has as many blocks, or a part of them
-VALUES = 32  # of a block of either type
+VALUES = 32  # of a block; F16 has none, and is counted as if
 SPARE_BYTES = 1 << 30  # that a disk keeps beside the file
 F32 = 0
-# name: (GGML_TYPE_…, LLAMA_FTYPE_MOSTLY_…, bytes of a block, deviation of its integers)
-TYPES = {"Q4_0": (2, 2, 18, 4.6), "Q8_0": (8, 7, 34, 73.9)}
+# name: (GGML_TYPE_…, LLAMA_FTYPE_MOSTLY_…, bytes of 32 numbers, deviation of a block's integers)
+TYPES = {"Q4_0": (2, 2, 18, 4.6), "Q8_0": (8, 7, 34, 73.9), "F16": (1, 1, 64, None)}
 
 
 # ---- reading what the vocabulary comes from ------------------------------------------------------
@@ -161,8 +161,12 @@ def padding(size):
 
 def run_of_blocks(kind, inputs, seed):
     _, _, size, deviation = TYPES[kind]
-    scale = struct.pack("<e", 1 / (deviation * math.sqrt(inputs)))
     dice = random.Random(seed)
+    if deviation is None:
+        spread = math.sqrt(3 / inputs)  # of even numbers either way, whose deviation is 1 / √inputs
+        return b"".join(struct.pack("<e", dice.uniform(-spread, spread))
+                        for _ in range(RUN_BLOCKS * VALUES))
+    scale = struct.pack("<e", 1 / (deviation * math.sqrt(inputs)))
     # -128 of Q8_0 is none that a quantizer writes, and harmless.
     return b"".join(scale + dice.randbytes(size - 2) for _ in range(RUN_BLOCKS))
 
