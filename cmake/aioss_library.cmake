@@ -70,3 +70,11 @@ function(aioss_library name)
       ENVIRONMENT "AIOSS_MODELS_DIR=${AIOSS_MODELS_DIR}")
   endif()
 endfunction()
+
+# aioss_path_for(NAME PATH file...)
+#
+# Defines NAME, a string, for these sources of the current folder alone: with a path of this
+# checkout in it the compiler cache does not know an object again in another.
+function(aioss_path_for name path)
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_DEFINITIONS "${name}=\"${path}\"")
+endfunction()
