@@ -11,7 +11,10 @@ target_compile_options(aioss_options INTERFACE
   -Wall -Wextra -Wshadow -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Woverloaded-virtual>
   -fstack-protector-strong -fcf-protection -fstack-clash-protection
-  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=." "-ffile-prefix-map=${AIOSS_UP_TO_SOURCE}=.")
+  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
+if(AIOSS_UP_TO_SOURCE)
+  target_compile_options(aioss_options INTERFACE "-ffile-prefix-map=${AIOSS_UP_TO_SOURCE}=.")
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 takes what std::vector::insert copies for longer than it can be: GCC bug 105329 and kin.
   target_compile_options(aioss_options INTERFACE

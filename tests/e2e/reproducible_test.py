@@ -232,6 +232,14 @@ class Reproducible(unittest.TestCase):
             os.symlink(synthetic_model(F16_MIB, "F16"), f"{self.models}/f16.gguf")
             self.check("f16")
 
+    def test_weights_that_company_would_change_are_refused(self):
+        with tempfile.TemporaryDirectory() as self.models:
+            os.symlink(synthetic_model(F16_MIB // 4, "IQ4_NL"), f"{self.models}/iq4.gguf")
+            with self.server() as server, self.assertRaisesRegex(AssertionError, "IQ4_NL"):
+                Answer(server, "iq4", 30, *GREEDY)
+            with self.server(profile="fast") as server:
+                self.assertTrue(Answer(server, "iq4", 30, *GREEDY).bytes)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

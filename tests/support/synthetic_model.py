@@ -8,7 +8,7 @@ the square root of their inputs: logits are finite and of the size of a trained 
 
 Files are kept in a folder of the user's cache (AIOSS_SYNTHETIC_DIR names another) and made anew
 where they are missing; never committed. Format: github.com/ggml-org/ggml, docs/gguf.md, version 3.
-Usage: synthetic_model.py MIB [Q4_0|Q8_0|F16] [FILE]"""
+Usage: synthetic_model.py MIB [Q4_0|Q8_0|F16|IQ4_NL] [FILE]"""
 import dataclasses
 import math
 import os
@@ -29,7 +29,8 @@ VALUES = 32  # of a block; F16 has none, and is counted as if
 SPARE_BYTES = 1 << 30  # that a disk keeps beside the file
 F32 = 0
 # name: (GGML_TYPE_…, LLAMA_FTYPE_MOSTLY_…, bytes of 32 numbers, deviation of a block's integers)
-TYPES = {"Q4_0": (2, 2, 18, 4.6), "Q8_0": (8, 7, 34, 73.9), "F16": (1, 1, 64, None)}
+TYPES = {"Q4_0": (2, 2, 18, 4.6), "Q8_0": (8, 7, 34, 73.9), "F16": (1, 1, 64, None),
+         "IQ4_NL": (20, 25, 18, 70.0)}
 
 
 # ---- reading what the vocabulary comes from ------------------------------------------------------

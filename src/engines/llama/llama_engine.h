@@ -5,7 +5,8 @@
 //
 // Profiles: fast (flash attention, repacked weights) and reproducible (no repacked weights, a lone
 // sequence's KV not split over the threads, the whole KV window kept, one number of threads).
-// evidence is not promised: llamafile's matrix products give other bits from two columns on.
+// evidence is not promised: flash attention takes 16 queries and more in tiles, single ones
+// otherwise.
 #pragma once
 
 #include <memory>

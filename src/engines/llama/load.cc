@@ -19,6 +19,7 @@
 #include "engines/llama/model.h"
 #include "engines/llama/placement.h"
 #include "llama-ext.h"
+#include "llama-model.h"
 
 namespace aioss::engines::llama {
 namespace {
@@ -103,6 +104,25 @@ std::string architecture_of(const llama_model& model) {
   return n > 0 ? text : "unknown";
 }
 
+namespace {
+
+// llamafile's products of IQ4_NL sum one column in another order than several, and patch 0006
+// leaves quantized weights to them. Files of other IQ types have some, where rows are no multiple
+// of 256.
+aioss_status check_weights(const llama_model& model, std::uint32_t profile, aioss_error* error) {
+  if (profile == AIOSS_PROFILE_FAST) return AIOSS_OK;
+  for (const auto& [name, tensor] : model.tensors_by_name) {
+    if (tensor->type != GGML_TYPE_IQ4_NL) continue;
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "weights in IQ4_NL, as " + name +
+                    ", have other bits in company than alone: for the profile reproducible take "
+                    "the model in another quantization");
+  }
+  return AIOSS_OK;
+}
+
+}  // namespace
+
 aioss_status load_model(const aioss_model_options& options, LlamaModel& model, aioss_error* error) {
   ModelPointer& out = model.model;
   if (options.fds == nullptr || options.fd_count == 0) {
@@ -147,7 +167,8 @@ aioss_status load_model(const aioss_model_options& options, LlamaModel& model, a
     const std::string message = log.error_or("llama.cpp cannot load this file");
     return fail(error, status_of(message), message);
   }
-  return check_kind(*out, error);
+  if (const auto s = check_kind(*out, error); s != AIOSS_OK) return s;
+  return check_weights(*out, options.profile, error);
 }
 
 aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error) {
