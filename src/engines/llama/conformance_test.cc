@@ -45,9 +45,9 @@ engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick
   options.fds = {fd.get()};
   options.kv_type = kv_type;
   if (adapted) options.adapter_fd = adapter.get();
-  const bool quick = !long_form() || kv_type != AIOSS_KV_F16;  // others go token by token
-  if (kv_type != AIOSS_KV_F16) options.profiles = {AIOSS_PROFILE_REPRODUCIBLE};
-  if (quick) {
+  const bool quantized = kv_type != AIOSS_KV_F16;
+  if (quantized) options.profiles = {AIOSS_PROFILE_REPRODUCIBLE};
+  if (quantized || !long_form()) {  // quantized ones go token by token
     options.prompt_lengths = std::move(quick_lengths);
     options.chunk_budgets = {64, 320};
     options.company_seeds = {1};

@@ -216,6 +216,13 @@ bool may_use_flash_attention(aioss_profile profile) {
   return profile == AIOSS_PROFILE_FAST || kHasInvariantKernels;
 }
 
+// How many queries go together decides whether flash attention takes them one by one or in tiles:
+// so that a chunk which ends on the grid has micro-batches of one kind, however it was cut.
+std::uint32_t on_grid(std::uint32_t tokens) {
+  return tokens >= kPrefillGridTokens ? tokens / kPrefillGridTokens * kPrefillGridTokens
+                                      : std::bit_floor(tokens);
+}
+
 }  // namespace
 
 aioss_status check_kv_type(const llama_model& model, aioss_profile profile, std::uint32_t kv_type,
@@ -273,17 +280,6 @@ llama_flash_attn_type flash_attention_of(aioss_profile profile,
       return LLAMA_FLASH_ATTN_TYPE_AUTO;
   }
 }
-
-namespace {
-
-// How many queries go together decides whether flash attention takes them one by one or in tiles:
-// so that a chunk which ends on the grid has micro-batches of one kind, however it was cut.
-std::uint32_t on_grid(std::uint32_t tokens) {
-  return tokens >= kPrefillGridTokens ? tokens / kPrefillGridTokens * kPrefillGridTokens
-                                      : std::bit_floor(tokens);
-}
-
-}  // namespace
 
 llama_context_params context_params(const llama_model& model, aioss_profile profile,
                                     const aioss_session_options& options) {

@@ -97,16 +97,28 @@ TEST_P(LlamaPlan, BytesGrowWithWhatTheyAreOf) {
   EXPECT_EQ(plan(1, 4096, AIOSS_KV_F32).kv_bytes, one.kv_bytes * 2);
 }
 
-TEST_P(LlamaPlan, KvTypesAreTheSameForAllProfiles) {
+// A tree without our patches has no flash attention where bits count, and so no quantized KV.
+constexpr std::optional<Code> kRefusedWithoutPatches =
+    kHasInvariantKernels ? std::nullopt : std::optional(Code::kUnsupported);
+
+TEST_P(LlamaPlan, QuantizedKvIsRefusedWhereBitsCountWithoutOurPatches) {
   AIOSS_REQUIRE_MODEL(GetParam());
-  if (!kHasInvariantKernels) GTEST_SKIP() << "this llama.cpp is without our patches";
   for (const aioss_profile profile : {AIOSS_PROFILE_FAST, AIOSS_PROFILE_REPRODUCIBLE}) {
     const auto dry = open(profile, true);
     const auto real = open(profile, false);
     ASSERT_TRUE(dry != nullptr && real != nullptr);
+    const auto refused = profile == AIOSS_PROFILE_FAST ? std::nullopt : kRefusedWithoutPatches;
     aioss_session_options options = session_options(1, 256, AIOSS_KV_Q8_0);
-    EXPECT_TRUE(dry->plan(options).has_value());
-    EXPECT_TRUE(engine::Session::create(*real, options).has_value());
+    const auto planned = dry->plan(options);
+    const auto session = engine::Session::create(*real, options);
+    EXPECT_EQ(planned.has_value(), !refused);
+    EXPECT_EQ(session.has_value(), !refused);
+    if (refused) {
+      EXPECT_EQ(planned.error().code, *refused);
+      EXPECT_NE(planned.error().message.find("flash attention"), std::string::npos)
+          << planned.error().message;
+      EXPECT_EQ(session.error().code, *refused);
+    }
     options.kv_type = 99;
     EXPECT_EQ(dry->plan(options).error().code, Code::kInvalidArgument);
   }
@@ -120,12 +132,11 @@ TEST_P(LlamaPlan, FlashAttentionIsRefusedWhereItCannotBe) {
     std::uint32_t flash_attention;
     std::optional<Code> refused;
   };
-  if (!kHasInvariantKernels) GTEST_SKIP() << "this llama.cpp is without our patches";
   const Case cases[] = {
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_ON, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_Q8_0, AIOSS_FLASH_OFF, Code::kUnsupported},
-      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_ON, {}},
+      {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_ON, kRefusedWithoutPatches},
       {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_Q8_0, AIOSS_FLASH_OFF, Code::kUnsupported},
       {AIOSS_PROFILE_REPRODUCIBLE, AIOSS_KV_F16, AIOSS_FLASH_OFF, {}},
       {AIOSS_PROFILE_FAST, AIOSS_KV_F16, 99, Code::kInvalidArgument},

@@ -183,12 +183,12 @@ aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) 
 // products have other bits from two columns on, without our patch.
 bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
   bool in_company = false, several_of_one = false;
-  std::vector<bool> seen(lengths_.size());
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
-    const auto sequence = static_cast<std::size_t>(batch.sequences[i]);
-    in_company = in_company || batch.sequences[i] != batch.sequences[0];
-    several_of_one = several_of_one || seen[sequence];
-    seen[sequence] = true;
+    const std::int32_t sequence = batch.sequences[i];
+    in_company = in_company || sequence != batch.sequences[0];
+    // check_batch: only the first of a sequence's tokens is where the sequence ends by now.
+    several_of_one =
+        several_of_one || batch.positions[i] != lengths_[static_cast<std::size_t>(sequence)];
   }
   return in_company && (several_of_one || (!adapters_.empty() && !kHasInvariantKernels));
 }
