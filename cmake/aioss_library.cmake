@@ -4,17 +4,12 @@
 # *_fuzz.cc and main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME,
 # which may also link TEST targets of the layers below.
 add_library(aioss_options INTERFACE)
-# What ccache makes of the source folder (CCACHE_BASEDIR).
-file(RELATIVE_PATH AIOSS_UP_TO_SOURCE "${CMAKE_BINARY_DIR}" "${CMAKE_SOURCE_DIR}")
-string(REGEX REPLACE "/$" "" AIOSS_UP_TO_SOURCE "${AIOSS_UP_TO_SOURCE}")
+aioss_file_names("${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}" AIOSS_FILE_NAMES)
 target_compile_options(aioss_options INTERFACE
   -Wall -Wextra -Wshadow -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Woverloaded-virtual>
   -fstack-protector-strong -fcf-protection -fstack-clash-protection
-  "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
-if(AIOSS_UP_TO_SOURCE)
-  target_compile_options(aioss_options INTERFACE "-ffile-prefix-map=${AIOSS_UP_TO_SOURCE}=.")
-endif()
+  ${AIOSS_FILE_NAMES})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 takes what std::vector::insert copies for longer than it can be: GCC bug 105329 and kin.
   target_compile_options(aioss_options INTERFACE

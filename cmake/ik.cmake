@@ -8,6 +8,7 @@
 #
 # Nothing here downloads. Defines the target aioss::ik; only src/engines/ik links it.
 include(ExternalProject)
+include(compiler_cache)
 
 set(AIOSS_IK_SOURCE_DIR "" CACHE PATH "ik_llama.cpp source tree, or empty")
 set(AIOSS_IK_BUILD_DIR "${CMAKE_BINARY_DIR}/ik" CACHE PATH "Build folder of ik_llama.cpp")
@@ -42,6 +43,10 @@ file(MAKE_DIRECTORY "${AIOSS_IK_BUILD_DIR}/project")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/ik/CMakeLists.txt"
   "${AIOSS_IK_BUILD_DIR}/project/CMakeLists.txt" COPYONLY)
 
+# As one argument; "|" is what stands for ";" below.
+aioss_compiler_cache("${AIOSS_IK_SOURCE_DIR}" AIOSS_IK_LAUNCHER)
+list(JOIN AIOSS_IK_LAUNCHER "|" AIOSS_IK_LAUNCHER)
+
 # GGML_OPENMP, without OpenMP's library: src/engines/ik/openmp_shim.h. FA_ALL_QUANTS would double
 # the time that this takes for kinds of keys and values that nobody asked for.
 ExternalProject_Add(ik_external
@@ -49,10 +54,13 @@ ExternalProject_Add(ik_external
   BINARY_DIR "${AIOSS_IK_BUILD_DIR}"
   PREFIX "${CMAKE_BINARY_DIR}/ik-stamps"
   CMAKE_GENERATOR Ninja
+  LIST_SEPARATOR "|"
   CMAKE_ARGS
     -DAIOSS_IK_SOURCE_DIR=${AIOSS_IK_SOURCE_DIR} -DCMAKE_BUILD_TYPE=Release
     -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
-    -DGGML_OPENMP=ON -DGGML_IQK_FA_ALL_QUANTS=OFF -DGGML_CCACHE=ON ${AIOSS_IK_ISA}
+    -DGGML_OPENMP=ON -DGGML_IQK_FA_ALL_QUANTS=OFF -DGGML_CCACHE=OFF ${AIOSS_IK_ISA}
+    "-DCMAKE_C_COMPILER_LAUNCHER=${AIOSS_IK_LAUNCHER}"
+    "-DCMAKE_CXX_COMPILER_LAUNCHER=${AIOSS_IK_LAUNCHER}"
   BUILD_COMMAND ${CMAKE_COMMAND} --build <BINARY_DIR> --target llama
   INSTALL_COMMAND ""
   BUILD_BYPRODUCTS ${AIOSS_IK_LIBRARIES}

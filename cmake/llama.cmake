@@ -7,6 +7,7 @@
 # Nothing here downloads, and nothing needs the rest of the product: the project of plugins
 # (src/engines/llama/plugin) includes this file, too.
 include(ExternalProject)
+include(compiler_cache)
 
 set(AIOSS_LLAMA_SOURCE_DIR "" CACHE PATH "llama.cpp v0.5.0 source tree")
 set(AIOSS_CPU "native" CACHE STRING "Instruction set of the engine: native, x86-64-v3, x86-64-v4")
@@ -70,16 +71,25 @@ function(aioss_llama_build name)
   endif()
   list(TRANSFORM libraries PREPEND "${ARG_BUILD_DIR}/")
 
+  # As one argument each; "|" is what stands for ";" below.
+  aioss_compiler_cache("${AIOSS_LLAMA_SOURCE_DIR}" launcher)
+  list(JOIN launcher "|" launcher)
+  aioss_file_names("${AIOSS_LLAMA_SOURCE_DIR}" "${ARG_BUILD_DIR}" names)
+  list(JOIN names " " names)
+
   # GGML_OPENMP: an attached thread pool is as fast, and libgomp would be a second runtime library.
   ExternalProject_Add(${name}_external
     SOURCE_DIR "${AIOSS_LLAMA_SOURCE_DIR}"
     BINARY_DIR "${ARG_BUILD_DIR}"
     PREFIX "${CMAKE_BINARY_DIR}/${name}-stamps"
     CMAKE_GENERATOR Ninja
+    LIST_SEPARATOR "|"
     CMAKE_ARGS
       -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON
       -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
-      -DGGML_OPENMP=OFF -DGGML_CCACHE=ON ${isa} ${device} ${ARG_ARGS}
+      "-DCMAKE_C_COMPILER_LAUNCHER=${launcher}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}"
+      "-DCMAKE_C_FLAGS=${names}" "-DCMAKE_CXX_FLAGS=${names}"
+      -DGGML_OPENMP=OFF -DGGML_CCACHE=OFF ${isa} ${device} ${ARG_ARGS}
       -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
       -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF
       -DLLAMA_OPENSSL=OFF -DLLAMA_SUBPROCESS=OFF -DLLAMA_USE_PREBUILT_UI=OFF
@@ -144,10 +154,11 @@ function(aioss_llama_plugin target)
     "${ARG_ROOT}/src/base/assert.cc"
     "${ARG_ROOT}/src/os/own_pages.cc")
   aioss_llama_patch_id("${ARG_ROOT}" patch_id)
+  aioss_file_names("${ARG_ROOT}" "${CMAKE_BINARY_DIR}" names)
   target_include_directories(${target} PRIVATE "${ARG_ROOT}/src" "${ARG_ROOT}/include")
   target_include_directories(${target} SYSTEM PRIVATE "${AIOSS_LLAMA_SOURCE_DIR}/src")
   target_compile_options(${target} PRIVATE -O2 -Wall -Wextra -fvisibility=hidden
-    -fvisibility-inlines-hidden -fstack-protector-strong "-ffile-prefix-map=${ARG_ROOT}=.")
+    -fvisibility-inlines-hidden -fstack-protector-strong ${names})
   target_compile_definitions(${target} PRIVATE
     AIOSS_ENGINE_PLUGIN=1 AIOSS_LLAMA_PATCH_ID="${patch_id}" AIOSS_LLAMA_CPU="${ARG_CPU}"
     AIOSS_LLAMA_NAME="${ARG_NAME}" AIOSS_LLAMA_BACKEND="${ARG_BACKEND}")

@@ -46,6 +46,7 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
   check_reopen(harness, recorder);
   check_plan(harness, recorder);
   check_invariance(harness, recorder);
+  check_mixed_calls(harness, recorder);
   check_adapters(harness, recorder);
 }
 

@@ -119,6 +119,7 @@ void check_state(Harness& harness, Recorder& recorder);
 void check_reopen(Harness& harness, Recorder& recorder);
 void check_plan(Harness& harness, Recorder& recorder);
 void check_invariance(Harness& harness, Recorder& recorder);
+void check_mixed_calls(Harness& harness, Recorder& recorder);
 void check_adapters(Harness& harness, Recorder& recorder);
 
 }  // namespace aioss::engine::conformance

@@ -66,16 +66,6 @@ SCRIPT
     die "cannot write $vulkan_tools"
 }
 
-# The objects of llama.cpp for one backend, by what they depend on. OTHER: what else that is.
-llama_build_for() { # BACKEND OTHER
-  echo "$cache/build/llama-$1-$({
-    echo "$llama_source $1 $2"
-    cat cmake/llama.cmake
-    c++ --version | head -1
-    cpu_id
-  } | sha256sum | cut -c1-12)"
-}
-
 # Whether the engine can be built here; says why not.
 can_build_engine() { # BACKEND
   case $1 in

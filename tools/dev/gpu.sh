@@ -13,7 +13,7 @@ gpu_bundle() {
   local folder=$gpu_bundle_folder bytes
   rm -rf "$folder"
   mkdir -p "$folder"
-  local without=(.git models docs media tests gguf-py benches examples .github tools/ui)
+  local without=(.git models docs media tests gguf-py benches examples .github tools/ui "build-*")
   local backend
   for backend in opencl sycl hexagon cann webgpu metal vulkan openvino hip musa; do
     without+=("ggml/src/ggml-$backend")

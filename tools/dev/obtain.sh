@@ -90,9 +90,25 @@ unpack_llama() { # DESTINATION
   mv -T "$work/llama.cpp" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
 }
 
+# Where the objects of llama.cpp for one backend go, by what they depend on. OTHER: what else that
+# is. In the tree: from there all paths to its files are the same, whatever the tree is called, and
+# the compiler cache knows each file again that a change of patches has left as it was, and what
+# backends have in common. Not in somebody's own.
+llama_build_for() { # BACKEND OTHER
+  local key folder=$llama_source/build
+  [[ -z ${AIOSS_LLAMA_SOURCE_DIR:-} ]] || folder=$cache/build/llama
+  key=$({
+    echo "$llama_source $1 $2"
+    cat cmake/llama.cmake cmake/compiler_cache.cmake
+    c++ --version | head -1
+    cpu_id
+  } | sha256sum | cut -c1-12)
+  echo "$folder-$1-$key"
+}
+
 obtain_llama() {
   mkdir -p "$cache/src" "$cache/build"
-  local source_key build_key
+  local source_key
   source_key=$({
     echo "$LLAMA_TARBALL_SHA256"
     cat third_party/patches/*.patch 2>/dev/null || true
@@ -104,13 +120,7 @@ obtain_llama() {
       die "AIOSS_LLAMA_SOURCE_DIR is $llama_source, which holds no llama.cpp tree"
   fi
   [[ -e $llama_source/include/llama.h ]] || unpack_llama "$llama_source"
-  build_key=$({
-    echo "$llama_source"
-    cat cmake/llama.cmake
-    c++ --version | head -1
-    cpu_id
-  } | sha256sum | cut -c1-12)
-  llama_build=$cache/build/llama-$build_key
+  llama_build=$(llama_build_for cpu "")
 }
 
 fetch_ik_tarball() { # DIRECTORY
@@ -164,18 +174,12 @@ obtain_ik() {
     name_ik_package "$ik_source"
   build_key=$({
     echo "$ik_source"
-    cat cmake/ik.cmake cmake/ik/CMakeLists.txt
+    cat cmake/ik.cmake cmake/ik/CMakeLists.txt cmake/compiler_cache.cmake
     c++ --version | head -1
     cpu_id
   } | sha256sum | cut -c1-12)
-  if [[ -n ${AIOSS_IK_SOURCE_DIR:-} ]]; then
-    ik_build=$cache/build/ik-$build_key
-  else
-    # In the tree, and with paths from there to its files: so the compiler cache knows each file
-    # again that a change of patches has left as it was.
-    ik_build=$ik_source/build-$build_key
-    export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$ik_source}
-  fi
+  ik_build=$ik_source/build-$build_key
+  [[ -z ${AIOSS_IK_SOURCE_DIR:-} ]] || ik_build=$cache/build/ik-$build_key
 }
 
 # What ./dev bench measures against: the same commit without our patches, as people use it.

@@ -104,25 +104,6 @@ std::string architecture_of(const llama_model& model) {
   return n > 0 ? text : "unknown";
 }
 
-namespace {
-
-// llamafile's products of IQ4_NL sum one column in another order than several, and patch 0006
-// leaves quantized weights to them. Files of other IQ types have some, where rows are no multiple
-// of 256.
-aioss_status check_weights(const llama_model& model, std::uint32_t profile, aioss_error* error) {
-  if (profile == AIOSS_PROFILE_FAST) return AIOSS_OK;
-  for (const auto& [name, tensor] : model.tensors_by_name) {
-    if (tensor->type != GGML_TYPE_IQ4_NL) continue;
-    return fail(error, AIOSS_E_UNSUPPORTED,
-                "weights in IQ4_NL, as " + name +
-                    ", have other bits in company than alone: for the profile reproducible take "
-                    "the model in another quantization");
-  }
-  return AIOSS_OK;
-}
-
-}  // namespace
-
 aioss_status load_model(const aioss_model_options& options, LlamaModel& model, aioss_error* error) {
   ModelPointer& out = model.model;
   if (options.fds == nullptr || options.fd_count == 0) {
@@ -167,8 +148,7 @@ aioss_status load_model(const aioss_model_options& options, LlamaModel& model, a
     const std::string message = log.error_or("llama.cpp cannot load this file");
     return fail(error, status_of(message), message);
   }
-  if (const auto s = check_kind(*out, error); s != AIOSS_OK) return s;
-  return check_weights(*out, options.profile, error);
+  return check_kind(*out, error);
 }
 
 aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error) {

@@ -29,6 +29,38 @@ ThreadPoolPointer make_pool(std::uint32_t threads) {
   return ThreadPoolPointer(ggml_threadpool_new(&params));
 }
 
+// What a call says of one sequence: that of its token `first`, before which it has none.
+class TokensOfOne final {
+ public:
+  TokensOfOne(const aioss_batch& batch, std::uint32_t first) {
+    for (std::uint32_t i = first; i < batch.token_count; ++i) {
+      if (batch.sequences[i] != batch.sequences[first]) continue;
+      where_.push_back(i);
+      tokens_.push_back(batch.tokens[i]);
+      positions_.push_back(batch.positions[i]);
+      sequences_.push_back(batch.sequences[i]);
+      outputs_.push_back(batch.outputs[i]);
+    }
+  }
+  // Borrows from this object, and the adapters from the call.
+  aioss_batch view(const aioss_batch& call) const {
+    aioss_batch batch = call;
+    batch.token_count = static_cast<std::uint32_t>(where_.size());
+    batch.tokens = tokens_.data();
+    batch.positions = positions_.data();
+    batch.sequences = sequences_.data();
+    batch.outputs = outputs_.data();
+    return batch;
+  }
+  // Which token of the call this one's token `i` is.
+  std::uint32_t where(std::size_t i) const { return where_[i]; }
+
+ private:
+  std::vector<std::uint32_t> where_;
+  std::vector<std::int32_t> tokens_, positions_, sequences_;
+  std::vector<std::uint8_t> outputs_;
+};
+
 }  // namespace
 
 aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options options,
@@ -193,28 +225,30 @@ bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
   return in_company && (several_of_one || (!adapters_.empty() && !kHasInvariantKernels));
 }
 
-// A call for each run of tokens of one sequence.
+// A call for each sequence, with its tokens in their order: as if it were alone.
 aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_error* error) {
-  std::vector<float> rows;
+  const auto width =
+      static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+  std::vector<std::size_t> row_of(batch.token_count);  // where the logits of a token belong
+  std::size_t row_count = 0;
+  for (std::uint32_t i = 0; i < batch.token_count; ++i) {
+    row_of[i] = row_count;
+    row_count += batch.outputs[i] != 0 ? 1 : 0;
+  }
+  std::vector<float> rows(row_count * width);
+  std::vector<bool> is_done(lengths_.size());
   const aioss_counters before = counters_;
-  std::uint32_t from = 0;
-  while (from < batch.token_count) {
-    std::uint32_t to = from + 1;
-    while (to < batch.token_count && batch.sequences[to] == batch.sequences[from]) ++to;
-    aioss_batch part = batch;
-    part.token_count = to - from;
-    part.tokens += from;
-    part.positions += from;
-    part.sequences += from;
-    part.outputs += from;
-    if (const auto s = decode_together(part, error, false); s != AIOSS_OK) return s;
+  for (std::uint32_t first = 0; first < batch.token_count; ++first) {
+    const auto sequence = static_cast<std::size_t>(batch.sequences[first]);
+    if (is_done[sequence]) continue;
+    is_done[sequence] = true;
+    const TokensOfOne part(batch, first);
+    if (const auto s = decode_together(part.view(batch), error, false); s != AIOSS_OK) return s;
     for (std::size_t i = 0; i < output_rows_.size(); ++i) {
       const float* const row = logits(static_cast<std::uint32_t>(i));
-      const std::size_t width =
-          static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
-      rows.insert(rows.end(), row, row + width);
+      const std::uint32_t token = part.where(static_cast<std::size_t>(output_rows_[i]));
+      std::copy_n(row, width, rows.data() + row_of[token] * width);
     }
-    from = to;
   }
   counters_.decode_calls = before.decode_calls + 1;
   rows_ = std::move(rows);
