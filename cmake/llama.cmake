@@ -47,15 +47,19 @@ endfunction()
 function(aioss_llama_build name)
   cmake_parse_arguments(ARG "COMMON" "CPU;BACKEND;BUILD_DIR" "ARGS;LINK" ${ARGN})
   aioss_llama_isa("${ARG_CPU}" isa)
+  # As one argument each; "|" is what stands for ";" below.
+  aioss_compiler_cache("${AIOSS_LLAMA_SOURCE_DIR}" launcher)
+  list(JOIN launcher "|" launcher)
   set(device "")
   set(libraries src/libllama.a ggml/src/libggml.a)
   if(ARG_BACKEND STREQUAL "vulkan")
     set(device -DGGML_VULKAN=ON)
   elseif(ARG_BACKEND STREQUAL "cuda")
-    set(device -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF)
+    set(device -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF "-DCMAKE_CUDA_COMPILER_LAUNCHER=${launcher}")
   elseif(ARG_BACKEND STREQUAL "metal")
     # Its shaders travel inside the library: a worker opens no file.
-    set(device -DGGML_METAL=ON -DGGML_METAL_EMBED_LIBRARY=ON -DGGML_BLAS=OFF)
+    set(device -DGGML_METAL=ON -DGGML_METAL_EMBED_LIBRARY=ON -DGGML_BLAS=OFF
+      "-DCMAKE_OBJC_COMPILER_LAUNCHER=${launcher}")
   elseif(NOT ARG_BACKEND STREQUAL "cpu")
     message(FATAL_ERROR "the backend is '${ARG_BACKEND}'; use cpu, vulkan, cuda or metal")
   endif()
@@ -71,10 +75,9 @@ function(aioss_llama_build name)
   endif()
   list(TRANSFORM libraries PREPEND "${ARG_BUILD_DIR}/")
 
-  # As one argument each; "|" is what stands for ";" below.
-  aioss_compiler_cache("${AIOSS_LLAMA_SOURCE_DIR}" launcher)
-  list(JOIN launcher "|" launcher)
   aioss_file_names("${AIOSS_LLAMA_SOURCE_DIR}" "${ARG_BUILD_DIR}" names)
+  list(TRANSFORM names PREPEND "\"") # flags are text of a shell: there may be spaces
+  list(TRANSFORM names APPEND "\"")
   list(JOIN names " " names)
 
   # GGML_OPENMP: an attached thread pool is as fast, and libgomp would be a second runtime library.
@@ -88,7 +91,7 @@ function(aioss_llama_build name)
       -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON
       -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
       "-DCMAKE_C_COMPILER_LAUNCHER=${launcher}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}"
-      "-DCMAKE_C_FLAGS=${names}" "-DCMAKE_CXX_FLAGS=${names}"
+      "-DCMAKE_C_FLAGS=$ENV{CFLAGS} ${names}" "-DCMAKE_CXX_FLAGS=$ENV{CXXFLAGS} ${names}"
       -DGGML_OPENMP=OFF -DGGML_CCACHE=OFF ${isa} ${device} ${ARG_ARGS}
       -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
       -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF

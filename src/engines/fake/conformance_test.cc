@@ -105,6 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, FakeSabotage,
     testing::Values(Sabotage{"again", "reproducible:same_bits.again.at_155"},
                     Sabotage{"neighbours", "reproducible:same_bits.neighbours_3.at_155"},
+                    Sabotage{"neighbours", "reproducible:mixed_call.step_and_tail"},
+                    Sabotage{"neighbours", "reproducible:mixed_call.tails_that_alternate"},
                     Sabotage{"chunks", "reproducible:same_bits.chunks_of_64.at_155"},
                     Sabotage{"reuse", "reproducible:same_bits.after_earlier_use.at_500"},
                     Sabotage{"prefill", "evidence:same_bits.one_prefill.at_155"},

@@ -104,6 +104,30 @@ std::string architecture_of(const llama_model& model) {
   return n > 0 ? text : "unknown";
 }
 
+namespace {
+
+// Without our patch 0006 llamafile's products of these sum one column in another order than
+// several. Rows of a matrix: vectors are not multiplied with.
+bool company_would_change(const ggml_tensor& weights) {
+  const bool sums_otherwise = weights.type == GGML_TYPE_F32 || weights.type == GGML_TYPE_F16 ||
+                              weights.type == GGML_TYPE_BF16 || weights.type == GGML_TYPE_IQ4_NL;
+  return sums_otherwise && ggml_n_dims(&weights) > 1;
+}
+
+aioss_status check_weights(const llama_model& model, std::uint32_t profile, aioss_error* error) {
+  if (kHasInvariantKernels || profile == AIOSS_PROFILE_FAST) return AIOSS_OK;
+  for (const auto& [name, tensor] : model.tensors_by_name) {
+    if (!company_would_change(*tensor)) continue;
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "weights in " + std::string(ggml_type_name(tensor->type)) + ", as " + name +
+                    ", have other bits in company than alone with a llama.cpp that lacks our "
+                    "patches: for the profile reproducible take the model in another quantization");
+  }
+  return AIOSS_OK;
+}
+
+}  // namespace
+
 aioss_status load_model(const aioss_model_options& options, LlamaModel& model, aioss_error* error) {
   ModelPointer& out = model.model;
   if (options.fds == nullptr || options.fd_count == 0) {
@@ -148,7 +172,8 @@ aioss_status load_model(const aioss_model_options& options, LlamaModel& model, a
     const std::string message = log.error_or("llama.cpp cannot load this file");
     return fail(error, status_of(message), message);
   }
-  return check_kind(*out, error);
+  if (const auto s = check_kind(*out, error); s != AIOSS_OK) return s;
+  return check_weights(*out, options.profile, error);
 }
 
 aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error) {
