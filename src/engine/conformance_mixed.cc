@@ -58,8 +58,8 @@ std::vector<Case> cases(std::uint32_t grid) {
 Result<std::unique_ptr<Session>> begin(Harness& harness, const Case& mixed) {
   AIOSS_TRY(auto session, harness.session(harness.session_options()));
   for (std::uint32_t which = 0; which < kSequencesMixed; ++which) {
-    AIOSS_CHECK(harness.prefill(*session, which, static_cast<std::int32_t>(which), 0,
-                                mixed.held[which]));
+    AIOSS_CHECK(
+        harness.prefill(*session, which, static_cast<std::int32_t>(which), 0, mixed.held[which]));
   }
   return session;
 }
