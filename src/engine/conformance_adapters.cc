@@ -59,8 +59,7 @@ Result<std::vector<float>> step(Harness& harness, Session& session, std::span<St
     ++stream.length;
   }
   AIOSS_CHECK(decode(session, batch, streams.front().uses));
-  const std::span<const float> row = session.logits(0);
-  return std::vector<float>(row.begin(), row.end());
+  return row_of(session, 0);
 }
 
 // The subject's logits; between its steps the others go on by themselves, in one call, and begin

@@ -23,11 +23,12 @@ std::size_t argmax(const std::vector<float>& row) {
   return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-std::vector<float> to_row(std::span<const float> logits) {
+}  // namespace
+
+std::vector<float> row_of(Session& session, std::uint32_t output) {
+  const std::span<const float> logits = session.logits(output);
   return {logits.begin(), logits.end()};
 }
-
-}  // namespace
 
 void BatchBuilder::clear() {
   tokens_.clear();
@@ -150,7 +151,7 @@ Result<Rows> Harness::step(Session& session, std::uint32_t which, std::int32_t s
   BatchBuilder batch;
   batch.add(token(which, position), static_cast<std::int32_t>(position), sequence, true);
   AIOSS_CHECK(session.decode(batch.view()));
-  return Rows{to_row(session.logits(0))};
+  return Rows{row_of(session, 0)};
 }
 
 std::uint32_t Harness::neighbour_length(std::uint32_t index, std::uint32_t length) const {
@@ -198,7 +199,7 @@ Result<Run> Harness::continue_by_steps(Session& session, const Variant& variant,
       ++lengths[s];
     }
     AIOSS_CHECK(session.decode(batch.view()));
-    run.rows.push_back(to_row(session.logits(subject_row)));
+    run.rows.push_back(row_of(session, subject_row));
   }
   const aioss_counters after = session.counters();
   run.decode_calls = after.decode_calls - before.decode_calls;
@@ -215,7 +216,7 @@ Result<Run> Harness::continue_by_prefill(Session& session, const Variant& varian
   AIOSS_CHECK(session.decode(batch.view()));
   Run run;
   for (std::uint32_t i = 0; i < options_.decoded_tokens; ++i) {
-    run.rows.push_back(to_row(session.logits(i)));
+    run.rows.push_back(row_of(session, i));
   }
   return run;
 }

@@ -29,6 +29,8 @@ class BatchBuilder final {
 };
 
 using Rows = std::vector<std::vector<float>>;
+// The logits of an output of the last call, copied.
+std::vector<float> row_of(Session& session, std::uint32_t output);
 
 // Everything a variant of the same computation may change.
 struct Variant {

@@ -74,10 +74,7 @@ Result<Rows> decode(Harness& harness, Session& session, const Call& call) {
   }
   AIOSS_CHECK(session.decode(batch.view()));
   Rows rows;
-  for (std::uint32_t i = 0; i < outputs; ++i) {
-    const std::span<const float> logits = session.logits(i);
-    rows.emplace_back(logits.begin(), logits.end());
-  }
+  for (std::uint32_t i = 0; i < outputs; ++i) rows.push_back(row_of(session, i));
   return rows;
 }
 

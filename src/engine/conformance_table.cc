@@ -68,8 +68,7 @@ class Company final {
     const aioss_counters after = session_.counters();
     run.decode_calls += after.decode_calls - before.decode_calls;
     run.graphs += after.graphs - before.graphs;
-    const std::span<const float> logits = session_.logits(static_cast<std::uint32_t>(subject));
-    run.rows.emplace_back(logits.begin(), logits.end());
+    run.rows.push_back(row_of(session_, static_cast<std::uint32_t>(subject)));
     return ok();
   }
 

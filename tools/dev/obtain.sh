@@ -90,20 +90,24 @@ unpack_llama() { # DESTINATION
   mv -T "$work/llama.cpp" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
 }
 
+# Names objects by what they depend on, besides compiler and processor. FILE: what configures them.
+objects_key() { # WHAT FILE…
+  {
+    echo "$1"
+    cat "${@:2}" cmake/compiler_cache.cmake
+    c++ --version | head -1
+    cpu_id
+  } | sha256sum | cut -c1-12
+}
+
 # Where the objects of llama.cpp for one backend go, by what they depend on. OTHER: what else that
 # is. In the tree: from there all paths to its files are the same, whatever the tree is called, and
 # the compiler cache knows each file again that a change of patches has left as it was, and what
 # backends have in common. Not in somebody's own.
 llama_build_for() { # BACKEND OTHER
-  local key folder=$llama_source/build
+  local folder=$llama_source/build
   [[ -z ${AIOSS_LLAMA_SOURCE_DIR:-} ]] || folder=$cache/build/llama
-  key=$({
-    echo "$llama_source $1 $2"
-    cat cmake/llama.cmake cmake/compiler_cache.cmake
-    c++ --version | head -1
-    cpu_id
-  } | sha256sum | cut -c1-12)
-  echo "$folder-$1-$key"
+  echo "$folder-$1-$(objects_key "$llama_source $1 $2" cmake/llama.cmake)"
 }
 
 obtain_llama() {
@@ -172,12 +176,7 @@ obtain_ik() {
   # A tree that an older ./dev unpacked has it spelled otherwise; what is compiled is the same.
   [[ -n ${AIOSS_IK_SOURCE_DIR:-} || $(<"$ik_source/aioss-package.txt") == "${IK_PACKAGE/==/-}" ]] ||
     name_ik_package "$ik_source"
-  build_key=$({
-    echo "$ik_source"
-    cat cmake/ik.cmake cmake/ik/CMakeLists.txt cmake/compiler_cache.cmake
-    c++ --version | head -1
-    cpu_id
-  } | sha256sum | cut -c1-12)
+  build_key=$(objects_key "$ik_source" cmake/ik.cmake cmake/ik/CMakeLists.txt)
   ik_build=$ik_source/build-$build_key
   [[ -z ${AIOSS_IK_SOURCE_DIR:-} ]] || ik_build=$cache/build/ik-$build_key
 }

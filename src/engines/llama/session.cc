@@ -152,6 +152,11 @@ aioss_status LlamaSession::no_sequence(std::int32_t sequence, aioss_error* error
                   std::to_string(lengths_.size()));
 }
 
+std::uint32_t LlamaSession::vocabulary_size() const {
+  return static_cast<std::uint32_t>(
+      llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+}
+
 aioss_status LlamaSession::broken(aioss_error* error) const {
   return fail(error, AIOSS_E_FAILED, "this session has failed before; close it");
 }
@@ -194,9 +199,7 @@ void LlamaSession::forget_adapter(const llama_adapter_lora* adapter) {
 
 aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) {
   if (failed_) return broken(error);
-  const auto vocabulary =
-      static_cast<std::uint32_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
-  if (const auto s = engine::check_batch(batch, options_, vocabulary, lengths_, error);
+  if (const auto s = engine::check_batch(batch, options_, vocabulary_size(), lengths_, error);
       s != AIOSS_OK) {
     return s;
   }
@@ -227,8 +230,7 @@ bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
 
 // A call for each sequence, with its tokens in their order: as if it were alone.
 aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_error* error) {
-  const auto width =
-      static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+  const std::size_t width = vocabulary_size();
   std::vector<std::size_t> row_of(batch.token_count);  // where the logits of a token belong
   std::size_t row_count = 0;
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
@@ -324,8 +326,7 @@ void LlamaSession::read_back_lengths(const aioss_batch& batch) {
 const float* LlamaSession::logits(std::uint32_t output) {
   if (failed_) return nullptr;
   if (rows_are_copied_) {
-    const auto width =
-        static_cast<std::size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.model.get())));
+    const std::size_t width = vocabulary_size();
     return output < rows_.size() / width ? rows_.data() + output * width : nullptr;
   }
   if (output >= output_rows_.size()) return nullptr;

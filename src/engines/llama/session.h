@@ -49,6 +49,7 @@ class LlamaSession final {
   bool has_sequence(std::int32_t sequence) const;
   aioss_status no_sequence(std::int32_t sequence, aioss_error* error) const;
   aioss_status broken(aioss_error* error) const;
+  std::uint32_t vocabulary_size() const;
   void read_back_lengths(const aioss_batch& batch);
   aioss_status use_adapters(const aioss_batch& batch, aioss_error* error);
   aioss_status decode_one_by_one(const aioss_batch& batch, aioss_error* error);
