@@ -29,9 +29,9 @@ TEST(Metrics, GoldenPage) {
   registry.counter("aioss_big_total", "Above 2^53.").add(18446744073709551615U);
   registry.gauge("aioss_info", "A \"help\" with \\ and\na line feed.", {{"model", "a\"b\\c\nd"}})
       .set(1);
-  Histogram& seconds =
+  Histogram& waits =
       registry.histogram("aioss_wait_seconds", "Waiting.", {0.001, 0.5, 10}, {{"model", "m"}});
-  for (const double value : {0.001, 0.25, 0.5, 3.0, 100.0}) seconds.observe(value);
+  for (const double value : {0.001, 0.25, 0.5, 3.0, 100.0}) waits.observe(value);
   Histogram& bare = registry.histogram("aioss_bare_seconds", "No labels.", {1});
   bare.observe(2);
 

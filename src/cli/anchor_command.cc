@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "cli/command_list.h"
 #include "cli/key_argument.h"
 #include "cli/ledger_session.h"
@@ -16,8 +17,6 @@
 
 namespace aioss::cli {
 namespace {
-
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 struct ExportWish {
   ledger::GiveOut give;
@@ -210,7 +209,7 @@ std::string listing_text(const Listing& listing, const Console& console) {
                {"BY OR ON"}});
   for (const Row& row : listing.rows) {
     const bool other = static_cast<ledger::AnchorKind>(row.kind) == ledger::AnchorKind::kWitnessed;
-    table.add({std::to_string(row.record), utc_time(row.wall_ns / kNsPerS),
+    table.add({std::to_string(row.record), utc_time(row.wall_ns / kNsPerSecond),
                std::string(kind_name(row.kind)), std::to_string(row.size),
                other ? row.witness + ", of " + row.origin : row.witness});
   }

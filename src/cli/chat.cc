@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kInput = 0;
 // How soon SIGTERM is noticed at the prompt.
-constexpr std::chrono::milliseconds kPoll{200};
+constexpr std::chrono::milliseconds kChatPoll{200};
 
 constexpr std::string_view kPasteOn = "\x1b[?2004h";
 constexpr std::string_view kPasteOff = "\x1b[?2004l";
@@ -73,7 +73,7 @@ Result<std::optional<std::string>> Chat::read_message(LineEditor& editor) {
   console_.out(editor.draw(os::terminal_width(kInput)));
   std::array<std::uint8_t, 4096> bytes{};
   for (;;) {
-    const auto count = os::read_some(kInput, bytes, kPoll);
+    const auto count = os::read_some(kInput, bytes, kChatPoll);
     if (interrupt_.terminated()) return take_message(editor, Next::kLeave);
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count) return count.error();

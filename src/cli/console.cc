@@ -41,4 +41,9 @@ int Console::fail(const Error& error) {
   return static_cast<int>(info(error.code).exit_code);
 }
 
+int Console::print(const Result<std::string>& text) {
+  if (!text) return fail(text.error());
+  return out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
 }  // namespace aioss::cli

@@ -34,6 +34,8 @@ class Console final {
   void error_raw(std::string_view text);
   // "aioss: MESSAGE" (red on a terminal); returns the exit code that belongs to it.
   int fail(const Error& error);
+  // What a command has to say, as it is, or why it failed; returns the exit code.
+  int print(const Result<std::string>& text);
   // Columns of the terminal, 0 if standard output is none: tables are not clipped then.
   std::size_t table_columns() const { return facts_.output_is_terminal ? facts_.columns : 0; }
 

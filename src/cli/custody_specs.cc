@@ -8,8 +8,9 @@ constexpr Flag kOperatorKey{"--operator-key", "", "KEY",
                             "Who you are: an operator's key, or @FILE that holds it."};
 constexpr Flag kRequest{"--request", "", "ID",
                         "With dual control: do what was requested under this ID and approved."};
-constexpr Flag kKey{"--key", "", "VKEY",
-                    "Public key to verify the copy with: the vkey line, or @FILE that holds it."};
+constexpr Flag kVerifierKey{
+    "--key", "", "VKEY",
+    "Public key to verify the copy with: the vkey line, or @FILE that holds it."};
 constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
 constexpr Operand kDirectory{"DIR", "Folder of the ledger; default: the setting 'ledger'.", false};
 
@@ -67,7 +68,7 @@ CommandSpec backup() {
       {{"LEDGER", "Folder of the ledger."}, {"DEST", "Folder of the copy, absent or empty."}},
       {{"--with-keys", "", "", "Copy the private keys too, if a passphrase protects them."},
        {"--unprotected-keys", "", "", "With --with-keys: also if nothing protects them."},
-       kKey,
+       kVerifierKey,
        kJson},
       0,
       {"aioss ledger backup /var/lib/aioss/ledger /mnt/backup/2026-11-25 --key @ledger.vkey",
@@ -82,7 +83,7 @@ CommandSpec restore() {
           "which may have gone on.",
           {{"BACKUP", "Folder that 'ledger backup' made."},
            {"DEST", "Folder of the new ledger, absent or empty."}},
-          {kKey, kJson},
+          {kVerifierKey, kJson},
           0,
           {"aioss ledger restore /mnt/backup/2026-11-25 /var/lib/aioss/ledger --key @ledger.vkey"}};
 }

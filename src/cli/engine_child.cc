@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "os/process.h"
@@ -18,8 +19,7 @@ using codec::Json;
 
 constexpr std::chrono::seconds kInspectTime{60};
 constexpr std::chrono::milliseconds kExitTime{2000};
-constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr std::size_t kLineBytesMax = 64U << 10;
+constexpr std::size_t kReportLineBytesMax = 64U << 10;
 constexpr std::size_t kLinesMax = 10'000;
 constexpr std::size_t kTextBytesMax = 600;
 constexpr std::size_t kDevicesMax = 16;
@@ -84,13 +84,13 @@ Result<std::optional<std::string>> EngineChild::next_line(std::chrono::milliseco
       pending_.erase(0, end + 1);
       return std::optional<std::string>(std::move(line));
     }
-    if (pending_.size() > kLineBytesMax) return broken("what it says is absurdly long");
+    if (pending_.size() > kReportLineBytesMax) return broken("what it says is absurdly long");
     const std::int64_t left_ms = (deadline - clock_.monotonic_ns()) / kNsPerMs;
     if (left_ms <= 0) return Error{Code::kTimeout, ""};
     const auto count = os::read_some(output_.get(), bytes, std::chrono::milliseconds(left_ms));
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count || *count == 0) return std::optional<std::string>();  // a reset is an end, too
-    pending_ += as_text(std::span(bytes).first(*count));
+    pending_ += aioss::as_text(std::span(bytes).first(*count));
   }
 }
 
@@ -98,7 +98,7 @@ Result<std::optional<Json>> EngineChild::next(std::chrono::milliseconds wait_max
   AIOSS_TRY(const std::optional<std::string> line, next_line(wait_max));
   if (!line) return std::optional<Json>();
   codec::JsonLimits limits;
-  limits.bytes_max = kLineBytesMax;
+  limits.bytes_max = kReportLineBytesMax;
   limits.depth_max = 4;
   limits.nodes_max = 1000;
   auto json = codec::parse_json(*line, limits);

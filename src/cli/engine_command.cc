@@ -22,11 +22,6 @@ namespace {
 
 using codec::OrderedJson;
 
-int print(Console& console, const Result<std::string>& text) {
-  if (!text) return console.fail(text.error());
-  return console.out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
-}
-
 Result<Config> config_of(const Services& services, const Invocation& invocation) {
   return load_config(services.files, services.environment, invocation.config);
 }
@@ -160,19 +155,19 @@ Result<std::string> sign(const Services& services, const Invocation& invocation)
 }  // namespace
 
 int engine_list_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, list(services, invocation));
+  return services.console.print(list(services, invocation));
 }
 
 int engine_add_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, add(services, invocation));
+  return services.console.print(add(services, invocation));
 }
 
 int engine_remove_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, remove(services, invocation));
+  return services.console.print(remove(services, invocation));
 }
 
 int engine_sign_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, sign(services, invocation));
+  return services.console.print(sign(services, invocation));
 }
 
 }  // namespace aioss::cli

@@ -4,8 +4,8 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kKey{"--key", "", "KEY",
-                    "Your API key, or @FILE that holds it, if the server wants one."};
+constexpr Flag kApiKey{"--key", "", "KEY",
+                       "Your API key, or @FILE that holds it, if the server wants one."};
 constexpr Flag kNoWait{"--no-wait", "", "", "Come back once the order is taken."};
 constexpr std::string_view kHow =
     "The engine is started beside the running one, if there is room for both, and tried with a "
@@ -28,7 +28,7 @@ CommandSpec engine_switch() {
       "have a model of a running server computed by another engine",
       kDetails,
       {{"MODEL", "A name from 'aioss models'."}, {"ENGINE", "A name, as 'llama' or 'ik'."}},
-      {kNoWait, kKey},
+      {kNoWait, kApiKey},
       kForTop,
       {"aioss engine switch SmolLM2-135M-Instruct ik", "aioss engine switch qwen llama --no-wait"}};
 }
@@ -41,7 +41,9 @@ CommandSpec engine_pin() {
       "have a model always computed by one engine",
       kDetails,
       {{"MODEL", "A name from 'aioss models'."}, {"ENGINE", "A name, as 'llama' or 'ik'.", false}},
-      {{"--off", "", "", "Take the pin away: the next start follows the settings."}, kNoWait, kKey},
+      {{"--off", "", "", "Take the pin away: the next start follows the settings."},
+       kNoWait,
+       kApiKey},
       kForTop,
       {"aioss engine pin SmolLM2-135M-Instruct ik",
        "aioss engine pin SmolLM2-135M-Instruct --off"}};
@@ -54,7 +56,7 @@ CommandSpec engine_rollback() {
           "have a model computed by the engine that it had before",
           kDetails,
           {{"MODEL", "A name from 'aioss models'."}},
-          {kNoWait, kKey},
+          {kNoWait, kApiKey},
           kForTop,
           {"aioss engine rollback SmolLM2-135M-Instruct"}};
 }

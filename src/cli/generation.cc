@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/clock.h"
 #include "cli/term.h"
 #include "codec/json.h"
 
@@ -12,14 +13,13 @@ namespace aioss::cli {
 namespace {
 
 // How soon Ctrl-C is noticed while the model is silent.
-constexpr std::chrono::milliseconds kPoll{50};
-constexpr double kNsPerS = 1e9;
+constexpr std::chrono::milliseconds kAnswerPoll{50};
 
 double seconds(std::int64_t ns) {
-  return static_cast<double>(ns) / kNsPerS;
+  return static_cast<double>(ns) / kNsPerSecond;
 }
 double seconds(std::uint64_t ns) {
-  return static_cast<double>(ns) / kNsPerS;
+  return static_cast<double>(ns) / kNsPerSecond;
 }
 
 // Takes one event into the result; true if it was the last.
@@ -82,7 +82,7 @@ GenerationResult generate(runtime::Gateway& gateway, const Clock& clock, Interru
   Collector collect(result, show);
   bool cancelled = false;
   for (;;) {
-    auto event = stream->next_for(kPoll);
+    auto event = stream->next_for(kAnswerPoll);
     if (event) {
       const bool last = std::visit(collect, *event);
       if (result.first_text_ns == 0 && !result.text.empty()) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cli/inspect_report.h"
 #include "cli/term.h"
 #include "os/process.h"
@@ -14,7 +15,6 @@ namespace {
 
 // The child limits itself to 20 s of processor time; on a busy machine that may take longer.
 constexpr std::chrono::milliseconds kChildTime{60'000};
-constexpr std::int64_t kNsPerMs = 1'000'000;
 
 // All that the child writes, until it closes its end or its time is up.
 Result<std::string> read_all(int descriptor, const Clock& clock) {

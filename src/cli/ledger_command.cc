@@ -105,7 +105,7 @@ Result<std::optional<crypto::KeyGuard>> guard_of(const Services& services,
   return std::optional<crypto::KeyGuard>(std::move(guard));
 }
 
-Result<ledger::Identity> init(const Services& services, const Invocation& invocation) {
+Result<ledger::Identity> make_ledger(const Services& services, const Invocation& invocation) {
   ledger::InitOptions options;
   options.directory = invocation.operand(0);
   options.origin = invocation.text("--origin").value_or("");
@@ -121,7 +121,7 @@ Result<ledger::Identity> init(const Services& services, const Invocation& invoca
 
 int ledger_init_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
-  const auto identity = init(services, invocation);
+  const auto identity = make_ledger(services, invocation);
   if (!identity) return console.fail(identity.error());
   std::string text;
   if (invocation.has("--json")) {

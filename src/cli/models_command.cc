@@ -1,5 +1,6 @@
 // `aioss models`: the catalogue as the server would see it, from the disk alone. No worker, no
 // ledger.
+#include "base/clock.h"
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/model_store.h"
@@ -9,8 +10,6 @@
 
 namespace aioss::cli {
 namespace {
-
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 std::string as_json(const runtime::Catalogue& catalogue, const std::string& directory) {
   codec::OrderedJson models = codec::OrderedJson::array();

@@ -20,11 +20,6 @@ namespace {
 using codec::OrderedJson;
 using runtime::CatalogueEntry;
 
-int print(Console& console, const Result<std::string>& text) {
-  if (!text) return console.fail(text.error());
-  return console.out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
-}
-
 // ---- rm -----------------------------------------------------------------------------------------
 
 Result<std::string> remove(const Services& services, const Config& config,
@@ -255,7 +250,7 @@ std::string verified_text(const std::vector<Verified>& all, const Console& conso
 int models_rm_command(const Services& services, const Invocation& invocation) {
   const auto config = load_config(services.files, services.environment, invocation.config);
   if (!config) return services.console.fail(config.error());
-  return print(services.console, remove(services, *config, invocation));
+  return services.console.print(remove(services, *config, invocation));
 }
 
 int models_show_command(const Services& services, const Invocation& invocation) {
@@ -266,8 +261,8 @@ int models_show_command(const Services& services, const Invocation& invocation) 
   if (!store) return console.fail(store.error());
   const auto shown = look_at(services, *store, invocation.operand(0));
   if (!shown) return console.fail(shown.error());
-  if (invocation.has("--json")) return print(console, show_json(*shown));
-  return print(console, show_text(*shown, console));
+  if (invocation.has("--json")) return console.print(show_json(*shown));
+  return console.print(show_text(*shown, console));
 }
 
 int models_verify_command(const Services& services, const Invocation& invocation) {
@@ -288,7 +283,7 @@ int models_verify_command(const Services& services, const Invocation& invocation
   const auto all = Verifier(services, *store).run(entries);
   if (!all) return console.fail(all.error());
   const int written =
-      print(console, invocation.has("--json") ? verified_json(*all) : verified_text(*all, console));
+      console.print(invocation.has("--json") ? verified_json(*all) : verified_text(*all, console));
   bool good = true;
   for (const Verified& one : *all) good = good && one.good;
   return good ? written : static_cast<int>(ExitCode::kFailure);

@@ -1,6 +1,7 @@
 // `aioss ledger status|prove|export`: what shows and proves a ledger without its writer.
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/ledger_session.h"
@@ -21,8 +22,6 @@ namespace aioss::cli {
 namespace {
 
 using codec::OrderedJson;
-
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 // The folder: the operand, or the setting.
 Result<std::string> directory_of(const Services& services, const Invocation& invocation,
@@ -100,7 +99,7 @@ class StatusReader {
     out["records"] = state.next_index;
     out["segments"] = state.segments;
     out["bytes"] = state.bytes;
-    out["last_record"] = utc_time(state.last_wall_ns / kNsPerS);
+    out["last_record"] = utc_time(state.last_wall_ns / kNsPerSecond);
     out["head"] = codec::to_hex(state.chain);
     out["root"] = codec::to_hex(state.tree.root(hasher));
     out["checkpoint"] = note ? std::to_string(note->checkpoint.size) + " records"
@@ -109,7 +108,7 @@ class StatusReader {
       out["records_after_checkpoint"] = state.next_index - note->checkpoint.size;
     }
     out["anchor"] = anchor_ ? std::to_string(anchor_->size) + " records, " + anchor_->by + ", " +
-                                  utc_time(anchor_->wall_ns / kNsPerS)
+                                  utc_time(anchor_->wall_ns / kNsPerSecond)
                             : "none";
     if (anchor_) out["anchor_record"] = anchor_->record;
     const std::uint64_t covered = anchor_ ? std::min(anchor_->size, state.next_index) : 0;
@@ -117,7 +116,7 @@ class StatusReader {
     window["records"] = state.next_index - covered;
     const std::int64_t since = anchor_ ? anchor_->wall_ns : state.first_wall_ns;
     window["seconds"] = state.next_index > covered
-                            ? std::max<std::int64_t>(0, (state.last_wall_ns - since)) / kNsPerS
+                            ? std::max<std::int64_t>(0, (state.last_wall_ns - since)) / kNsPerSecond
                             : 0;
     out["window"] = std::move(window);  // not anchored yet
     if (walked.damage != ledger::Damage::kNone) out["damage"] = walked.problem;

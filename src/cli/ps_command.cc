@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/interrupt.h"
@@ -20,7 +21,6 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kBetween{200};
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 // Of GET /v1/models/{id}: what these commands wait for.
 struct ModelState {

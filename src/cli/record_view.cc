@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "cli/term.h"
 #include "codec/hex.h"
 
@@ -10,8 +11,6 @@ namespace aioss::cli {
 namespace {
 
 namespace key = ledger::key;
-
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 std::string shown(const codec::OrderedJson& value) {
   const auto* text = value.get_ptr<const codec::OrderedJson::string_t*>();
@@ -33,7 +32,7 @@ std::string record_line(const ledger::Record& record, bool color) {
   constexpr std::size_t kTypeColumns = 14;
   if (type.size() < kTypeColumns) type.resize(kTypeColumns, ' ');
   std::string out = std::string(index.data()) + "  " +
-                    paint(utc_time(wall_ns(record) / kNsPerS), Color::kDim, color) + "  " +
+                    paint(utc_time(wall_ns(record) / kNsPerSecond), Color::kDim, color) + "  " +
                     paint(type, Color::kBold, color);
   for (const ledger::RecordField& field : ledger::record_fields(record)) {
     if (!field.in_line) continue;
@@ -46,7 +45,7 @@ std::string record_text(const ledger::Record& record, bool color) {
   std::vector<std::pair<std::string, std::string>> rows{
       {"index", std::to_string(record.index)},
       {"type", ledger::record_type_name(record.type)},
-      {"time", utc_time(wall_ns(record) / kNsPerS)},
+      {"time", utc_time(wall_ns(record) / kNsPerSecond)},
       {"leaf", codec::to_hex(record.leaf)},
       {"chain", codec::to_hex(record.chain)},
   };

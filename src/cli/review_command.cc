@@ -21,11 +21,11 @@ constexpr std::string_view kInstead =
     "send the review to that server (POST /v1/reviews), or stop it first";
 
 Result<std::string> read_comment() {
-  constexpr std::chrono::milliseconds kPoll{1'000};
+  constexpr std::chrono::milliseconds kInputPoll{1'000};
   std::string text;
   std::vector<std::uint8_t> bytes(runtime::kReviewCommentBytesMax);
   for (;;) {
-    const auto count = os::read_some(kInput, bytes, kPoll);
+    const auto count = os::read_some(kInput, bytes, kInputPoll);
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count) return count.error();
     if (*count == 0) return text;

@@ -41,7 +41,7 @@ Result<std::string> read_input(Interrupt& interrupt) {
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count) return count.error();
     if (*count == 0) return text;
-    text += as_text(std::span(bytes).first(*count));
+    text += aioss::as_text(std::span(bytes).first(*count));
     if (text.size() > kInputBytesMax) {
       return Error(Code::kTooLarge, "standard input is over 4 MiB; give a shorter text");
     }
@@ -63,7 +63,7 @@ Result<std::optional<std::string>> find_prompt(const Services& services, const R
   return std::optional<std::string>(*options.prompt + "\n\n" + input);
 }
 
-Result<runtime::GatewayOptions> gateway_options(const Services& services, const Config& config,
+Result<runtime::GatewayOptions> gateway_for_run(const Services& services, const Config& config,
                                                 const RunOptions& options) {
   runtime::GatewayOptions out;
   if (options.is_file) {
@@ -254,7 +254,7 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
   }
   AIOSS_CHECK(check_cpu(services));
   AIOSS_TRY(auto prompt, find_prompt(services, options, interrupt));
-  AIOSS_TRY(const auto gateway_setup, gateway_options(services, config, options));
+  AIOSS_TRY(const auto gateway_setup, gateway_for_run(services, config, options));
   AIOSS_TRY(const auto ledger, open_ledger(services, config));
   AIOSS_TRY(const auto custody, open_custody(services, config, config.text(Key::kLedger), *ledger));
   MetricRegistry metrics;

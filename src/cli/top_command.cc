@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "cli/command_list.h"
 #include "cli/interrupt.h"
 #include "cli/server_access.h"
@@ -18,7 +19,6 @@ namespace {
 
 constexpr const char* kPage = "/admin/queue";
 constexpr std::chrono::milliseconds kBetween{1'000};
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 TopFrame frame_of(const Services& services, const ServerAccess& asked) {
   TopFrame frame;

@@ -36,7 +36,7 @@ double decimal(const Json& object, const char* name) {
   return std::isfinite(read) ? read : 0;
 }
 
-std::string text(const Json& object, const char* name) {
+std::string cell_text(const Json& object, const char* name) {
   const Json& value = member(object, name);
   return value.is_string()
              ? clip(safe_text(value.get_ref<const std::string&>(), false), kNameColumns)
@@ -65,7 +65,7 @@ std::string wait_of(const Json& model) {
 }
 
 std::string state_of(const Json& model) {
-  const std::string state = text(model, "state");
+  const std::string state = cell_text(model, "state");
   if (state != "loading") return state;
   const double percent = std::clamp(decimal(model, "load_fraction"), 0.0, 1.0) * 100;
   return state + " " + std::to_string(std::lround(percent)) + " %";
@@ -183,7 +183,7 @@ std::string model_table(const Json& page, const TopFrame& frame, std::size_t lin
     const Json& model = models[i];
     const Json& waiting = member(model, "waiting");
     rows.push_back(
-        {text(model, "model"), state_of(model), text(model, "engine"),
+        {cell_text(model, "model"), state_of(model), cell_text(model, "engine"),
          nothing_if_zero(number(model, "streams")), nothing_if_zero(number(model, "running")),
          nothing_if_zero(number(waiting, "interactive") + number(waiting, "load")),
          nothing_if_zero(number(waiting, "batch")), nothing_if_zero(number(model, "parked")),
@@ -209,9 +209,10 @@ std::string tenant_table(const Json& page, const TopFrame& frame, std::size_t li
   for (const Json& model : list(page, "models")) {
     for (const Json& tenant : list(model, "tenants")) {
       if (rows.size() == shown) break;
-      rows.push_back(
-          {text(tenant, "tenant"), text(model, "model"), nothing_if_zero(number(tenant, "running")),
-           nothing_if_zero(number(tenant, "waiting")), human_count(number(tenant, "tokens"))});
+      rows.push_back({cell_text(tenant, "tenant"), cell_text(model, "model"),
+                      nothing_if_zero(number(tenant, "running")),
+                      nothing_if_zero(number(tenant, "waiting")),
+                      human_count(number(tenant, "tokens"))});
     }
   }
   return "\n" + fitted_table(kColumns, rows, frame) + and_more(total - shown, frame);

@@ -2,6 +2,7 @@
 // what is found is where servers look for it.
 #include <atomic>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
@@ -18,11 +19,10 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::uint64_t kBudgetSecondsMax = 600;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 // As a server has them: what was measured under other conditions says nothing to it.
-Result<runtime::GatewayOptions> gateway_options(const Services& services, const Config& config,
-                                                const Invocation& invocation) {
+Result<runtime::GatewayOptions> gateway_as_served(const Services& services, const Config& config,
+                                                  const Invocation& invocation) {
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = invocation.has("--fake-models");
@@ -92,7 +92,7 @@ Result<runtime::Tuning> measure(const Services& services, const runtime::Gateway
 Result<runtime::Tuning> tune(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const Config config,
             load_config(services.files, services.environment, invocation.config));
-  AIOSS_TRY(const runtime::GatewayOptions options, gateway_options(services, config, invocation));
+  AIOSS_TRY(const runtime::GatewayOptions options, gateway_as_served(services, config, invocation));
   AIOSS_TRY(const std::int64_t budget_ns, budget_of(invocation));
   AIOSS_TRY(runtime::Catalogue catalogue,
             runtime::scan_catalogue(services.files, runtime::catalogue_options(options)));

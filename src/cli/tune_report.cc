@@ -5,13 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "cli/term.h"
 #include "runtime/planning/tuning_plan.h"
 
 namespace aioss::cli {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
 
 double tokens_per_second(std::uint64_t ns_per_token) {
   return kNsPerSecond / static_cast<double>(ns_per_token);

@@ -182,19 +182,14 @@ Result<std::string> rollback(const Services& services, const Invocation& invocat
   return "engine " + name + " is what it was" + told(runs);
 }
 
-int print(Console& console, const Result<std::string>& text) {
-  if (!text) return console.fail(text.error());
-  return console.out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
-}
-
 }  // namespace
 
 int update_apply_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, apply(services, invocation));
+  return services.console.print(apply(services, invocation));
 }
 
 int update_rollback_command(const Services& services, const Invocation& invocation) {
-  return print(services.console, rollback(services, invocation));
+  return services.console.print(rollback(services, invocation));
 }
 
 }  // namespace aioss::cli

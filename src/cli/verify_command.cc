@@ -1,6 +1,7 @@
 // `aioss verify`: needs what it checks and a public key, and nothing else of the product.
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/ledger_session.h"
@@ -14,7 +15,6 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::uint64_t kKeyBytesMax = 4096;  // a vkey line has about 100
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 // "@FILE" stands for what the file holds.
 Result<std::string> read_key(os::FileSystem& files, const std::string& given) {
@@ -91,8 +91,8 @@ std::string as_text(const ledger::VerifyReport& report, bool with_key, bool colo
                      (report.segments == 1 ? " segment, " : " segments, ") +
                      human_bytes(report.bytes));
   if (report.records > 0) {
-    row("from", utc_time(report.first_wall_ns / kNsPerS));
-    row("to", utc_time(report.last_wall_ns / kNsPerS));
+    row("from", utc_time(report.first_wall_ns / kNsPerSecond));
+    row("to", utc_time(report.last_wall_ns / kNsPerSecond));
   }
   if (report.checkpoint_size) {
     row("signed", "the first " + std::to_string(*report.checkpoint_size) + " records");

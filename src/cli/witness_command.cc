@@ -23,7 +23,7 @@ std::string time_text(std::uint64_t unix_s) {
   return utc_time(static_cast<std::int64_t>(unix_s));
 }
 
-Status init(const Services& services, const Invocation& invocation) {
+Status make_witness(const Services& services, const Invocation& invocation) {
   const std::string name = invocation.text("--name").value_or("");
   if (name.empty()) {
     return Error(Code::kUsage, "--name is needed: under which name does the witness sign?");
@@ -130,7 +130,7 @@ int done(Console& console, const Status& status) {
 }  // namespace
 
 int witness_init_command(const Services& services, const Invocation& invocation) {
-  return done(services.console, init(services, invocation));
+  return done(services.console, make_witness(services, invocation));
 }
 
 int witness_trust_command(const Services& services, const Invocation& invocation) {

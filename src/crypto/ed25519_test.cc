@@ -1,5 +1,6 @@
 #include "crypto/ed25519.h"
 
+#include "crypto/counting_random.h"
 #include "crypto/test_hex.h"
 
 #include <gtest/gtest.h>
@@ -12,12 +13,12 @@
 namespace aioss::crypto {
 namespace {
 
-struct Vector {
+struct SignatureVector {
   const char *seed, *public_key, *message, *signature;
 };
 
 // RFC 8032, section 7.1, tests 1 to 3 and SHA(abc).
-const Vector kVectors[] = {
+const SignatureVector kSignatureVectors[] = {
     {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
      "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
@@ -38,7 +39,7 @@ const Vector kVectors[] = {
      "09351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704"},
 };
 
-Signature signature_of(const Vector& vector) {
+Signature signature_of(const SignatureVector& vector) {
   const Bytes bytes = unhex(vector.signature);
   Signature signature;
   std::copy(bytes.begin(), bytes.end(), signature.begin());
@@ -46,7 +47,7 @@ Signature signature_of(const Vector& vector) {
 }
 
 TEST(Ed25519, HasTheSignaturesOfTheRfc) {
-  for (const Vector& vector : kVectors) {
+  for (const SignatureVector& vector : kSignatureVectors) {
     const auto key = SigningKey::from_seed(unhex(vector.seed));
     ASSERT_TRUE(key.has_value());
     const Bytes expected = unhex(vector.public_key);
@@ -59,26 +60,16 @@ TEST(Ed25519, HasTheSignaturesOfTheRfc) {
 }
 
 TEST(Ed25519, NoFlippedBitVerifies) {
-  const auto key = *SigningKey::from_seed(unhex(kVectors[1].seed));
-  const Bytes message = unhex(kVectors[1].message);
+  const auto key = *SigningKey::from_seed(unhex(kSignatureVectors[1].seed));
+  const Bytes message = unhex(kSignatureVectors[1].message);
   for (std::size_t bit = 0; bit < 512; ++bit) {
-    Signature signature = signature_of(kVectors[1]);
+    Signature signature = signature_of(kSignatureVectors[1]);
     signature[bit / 8] = static_cast<std::uint8_t>(signature[bit / 8] ^ (1U << bit % 8));
     EXPECT_FALSE(verify(key->public_key(), message, signature)) << bit;
   }
-  EXPECT_FALSE(verify(key->public_key(), Bytes{0x73}, signature_of(kVectors[1])));
-  EXPECT_FALSE(verify(PublicKey{}, message, signature_of(kVectors[1])));
+  EXPECT_FALSE(verify(key->public_key(), Bytes{0x73}, signature_of(kSignatureVectors[1])));
+  EXPECT_FALSE(verify(PublicKey{}, message, signature_of(kSignatureVectors[1])));
 }
-
-class CountingRandom final : public Random {
- public:
-  void fill(std::span<std::uint8_t> out) override {
-    for (std::uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  std::uint8_t next_ = 0;
-};
 
 TEST(SigningKey, IsKeptInAFileOfItsOwnerOnly) {
   const std::string path = ::testing::TempDir() + "aioss_signing_key";

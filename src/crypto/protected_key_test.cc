@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 
+#include "crypto/counting_random.h"
 #include "crypto/test_hex.h"
 
 namespace aioss::crypto {
@@ -14,16 +15,6 @@ namespace {
 constexpr std::string_view kLabel = "keys/signing.key";
 constexpr ScryptCost kCheap{10, 1, 1};
 constexpr std::size_t kHeaderBytes = 48;
-
-class CountingRandom final : public Random {
- public:
-  void fill(std::span<std::uint8_t> out) override {
-    for (std::uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  std::uint8_t next_ = 0;
-};
 
 Secret secret(std::string_view text) {
   return Secret(Bytes(text.begin(), text.end()));

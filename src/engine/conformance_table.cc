@@ -88,7 +88,7 @@ class Company final {
 };
 
 // Prompts of neighbours, apart from those of the harness's own runs.
-constexpr std::uint32_t kOtherPrompts = 200;
+constexpr std::uint32_t kCompanyPrompts = 200;
 constexpr std::uint32_t kNeighbourTokensMax = 40;
 
 // The subject goes on as a copy, beside the sequence that it was copied from. That one goes on with
@@ -99,7 +99,7 @@ Result<Run> run_copied(Harness& harness, std::uint32_t length, std::uint32_t) {
   AIOSS_CHECK(session->copy(1, 0));
   Company company(harness, *session);
   company.add(0, length);
-  company.add(kOtherPrompts, length);
+  company.add(kCompanyPrompts, length);
   Run run;
   for (std::uint32_t i = 0; i < harness.options().decoded_tokens; ++i) {
     AIOSS_CHECK(company.step(0, run));
@@ -114,7 +114,7 @@ Result<Run> run_moved(Harness& harness, std::uint32_t length, std::uint32_t) {
   constexpr std::size_t kTo = 2;
   AIOSS_TRY(const auto session, harness.session(harness.session_options()));
   Company company(harness, *session);
-  for (std::uint32_t n = 0; n < kTo; ++n) AIOSS_CHECK(company.arrive(kOtherPrompts + n, 9 + n));
+  for (std::uint32_t n = 0; n < kTo; ++n) AIOSS_CHECK(company.arrive(kCompanyPrompts + n, 9 + n));
   AIOSS_CHECK(harness.prefill(*session, 0, kFrom, 0, length));
   Run run;
   const std::uint32_t half = harness.options().decoded_tokens / 2;
@@ -134,7 +134,7 @@ Result<Run> run_moved(Harness& harness, std::uint32_t length, std::uint32_t) {
 // Between two steps: the last leaves, one comes, or one of the first `replaceable` is replaced.
 Status change(Company& company, std::size_t subject, std::size_t replaceable, std::mt19937& dice,
               std::uint32_t& prompts) {
-  const std::uint32_t which = kOtherPrompts + prompts++;
+  const std::uint32_t which = kCompanyPrompts + prompts++;
   const auto length = static_cast<std::uint32_t>(1 + dice() % kNeighbourTokensMax);
   switch (dice() % 3) {
     case 0:
@@ -156,8 +156,8 @@ Result<Run> run_come_and_go(Harness& harness, std::uint32_t length, std::uint32_
   std::mt19937 dice(seed);
   std::uint32_t prompts = 0;
   Company company(harness, *session);
-  AIOSS_CHECK(company.arrive(kOtherPrompts + prompts++, 9));
-  AIOSS_CHECK(company.arrive(kOtherPrompts + prompts++, length + kNeighbourTokensMax));
+  AIOSS_CHECK(company.arrive(kCompanyPrompts + prompts++, 9));
+  AIOSS_CHECK(company.arrive(kCompanyPrompts + prompts++, length + kNeighbourTokensMax));
   AIOSS_CHECK(company.arrive(0, length));
   const std::uint32_t from_the_start = company.came();
   Run run;
@@ -166,7 +166,7 @@ Result<Run> run_come_and_go(Harness& harness, std::uint32_t length, std::uint32_
     AIOSS_CHECK(company.step(kSubject, run));
     const bool long_one_stays = i < steps / 2;
     const std::size_t replaceable = long_one_stays ? 1 : kSubject;
-    if (i == steps / 2) AIOSS_CHECK(company.replace(1, kOtherPrompts + prompts++, 5));
+    if (i == steps / 2) AIOSS_CHECK(company.replace(1, kCompanyPrompts + prompts++, 5));
     for (auto changes = 1 + dice() % 2; changes > 0; --changes) {
       AIOSS_CHECK(change(company, kSubject, replaceable, dice, prompts));
     }
@@ -181,10 +181,10 @@ Result<Run> run_tail_beside(Harness& harness, std::uint32_t length, std::uint32_
   constexpr std::uint32_t kNeighbour = 9;  // tokens
   AIOSS_TRY(const auto session, harness.session(harness.session_options()));
   const std::uint32_t on_grid = (length - 1) / harness.grid() * harness.grid();
-  AIOSS_CHECK(harness.prefill(*session, kOtherPrompts, 0, 0, kNeighbour));
+  AIOSS_CHECK(harness.prefill(*session, kCompanyPrompts, 0, 0, kNeighbour));
   AIOSS_CHECK(harness.prefill(*session, 0, 1, 0, on_grid));
   BatchBuilder batch;
-  batch.add(harness.token(kOtherPrompts, kNeighbour), static_cast<std::int32_t>(kNeighbour), 0,
+  batch.add(harness.token(kCompanyPrompts, kNeighbour), static_cast<std::int32_t>(kNeighbour), 0,
             true);
   for (std::uint32_t i = on_grid; i < length; ++i) {
     batch.add(harness.token(0, i), static_cast<std::int32_t>(i), 1, i + 1 == length);

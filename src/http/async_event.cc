@@ -1,18 +1,16 @@
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <mutex>
 #include <utility>
 
 #include "base/assert.h"
+#include "http/awaiting.h"
 #include "http/server.h"
 
 namespace aioss::http {
 namespace {
 
-constexpr auto kTuple = net::as_tuple(net::use_awaitable);
 constexpr std::chrono::milliseconds kWaitMax{24 * 3600 * 1000};  // keeps the timer from overflowing
 
 }  // namespace

@@ -2,23 +2,9 @@
 
 #include <algorithm>
 
+#include "http/text.h"
+
 namespace aioss::http {
-namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t') || byte == 0x7f;
-}
-
-}  // namespace
-
 std::size_t ChunkDecoder::feed(std::string_view input, std::string& body) {
   std::size_t taken = 0;
   while (taken < input.size() && state_ == State::kMore) {
@@ -56,7 +42,7 @@ void ChunkDecoder::take(char c) {
     case Place::kExtension:
       if (c == '\r') {
         place_ = Place::kSizeEnd;
-      } else if (is_control(c)) {
+      } else if (is_control(c) && c != '\t') {
         state_ = State::kMalformed;
       }
       return;
@@ -101,7 +87,7 @@ void ChunkDecoder::take_trailer(char c) {
     case Place::kTrailerStart:
       if (c == '\r') {
         place_ = Place::kLastEnd;
-      } else if (c == ' ' || is_control(c) || c == '\t') {
+      } else if (c == ' ' || is_control(c)) {
         state_ = State::kMalformed;
       } else {
         place_ = Place::kTrailer;
@@ -110,7 +96,7 @@ void ChunkDecoder::take_trailer(char c) {
     case Place::kTrailer:
       if (c == '\r') {
         place_ = Place::kTrailerEnd;
-      } else if (is_control(c)) {
+      } else if (is_control(c) && c != '\t') {
         state_ = State::kMalformed;
       }
       return;

@@ -54,33 +54,33 @@ struct Case {
   int status;  // of the refusal; 200 for a request that is fine
 };
 
-std::string get(const std::string& fields) {
+std::string get_with(const std::string& fields) {
   return "GET / HTTP/1.1\r\n" + fields + "\r\n";
 }
-std::string post(const std::string& fields, const std::string& body) {
+std::string post_with(const std::string& fields, const std::string& body) {
   return "POST / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" + body;
 }
 
 const std::string kNul(1, '\0');
 
 std::string chunked(const std::string& body) {
-  return post("Transfer-Encoding: chunked\r\n", body);
+  return post_with("Transfer-Encoding: chunked\r\n", body);
 }
 
 std::vector<Case> good_cases() {
   return {
-      {"plain", get("Host: a\r\n"), 200},
-      {"one empty line before", "\r\n" + get("Host: a\r\n"), 200},
+      {"plain", get_with("Host: a\r\n"), 200},
+      {"one empty line before", "\r\n" + get_with("Host: a\r\n"), 200},
       {"1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 200},
       {"absolute form", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 200},
       {"asterisk form", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 200},
-      {"tab in a value", get("Host: a\r\nX: a\tb\r\n"), 200},
-      {"bytes above 127 in a value", get("Host: a\r\nX: \xff\r\n"), 200},
-      {"empty value", get("Host: a\r\nX:\r\n"), 200},
-      {"length 0", post("Content-Length: 0\r\n", ""), 200},
-      {"leading zeros", post("Content-Length: 0003\r\n", "abc"), 200},
+      {"tab in a value", get_with("Host: a\r\nX: a\tb\r\n"), 200},
+      {"bytes above 127 in a value", get_with("Host: a\r\nX: \xff\r\n"), 200},
+      {"empty value", get_with("Host: a\r\nX:\r\n"), 200},
+      {"length 0", post_with("Content-Length: 0\r\n", ""), 200},
+      {"leading zeros", post_with("Content-Length: 0003\r\n", "abc"), 200},
       {"chunked", chunked("3\r\nabc\r\n0\r\n\r\n"), 200},
-      {"Chunked", post("transfer-encoding:  ChunkeD \r\n", "0\r\n\r\n"), 200},
+      {"Chunked", post_with("transfer-encoding:  ChunkeD \r\n", "0\r\n\r\n"), 200},
       {"chunk extension", chunked("1;a=\"b\"\r\nx\r\n0;c\r\n\r\n"), 200},
       {"trailers", chunked("0\r\nA: b\r\nC: d\r\n\r\n"), 200},
   };
@@ -89,13 +89,13 @@ std::vector<Case> good_cases() {
 // Who is asked, and for what.
 std::vector<Case> target_cases() {
   return {
-      {"no Host", get("X: a\r\n"), 400},
-      {"two Hosts", get("Host: a\r\nHost: a\r\n"), 400},
+      {"no Host", get_with("X: a\r\n"), 400},
+      {"two Hosts", get_with("Host: a\r\nHost: a\r\n"), 400},
       {"two Hosts in 1.0", "GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n", 400},
-      {"empty Host", get("Host:\r\n"), 400},
-      {"Host with a path", get("Host: a/b\r\n"), 400},
-      {"Host with a comma", get("Host: a, b\r\n"), 400},
-      {"Host with a user", get("Host: a@b\r\n"), 400},
+      {"empty Host", get_with("Host:\r\n"), 400},
+      {"Host with a path", get_with("Host: a/b\r\n"), 400},
+      {"Host with a comma", get_with("Host: a, b\r\n"), 400},
+      {"Host with a user", get_with("Host: a@b\r\n"), 400},
       {"target against Host", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"https target", "GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"relative target", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
@@ -128,54 +128,56 @@ std::vector<Case> line_cases() {
       {"bare LF after the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", 400},
       {"bare LF after a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
       {"bare LF at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n", 400},
-      {"bare CR in a value", get("Host: a\r\nX: a\rb\r\n"), 400},
-      {"CR CR LF", get("Host: a\r\nX: a\r\r\n"), 400},
-      {"NUL in a value", get("Host: a\r\nX: a" + kNul + "b\r\n"), 400},
-      {"NUL in a name", get("Host: a\r\nX" + kNul + ": b\r\n"), 400},
-      {"folded value", get("Host: a\r\nX: a\r\n b\r\n"), 400},
-      {"folded with a tab", get("Host: a\r\nX: a\r\n\tb\r\n"), 400},
-      {"space before the first field", get(" Host: a\r\n"), 400},
-      {"space before the colon", get("Host: a\r\nX : b\r\n"), 400},
-      {"tab before the colon", get("Host: a\r\nContent-Length\t: 0\r\n"), 400},
-      {"no colon", get("Host: a\r\nX\r\n"), 400},
-      {"empty name", get("Host: a\r\n: b\r\n"), 400},
-      {"name with a bracket", get("Host: a\r\nX[1]: b\r\n"), 400},
-      {"name with a byte above 127", get("Host: a\r\nX\xe9: b\r\n"), 400},
-      {"DEL in a value", get("Host: a\r\nX: \x7f\r\n"), 400},
-      {"Connection not a list", get("Host: a\r\nConnection: a b\r\n"), 400},
+      {"bare CR in a value", get_with("Host: a\r\nX: a\rb\r\n"), 400},
+      {"CR CR LF", get_with("Host: a\r\nX: a\r\r\n"), 400},
+      {"NUL in a value", get_with("Host: a\r\nX: a" + kNul + "b\r\n"), 400},
+      {"NUL in a name", get_with("Host: a\r\nX" + kNul + ": b\r\n"), 400},
+      {"folded value", get_with("Host: a\r\nX: a\r\n b\r\n"), 400},
+      {"folded with a tab", get_with("Host: a\r\nX: a\r\n\tb\r\n"), 400},
+      {"space before the first field", get_with(" Host: a\r\n"), 400},
+      {"space before the colon", get_with("Host: a\r\nX : b\r\n"), 400},
+      {"tab before the colon", get_with("Host: a\r\nContent-Length\t: 0\r\n"), 400},
+      {"no colon", get_with("Host: a\r\nX\r\n"), 400},
+      {"empty name", get_with("Host: a\r\n: b\r\n"), 400},
+      {"name with a bracket", get_with("Host: a\r\nX[1]: b\r\n"), 400},
+      {"name with a byte above 127", get_with("Host: a\r\nX\xe9: b\r\n"), 400},
+      {"DEL in a value", get_with("Host: a\r\nX: \x7f\r\n"), 400},
+      {"Connection not a list", get_with("Host: a\r\nConnection: a b\r\n"), 400},
   };
 }
 
 // How long the body is: every way in which two readers may differ.
 std::vector<Case> length_cases() {
   return {
-      {"TE and CL", post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 400},
-      {"CL and TE", post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
-      {"CL and TE gzip", post("Content-Length: 3\r\nTransfer-Encoding: gzip\r\n", "abc"), 400},
-      {"TE gzip and CL", post("Transfer-Encoding: gzip\r\nContent-Length: 3\r\n", "abc"), 400},
-      {"two CL, equal", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400},
-      {"two CL", post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), 400},
-      {"CL list", post("Content-Length: 3, 3\r\n", "abc"), 400},
-      {"CL with a sign", post("Content-Length: +3\r\n", "abc"), 400},
-      {"CL negative", post("Content-Length: -1\r\n", "abc"), 400},
-      {"CL hexadecimal", post("Content-Length: 0x3\r\n", "abc"), 400},
-      {"CL with a space inside", post("Content-Length: 1 2\r\n", "abcdefghijkl"), 400},
-      {"CL empty", post("Content-Length:\r\n", ""), 400},
-      {"CL word", post("Content-Length: three\r\n", "abc"), 400},
-      {"CL of 2^64", post("Content-Length: 18446744073709551616\r\n", ""), 400},
-      {"CL over the limit", post("Content-Length: 4194305\r\n", ""), 413},
+      {"TE and CL", post_with("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"),
+       400},
+      {"CL and TE", post_with("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+       400},
+      {"CL and TE gzip", post_with("Content-Length: 3\r\nTransfer-Encoding: gzip\r\n", "abc"), 400},
+      {"TE gzip and CL", post_with("Transfer-Encoding: gzip\r\nContent-Length: 3\r\n", "abc"), 400},
+      {"two CL, equal", post_with("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400},
+      {"two CL", post_with("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), 400},
+      {"CL list", post_with("Content-Length: 3, 3\r\n", "abc"), 400},
+      {"CL with a sign", post_with("Content-Length: +3\r\n", "abc"), 400},
+      {"CL negative", post_with("Content-Length: -1\r\n", "abc"), 400},
+      {"CL hexadecimal", post_with("Content-Length: 0x3\r\n", "abc"), 400},
+      {"CL with a space inside", post_with("Content-Length: 1 2\r\n", "abcdefghijkl"), 400},
+      {"CL empty", post_with("Content-Length:\r\n", ""), 400},
+      {"CL word", post_with("Content-Length: three\r\n", "abc"), 400},
+      {"CL of 2^64", post_with("Content-Length: 18446744073709551616\r\n", ""), 400},
+      {"CL over the limit", post_with("Content-Length: 4194305\r\n", ""), 413},
       {"TE twice",
-       post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
-      {"TE gzip", post("Transfer-Encoding: gzip\r\n", ""), 501},
-      {"TE gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n", ""), 501},
-      {"TE chunked, gzip", post("Transfer-Encoding: chunked, gzip\r\n", ""), 501},
-      {"TE chunked twice in a list", post("Transfer-Encoding: chunked, chunked\r\n", ""), 501},
-      {"TE identity", post("Transfer-Encoding: identity\r\n", ""), 501},
-      {"TE xchunked", post("Transfer-Encoding: xchunked\r\n", ""), 501},
-      {"TE quoted", post("Transfer-Encoding: \"chunked\"\r\n", ""), 501},
-      {"TE empty", post("Transfer-Encoding:\r\n", ""), 501},
+       post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+      {"TE gzip", post_with("Transfer-Encoding: gzip\r\n", ""), 501},
+      {"TE gzip, chunked", post_with("Transfer-Encoding: gzip, chunked\r\n", ""), 501},
+      {"TE chunked, gzip", post_with("Transfer-Encoding: chunked, gzip\r\n", ""), 501},
+      {"TE chunked twice in a list", post_with("Transfer-Encoding: chunked, chunked\r\n", ""), 501},
+      {"TE identity", post_with("Transfer-Encoding: identity\r\n", ""), 501},
+      {"TE xchunked", post_with("Transfer-Encoding: xchunked\r\n", ""), 501},
+      {"TE quoted", post_with("Transfer-Encoding: \"chunked\"\r\n", ""), 501},
+      {"TE empty", post_with("Transfer-Encoding:\r\n", ""), 501},
       {"TE in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-      {"Expect something", post("Expect: 200-ok\r\nContent-Length: 1\r\n", ""), 417},
+      {"Expect something", post_with("Expect: 200-ok\r\nContent-Length: 1\r\n", ""), 417},
   };
 }
 
@@ -203,15 +205,15 @@ std::vector<Case> chunk_cases() {
 std::vector<Case> flood_cases() {
   return {
       {"long target", "GET /" + std::string(20000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n", 431},
-      {"long field", get("Host: a\r\nX: " + std::string(17000, 'a') + "\r\n"), 431},
+      {"long field", get_with("Host: a\r\nX: " + std::string(17000, 'a') + "\r\n"), 431},
       {"endless line", "GET /" + std::string(70000, 'a'), 431},
       {"101 fields",
-       get("Host: a\r\n" +
-           [] {
-             std::string fields;
-             for (int i = 0; i < 100; ++i) fields += "X: a\r\n";
-             return fields;
-           }()),
+       get_with("Host: a\r\n" +
+                [] {
+                  std::string fields;
+                  for (int i = 0; i < 100; ++i) fields += "X: a\r\n";
+                  return fields;
+                }()),
        431},
   };
 }
@@ -276,15 +278,15 @@ TEST(RequestParser, LimitsAreExact) {
   limits.header_lines_max = 2;
   limits.header_bytes_max = 64;
   const auto status = [&](const std::string& bytes) { return parse(bytes, 1, limits).refused; };
-  EXPECT_EQ(status(post("Content-Length: 8\r\n", "12345678")), 0);
-  EXPECT_EQ(status(post("Content-Length: 9\r\n", "")), 413);
+  EXPECT_EQ(status(post_with("Content-Length: 8\r\n", "12345678")), 0);
+  EXPECT_EQ(status(post_with("Content-Length: 9\r\n", "")), 413);
   limits.header_bytes_max = chunked("").size();
   EXPECT_EQ(status(chunked("4\r\n1234\r\n4\r\n5678\r\n0\r\n\r\n")), 0);
   EXPECT_EQ(status(chunked("4\r\n1234\r\n5\r\n")), 413);
   limits.header_bytes_max = chunked("").size() - 1;
   EXPECT_EQ(status(chunked("")), 431);
-  EXPECT_EQ(status(get("Host: a\r\nA: b\r\n")), 0);
-  EXPECT_EQ(status(get("Host: a\r\nA: b\r\nA: b\r\n")), 431);
+  EXPECT_EQ(status(get_with("Host: a\r\nA: b\r\n")), 0);
+  EXPECT_EQ(status(get_with("Host: a\r\nA: b\r\nA: b\r\n")), 431);
 }
 
 TEST(RequestParser, ABodyOfTinyChunksWithLongExtensionsEnds) {
@@ -297,16 +299,16 @@ TEST(RequestParser, ABodyOfTinyChunksWithLongExtensionsEnds) {
 
 TEST(RequestParser, KnowsWhetherTheClientStays) {
   const auto stays = [](const std::string& bytes) { return parse(bytes, 9).keep_alive; };
-  EXPECT_TRUE(stays(get("Host: a\r\n")));
-  EXPECT_FALSE(stays(get("Host: a\r\nConnection: close\r\n")));
-  EXPECT_FALSE(stays(get("Host: a\r\nConnection: foo\r\nConnection: bar, Close\r\n")));
+  EXPECT_TRUE(stays(get_with("Host: a\r\n")));
+  EXPECT_FALSE(stays(get_with("Host: a\r\nConnection: close\r\n")));
+  EXPECT_FALSE(stays(get_with("Host: a\r\nConnection: foo\r\nConnection: bar, Close\r\n")));
   EXPECT_FALSE(stays("GET / HTTP/1.0\r\n\r\n"));
   EXPECT_TRUE(stays("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
 }
 
 TEST(RequestParser, NamesTheFieldAtFault) {
-  EXPECT_EQ(parse(get("X: a\r\n"), 9).field, "Host");
-  EXPECT_EQ(parse(post("Content-Length: x\r\n", ""), 9).field, "Content-Length");
+  EXPECT_EQ(parse(get_with("X: a\r\n"), 9).field, "Host");
+  EXPECT_EQ(parse(post_with("Content-Length: x\r\n", ""), 9).field, "Content-Length");
 }
 
 // Valid requests, cut, doubled, and with bytes changed: whatever comes, it ends in one of the

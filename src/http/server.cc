@@ -2,22 +2,20 @@
 
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "http/awaiting.h"
 #include "http/connection.h"
 #include "http/listener.h"
 
 namespace aioss::http {
 namespace {
 
-constexpr auto kTuple = net::as_tuple(net::use_awaitable);
 // Out of descriptors or memory, accepting fails again at once: try again when some may be free.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 // Refused clients that are told so politely at a time; the others are just cut off.

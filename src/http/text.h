@@ -9,6 +9,8 @@
 
 namespace aioss::http {
 
+bool is_control(char c);                               // CTL: below a space, or DEL
+int hex_value(char c);                                 // of a hexadecimal digit, -1 of others
 bool is_token_char(char c);                            // tchar of RFC 9110
 bool is_token(std::string_view text);                  // one or more of them
 bool is_field_value(std::string_view text);            // no control characters but the tab

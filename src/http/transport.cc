@@ -4,20 +4,18 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <utility>
 
 #include "base/assert.h"
+#include "http/awaiting.h"
 
 namespace aioss::http {
 namespace {
 
-constexpr auto kTuple = net::as_tuple(net::use_awaitable);
 constexpr std::size_t kReadBytes = 16 * 1024;  // at a time
 // A client that is always ready would keep the io thread for itself: after this many operations
 // without a wait the others get their turn.

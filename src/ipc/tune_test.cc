@@ -45,7 +45,7 @@ TEST(Tune, AsksOutOfBoundsAreRefused) {
   EXPECT_FALSE(decode_tune_ask(codec::encode(std::move(unknown))).has_value());
 }
 
-TuneReport report() {
+TuneReport tune_report() {
   TuneReport out;
   out.engine_build = "0.5.0 abc";
   out.streams = 4;
@@ -56,7 +56,7 @@ TuneReport report() {
 }
 
 TEST(Tune, AReportComesBackAsItWas) {
-  const TuneReport sent = report();
+  const TuneReport sent = tune_report();
   const auto back = decode_tune_report(encode(sent));
   ASSERT_TRUE(back.has_value()) << back.error().message;
   EXPECT_FALSE(back->error.has_value());
@@ -68,7 +68,7 @@ TEST(Tune, AReportComesBackAsItWas) {
 }
 
 TEST(Tune, AFailureComesBackAsItWas) {
-  TuneReport failed = report();
+  TuneReport failed = tune_report();
   failed.error = Error{Code::kEngineFailed, "it failed its canary"};
   const auto back = decode_tune_report(encode(failed));
   ASSERT_TRUE(back.has_value()) << back.error().message;
@@ -78,17 +78,17 @@ TEST(Tune, AFailureComesBackAsItWas) {
 }
 
 TEST(Tune, ReportsOutOfBoundsAreRefused) {
-  TuneReport long_one = report();
+  TuneReport long_one = tune_report();
   long_one.canary.resize(kCanaryTokensMax + 1);
   EXPECT_FALSE(decode_tune_report(encode(long_one)).has_value());
-  TuneReport slow = report();
+  TuneReport slow = tune_report();
   slow.ns = kTuneRunNsMax + 1;
   EXPECT_FALSE(decode_tune_report(encode(slow)).has_value());
-  TuneReport wide = report();
+  TuneReport wide = tune_report();
   wide.streams = kStreamsMax + 1;
   EXPECT_FALSE(decode_tune_report(encode(wide)).has_value());
-  EXPECT_LE(encode(report()).size(), kTuneFrameBytesMax);
-  TuneReport largest = report();
+  EXPECT_LE(encode(tune_report()).size(), kTuneFrameBytesMax);
+  TuneReport largest = tune_report();
   largest.canary.resize(kCanaryTokensMax);
   largest.engine_build.assign(kFactBytesMax, 'x');
   EXPECT_LE(encode(largest).size(), kTuneFrameBytesMax);
@@ -96,7 +96,7 @@ TEST(Tune, ReportsOutOfBoundsAreRefused) {
 
 // A byte less or more, and every byte another: nothing but an error or some other message.
 TEST(Tune, DamagedFramesAreReadSafely) {
-  for (const Bytes& good : {encode(report()), encode(TuneAsk{TuneOpen{}})}) {
+  for (const Bytes& good : {encode(tune_report()), encode(TuneAsk{TuneOpen{}})}) {
     for (std::size_t i = 0; i < good.size(); ++i) {
       EXPECT_FALSE(decode_tune_report(ByteView(good).first(i)).has_value()) << i;
       EXPECT_FALSE(decode_tune_ask(ByteView(good).first(i)).has_value()) << i;

@@ -5,10 +5,10 @@
 #include <tuple>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace aioss::memory {
 namespace {
-
-constexpr std::int64_t kNsPerMs = 1'000'000;
 
 double value_of(const Candidate& of, std::uint64_t bytes, std::int64_t restore_ns) {
   if (of.stays != Stays::kNo) return 0;

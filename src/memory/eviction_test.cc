@@ -7,18 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace aioss::memory {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 Candidate candidate(const std::string& name, std::uint64_t bytes, std::int64_t unused_s,
                     std::int64_t restore_s = 1) {
   Candidate one;
   one.name = name;
   one.bytes = bytes;
-  one.unused_ns = unused_s * kSecond;
-  one.restore_ns = restore_s * kSecond;
+  one.unused_ns = unused_s * kNsPerSecond;
+  one.restore_ns = restore_s * kNsPerSecond;
   return one;
 }
 

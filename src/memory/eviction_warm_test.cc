@@ -7,20 +7,20 @@
 
 #include "memory/eviction.h"
 
+#include "base/clock.h"
+
 namespace aioss::memory {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 // One that runs and may be parked: of its 100 bytes `session` are freed so.
 Candidate hot(const std::string& name, std::int64_t unused_s, std::uint64_t session = 20) {
   Candidate one;
   one.name = name;
   one.bytes = 100;
-  one.unused_ns = unused_s * kSecond;
-  one.restore_ns = 2 * kSecond;
+  one.unused_ns = unused_s * kNsPerSecond;
+  one.restore_ns = 2 * kNsPerSecond;
   one.parked_bytes = session;
-  one.wake_ns = kSecond / 20;
+  one.wake_ns = kNsPerSecond / 20;
   return one;
 }
 
@@ -67,7 +67,7 @@ TEST(EvictionWarm, OneEndsAndNobodyIsParkedForNothing) {
 
 TEST(EvictionWarm, WhatComesBackSoonIsParkedFirst) {
   Candidate slow = hot("slow", 9);
-  slow.wake_ns = 10 * kSecond;
+  slow.wake_ns = 10 * kNsPerSecond;
   EXPECT_EQ(fates(choose({slow, hot("quick", 8)}, {20, 0})), Fates{"quick parks"});
 }
 

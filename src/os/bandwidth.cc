@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "base/clock.h"
 #include "os/memory.h"
 #include "os/thread.h"
 
@@ -117,7 +118,6 @@ Result<ReadBandwidth> measure_read_bandwidth(unsigned threads, std::chrono::mill
     rounds.begin.arrive_and_wait();
     rounds.end.arrive_and_wait();
     const std::int64_t took = std::max<std::int64_t>(clock.monotonic_ns() - before, 1);
-    constexpr double kNsPerSecond = 1e9;
     result.bytes_per_second =
         std::max(result.bytes_per_second,
                  static_cast<double>(bytes) * kNsPerSecond / static_cast<double>(took));

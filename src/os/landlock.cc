@@ -31,7 +31,7 @@ struct RulesetAttributes {  // struct landlock_ruleset_attr of ABI 6
 };
 
 constexpr std::uint64_t kReading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-constexpr std::uint64_t kChanging =
+constexpr std::uint64_t kChangingRights =
     LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
@@ -41,7 +41,7 @@ constexpr std::uint64_t kChanging =
 // (ABI 2) is refused by every ruleset, handled or not.
 RulesetAttributes attributes_for(LandlockScope scope, int abi) {
   RulesetAttributes attributes;
-  attributes.handled_access_fs = kChanging;
+  attributes.handled_access_fs = kChangingRights;
   if (scope != LandlockScope::kReadOnly) attributes.handled_access_fs |= kReading;
   if (abi >= 3) attributes.handled_access_fs |= kFsTruncate;
   if (abi >= 4) attributes.handled_access_net = kNetBindTcp | kNetConnectTcp;

@@ -6,15 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/clock.h"
 #include "os/clock.h"
 
 namespace aioss::os {
-namespace {
-
-constexpr std::int64_t kNsPerMs = 1'000'000;
-
-}  // namespace
-
 Result<std::size_t> read_some(int descriptor, std::span<std::uint8_t> into,
                               std::chrono::milliseconds timeout) {
   const SystemClock clock;

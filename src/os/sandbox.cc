@@ -146,9 +146,9 @@ constexpr std::uint64_t kMakingFiles = O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIREC
 void allow_before_stage_two(Filter& filter) {
   filter.add_all(SCMP_ACT_ALLOW, kBeforeStageTwo);
   // Landlock says so too, where the kernel has it.
-  constexpr std::uint64_t kChanging = O_ACCMODE | kMakingFiles;
-  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kChanging, O_RDONLY)});
-  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kChanging, O_RDONLY)});
+  constexpr std::uint64_t kChangingFlags = O_ACCMODE | kMakingFiles;
+  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kChangingFlags, O_RDONLY)});
+  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kChangingFlags, O_RDONLY)});
 }
 
 void allow_after_stage_two(Filter& filter) {

@@ -27,11 +27,11 @@ Stack own_stack() {
 }
 
 std::size_t taken_bytes(const Stack& stack) {
-  constexpr std::size_t kPage = 4096;
-  std::vector<unsigned char> pages(stack.bytes / kPage);
-  EXPECT_EQ(::mincore(stack.lowest, pages.size() * kPage, pages.data()), 0);
+  constexpr std::size_t kPageBytes = 4096;
+  std::vector<unsigned char> pages(stack.bytes / kPageBytes);
+  EXPECT_EQ(::mincore(stack.lowest, pages.size() * kPageBytes, pages.data()), 0);
   std::size_t taken = 0;
-  for (const unsigned char page : pages) taken += (page & 1U) != 0 ? kPage : 0;
+  for (const unsigned char page : pages) taken += (page & 1U) != 0 ? kPageBytes : 0;
   return taken;
 }
 

@@ -11,7 +11,7 @@ namespace aioss::plugins {
 namespace {
 
 constexpr std::string_view kPluginSuffix = ".so", kManifestSuffix = ".json";
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+constexpr std::size_t kCopyPieceBytes = std::size_t{1} << 20;
 
 Result<Manifest> read_manifest(os::FileSystem& fs, const std::string& directory,
                                const std::string& name) {
@@ -39,7 +39,7 @@ Status copy_checked(os::FileSystem& fs, const std::string& from, const std::stri
   AIOSS_TRY(const auto source, fs.open(from, os::OpenMode::kRead));
   AIOSS_TRY(const auto target, fs.open(to, os::OpenMode::kCreateNew, 0644));
   crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
-  std::vector<std::uint8_t> buffer(kPieceBytes);
+  std::vector<std::uint8_t> buffer(kCopyPieceBytes);
   std::uint64_t offset = 0;
   for (;;) {
     AIOSS_TRY(const std::size_t count, source->read_at(offset, buffer));

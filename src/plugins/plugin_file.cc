@@ -11,12 +11,12 @@
 namespace aioss::plugins {
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+constexpr std::size_t kReadPieceBytes = std::size_t{1} << 20;
 
 // Hashes the whole file and, if there is one, copies it.
 Result<Digest> read_through(os::File& file, std::uint64_t bytes, os::SealedCopy* copy) {
   crypto::Hasher hasher(crypto::HashAlgorithm::kSha256);
-  std::vector<std::uint8_t> buffer(kPieceBytes);
+  std::vector<std::uint8_t> buffer(kReadPieceBytes);
   std::uint64_t offset = 0;
   for (;;) {
     AIOSS_TRY(const std::size_t count, file.read_at(offset, buffer));

@@ -10,7 +10,7 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr auto kAnswerWait = std::chrono::seconds(10);  // the runtime thread never waits
+constexpr auto kOrderAnswerWait = std::chrono::seconds(10);  // the runtime thread never waits
 
 std::string_view action_of(ModelOrder::What what) {
   namespace name = ledger::admin_action_name;
@@ -66,7 +66,7 @@ Result<ModelEntry> take_order(const ModelOrder& order, const ModelView& view, St
   if (pushed != TaskQueue::Push::kAccepted) {
     return Error{Code::kBusy, "the gateway is busy; try again later"};
   }
-  if (auto taken = answer->wait_for(kAnswerWait)) return std::move(*taken);
+  if (auto taken = answer->wait_for(kOrderAnswerWait)) return std::move(*taken);
   return Error{Code::kTimeout, "the gateway did not take the order in time"};
 }
 
@@ -83,7 +83,7 @@ Result<ModelEntry> take_order(const EngineOrder& order, StreamDesk& desk,
   if (pushed != TaskQueue::Push::kAccepted) {
     return Error{Code::kBusy, "the gateway is busy; try again later"};
   }
-  if (auto taken = answer->wait_for(kAnswerWait)) return std::move(*taken);
+  if (auto taken = answer->wait_for(kOrderAnswerWait)) return std::move(*taken);
   return Error{Code::kTimeout, "the gateway did not take the order in time"};
 }
 

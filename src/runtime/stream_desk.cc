@@ -3,12 +3,11 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "runtime/supervisor.h"
 
 namespace aioss::runtime {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
 
 Counter& ends(MetricRegistry& metrics, std::string_view outcome) {
   return metrics.counter("aioss_inferences_total", "Requests that ended, by how they ended.",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/limits.h"
 #include "os/cpu.h"
@@ -24,7 +25,6 @@ constexpr std::size_t kTasksPerWorker = 12 + 3 + ipc::kAdaptersLoadedMax;
 // Stopping workers stay beside their successors for a moment.
 constexpr std::size_t kGenerations = 2;
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr auto kTickIdle = std::chrono::milliseconds(1000);
 constexpr auto kTickBusy = std::chrono::milliseconds(50);  // while something loads or stops
 // Models that are unloaded keep what was computed for them as long as this many times the loaded
@@ -324,7 +324,7 @@ void Supervisor::tick() {
     for (const auto& [name, model] : models_.models()) engines_.look(*model, now);
   }
   if (room_.take_changed()) admit();
-  if (now - last_second_ns_ >= kSecondNs) each_second(now);
+  if (now - last_second_ns_ >= kNsPerSecond) each_second(now);
   models_.bury();
 }
 

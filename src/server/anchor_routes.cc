@@ -18,7 +18,7 @@ constexpr std::string_view kWitness = "witness", kOld = "old";
 constexpr std::string_view kNote = "note", kWitnessKey = "witness_key", kWitnessed = "witnessed";
 constexpr codec::JsonLimits kBodyLimits{kAnchorBodyBytesMax, 2, 16};
 
-Error wrong(std::string_view field, std::string message) {
+Error wrong_anchor(std::string_view field, std::string message) {
   return {Code::kInvalidArgument, std::string(field) + ": " + std::move(message),
           std::string(field)};
 }
@@ -26,29 +26,29 @@ Error wrong(std::string_view field, std::string message) {
 Status take(std::string_view name, const std::string& value, ledger::GiveOut& wish) {
   if (name == kWitness) {
     if (const Status named = ledger::check_origin(value); !named) {
-      return wrong(kWitness, "not a name that a witness can have");
+      return wrong_anchor(kWitness, "not a name that a witness can have");
     }
     wish.witness = value;
     return ok();
   }
-  if (name != kOld) return wrong(name, "there are only 'witness' and 'old'");
+  if (name != kOld) return wrong_anchor(name, "there are only 'witness' and 'old'");
   wish.old_size = parse_u64(value);
-  return wish.old_size ? ok() : wrong(kOld, "not a number of records");
+  return wish.old_size ? ok() : wrong_anchor(kOld, "not a number of records");
 }
 
 Result<std::string> text_in(const codec::Json& json, std::string_view name) {
   const auto found = json.find(name);
-  if (found == json.end() || !found->is_string()) return wrong(name, "must be a string");
+  if (found == json.end() || !found->is_string()) return wrong_anchor(name, "must be a string");
   return found->get<std::string>();
 }
 
-Status check_names(const codec::Json& json) {
+Status check_anchor_fields(const codec::Json& json) {
   if (!json.is_object()) return Error{Code::kInvalidArgument, "the body must be a JSON object"};
   for (const auto& [name, value] : json.items()) {
     if (name == kNote || name == kWitnessKey || name == kWitnessed) continue;
     const std::vector<std::string> known{std::string(kNote), std::string(kWitnessKey),
                                          std::string(kWitnessed)};
-    return wrong(one_line(name), "there is no such field" + did_you_mean(name, known));
+    return wrong_anchor(one_line(name), "there is no such field" + did_you_mean(name, known));
   }
   return ok();
 }
@@ -70,27 +70,27 @@ Result<ledger::GiveOut> parse_anchor_export(std::string_view query,
     }
     AIOSS_CHECK(take(*name, *value, wish));
   }
-  if (wish.old_size && wish.witness.empty()) return wrong(kOld, "needs 'witness'");
+  if (wish.old_size && wish.witness.empty()) return wrong_anchor(kOld, "needs 'witness'");
   return wish;
 }
 
 Result<AnchorImport> parse_anchor_import(std::string_view body,
                                          const runtime::Principal& principal) {
   AIOSS_TRY(const codec::Json json, codec::parse_json(body, kBodyLimits));
-  AIOSS_CHECK(check_names(json));
+  AIOSS_CHECK(check_anchor_fields(json));
   AnchorImport out;
   out.actor = runtime::records::actor(principal);
   AIOSS_TRY(out.note, text_in(json, kNote));
   if (const auto note = ledger::parse_note(out.note); !note) {
-    return wrong(kNote, note.error().message);
+    return wrong_anchor(kNote, note.error().message);
   }
   AIOSS_TRY(const std::string key_text, text_in(json, kWitnessKey));
   auto key = ledger::parse_witness_key(key_text);
-  if (!key) return wrong(kWitnessKey, key.error().message);
+  if (!key) return wrong_anchor(kWitnessKey, key.error().message);
   out.witness = std::move(*key);
   const auto witnessed = json.find(kWitnessed);
   if (witnessed == json.end()) return out;
-  if (!witnessed->is_boolean()) return wrong(kWitnessed, "must be true or false");
+  if (!witnessed->is_boolean()) return wrong_anchor(kWitnessed, "must be true or false");
   out.witnessed = witnessed->get<bool>();
   return out;
 }

@@ -4,10 +4,10 @@
 #include <utility>
 #include <variant>
 
+#include "base/clock.h"
+
 namespace aioss::server {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
 
 double seconds(std::int64_t nanoseconds) {
   return static_cast<double>(std::max<std::int64_t>(nanoseconds, 0)) / kNsPerSecond;

@@ -18,17 +18,17 @@ namespace aioss::server {
 namespace {
 
 using http::net::awaitable;
-using What = runtime::EngineOrder::What;
+using EngineWhat = runtime::EngineOrder::What;
 
 constexpr std::string_view kWord = "/engine";
-constexpr std::size_t kNodesMax = 32;  // three fields, and room to name the one that is wrong
+constexpr std::size_t kOrderNodesMax = 32;  // three fields, and room to name the one that is wrong
 constexpr std::chrono::milliseconds kOrderTimeout{30'000};
 
-Error wrong(std::string_view field, std::string_view why) {
+Error wrong_field(std::string_view field, std::string_view why) {
   return {Code::kInvalidArgument, std::string(field) + ": " + std::string(why), std::string(field)};
 }
 
-Status check_names(const codec::Json& body) {
+Status check_engine_fields(const codec::Json& body) {
   static const std::vector<std::string> kKnown{"engine", "pin", "rollback"};
   for (const auto& [name, value] : body.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
@@ -43,7 +43,7 @@ Status check_names(const codec::Json& body) {
 Result<std::optional<bool>> flag(const codec::Json& body, const char* name) {
   const auto found = body.find(name);
   if (found == body.end()) return std::optional<bool>();
-  if (!found->is_boolean()) return wrong(name, "takes true or false");
+  if (!found->is_boolean()) return wrong_field(name, "takes true or false");
   return std::optional<bool>(found->get<bool>());
 }
 
@@ -56,33 +56,34 @@ bool is_engine_order(std::string_view target) {
 
 Result<runtime::EngineOrder> parse_engine_order(std::string_view target, std::string_view body) {
   codec::JsonLimits limits;
-  limits.nodes_max = kNodesMax;
+  limits.nodes_max = kOrderNodesMax;
   AIOSS_TRY(const codec::Json json, codec::parse_json(body, limits));
   if (!json.is_object()) return Error{Code::kInvalidArgument, "the body must be a JSON object"};
-  AIOSS_CHECK(check_names(json));
+  AIOSS_CHECK(check_engine_fields(json));
   AIOSS_TRY(const std::optional<bool> pin, flag(json, "pin"));
   AIOSS_TRY(const std::optional<bool> rollback, flag(json, "rollback"));
   runtime::EngineOrder order;
   order.model = std::string(target.substr(0, target.size() - kWord.size()));
   const auto engine = json.find("engine");
   if (engine != json.end()) {
-    if (!engine->is_string()) return wrong("engine", "takes the name of an engine");
+    if (!engine->is_string()) return wrong_field("engine", "takes the name of an engine");
     order.engine = engine->get<std::string>();
-    if (!runtime::is_model_name(order.engine)) return wrong("engine", "is no name of an engine");
+    if (!runtime::is_model_name(order.engine))
+      return wrong_field("engine", "is no name of an engine");
   }
   const bool goes_back = rollback.value_or(false);
   if (goes_back && (!order.engine.empty() || pin)) {
-    return wrong("rollback", "goes without 'engine' and 'pin'");
+    return wrong_field("rollback", "goes without 'engine' and 'pin'");
   }
   if (goes_back) {
-    order.what = What::kRollback;
+    order.what = EngineWhat::kRollback;
   } else if (!order.engine.empty()) {
-    if (pin && !*pin) return wrong("pin", "false goes without 'engine'");
-    order.what = pin ? What::kPin : What::kSwitch;
+    if (pin && !*pin) return wrong_field("pin", "false goes without 'engine'");
+    order.what = pin ? EngineWhat::kPin : EngineWhat::kSwitch;
   } else if (pin && !*pin) {
-    order.what = What::kUnpin;
+    order.what = EngineWhat::kUnpin;
   } else {
-    return wrong("engine", "name the engine to switch to: {\"engine\": \"llama\"}");
+    return wrong_field("engine", "name the engine to switch to: {\"engine\": \"llama\"}");
   }
   return order;
 }

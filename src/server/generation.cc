@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/clock.h"
 #include "server/replies.h"
 #include "server/resume_route.h"
 
@@ -15,7 +16,6 @@ using api::openai::Endpoint;
 using http::net::awaitable;
 using namespace std::chrono_literals;
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 // A wake-up is never lost; this only bounds the damage if one ever were.
 constexpr auto kWaitMax = 60s;
 // How often who waits for a model, and wants to know, is told.
@@ -127,7 +127,7 @@ Result<std::shared_ptr<runtime::Stream>> Generation::submit() {
   call.keep_alive = request_.keep_alive;
   call.load_wait = wishes_.load_wait;
   call.adapters = request_.adapters;
-  call.request.now_unix_s = context_.clock.wall_ns() / kSecondNs;
+  call.request.now_unix_s = context_.clock.wall_ns() / kNsPerSecond;
   return context_.gateway.submit(std::move(call));
 }
 
@@ -320,7 +320,7 @@ api::openai::AnswerFacts Generation::facts() const {
   facts.endpoint = request_.endpoint;
   facts.request_id = stream_->request_id();
   facts.model = request_.model;
-  facts.created_unix_s = context_.clock.wall_ns() / kSecondNs;
+  facts.created_unix_s = context_.clock.wall_ns() / kNsPerSecond;
   facts.profile = stream_->profile();
   facts.seed = stream_->seed();
   facts.request_record = started_.request_record;

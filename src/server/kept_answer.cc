@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "crypto/secret.h"
 
 namespace aioss::server {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
-constexpr std::int64_t kReadingTimeMaxNs = kReadingTimeMax.count() * kSecondNs;
+constexpr std::int64_t kReadingTimeMaxNs = kReadingTimeMax.count() * kNsPerSecond;
 constexpr std::string_view kEventEnd = "\n\n";
 
 void wipe(std::string& text) {
@@ -44,7 +44,7 @@ KeptAnswer::KeptAnswer(Setup setup)
       facts_(std::move(setup.facts)),
       head_(std::move(setup.head)),
       owner_(std::move(setup.owner)),
-      patience_ns_(setup.patience.count() * kSecondNs),
+      patience_ns_(setup.patience.count() * kNsPerSecond),
       place_(std::move(setup.place)),
       chunks_(facts_),
       meter_(std::move(setup.meter)),

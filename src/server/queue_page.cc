@@ -3,10 +3,10 @@
 #include <cmath>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace aioss::server {
 namespace {
-
-constexpr double kNsPerMs = 1e6;
 
 double tenths(double value) {
   return std::round(value * 10) / 10;

@@ -13,7 +13,7 @@
 namespace aioss::server {
 namespace {
 
-constexpr std::size_t kNodesMax = 64;  // four fields, and room to name the one that is wrong
+constexpr std::size_t kReviewNodesMax = 64;  // four fields, and room to name the one that is wrong
 constexpr std::size_t kShortTextMax = 128;
 
 const std::vector<std::string>& known_fields() {
@@ -21,7 +21,7 @@ const std::vector<std::string>& known_fields() {
   return names;
 }
 
-Status check_names(const codec::Json& body) {
+Status check_review_fields(const codec::Json& body) {
   for (const auto& [name, value] : body.items()) {
     const auto& known = known_fields();
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
@@ -36,10 +36,10 @@ Status check_names(const codec::Json& body) {
 
 Result<runtime::ReviewCall> parse_review(std::string_view body) {
   codec::JsonLimits limits;
-  limits.nodes_max = kNodesMax;
+  limits.nodes_max = kReviewNodesMax;
   AIOSS_TRY(const codec::Json json, codec::parse_json(body, limits));
   if (!json.is_object()) return Error{Code::kInvalidArgument, "the body must be a JSON object"};
-  AIOSS_CHECK(check_names(json));
+  AIOSS_CHECK(check_review_fields(json));
   api::openai::Fields fields(json, "");
   runtime::ReviewCall call;
   call.request_id = fields.text("request_id", kShortTextMax).value_or("");

@@ -17,7 +17,7 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kCpuSecondsMax = 30;
+constexpr std::uint64_t kDevicesCpuSeconds = 30;
 
 // Integrated ones, and software that plays one, have the host's memory.
 bool shares_memory(const engine::NamedDevice& device) {
@@ -36,20 +36,21 @@ Status add_devices(const EngineChoice& choice, ipc::DevicesReport& report) {
   return ok();
 }
 
-Bytes failure(const Error& error) {
+Bytes devices_failure(const Error& error) {
   ipc::DevicesReport report;
   report.error = error;
   return ipc::encode(report);
 }
 
 Result<ipc::DevicesReport> ask(const WorkerOptions& options) {
-  AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
+  AIOSS_CHECK(os::limit_cpu_time(kDevicesCpuSeconds));
   AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   std::vector<EngineChoice> engines = options.engines;
   if (options.engine_fd >= 0) {
     AIOSS_TRY(EngineChoice plugin,
-              open_plugin_choice(options, options.engine_name,
-                                 [](const Error& error) { return ipc::framed(failure(error)); }));
+              open_plugin_choice(options, options.engine_name, [](const Error& error) {
+                return ipc::framed(devices_failure(error));
+              }));
     engines = {std::move(plugin)};
   }
   ipc::DevicesReport report;
@@ -67,7 +68,7 @@ int run_devices(const WorkerOptions& options) {
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }
-  const bool sent(channel.send(report ? ipc::encode(*report) : failure(report.error())));
+  const bool sent(channel.send(report ? ipc::encode(*report) : devices_failure(report.error())));
   // A driver's threads and handlers are not waited for.
   std::_Exit(static_cast<int>(report && sent ? WorkerExit::kOk : WorkerExit::kLoadFailed));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/clock.h"
 #include "ipc/limits.h"
 #include "worker/moving_average.h"
 
@@ -13,7 +14,6 @@ constexpr double kNewAnswersShare = 0.1;
 constexpr double kAnswerUnknown = 128;
 // One that is longer than answers usually are has an end, too.
 constexpr double kRestMin = 8;
-constexpr double kNsPerSecond = 1e9;
 
 }  // namespace
 

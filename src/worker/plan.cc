@@ -27,7 +27,7 @@ namespace {
 constexpr std::chrono::seconds kAskTimeout{60};
 // Headers, vocabularies and graphs, with the binary itself; never weights.
 constexpr std::uint64_t kAddressSpaceMax = std::uint64_t{4} << 30;
-constexpr std::uint64_t kCpuSecondsMax = 30;
+constexpr std::uint64_t kPlanCpuSeconds = 30;
 // Contexts are looked for in multiples of this: engines round up to it.
 constexpr std::uint32_t kCellsStep = 256;
 
@@ -252,7 +252,7 @@ Result<ipc::PlanReport> DryRun::report() const {
   return report;
 }
 
-Bytes failure(const Error& error) {
+Bytes plan_failure(const Error& error) {
   ipc::PlanReport report;
   report.error = error;
   return ipc::encode(report);
@@ -275,7 +275,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   std::vector<EngineChoice> engines = options.engines;
   if (options.engine_fd >= 0) {
     AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, [](const Error& error) {
-                return ipc::framed(failure(error));
+                return ipc::framed(plan_failure(error));
               }));
     engines = {std::move(plugin)};
   }
@@ -294,7 +294,7 @@ Status confine(const WorkerOptions& options) {
   // Drivers of GPUs map the memory of all of them, and more.
   if (options.device == os::SandboxFor::kCpu)
     AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
-  AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
+  AIOSS_CHECK(os::limit_cpu_time(kPlanCpuSeconds));
   AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   return ok();
 }
@@ -318,7 +318,7 @@ int run_plan(const WorkerOptions& options) {
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }
-  const Bytes answer = report ? ipc::encode(*report) : failure(report.error());
+  const Bytes answer = report ? ipc::encode(*report) : plan_failure(report.error());
   if (!channel.send(answer)) exit = WorkerExit::kInternal;
   return static_cast<int>(exit);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "ipc/limits.h"
 #include "worker/scheduler.h"
 #include "worker/scheduler_fixture.h"
@@ -10,7 +11,6 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kTwoTokens = 2 * ipc::kCreditOfToken;
 
 SchedulerOptions with_spill(std::uint32_t streams, std::uint64_t bytes = 64 << 20,
@@ -79,7 +79,7 @@ TEST(Credit, ASpilledSequenceGivesItsStreamToOthersAndComesBackBeforeTheQueue) {
   rig.submit(request(3), "[[long 50]]");
   settle(rig);
   EXPECT_TRUE(rig.sink.answer(2).tokens.empty()) << "there is one stream, and it is parked";
-  rig.clock.idle_ns += kSecondNs / 10;  // others wait: it need not be a whole second
+  rig.clock.idle_ns += kNsPerSecond / 10;  // others wait: it need not be a whole second
   ASSERT_TRUE(rig.scheduler->can_step());
   ASSERT_TRUE(rig.scheduler->step());
   EXPECT_EQ(rig.scheduler->running(), 1U) << "the next has the stream";
@@ -102,7 +102,7 @@ TEST(Credit, ThoseThatComeBackTakeTurnsWithOtherTenants) {
     submit.tenant = 1;
     rig.submit(submit, "[[long 60]]");
     settle(rig);
-    rig.clock.idle_ns += kSecondNs;
+    rig.clock.idle_ns += kNsPerSecond;
     settle(rig);
   }
   for (ipc::RequestId id = 1; id <= 40; ++id) rig.scheduler->credit({id, 1U << 20});
@@ -120,7 +120,7 @@ TEST(Credit, WhatHasNoRoomKeepsItsStream) {
   Rig rig(with_spill(1, 10));
   rig.submit(with_credit(request(1), kTwoTokens), "[[long 100]]");
   settle(rig);
-  rig.clock.idle_ns += 10 * kSecondNs;
+  rig.clock.idle_ns += 10 * kNsPerSecond;
   settle(rig);
   EXPECT_EQ(rig.scheduler->running(), 1U);
   EXPECT_EQ(rig.scheduler->idle_ns(), std::numeric_limits<std::int64_t>::max());
@@ -138,7 +138,7 @@ TEST(Credit, CancelFreesWhatIsParkedSpilledOrComingBack) {
     rig.submit(two, "[[long 100]]");
     settle(rig);
     if (state > 0) {
-      rig.clock.idle_ns += 2 * kSecondNs;
+      rig.clock.idle_ns += 2 * kNsPerSecond;
       settle(rig);
       EXPECT_EQ(rig.scheduler->running(), 0U);
     }
@@ -175,7 +175,7 @@ TEST(Credit, NothingIsLostReorderedOrChanged) {
       for (int turns = 0; rig.scheduler->busy(); ++turns) {
         ASSERT_LT(turns, 100'000);
         if (dice() % 3 == 0) rig.scheduler->credit({dice() % count, 1 + dice() % 2'000});
-        if (dice() % 20 == 0) rig.clock.idle_ns += kSecondNs;
+        if (dice() % 20 == 0) rig.clock.idle_ns += kNsPerSecond;
         ASSERT_TRUE(rig.scheduler->step());
         for (const ipc::Stats& stats : rig.sink.stats) {
           spilled_most = std::max(spilled_most, stats.spilled);

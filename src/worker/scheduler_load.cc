@@ -1,6 +1,7 @@
 // What waits, how long that may take, and what is told of it. See scheduler.h.
 #include <algorithm>
 
+#include "base/clock.h"
 #include "ipc/limits.h"
 #include "worker/scheduler.h"
 
@@ -8,8 +9,7 @@ namespace aioss::worker {
 namespace {
 
 constexpr std::uint32_t kChunkShown = 64;  // tokens: the floor of chunked prefill
-constexpr double kNsPerSecond = 1e9;
-constexpr double kSpeedMax = 1e9;  // tokens a second: of a clock that hardly moved
+constexpr double kSpeedMax = 1e9;          // tokens a second: of a clock that hardly moved
 
 }  // namespace
 

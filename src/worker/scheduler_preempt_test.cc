@@ -14,7 +14,7 @@ SchedulerOptions overcommitted(std::uint32_t streams, ipc::Profile profile) {
   return o;
 }
 
-ipc::Submit batch(ipc::RequestId id, float temperature = 0.0F) {
+ipc::Submit batch_request(ipc::RequestId id, float temperature = 0.0F) {
   ipc::Submit submit = request(id, temperature);
   submit.priority = ipc::Priority::kBatch;
   return submit;
@@ -33,9 +33,9 @@ TEST(Preempt, TheBatchSequenceThatBeganLastGivesWayAndComesBackTheSame) {
   for (const ipc::Profile profile : kProfiles) {
     for (const float temperature : {0.0F, 0.9F}) {
       Rig rig(overcommitted(2, profile));
-      rig.submit(batch(1, temperature), "[[long 300]] first");
+      rig.submit(batch_request(1, temperature), "[[long 300]] first");
       run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 10; });
-      rig.submit(batch(2, temperature), "[[long 300]] second");
+      rig.submit(batch_request(2, temperature), "[[long 300]] second");
       run_until(rig, [&] { return rig.sink.answer(2).tokens.size() > 10; });
       rig.submit(request(3), "[[long 40]]");
       const std::size_t before = rig.sink.answer(2).tokens.size();
@@ -45,10 +45,10 @@ TEST(Preempt, TheBatchSequenceThatBeganLastGivesWayAndComesBackTheSame) {
       rig.run();
       EXPECT_EQ(rig.sink.stats.back().preempted, 1U);
       EXPECT_EQ(rig.sink.stats.back().spilled_bytes, 0U);
-      expect_same(rig.sink.answer(1), alone(batch(1, temperature), "[[long 300]] first", profile),
-                  "first");
-      expect_same(rig.sink.answer(2), alone(batch(2, temperature), "[[long 300]] second", profile),
-                  "second");
+      expect_same(rig.sink.answer(1),
+                  alone(batch_request(1, temperature), "[[long 300]] first", profile), "first");
+      expect_same(rig.sink.answer(2),
+                  alone(batch_request(2, temperature), "[[long 300]] second", profile), "second");
     }
   }
 }
@@ -58,10 +58,10 @@ TEST(Preempt, NobodyGivesWayToBatchAndInteractiveNeverDoes) {
   rig.submit(request(1), "[[long 100]]");
   run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
   rig.submit(request(2), "q");
-  rig.submit(batch(3), "[[long 100]]");
+  rig.submit(batch_request(3), "[[long 100]]");
   run_until(rig, [&] { return ended(rig, 1) && ended(rig, 2); });
   run_until(rig, [&] { return rig.sink.answer(3).tokens.size() > 5; });
-  rig.submit(batch(4), "q");
+  rig.submit(batch_request(4), "q");
   rig.run();
   EXPECT_EQ(rig.sink.stats.back().preempted, 0U);
 }
@@ -72,7 +72,7 @@ TEST(Preempt, OffByDefaultAndWithoutMemory) {
     o.overcommit = on;
     o.spill_bytes_max = on ? 0 : 1U << 30;
     Rig rig(o);
-    rig.submit(batch(1), "[[long 100]]");
+    rig.submit(batch_request(1), "[[long 100]]");
     run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
     rig.submit(request(2), "q");
     run_until(rig, [&] { return ended(rig, 2); });
@@ -85,7 +85,7 @@ TEST(Preempt, OffByDefaultAndWithoutMemory) {
 // Interactive requests without end: batch moves on by a turn's tokens for every seven of them.
 TEST(Preempt, BatchDoesNotStarve) {
   Rig rig(overcommitted(1, ipc::Profile::kReproducible));
-  rig.submit(batch(1), "[[long 200]]");
+  rig.submit(batch_request(1), "[[long 200]]");
   run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
   ipc::RequestId next = 100;
   int steps = 0;
@@ -97,8 +97,8 @@ TEST(Preempt, BatchDoesNotStarve) {
   EXPECT_LE(next - 100, 7U * (200 / 32 + 2) + 3) << "seven for each turn";
   rig.run();
   EXPECT_GT(rig.sink.stats.back().preempted, 3U);
-  expect_same(rig.sink.answer(1), alone(batch(1), "[[long 200]]", ipc::Profile::kReproducible),
-              "batch");
+  expect_same(rig.sink.answer(1),
+              alone(batch_request(1), "[[long 200]]", ipc::Profile::kReproducible), "batch");
 }
 
 TEST(Preempt, ADeadlineIsNotHopelessIfSomebodyGivesWay) {
@@ -106,7 +106,7 @@ TEST(Preempt, ADeadlineIsNotHopelessIfSomebodyGivesWay) {
   for (const bool on : {true, false}) {
     o.overcommit = on;
     Rig rig(o);
-    rig.submit(batch(1), "[[long 1500]]");
+    rig.submit(batch_request(1), "[[long 1500]]");
     run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
     ipc::Submit hurried = request(2);
     hurried.deadline_ms = 100;
@@ -118,7 +118,7 @@ TEST(Preempt, ADeadlineIsNotHopelessIfSomebodyGivesWay) {
 
 TEST(Preempt, ACancelOfOneInMemoryFreesIt) {
   Rig rig(overcommitted(1, ipc::Profile::kFast));
-  rig.submit(batch(1), "[[long 300]]");
+  rig.submit(batch_request(1), "[[long 300]]");
   run_until(rig, [&] { return rig.sink.answer(1).tokens.size() > 5; });
   rig.submit(request(2), "[[long 50]]");
   run_until(rig, [&] { return rig.sink.answer(2).tokens.size() > 5; });
@@ -137,7 +137,7 @@ TEST(Preempt, RandomMixesChangeNoAnswer) {
     Rig rig(overcommitted(1 + dice() % 3, ipc::Profile::kReproducible));
     std::map<ipc::RequestId, std::pair<ipc::Submit, std::string>> asked;
     for (ipc::RequestId id = 1; id <= 24; ++id) {
-      ipc::Submit submit = dice() % 2 == 0 ? batch(id, 0.8F) : request(id, 0.8F);
+      ipc::Submit submit = dice() % 2 == 0 ? batch_request(id, 0.8F) : request(id, 0.8F);
       const std::string prompt = "[[long " + std::to_string(5 + dice() % 60) + "]]";
       asked.emplace(id, std::pair(submit, prompt));
       rig.submit(submit, prompt);

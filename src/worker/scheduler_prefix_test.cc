@@ -7,7 +7,7 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kMemory = 8 << 20;
+constexpr std::uint64_t kPrefixMemory = 8 << 20;
 constexpr std::string_view kNoCuts =
     "aioss-fake 1\n"
     "context 2048\n"
@@ -16,7 +16,7 @@ constexpr std::string_view kNoCuts =
     "sabotage no_cut\n";
 
 os::Fd memory() {
-  return *os::create_shared_memory("prefixes", kMemory);
+  return *os::create_shared_memory("prefixes", kPrefixMemory);
 }
 
 // A document, and a question about it.
@@ -24,7 +24,7 @@ std::string about(int document, const std::string& question, std::size_t bytes =
   return prompt_of(bytes, document) + question;
 }
 
-ipc::Submit of_tenant(ipc::RequestId id, std::uint64_t tenant, float temperature = 0.7F) {
+ipc::Submit for_tenant(ipc::RequestId id, std::uint64_t tenant, float temperature = 0.7F) {
   ipc::Submit submit = request(id, temperature);
   submit.tenant = tenant;
   submit.tokens_max = 12;
@@ -33,7 +33,7 @@ ipc::Submit of_tenant(ipc::RequestId id, std::uint64_t tenant, float temperature
 
 // For a stream that is to come from another worker.
 void compute_ahead(Rig& rig, ipc::RequestId id, const std::string& prompt) {
-  ipc::Submit ahead = of_tenant(id, 7);
+  ipc::Submit ahead = for_tenant(id, 7);
   ahead.prefix_only = true;
   rig.submit(ahead, prompt);
   rig.run();
@@ -69,16 +69,16 @@ INSTANTIATE_TEST_SUITE_P(Profiles, Prefixes, ::testing::ValuesIn(kProfiles));
 TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.submit(for_tenant(1, 7), about(1, "who?"));
   rig.run();
   EXPECT_EQ(cached(rig, 1), 0U);
   const std::size_t before = rig.calls.size();
-  rig.submit(of_tenant(2, 7), about(1, "and where was that, please?"));
+  rig.submit(for_tenant(2, 7), about(1, "and where was that, please?"));
   rig.run();
   EXPECT_GE(cached(rig, 2), fast() ? 600U : 576U);
   EXPECT_LT(computed(rig, before), 100);
-  expect_as_alone(rig, of_tenant(1, 7), about(1, "who?"));
-  expect_as_alone(rig, of_tenant(2, 7), about(1, "and where was that, please?"));
+  expect_as_alone(rig, for_tenant(1, 7), about(1, "who?"));
+  expect_as_alone(rig, for_tenant(2, 7), about(1, "and where was that, please?"));
 }
 
 TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {
@@ -90,10 +90,10 @@ TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {
   EXPECT_EQ(nothing.finished->completion_tokens, 0U);
   EXPECT_TRUE(nothing.tokens.empty());
   EXPECT_EQ(nothing.text, "");
-  rig.submit(of_tenant(2, 7), about(1, "who?"));
+  rig.submit(for_tenant(2, 7), about(1, "who?"));
   rig.run();
   EXPECT_GE(cached(rig, 2), fast() ? 600U : 576U);
-  expect_as_alone(rig, of_tenant(2, 7), about(1, "who?"));
+  expect_as_alone(rig, for_tenant(2, 7), about(1, "who?"));
 }
 
 // Of the second round little is new, and it is kept all the same.
@@ -102,19 +102,19 @@ TEST_P(Prefixes, WhatAPrefixAddsToAnotherIsKeptHoweverLittle) {
   Rig rig(with(2), kScript, &prefixes);
   compute_ahead(rig, 1, about(1, ""));
   compute_ahead(rig, 2, about(1, "a few more"));
-  rig.submit(of_tenant(3, 7), about(1, "a few more?"));
+  rig.submit(for_tenant(3, 7), about(1, "a few more?"));
   rig.run();
   EXPECT_GE(cached(rig, 3), fast() ? 610U : 576U);
-  expect_as_alone(rig, of_tenant(3, 7), about(1, "a few more?"));
+  expect_as_alone(rig, for_tenant(3, 7), about(1, "a few more?"));
 }
 
 TEST_P(Prefixes, TheSamePromptAgainComputesTheEnd) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
   for (const ipc::RequestId id : {1, 2, 3}) {
-    rig.submit(of_tenant(id, 7), about(1, "who?"));
+    rig.submit(for_tenant(id, 7), about(1, "who?"));
     rig.run();
-    expect_as_alone(rig, of_tenant(id, 7), about(1, "who?"));
+    expect_as_alone(rig, for_tenant(id, 7), about(1, "who?"));
   }
   EXPECT_GE(cached(rig, 3), 512U);
   EXPECT_LT(cached(rig, 3), rig.sink.accepted.at(3).prompt_tokens);
@@ -123,9 +123,9 @@ TEST_P(Prefixes, TheSamePromptAgainComputesTheEnd) {
 TEST_P(Prefixes, OnTheGridWhereBitsCount) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.submit(for_tenant(1, 7), about(1, "who?"));
   rig.run();
-  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.submit(for_tenant(2, 7), about(1, "where?"));
   rig.run();
   EXPECT_EQ(cached(rig, 2) % (fast() ? 1 : 64), 0U);
   EXPECT_GT(cached(rig, 2), 0U);
@@ -134,13 +134,13 @@ TEST_P(Prefixes, OnTheGridWhereBitsCount) {
 TEST_P(Prefixes, NoTenantLearnsWhatAnotherHasAsked) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.submit(for_tenant(1, 7), about(1, "who?"));
   rig.run();
-  rig.submit(of_tenant(2, 8), about(1, "who?"));
+  rig.submit(for_tenant(2, 8), about(1, "who?"));
   rig.run();
   EXPECT_EQ(cached(rig, 2), 0U);
-  rig.submit(of_tenant(3, 7), about(2, "who?"));  // at once: no fork either
-  rig.submit(of_tenant(4, 8), about(2, "who?"));
+  rig.submit(for_tenant(3, 7), about(2, "who?"));  // at once: no fork either
+  rig.submit(for_tenant(4, 8), about(2, "who?"));
   rig.run();
   EXPECT_EQ(cached(rig, 3) + cached(rig, 4), 0U);
 }
@@ -149,12 +149,12 @@ TEST_P(Prefixes, FourAtOnceComputeTheirDocumentOnce) {
   const os::Fd prefixes = memory();
   Rig rig(with(4), kScript, &prefixes);
   for (ipc::RequestId id = 1; id <= 4; ++id) {
-    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    rig.submit(for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
   }
   rig.run();
   for (ipc::RequestId id = 1; id <= 4; ++id) {
     EXPECT_EQ(cached(rig, id) >= 512, id != 1) << id;
-    expect_as_alone(rig, of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    expect_as_alone(rig, for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
   }
   EXPECT_LT(computed(rig), 1'000) << "600, and four ends";
 }
@@ -164,7 +164,7 @@ TEST_P(Prefixes, TheEndsOfThoseThatForkedGoOneAfterAnother) {
   const os::Fd prefixes = memory();
   Rig rig(with(4), kScript, &prefixes);
   for (ipc::RequestId id = 1; id <= 4; ++id) {
-    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    rig.submit(for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
   }
   rig.run();
   std::vector<std::size_t> ends;
@@ -182,13 +182,13 @@ TEST_P(Prefixes, WhoWaitsForOneThatLeavesGoesOnAlone) {
   o.batch_tokens_max = 64;
   Rig rig(o, kScript, &prefixes);
   for (ipc::RequestId id = 1; id <= 3; ++id) {
-    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    rig.submit(for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
   }
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.scheduler->step());
   rig.scheduler->cancel(1);
   rig.run();
   for (ipc::RequestId id = 2; id <= 3; ++id) {
-    expect_as_alone(rig, of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    expect_as_alone(rig, for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
   }
   EXPECT_EQ(cached(rig, 2), 0U);
   EXPECT_GE(cached(rig, 3), 512U);
@@ -201,14 +201,14 @@ TEST_P(Prefixes, NobodyWaitsForWhatAnotherOneNeverComputes) {
   o.batch_tokens_max = 512;
   Rig rig(o, kScript, &prefixes);
   const std::string document = prompt_of(700, 1);
-  rig.submit(of_tenant(1, 7), document + "first");
-  rig.submit(of_tenant(2, 7), document + "second");
+  rig.submit(for_tenant(1, 7), document + "first");
+  rig.submit(for_tenant(2, 7), document + "second");
   ASSERT_TRUE(rig.scheduler->step());  // 512 of the first
-  rig.submit(of_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9));
+  rig.submit(for_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9));
   rig.run();
-  expect_as_alone(rig, of_tenant(2, 7), document + "second");
+  expect_as_alone(rig, for_tenant(2, 7), document + "second");
   expect_same(rig.sink.answer(3),
-              alone(of_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9), GetParam()), "3");
+              alone(for_tenant(3, 7), document.substr(0, 400) + prompt_of(90, 9), GetParam()), "3");
 }
 
 TEST_P(Prefixes, WhoWaitsForOneThatWaitsLooksAgainToo) {
@@ -216,19 +216,19 @@ TEST_P(Prefixes, WhoWaitsForOneThatWaitsLooksAgainToo) {
   SchedulerOptions o = with(4);
   o.batch_tokens_max = 64;
   Rig rig(o, kScript, &prefixes);
-  rig.submit(of_tenant(9, 7), prompt_of(500, 1) + "what is kept");
+  rig.submit(for_tenant(9, 7), prompt_of(500, 1) + "what is kept");
   rig.run();
   const std::string document = prompt_of(900, 1);
-  rig.submit(of_tenant(1, 7), document + prompt_of(300, 5));
-  rig.submit(of_tenant(2, 7), document + prompt_of(300, 6) + "b");
-  rig.submit(of_tenant(3, 7), document + prompt_of(300, 6) + "c");
+  rig.submit(for_tenant(1, 7), document + prompt_of(300, 5));
+  rig.submit(for_tenant(2, 7), document + prompt_of(300, 6) + "b");
+  rig.submit(for_tenant(3, 7), document + prompt_of(300, 6) + "c");
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(rig.scheduler->step());
   rig.scheduler->cancel(1);
   rig.run();
   for (const ipc::RequestId id : {2, 3}) {
     expect_same(
         rig.sink.answer(id),
-        alone(of_tenant(id, 7), document + prompt_of(300, 6) + (id == 2 ? "b" : "c"), GetParam()),
+        alone(for_tenant(id, 7), document + prompt_of(300, 6) + (id == 2 ? "b" : "c"), GetParam()),
         "after a cancel");
   }
 }
@@ -238,12 +238,12 @@ TEST_P(Prefixes, WhoWaitsMayLeaveToo) {
   SchedulerOptions o = with(3);
   o.batch_tokens_max = 64;
   Rig rig(o, kScript, &prefixes);
-  for (ipc::RequestId id = 1; id <= 3; ++id) rig.submit(of_tenant(id, 7), about(1, "who?"));
+  for (ipc::RequestId id = 1; id <= 3; ++id) rig.submit(for_tenant(id, 7), about(1, "who?"));
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.scheduler->step());
   rig.scheduler->cancel(2);
   rig.run();
-  expect_as_alone(rig, of_tenant(1, 7), about(1, "who?"));
-  expect_as_alone(rig, of_tenant(3, 7), about(1, "who?"));
+  expect_as_alone(rig, for_tenant(1, 7), about(1, "who?"));
+  expect_as_alone(rig, for_tenant(3, 7), about(1, "who?"));
 }
 
 TEST_P(Prefixes, ShortOnesAreNotHeldUpForALittleInCommon) {
@@ -251,8 +251,8 @@ TEST_P(Prefixes, ShortOnesAreNotHeldUpForALittleInCommon) {
   SchedulerOptions o = with(2);
   o.batch_tokens_max = 64;
   Rig rig(o, kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "long", 1'500));
-  rig.submit(of_tenant(2, 7), about(1, "short but of its own", 70) + prompt_of(200, 9));
+  rig.submit(for_tenant(1, 7), about(1, "long", 1'500));
+  rig.submit(for_tenant(2, 7), about(1, "short but of its own", 70) + prompt_of(200, 9));
   rig.run();
   EXPECT_EQ(cached(rig, 2), 0U);
 }
@@ -261,35 +261,35 @@ TEST_P(Prefixes, TheNextWorkerGoesOnWithThem) {
   const os::Fd prefixes = memory();
   {
     Rig rig(with(2), kScript, &prefixes);
-    rig.submit(of_tenant(1, 7), about(1, "who?"));
+    rig.submit(for_tenant(1, 7), about(1, "who?"));
     rig.run();
   }
   Rig rig(with(2), kScript, &prefixes);
-  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.submit(for_tenant(2, 7), about(1, "where?"));
   rig.run();
   EXPECT_GE(cached(rig, 2), 512U);
-  expect_as_alone(rig, of_tenant(2, 7), about(1, "where?"));
+  expect_as_alone(rig, for_tenant(2, 7), about(1, "where?"));
 }
 
 TEST_P(Prefixes, AWorkerOfAnotherGeometryDoesNotBelieveThem) {
   const os::Fd prefixes = memory();
   {
     Rig rig(with(2), kScript, &prefixes);
-    rig.submit(of_tenant(1, 7), about(1, "who?"));
+    rig.submit(for_tenant(1, 7), about(1, "who?"));
     rig.run();
   }
   Rig rig(with(3), kScript, &prefixes);
-  rig.submit(of_tenant(2, 7), about(1, "where?"));
+  rig.submit(for_tenant(2, 7), about(1, "where?"));
   rig.run();
   EXPECT_EQ(cached(rig, 2), 0U);
-  expect_as_alone(rig, of_tenant(2, 7), about(1, "where?"));
+  expect_as_alone(rig, for_tenant(2, 7), about(1, "where?"));
 }
 
 TEST_P(Prefixes, WhereStatesCannotBeCutTheSecondTimeTeachesWhere) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kNoCuts, &prefixes);
   for (ipc::RequestId id = 1; id <= 3; ++id) {
-    rig.submit(of_tenant(id, 7), about(1, "question number " + std::to_string(id)));
+    rig.submit(for_tenant(id, 7), about(1, "question number " + std::to_string(id)));
     rig.run();
   }
   // On the grid the end of what is kept is often the end of what is shared.
@@ -300,10 +300,10 @@ TEST_P(Prefixes, WhereStatesCannotBeCutTheSecondTimeTeachesWhere) {
 TEST_P(Prefixes, WhereStatesCannotBeCutForksLeaveOne) {
   const os::Fd prefixes = memory();
   Rig rig(with(2), kNoCuts, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "question number 1"));
-  rig.submit(of_tenant(2, 7), about(1, "question number 2"));
+  rig.submit(for_tenant(1, 7), about(1, "question number 1"));
+  rig.submit(for_tenant(2, 7), about(1, "question number 2"));
   rig.run();
-  rig.submit(of_tenant(3, 7), about(1, "question number 3"));
+  rig.submit(for_tenant(3, 7), about(1, "question number 3"));
   rig.run();
   EXPECT_GE(cached(rig, 3), 512U);
 }
@@ -313,14 +313,14 @@ TEST_P(Prefixes, WhatIsForgottenStartsAnew) {
   SchedulerOptions o = with(2);
   o.batch_tokens_max = 64;
   Rig rig(o, kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.submit(for_tenant(1, 7), about(1, "who?"));
   rig.run();
-  rig.submit(of_tenant(2, 7), about(2, "who?"));  // under way meanwhile
+  rig.submit(for_tenant(2, 7), about(2, "who?"));  // under way meanwhile
   ASSERT_TRUE(rig.scheduler->step());
   rig.scheduler->forget_prefixes();
   rig.run();
   for (const ipc::RequestId id : {3, 4}) {
-    rig.submit(of_tenant(id, 7), about(static_cast<int>(id) - 2, "who?"));
+    rig.submit(for_tenant(id, 7), about(static_cast<int>(id) - 2, "who?"));
     rig.run();
     EXPECT_EQ(cached(rig, id), 0U);
   }
@@ -329,9 +329,9 @@ TEST_P(Prefixes, WhatIsForgottenStartsAnew) {
 TEST_P(Prefixes, SeveralChoicesShareWhatWasKept) {
   const os::Fd prefixes = memory();
   Rig rig(with(4), kScript, &prefixes);
-  rig.submit(of_tenant(1, 7), about(1, "who?"));
+  rig.submit(for_tenant(1, 7), about(1, "who?"));
   rig.run();
-  ipc::Submit three = of_tenant(2, 7);
+  ipc::Submit three = for_tenant(2, 7);
   three.choices = 3;
   rig.submit(three, about(1, "where?"));
   rig.run();
@@ -346,7 +346,7 @@ TEST_P(Prefixes, EachTurnKeepsWhatTheLastOneAsked) {
   Rig rig(with(1), kScript, &prefixes);
   std::string talk = prompt_of(300, 1);
   for (ipc::RequestId id = 1; id <= 5; ++id) {
-    rig.submit(of_tenant(id, 7), talk);
+    rig.submit(for_tenant(id, 7), talk);
     rig.run();
     const std::size_t known = id > 1 ? (talk.size() - 200) / 64 * 64 - 64 : 0;
     EXPECT_GE(cached(rig, id), known) << id;
@@ -358,7 +358,7 @@ TEST_P(Prefixes, EachTurnKeepsWhatTheLastOneAsked) {
 TEST_P(Prefixes, AnAnswerIsPartOfTheNextPrompt) {
   const os::Fd prefixes = memory();
   Rig rig(with(1), kScript, &prefixes);
-  ipc::Submit first = of_tenant(1, 7);
+  ipc::Submit first = for_tenant(1, 7);
   first.tokens_max = 200;
   rig.submit(first, "say something long [[long 150]]", /*chat=*/true);
   rig.run();
@@ -369,7 +369,7 @@ TEST_P(Prefixes, AnAnswerIsPartOfTheNextPrompt) {
   ASSERT_EQ(said.size(), 150U);
   next.insert(next.end(), said.begin(), said.end());
   next.insert(next.end(), {'o', 'k', '?'});
-  ipc::Submit second = of_tenant(2, 7);
+  ipc::Submit second = for_tenant(2, 7);
   rig.submit_tokens(second, next);
   rig.run();
   // What was decoded is nothing that a result may depend on where bits count.
@@ -395,7 +395,7 @@ TEST_P(Prefixes, RandomCompanyNeverChangesAnAnswer) {
     for (ipc::RequestId id = 1; id <= 14; ++id) {
       std::string prompt = about(static_cast<int>(dice() % 2), "", 150 + dice() % 600);
       prompt += prompt_of(dice() % 80, static_cast<int>(dice() % 3));
-      asked.push_back({of_tenant(id, 1 + dice() % 2), prompt});
+      asked.push_back({for_tenant(id, 1 + dice() % 2), prompt});
       asked.back().submit.tokens_max = 1 + dice() % 10;
       rig.submit(asked.back().submit, prompt);
       for (std::uint32_t steps = dice() % 6; steps > 0; --steps) ASSERT_TRUE(rig.scheduler->step());

@@ -27,7 +27,7 @@ namespace aioss::worker {
 namespace {
 
 constexpr std::chrono::seconds kAskTimeout{60};
-constexpr std::uint64_t kCpuSecondsMax = 3600;  // of all threads: what hangs is killed long before
+constexpr std::uint64_t kTuneCpuSeconds = 3600;  // of all threads: what hangs is killed long before
 
 // What is computed: English prose, some 300 tokens of most vocabularies, which is read again and
 // again. Written for this.
@@ -45,7 +45,7 @@ constexpr std::string_view kText =
     "wind comes from the north, and the only light that burns all night is the one in the tower, "
     "which blinks twice, waits for ten seconds, and blinks twice again.";
 
-Bytes failure(const Error& error) {
+Bytes tune_failure(const Error& error) {
   ipc::TuneReport report;
   report.error = error;
   return ipc::encode(report);
@@ -113,7 +113,7 @@ Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneOpen& ask) {
 Result<EngineChoice> Tuner::choose_engine(const std::string& name) const {
   if (options_.engine_fd >= 0) {
     return open_plugin_choice(options_, name,
-                              [](const Error& error) { return ipc::framed(failure(error)); });
+                              [](const Error& error) { return ipc::framed(tune_failure(error)); });
   }
   for (const EngineChoice& choice : options_.engines) {
     if (choice.name == name) return choice;
@@ -172,11 +172,11 @@ Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneEnd& ask) {
 }
 
 bool send(ipc::Channel& channel, const Result<ipc::TuneReport>& answer) {
-  return channel.send(answer ? ipc::encode(*answer) : failure(answer.error())).has_value();
+  return channel.send(answer ? ipc::encode(*answer) : tune_failure(answer.error())).has_value();
 }
 
 Status confine(const WorkerOptions& options) {
-  AIOSS_CHECK(os::limit_cpu_time(kCpuSecondsMax));
+  AIOSS_CHECK(os::limit_cpu_time(kTuneCpuSeconds));
   AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, options.engine_fd));
   return ok();
 }

@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "engine/conformance.h"
 #include "engine/device_names.h"
 #include "engine/engine.h"
@@ -287,7 +288,6 @@ Result<bool> check_plan(const aioss_engine& engine, int fd,
 }
 
 double seconds_since(std::int64_t start_ns) {
-  constexpr double kNsPerSecond = 1e9;
   return static_cast<double>(kClock.monotonic_ns() - start_ns) / kNsPerSecond;
 }
 

@@ -14,7 +14,7 @@
 namespace aioss::engines::llama {
 namespace {
 
-constexpr const char* kText = "The record of the court is kept by the clerk, who";
+constexpr const char* kSplitText = "The record of the court is kept by the clerk, who";
 constexpr int kSteps = 4;
 
 Result<std::unique_ptr<engine::Model>> open_parts(const std::vector<int>& fds,
@@ -44,7 +44,7 @@ std::vector<float> logits_of(const std::vector<int>& fds, aioss_profile profile)
   options.threads = 2;
   const auto session = engine::Session::create(**model, options);
   if (!session) return {};
-  std::vector<std::int32_t> tokens = *(*text)->tokenize(kText, true, false);
+  std::vector<std::int32_t> tokens = *(*text)->tokenize(kSplitText, true, false);
   std::vector<float> all;
   std::int32_t position = 0;
   for (int step = 0; step <= kSteps; ++step) {

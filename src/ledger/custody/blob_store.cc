@@ -8,15 +8,13 @@
 #include "codec/hex.h"
 #include "crypto/aead.h"
 #include "crypto/hash.h"
+#include "ledger/custody/places.h"
 #include "os/destroy.h"
 
 namespace aioss::ledger {
 namespace {
 
-constexpr unsigned kFolderPermissions = 0700;
-constexpr unsigned kBlobPermissions = 0600;
 constexpr std::string_view kBlobLabel = "aioss/blob/v1\n";
-constexpr std::string_view kTemporarySuffix = ".tmp";
 constexpr std::array<std::uint8_t, 1> kSeparator{0};
 static_assert(kBlobBytesMax == kBlobTextBytesMax + crypto::kGcmNonceBytes + crypto::kGcmTagBytes);
 
@@ -26,7 +24,7 @@ std::string root_of(const std::string& directory) {
 
 Status write_new(os::FileSystem& fs, const std::string& path, ByteView bytes) {
   AIOSS_CHECK(os::destroy_file(fs, path));  // of a crash
-  AIOSS_TRY(const auto file, fs.open(path, os::OpenMode::kCreateNew, kBlobPermissions));
+  AIOSS_TRY(const auto file, fs.open(path, os::OpenMode::kCreateNew, kFilePermissions));
   for (std::uint64_t offset = 0; !bytes.empty();) {
     AIOSS_TRY(const std::size_t put, file->write_at(offset, bytes));
     if (put == 0) return Error{Code::kIo, "cannot write a sealed text: the disk is full"};

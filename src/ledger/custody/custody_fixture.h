@@ -13,6 +13,7 @@
 #include "ledger/custody/custody.h"
 #include "ledger/format/commitment.h"
 #include "ledger/testing/test_support.h"
+#include "os/testing/power_cut_file_system.h"
 
 namespace aioss::ledger::test {
 
@@ -29,6 +30,11 @@ class SeededRandom final : public crypto::Random {
   std::mutex mutex_;
   std::mt19937_64 engine_;  // guarded by mutex_
 };
+
+// The disk as it would be found after a power cut: what was synced, and nothing else.
+inline std::unique_ptr<os::PowerCutFileSystem> synced_copy(const os::PowerCutFileSystem& disk) {
+  return disk.after_power_cut({os::PowerCut::Keep::kNothing, 0});
+}
 
 inline const SubjectName kAlice{"ward-3", "alice-mueller"};
 inline const SubjectName kBob{"ward-3", "bob-oconnor"};

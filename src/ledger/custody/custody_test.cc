@@ -24,10 +24,6 @@ constexpr std::string_view kSecret = "the diagnosis is a broken heart";
 constexpr std::string_view kAnswer = "rest, and two spoons of honey";
 constexpr const char* kGround = "art. 17 (1) b GDPR, request of 3 May";
 
-std::unique_ptr<PowerCutFileSystem> copy(const PowerCutFileSystem& disk) {
-  return disk.after_power_cut({Keep::kNothing, 0});
-}
-
 std::vector<Record> records_of(os::FileSystem& fs, RecordType type) {
   std::vector<Record> all;
   (void)read_records(fs, kDirectory, 0, [&](const Record& record) {
@@ -257,7 +253,7 @@ class ErasureCut : public ::testing::Test {
   // Opens and erases; the power goes out before operation `stop`.
   Cut erase_until(std::uint64_t stop) {
     Cut cut;
-    cut.disk = copy(fresh);
+    cut.disk = test::synced_copy(fresh);
     cut.disk->stop_after(stop);
     Office office(*cut.disk, 2);
     if (!office.good()) return cut;

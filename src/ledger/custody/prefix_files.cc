@@ -11,6 +11,7 @@
 #include "crypto/aead.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
+#include "ledger/custody/places.h"
 #include "ledger/reading/blob.h"
 #include "os/destroy.h"
 
@@ -20,8 +21,6 @@ namespace {
 constexpr std::string_view kMagic = "aspfx001";
 constexpr std::string_view kLabel = "aioss/prefix/v1\n";
 constexpr std::string_view kKeyScope = "prefix";  // in the place of a request's id, "req_…"
-constexpr std::string_view kTemporarySuffix = ".tmp";
-constexpr unsigned kFolderPermissions = 0700, kFilePermissions = 0600;
 constexpr std::size_t kHeadBytes = kMagic.size() + 32 + 8;
 constexpr std::size_t kTextHeadBytes = 16;
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;

@@ -32,11 +32,7 @@ constexpr std::int64_t kThen = 1'750'000'000'000'000'000;  // of the fixture's c
 constexpr std::int64_t kNow = kThen + 200 * kDayNs;
 constexpr std::int64_t kBefore = kNow - 184 * kDayNs;
 constexpr std::uint64_t kSegmentBytes = 3'000;
-constexpr const char* kGround = "end of retention";
-
-std::unique_ptr<PowerCutFileSystem> copy(const PowerCutFileSystem& disk) {
-  return disk.after_power_cut({Keep::kNothing, 0});
-}
+constexpr const char* kRetentionGround = "end of retention";
 
 std::string in_seg(const std::string& file) {
   return std::string(kDirectory) + "/seg/" + file;
@@ -77,7 +73,7 @@ class RetentionTest : public ::testing::Test {
   static Result<Dropped> drop_on(PowerCutFileSystem& disk, std::uint64_t seed = 5) {
     Office office(disk, seed, 256ULL << 20, kNow);
     if (!office.good()) return *office.problem;
-    auto dropped = office.custody->drop(kBefore, kGround, operator_actor());
+    auto dropped = office.custody->drop(kBefore, kRetentionGround, operator_actor());
     (void)office.ledger->close();  // the power may be out
     return dropped;
   }
@@ -164,7 +160,7 @@ TEST_F(RetentionTest, OldSegmentsBecomeHashesAndTheLedgerVerifies) {
   EXPECT_TRUE(office.ledger->history().record(1).has_value());
   EXPECT_EQ(office.ledger->history().find_request("req_1").error().code, Code::kNotFound);
   EXPECT_TRUE(office.ledger->history().find_request("req_later").has_value());
-  const auto again = office.custody->drop(kBefore, kGround, operator_actor());
+  const auto again = office.custody->drop(kBefore, kRetentionGround, operator_actor());
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->segments, 0U);
   EXPECT_EQ(office.custody->open_request("req_1", operator_actor()).error().code, Code::kNotFound);
@@ -180,10 +176,10 @@ TEST_F(RetentionTest, StatesOfPromptsGoByTheirOwnAge) {
   PrefixFiles& files = office.custody->prefixes();
   ASSERT_TRUE(*files.save(*office.custody->find(kAlice), {}, prefix, [] { return true; }));
   EXPECT_EQ(files.list(10)->size(), 1U);
-  ASSERT_TRUE(office.custody->drop(kBefore, kGround, operator_actor()).has_value());
+  ASSERT_TRUE(office.custody->drop(kBefore, kRetentionGround, operator_actor()).has_value());
   EXPECT_TRUE(files.list(10)->empty());
   ASSERT_TRUE(*files.save(*office.custody->find(kAlice), {}, prefix, [] { return true; }));
-  const auto again = office.custody->drop(kBefore, kGround, operator_actor());
+  const auto again = office.custody->drop(kBefore, kRetentionGround, operator_actor());
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->segments, 0U);
   EXPECT_TRUE(files.list(10)->empty()) << "also when no segment goes";
@@ -192,7 +188,7 @@ TEST_F(RetentionTest, StatesOfPromptsGoByTheirOwnAge) {
 TEST_F(RetentionTest, TheFloorAndHoldsRefuse) {
   Office office(fresh, 5, kSegmentBytes, kNow);
   const auto code = [&](std::int64_t before) {
-    const auto dropped = office.custody->drop(before, kGround, operator_actor());
+    const auto dropped = office.custody->drop(before, kRetentionGround, operator_actor());
     return dropped ? Code::kUsage : dropped.error().code;
   };
   EXPECT_EQ(code(kNow), Code::kForbidden);
@@ -201,14 +197,14 @@ TEST_F(RetentionTest, TheFloorAndHoldsRefuse) {
   EXPECT_EQ(code(kBefore), Code::kConflict);
   ASSERT_TRUE(office.custody->hold("ward-3/bob-oconnor", false, "c", operator_actor()));
   EXPECT_FALSE(office.custody->drop(kBefore, " ", operator_actor()).has_value());
-  const auto nothing = office.custody->drop(kThen, kGround, operator_actor());
+  const auto nothing = office.custody->drop(kThen, kRetentionGround, operator_actor());
   ASSERT_TRUE(nothing.has_value());
   EXPECT_EQ(nothing->segments, 0U) << "sealed at that moment is not before it";
   for (const std::string& file : segments(fresh)) EXPECT_TRUE(file.ends_with(".aioss")) << file;
 }
 
 TEST_F(RetentionTest, PruningWithoutARecordIsTampering) {
-  const auto disk = copy(fresh);
+  const auto disk = test::synced_copy(fresh);
   const PruneEvents nothing{[](const Record&) { return ok(); }, [] { return ok(); }};
   ASSERT_TRUE(prune_segment(*disk, kDirectory, 0, nothing).has_value());
   const VerifyReport report = test::verify_ledger(*disk, vkey);
@@ -259,7 +255,7 @@ TEST_F(RetentionTest, WhatWasDroppedIsProvenFromTheDisk) {
 
 // Behind the checkpoint the chain needs no secret: whoever writes to the disk can add a record.
 TEST_F(RetentionTest, ADropThatNoCheckpointCoversAccountsForNothing) {
-  const auto disk = copy(fresh);
+  const auto disk = test::synced_copy(fresh);
   const Bytes signed_before = read(*disk, std::string(kDirectory) + "/checkpoint");
   {
     Office office(*disk, 3, 256ULL << 20, kNow);
@@ -270,9 +266,9 @@ TEST_F(RetentionTest, ADropThatNoCheckpointCoversAccountsForNothing) {
     ASSERT_TRUE(office.ledger->append_and_wait(RecordType::kRetentionDrop, body).has_value());
     ASSERT_TRUE(office.ledger->close().has_value());
   }
-  const auto covered = copy(*disk);
+  const auto covered = test::synced_copy(*disk);
   ASSERT_TRUE(os::replace_file(*disk, std::string(kDirectory) + "/checkpoint", signed_before));
-  const auto opened = copy(*disk);
+  const auto opened = test::synced_copy(*disk);
   for (const std::uint64_t start : {4U, 5U, 6U}) {  // nor once aioss itself has signed it
     Office office(*opened, start, 256ULL << 20, kNow);
     ASSERT_TRUE(office.good()) << office.problem->message;
@@ -307,7 +303,7 @@ TEST(Retention, LeavesTheRuleOfTwoOperatorsInForce) {
   {
     Office office(disk, 2, kSegmentBytes, kNow);
     ASSERT_TRUE(office.good());
-    const auto dropped = office.custody->drop(kBefore, kGround, operator_actor());
+    const auto dropped = office.custody->drop(kBefore, kRetentionGround, operator_actor());
     ASSERT_TRUE(dropped.has_value()) << dropped.error().message;
     EXPECT_GE(dropped->segments, 2U);
     ASSERT_TRUE(office.ledger->close().has_value());
@@ -320,11 +316,12 @@ TEST(Retention, LeavesTheRuleOfTwoOperatorsInForce) {
 
 // The other way round: a text is gone, and only a record behind the checkpoint says why.
 TEST_F(RetentionTest, AnErasureThatNoCheckpointCoversAccountsForNothing) {
-  const auto disk = copy(fresh);
+  const auto disk = test::synced_copy(fresh);
   const Bytes signed_before = read(*disk, std::string(kDirectory) + "/checkpoint");
   {
     Office office(*disk, 3, 256ULL << 20, kNow);
-    ASSERT_TRUE(office.custody->erase("ward-3/bob-oconnor", kGround, operator_actor()).has_value());
+    ASSERT_TRUE(office.custody->erase("ward-3/bob-oconnor", kRetentionGround, operator_actor())
+                    .has_value());
     ASSERT_TRUE(office.ledger->close().has_value());
   }
   EXPECT_EQ(test::verify_payloads(*disk, vkey).verdict, Verdict::kOk);
@@ -431,16 +428,16 @@ TEST(Leaves, AreReadAsTheyWereWritten) {
 // ---- crashes ------------------------------------------------------------------------------------
 
 TEST_F(RetentionTest, ADropMayBeCutAtEveryStep) {
-  const auto start = copy(fresh);
+  const auto start = test::synced_copy(fresh);
   const std::uint64_t operations = [&] {
-    const auto disk = copy(*start);
+    const auto disk = test::synced_copy(*start);
     EXPECT_EQ(drop_on(*disk)->segments, 3U);
     return disk->operations();
   }();
   std::size_t before = 0, after = 0;
   const std::uint64_t seeds = test::long_form() ? 20 : 1;
   for (std::uint64_t stop = 0; stop <= operations; ++stop) {
-    const auto disk = copy(*start);
+    const auto disk = test::synced_copy(*start);
     disk->stop_after(stop);
     const bool acknowledged = drop_on(*disk).has_value();
     for (std::uint64_t seed = 0; seed < seeds; ++seed) {
@@ -461,7 +458,7 @@ TEST_F(RetentionTest, ADropMayBeCutAtEveryStep) {
         if (acknowledged) {
           EXPECT_EQ(report.pruned_segments, 3U);
         }
-        const auto again = copy(*left);
+        const auto again = test::synced_copy(*left);
         ASSERT_TRUE(drop_on(*again, 9).has_value());
         const VerifyReport finished = test::verify_payloads(*again, vkey);
         EXPECT_EQ(finished.verdict, Verdict::kOk) << finished.finding;

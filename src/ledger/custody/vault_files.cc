@@ -7,17 +7,15 @@
 
 #include "codec/cbor.h"
 #include "crypto/hash.h"
+#include "ledger/custody/places.h"
 #include "ledger/format/bytes_io.h"
 #include "os/destroy.h"
 
 namespace aioss::ledger {
 namespace {
 
-constexpr unsigned kFolderPermissions = 0700;
-constexpr unsigned kFilePermissions = 0600;
 constexpr std::string_view kSubjectsFile = "subjects";
 constexpr std::string_view kLostFile = "lost";
-constexpr std::string_view kTemporarySuffix = ".tmp";
 
 constexpr std::string_view kVaultLabel = "aioss/vault/v1\n";
 constexpr std::string_view kMasterLabel = "aioss/master/v1\n";

@@ -37,10 +37,6 @@ std::unique_ptr<PowerCutFileSystem> new_disk() {
   return disk;
 }
 
-std::unique_ptr<PowerCutFileSystem> copy(const PowerCutFileSystem& disk) {
-  return disk.after_power_cut({Keep::kNothing, 0});
-}
-
 Result<std::unique_ptr<Vault>> open_on(os::FileSystem& fs, std::uint64_t seed = 1,
                                        const VaultOptions& options = options_of()) {
   static std::vector<std::unique_ptr<SeededRandom>> randoms;  // outlive every vault
@@ -48,7 +44,7 @@ Result<std::unique_ptr<Vault>> open_on(os::FileSystem& fs, std::uint64_t seed = 
   return Vault::open(fs, *randoms.back(), options);
 }
 
-Bytes read(os::FileSystem& fs, std::string_view file) {
+Bytes read_of_vault(os::FileSystem& fs, std::string_view file) {
   const auto bytes = os::read_file(fs, vault_path(options_of(), file), kVaultBytesMax);
   return bytes ? *bytes : Bytes();
 }
@@ -104,7 +100,7 @@ TEST(Vault, KeepsItsSubjects) {
     EXPECT_EQ(*(*vault)->obtain(kAlice), *alice);
     EXPECT_NE((*(*vault)->obtain(kBob))->id(), id);
   }
-  const auto later = copy(*disk);  // only what was synced
+  const auto later = test::synced_copy(*disk);  // only what was synced
   auto vault = open_on(*later, 2);
   ASSERT_TRUE(vault.has_value()) << vault.error().message;
   ASSERT_NE((*vault)->find(kAlice), nullptr);
@@ -135,7 +131,7 @@ TEST(Vault, ErasureLeavesNothingOfTheSubject) {
   auto vault = open_on(*disk);
   const SubjectPtr alice = *(*vault)->obtain(kAlice);
   const SubjectPtr bob = *(*vault)->obtain(kBob);
-  const Bytes old_master = read(*disk, kMasterFile);
+  const Bytes old_master = read_of_vault(*disk, kMasterFile);
   // Whoever looks at the blocks that the file had.
   const auto old_file = disk->open(vault_path(options_of(), kMasterFile), os::OpenMode::kRead);
   ASSERT_TRUE((*vault)->erase(alice).has_value());
@@ -153,7 +149,7 @@ TEST(Vault, ErasureLeavesNothingOfTheSubject) {
   }
   // Who comes back is somebody else.
   EXPECT_NE((*(*vault)->obtain(kAlice))->id(), alice->id());
-  auto again = open_on(*copy(*disk), 2);
+  auto again = open_on(*test::synced_copy(*disk), 2);
   ASSERT_TRUE(again.has_value()) << again.error().message;
   EXPECT_EQ(key_of((*again)->find(kBob)), key_of(bob));
 }
@@ -177,7 +173,7 @@ class VaultTrouble : public ::testing::Test {
 };
 
 TEST_F(VaultTrouble, AnotherMasterKeyIsAnError) {
-  Bytes master = read(*disk, kMasterFile);
+  Bytes master = read_of_vault(*disk, kMasterFile);
   master[5] = static_cast<std::uint8_t>(master[5] ^ 1);
   write(*disk, kMasterFile, master);
   EXPECT_EQ(code_of_opening(), Code::kCorrupt);
@@ -199,7 +195,7 @@ TEST_F(VaultTrouble, AVaultThatIsGoneIsAnErrorUnlessSomebodySaysSo) {
 }
 
 TEST_F(VaultTrouble, EveryChangedBitIsSeen) {
-  const Bytes good = read(*disk, "subjects");
+  const Bytes good = read_of_vault(*disk, "subjects");
   const std::size_t step = test::long_form() ? 1 : 3;
   std::size_t tried = 0;
   for (std::size_t bit = 0; bit < 8 * good.size(); bit += step, ++tried) {
@@ -284,16 +280,16 @@ bool opens_before(PowerCutFileSystem& fs, std::uint64_t last, const Life& life) 
 }
 
 TEST(VaultPowerCut, LeavesWhatWasOrWhatWasToBe) {
-  const auto disk = copy(*new_disk());
+  const auto disk = test::synced_copy(*new_disk());
   const std::uint64_t operations = [&] {
-    const auto fs = copy(*disk);
+    const auto fs = test::synced_copy(*disk);
     EXPECT_TRUE(live(*fs).erased.has_value());
     return fs->operations();
   }();
   std::size_t cuts = 0;
   const std::uint64_t seeds = test::long_form() ? 40 : 4;
   for (std::uint64_t operation = 0; operation <= operations; ++operation) {
-    const auto fs = copy(*disk);
+    const auto fs = test::synced_copy(*disk);
     fs->stop_after(operation);
     const Life life = live(*fs);
     for (std::uint64_t seed = 0; seed < seeds; ++seed) {
@@ -307,7 +303,7 @@ TEST(VaultPowerCut, LeavesWhatWasOrWhatWasToBe) {
       }
     }
     // A process that was killed, without a power cut: what is in the page cache counts.
-    const auto started = copy(*disk);
+    const auto started = test::synced_copy(*disk);
     started->stop_after(operation);
     const Life again = live(*started);
     started->stop_after(1'000'000);
@@ -320,20 +316,20 @@ TEST(VaultPowerCut, LeavesWhatWasOrWhatWasToBe) {
 
 // An opening that settles what a crash left is cut, too.
 TEST(VaultPowerCut, SettlingMayBeCutAnywhere) {
-  const auto disk = copy(*new_disk());
+  const auto disk = test::synced_copy(*new_disk());
   const std::uint64_t operations = [&] {
-    const auto fs = copy(*disk);
+    const auto fs = test::synced_copy(*disk);
     live(*fs);
     return fs->operations();
   }();
   for (std::uint64_t operation = 0; operation <= operations; ++operation) {
-    const auto fs = copy(*disk);
+    const auto fs = test::synced_copy(*disk);
     fs->stop_after(operation);
     const Life life = live(*fs);
     const auto once = fs->after_power_cut({Keep::kSubset, operation});
     for (std::uint64_t last = 0;; ++last) {
       SCOPED_TRACE(std::to_string(operation) + ", then " + std::to_string(last));
-      const auto again = copy(*once);
+      const auto again = test::synced_copy(*once);
       const bool opened = opens_before(*again, last, life);
       if (HasFailure()) return;
       if (opened) break;
@@ -344,16 +340,16 @@ TEST(VaultPowerCut, SettlingMayBeCutAnywhere) {
 // A process is killed, the next one builds on what only the page cache holds, and then the power
 // goes out.
 TEST(VaultPowerCut, NothingIsDestroyedOnTheStrengthOfThePageCache) {
-  const auto disk = copy(*new_disk());
+  const auto disk = test::synced_copy(*new_disk());
   const std::uint64_t operations = [&] {
-    const auto fs = copy(*disk);
+    const auto fs = test::synced_copy(*disk);
     live(*fs);
     return fs->operations();
   }();
   for (std::uint64_t operation = 0; operation <= operations; ++operation) {
     for (std::uint64_t last = 0;; ++last) {
       SCOPED_TRACE(std::to_string(operation) + ", then " + std::to_string(last));
-      const auto fs = copy(*disk);
+      const auto fs = test::synced_copy(*disk);
       fs->stop_after(operation);
       const Life life = live(*fs);
       const bool opened = opens_before(*fs, last, life);

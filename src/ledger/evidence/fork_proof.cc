@@ -13,7 +13,7 @@ Error unproven(std::string_view what) {
   return {Code::kCorrupt, "no fork is proven: " + std::string(what)};
 }
 
-Result<ForkProof> parse_members(const codec::Json& object) {
+Result<ForkProof> fork_proof_of(const codec::Json& object) {
   ForkProof proof;
   AIOSS_TRY(proof.origin, text_member(object, "origin"));
   if (find_member(object, "ledger_id")) {
@@ -80,7 +80,7 @@ Result<ForkProof> parse_fork_proof(std::string_view text) {
   if (format != kForkProofFormat) {
     return Error{Code::kUnsupported, "this is not a fork proof that this program knows"};
   }
-  return parse_members(object);
+  return fork_proof_of(object);
 }
 
 DocumentReport judge_fork_proof(const ForkProof& proof, const std::optional<VerifierKey>& key) {

@@ -10,25 +10,26 @@ namespace {
 
 constexpr std::size_t kCosignedNameBytesMax = 80;
 
-Error malformed(std::string_view what) {
+Error malformed_manifest(std::string_view what) {
   return {Code::kCorrupt, "the bundle's manifest " + std::string(what)};
 }
 
 Status parse_counts(const codec::Json& object, Manifest& manifest) {
   const codec::Json* const counts = find_member(object, "counts");
-  if (counts == nullptr || !counts->is_object()) return malformed("has no counts");
+  if (counts == nullptr || !counts->is_object()) return malformed_manifest("has no counts");
   AIOSS_TRY(const std::uint64_t records, uint_member(*counts, "records"));
   AIOSS_TRY(manifest.frame_bytes, uint_member(*counts, "bytes"));
   AIOSS_TRY(manifest.rotations, uint_member(*counts, "rotations"));
   AIOSS_TRY(manifest.cosigned, uint_member(*counts, "cosigned"));
-  if (records != manifest.after - manifest.first) return malformed("counts its records wrongly");
+  if (records != manifest.after - manifest.first)
+    return malformed_manifest("counts its records wrongly");
   return ok();
 }
 
 Status parse_files(const codec::Json& object, Manifest& manifest) {
   const codec::Json* const files = find_member(object, "files");
   if (files == nullptr || !files->is_object() || files->size() > kBundleFilesMax) {
-    return malformed("has no list of files");
+    return malformed_manifest("has no list of files");
   }
   for (const auto& [name, value] : files->items()) {
     AIOSS_CHECK(hex_member(*files, name, manifest.files[name]));
@@ -85,7 +86,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   AIOSS_TRY(manifest.after, uint_member(object, "after"));
   AIOSS_TRY(manifest.size, uint_member(object, "size"));
   if (manifest.first >= manifest.after || manifest.after > manifest.size) {
-    return malformed("names records that its checkpoint does not cover");
+    return malformed_manifest("names records that its checkpoint does not cover");
   }
   AIOSS_CHECK(hex_member(object, "chain_before", manifest.chain_before));
   AIOSS_TRY(manifest.proof.left, digest_list(object, "left"));

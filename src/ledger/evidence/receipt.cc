@@ -34,13 +34,13 @@ codec::OrderedJson salts_json(const Salts& salts) {
   return out;
 }
 
-Error malformed(std::string_view what) {
+Error malformed_receipt(std::string_view what) {
   return {Code::kCorrupt, "the receipt is malformed: " + std::string(what)};
 }
 
 Result<ProvenRecord> parse_proven(const codec::Json& object, std::string_view name) {
   const codec::Json* const value = find_member(object, name);
-  if (value == nullptr || !value->is_object()) return malformed("it lacks a record");
+  if (value == nullptr || !value->is_object()) return malformed_receipt("it lacks a record");
   ProvenRecord proven;
   AIOSS_TRY(proven.index, uint_member(*value, "index"));
   AIOSS_TRY(proven.frame, base64_member(*value, "frame", kFrameBytesMax));
@@ -57,7 +57,7 @@ Result<Digest> parse_salt(const codec::Json& value) {
 }
 
 Result<Salts> parse_salts(const codec::Json& object) {
-  if (!object.is_object()) return malformed("its salts are no object");
+  if (!object.is_object()) return malformed_receipt("its salts are no object");
   Salts salts;
   if (const codec::Json* prompt = find_member(object, "prompt")) {
     AIOSS_TRY(salts.prompt, parse_salt(*prompt));
@@ -67,7 +67,7 @@ Result<Salts> parse_salts(const codec::Json& object) {
   }
   const codec::Json* const outputs = find_member(object, "outputs");
   if (outputs == nullptr || !outputs->is_array() || outputs->size() > kOutputsMax) {
-    return malformed("it has no list of the answers' salts");
+    return malformed_receipt("it has no list of the answers' salts");
   }
   for (const codec::Json& output : *outputs) {
     AIOSS_TRY(const Digest salt, parse_salt(output));
@@ -76,7 +76,7 @@ Result<Salts> parse_salts(const codec::Json& object) {
   return salts;
 }
 
-Result<Receipt> parse_members(const codec::Json& object) {
+Result<Receipt> receipt_of(const codec::Json& object) {
   Receipt receipt;
   AIOSS_TRY(receipt.origin, text_member(object, "origin"));
   AIOSS_CHECK(hex_member(object, "ledger_id", receipt.ledger_id));
@@ -86,7 +86,7 @@ Result<Receipt> parse_members(const codec::Json& object) {
   }
   receipt.aborted = find_member(object, "abort") != nullptr;
   if (receipt.aborted == (find_member(object, "result") != nullptr)) {
-    return malformed("it must have a result or an abort");
+    return malformed_receipt("it must have a result or an abort");
   }
   AIOSS_TRY(receipt.end, parse_proven(object, receipt.aborted ? "abort" : "result"));
   AIOSS_TRY(receipt.size, uint_member(object, "size"));
@@ -308,7 +308,7 @@ Result<Receipt> parse_receipt(std::string_view text) {
   if (format != kReceiptFormat) {
     return Error{Code::kUnsupported, "this is not a receipt that this program knows"};
   }
-  return parse_members(object);
+  return receipt_of(object);
 }
 
 Result<Receipt> make_receipt(const ReceiptSource& source, std::string_view request_id) {

@@ -45,7 +45,7 @@ bool is_tar_name(std::string_view name) {
 
 namespace {
 
-Error malformed(std::string_view what) {
+Error broken_archive(std::string_view what) {
   return {Code::kCorrupt, "the bundle's tar file " + std::string(what)};
 }
 
@@ -73,7 +73,7 @@ std::optional<TarEntry> parse_header(const TarBlock& block) {
 
 Status read_whole(os::File& file, std::uint64_t offset, std::span<std::uint8_t> into) {
   AIOSS_TRY(const std::size_t got, file.read_at(offset, into));
-  if (got < into.size()) return malformed("ends early");
+  if (got < into.size()) return broken_archive("ends early");
   return ok();
 }
 
@@ -126,22 +126,22 @@ Result<std::vector<TarEntry>> read_tar(os::File& file, std::size_t entries_max) 
     offset += kTarBlockBytes;
     if (is_zero(block)) break;
     auto entry = parse_header(block);
-    if (!entry) return malformed("has a header that no bundle has");
-    if (entries.size() == entries_max) return malformed("has too many files");
+    if (!entry) return broken_archive("has a header that no bundle has");
+    if (entries.size() == entries_max) return broken_archive("has too many files");
     entry->offset = offset;
     offset += tar_padded(entry->bytes);
-    if (offset > about.size) return malformed("ends early");
+    if (offset > about.size) return broken_archive("ends early");
     const std::uint64_t padding = tar_padded(entry->bytes) - entry->bytes;
     if (padding > 0) {
       AIOSS_CHECK(read_whole(file, offset - padding, std::span(block).first(padding)));
       if (!is_zero(std::span(block).first(padding)))
-        return malformed("has bytes between its files");
+        return broken_archive("has bytes between its files");
     }
     entries.push_back(std::move(*entry));
   }
   AIOSS_CHECK(read_whole(file, offset, block));
   if (!is_zero(block) || about.size != offset + kTarBlockBytes) {
-    return malformed("has bytes after its end");
+    return broken_archive("has bytes after its end");
   }
   return entries;
 }

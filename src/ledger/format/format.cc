@@ -14,7 +14,6 @@ namespace {
 constexpr std::string_view kSegmentMagic = "AIOSSLG1";
 constexpr std::string_view kFrameMagic = "AREC";
 constexpr std::string_view kSegmentSuffix = ".aioss";
-constexpr std::size_t kIndexDigits = 20;  // of 2^64 − 1
 
 // Offsets in a segment header.
 namespace at {

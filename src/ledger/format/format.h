@@ -83,6 +83,8 @@ ParsedFrame parse_frame(ByteView bytes);
 void encode_frame(const Frame& frame, Bytes& out);
 std::size_t frame_bytes(std::size_t body_bytes);
 
+inline constexpr std::size_t kIndexDigits = 20;  // of 2^64 − 1
+
 // "00000000000000000000.aioss"
 inline constexpr std::string_view kSegmentFolder = "seg";
 inline constexpr unsigned kLivePermissions = 0640;    // of a segment file

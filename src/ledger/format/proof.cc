@@ -7,7 +7,7 @@ namespace aioss::ledger {
 namespace {
 
 // A tree larger than this is nobody's: sums of sizes below it cannot overflow.
-constexpr std::uint64_t kLeavesMax = std::uint64_t{1} << 63;
+constexpr std::uint64_t kTreeSizeMax = std::uint64_t{1} << 63;
 
 Error out_of_range(std::string_view what) {
   return {Code::kInvalidArgument, "no such proof: " + std::string(what)};
@@ -72,7 +72,7 @@ struct Path {
 
 Result<std::vector<Digest>> prove_inclusion(SubtreeSource& tree, std::uint64_t index,
                                             std::uint64_t size) {
-  if (index >= size || size > kLeavesMax) return out_of_range("the record is not in that tree");
+  if (index >= size || size > kTreeSizeMax) return out_of_range("the record is not in that tree");
   std::vector<Digest> proof;
   for (std::uint64_t first = 0, end = size; end - first > 1;) {
     const std::uint64_t split = split_of(first, end);
@@ -88,7 +88,7 @@ Result<std::vector<Digest>> prove_inclusion(SubtreeSource& tree, std::uint64_t i
 
 Result<std::vector<Digest>> prove_consistency(SubtreeSource& tree, std::uint64_t first,
                                               std::uint64_t second) {
-  if (first > second || second > kLeavesMax) return out_of_range("the first size is the larger");
+  if (first > second || second > kTreeSizeMax) return out_of_range("the first size is the larger");
   std::vector<Digest> proof;
   if (first == 0 || first == second) return proof;
   std::uint64_t begin = 0;
@@ -120,7 +120,7 @@ Result<std::vector<Digest>> prove_whole_consistency(SubtreeSource& tree, std::ui
 
 Result<RangeProof> prove_range(SubtreeSource& tree, std::uint64_t first, std::uint64_t after,
                                std::uint64_t size) {
-  if (first > after || after > size || size > kLeavesMax) {
+  if (first > after || after > size || size > kTreeSizeMax) {
     return out_of_range("the range is not in that tree");
   }
   RangeProof proof;
@@ -194,14 +194,14 @@ std::optional<ConsistentRoots> roots_of_whole_consistency(std::uint64_t first, s
 }
 
 std::optional<RangeRoot> RangeRoot::begin(std::uint64_t first, std::span<const Digest> left) {
-  if (first > kLeavesMax) return std::nullopt;
+  if (first > kTreeSizeMax) return std::nullopt;
   auto tree = MerkleTree::from_frontier(first, {left.begin(), left.end()});
   if (!tree) return std::nullopt;
   return RangeRoot(std::move(*tree));
 }
 
 std::optional<Digest> RangeRoot::finish(std::uint64_t size, std::span<const Digest> right) {
-  if (size < tree_.size() || size > kLeavesMax) return std::nullopt;
+  if (size < tree_.size() || size > kTreeSizeMax) return std::nullopt;
   std::size_t used = 0;
   const Status covered =
       for_each_aligned(tree_.size(), size, [&](unsigned level, std::uint64_t) -> Status {

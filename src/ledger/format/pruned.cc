@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::string_view kLeavesMagic = "ALEF";
 constexpr std::string_view kPrunedSuffix = ".pruned";
-constexpr std::size_t kIndexDigits = 20;
 
 namespace in_leaves {  // offsets
 constexpr std::size_t kCount = 4, kFirstIndex = 8, kCrc = 16, kZero = 20;

@@ -49,10 +49,6 @@ Result<Cosignature> cosignature_on(const Note& note, const WitnessKey& witness) 
                                      " with the key that was given"};
 }
 
-std::string records(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " record" : " records");
-}
-
 }  // namespace
 
 struct Anchors::What {
@@ -118,7 +114,7 @@ Result<std::uint64_t> Anchors::old_size_of(const GiveOut& wish, const Checkpoint
   AIOSS_TRY(const std::uint64_t noted, cosigned_size(fs_, directory_, wish.witness));
   const std::uint64_t old_size = wish.old_size.value_or(noted);
   if (old_size <= now.size) return old_size;
-  return Error{Code::kConflict, wish.witness + " has cosigned " + records(old_size) +
+  return Error{Code::kConflict, wish.witness + " has cosigned " + count_of_records(old_size) +
                                     " of this ledger, which has only " + std::to_string(now.size) +
                                     ": was it put back from an old copy?"};
 }
@@ -183,13 +179,14 @@ Status Anchors::check_own(const Note& note) {
   }
   if (given.size > size) {
     return Error{Code::kCorrupt, "the ledger was cut or put back from an old copy: it has signed " +
-                                     records(given.size) + ", only " + std::to_string(size) +
+                                     count_of_records(given.size) + ", only " +
+                                     std::to_string(size) +
                                      " are there; keep the cosigned checkpoint, it is the proof"};
   }
   AIOSS_TRY(const Digest root, root_at(given.size));
   if (root == given.root) return ok();
   return Error{Code::kCorrupt, "FORK: the ledger's key has signed another history of " +
-                                   records(given.size) +
+                                   count_of_records(given.size) +
                                    " than the one that is here; keep the "
                                    "cosigned checkpoint, it is the proof"};
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/hex.h"
 #include "codec/json.h"
@@ -15,12 +16,7 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 constexpr std::string_view kForkFormat = "aioss-fork/1";  // of ledger documents
-
-std::string records(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " record" : " records");
-}
 
 Error refused(Code code, std::string_view origin, std::string message) {
   return {code, "not cosigned: " + std::string(origin) + ": " + std::move(message)};
@@ -140,7 +136,7 @@ Status Witness::trust(const VerifierKey& key) {
   if (known && known->size > 0) {
     return Error{Code::kConflict,
                  "this witness follows a ledger of that name with another key, and has cosigned " +
-                     records(known->size) +
+                     count_of_records(known->size) +
                      " of it; a key that was rotated needs no new trust, its requests carry it"};
   }
   AIOSS_TRY(const auto all, read_witnessed(fs_, directory_));
@@ -175,7 +171,8 @@ Result<Witness::Cosigned> Witness::sign(std::string_view request_text) {
   now.size = checkpoint.size;
   now.root = checkpoint.root;
   now.note = text_of(note);
-  now.time_s = static_cast<std::uint64_t>(std::max<std::int64_t>(clock_.wall_ns(), 0) / kNsPerS);
+  now.time_s =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(clock_.wall_ns(), 0) / kNsPerSecond);
   // Written also when it is what the disk seems to hold: after a failed sync that may be untrue.
   AIOSS_CHECK(write_origin(fs_, directory_, now));
   AIOSS_TRY(Cosignature cosignature, cosign(note, key_.name, now.time_s, *signing_key_));
@@ -187,7 +184,7 @@ Result<Witness::Cosigned> Witness::sign(std::string_view request_text) {
 // In the order of C2SP, but that a fork is called one whatever else is wrong with the request.
 Status Witness::check_history(const AnchorRequest& request, const WitnessedOrigin& known) {
   const Checkpoint& now = request.note.checkpoint;
-  const std::string seen = "this witness has cosigned " + records(known.size);
+  const std::string seen = "this witness has cosigned " + count_of_records(known.size);
   if (known.size > 0 && now.size == known.size && now.root != known.root) {
     return fork(request, known, {});
   }
@@ -213,7 +210,7 @@ Status Witness::check_history(const AnchorRequest& request, const WitnessedOrigi
     return fork(request, known, request.proof);
   }
   return refused(Code::kCorrupt, now.origin,
-                 "the proof does not lead from the " + records(known.size) +
+                 "the proof does not lead from the " + count_of_records(known.size) +
                      " that this witness has cosigned to the checkpoint's " +
                      std::to_string(now.size) +
                      ": the request is damaged, or the ledger's history was rewritten (422)");
@@ -229,8 +226,8 @@ Error Witness::fork(const AnchorRequest& request, const WitnessedOrigin& known,
                            codec::to_hex(crypto::sha3_256(as_bytes(text))).substr(0, 16) + ".proof";
   const Status kept = os::replace_file(fs_, directory_ + '/' + name, as_bytes(text));
   return refused(Code::kCorrupt, known.key.name,
-                 "FORK: its key has signed another history than the one of " + records(known.size) +
-                     " that this witness has cosigned; " +
+                 "FORK: its key has signed another history than the one of " +
+                     count_of_records(known.size) + " that this witness has cosigned; " +
                      (kept ? "the proof is " + name + " in the witness's folder"
                            : "keep the request, it is the proof (" + kept.error().message + ")"));
 }

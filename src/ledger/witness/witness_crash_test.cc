@@ -25,13 +25,13 @@ using test::kWitnessName;
 using test::LeafLedger;
 using Keep = PowerCut::Keep;
 
-constexpr const char* kOrigin = "example.test/a";
+constexpr const char* kCrashOrigin = "example.test/a";
 constexpr std::uint64_t kCommon = 2;  // records before the stories part
 constexpr std::uint64_t kLargest = 40;
 constexpr std::array kKeeps{Keep::kNothing, Keep::kPrefix, Keep::kSubset};
 
 LeafLedger story(char teller) {
-  LeafLedger ledger(kOrigin);
+  LeafLedger ledger(kCrashOrigin);
   ledger.grow_to(kCommon);
   ledger.tell(teller);
   ledger.grow_to(kLargest);

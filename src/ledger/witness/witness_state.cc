@@ -11,7 +11,7 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::string_view kFormat = "aioss-witness/1";
+constexpr std::string_view kStateFormat = "aioss-witness/1";
 constexpr std::string_view kOriginSuffix = ".json";
 // A note, once more as large for its escapes, and some numbers.
 constexpr std::uint64_t kOriginBytesMaxOnDisk = 3 * kNoteBytesMax;
@@ -62,7 +62,7 @@ Status check_note(const WitnessedOrigin& origin, std::string_view file) {
 
 Result<WitnessedOrigin> parse_origin(std::string_view text, std::string_view file) {
   const auto json = codec::parse_json(text, {kOriginBytesMaxOnDisk, 4, 64});
-  if (!json || !json->is_object() || text_of(*json, "format") != kFormat) {
+  if (!json || !json->is_object() || text_of(*json, "format") != kStateFormat) {
     return damaged(file, "cannot be read");
   }
   WitnessedOrigin origin;
@@ -121,7 +121,7 @@ Result<WitnessedOrigin> read_origin(os::FileSystem& fs, const std::string& direc
 Status write_origin(os::FileSystem& fs, const std::string& directory,
                     const WitnessedOrigin& origin) {
   codec::OrderedJson json;
-  json["format"] = kFormat;
+  json["format"] = kStateFormat;
   json["vkey"] = format_verifier_key(origin.key);
   json["size"] = origin.size;
   json["root"] = codec::to_base64(origin.root);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "ledger/witness/witness_fixture.h"
@@ -19,7 +20,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kOrigin = "example.test/a";
-constexpr std::int64_t kNsPerS = 1'000'000'000;
 
 class WitnessTest : public testing::Test {
  protected:
@@ -53,7 +53,7 @@ class WitnessTest : public testing::Test {
     EXPECT_TRUE(signed_by(*note, by.key()));
     const auto found = cosignature_of(*note, key);
     ASSERT_TRUE(found.has_value());
-    EXPECT_EQ(found->time_s, static_cast<std::uint64_t>(clock.wall / kNsPerS));
+    EXPECT_EQ(found->time_s, static_cast<std::uint64_t>(clock.wall / kNsPerSecond));
   }
   WitnessedOrigin state() { return read_witnessed(fs, kWitnessFolder)->at(0); }
   std::vector<std::string> evidence() {
@@ -70,13 +70,13 @@ class WitnessTest : public testing::Test {
 TEST_F(WitnessTest, CosignsWhatContinuesAndRemembersIt) {
   EXPECT_EQ(witness->key(), key);
   expect_cosigned(ledger, 0, 5);
-  clock.wall += 60 * kNsPerS;
+  clock.wall += 60 * kNsPerSecond;
   expect_cosigned(ledger, 5, 9);
   reopen();
   EXPECT_EQ(state().size, 9U);
   EXPECT_EQ(state().root, ledger.root(9));
   EXPECT_EQ(state().note, ledger.note(9));
-  EXPECT_EQ(state().time_s, static_cast<std::uint64_t>(clock.wall / kNsPerS));
+  EXPECT_EQ(state().time_s, static_cast<std::uint64_t>(clock.wall / kNsPerSecond));
   expect_cosigned(ledger, 9, 9);  // the same once more: a newer time
   expect_cosigned(ledger, 9, 40);
 }
@@ -399,10 +399,10 @@ TEST_F(WitnessTest, TrustIsNotTakenBackInSilence) {
 TEST_F(WitnessTest, SaysThatTheClockWentBack) {
   ledger.grow_to(5);
   EXPECT_FALSE(witness->sign(ledger.request_text(0, 5))->clock_went_back);
-  clock.wall -= 5 * kNsPerS;
+  clock.wall -= 5 * kNsPerSecond;
   const auto cosigned = witness->sign(ledger.request_text(5, 5));
   EXPECT_TRUE(cosigned->clock_went_back);
-  EXPECT_EQ(cosigned->cosignature.time_s, static_cast<std::uint64_t>(clock.wall / kNsPerS));
+  EXPECT_EQ(cosigned->cosignature.time_s, static_cast<std::uint64_t>(clock.wall / kNsPerSecond));
 }
 
 TEST_F(WitnessTest, SignsNothingOverADamagedMemory) {

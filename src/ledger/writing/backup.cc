@@ -19,7 +19,7 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::string_view kFormat = "aioss-backup/1";
+constexpr std::string_view kBackupFormat = "aioss-backup/1";
 constexpr std::string_view kNoKeys = "none", kUnprotected = "unprotected";
 constexpr std::array kKeyNames{kSigningKeyName, kMasterKeyName};
 constexpr std::array kNextNames{kSigningNextName, kMasterNextName};
@@ -129,7 +129,7 @@ Status finish(os::FileSystem& fs, const Clock& clock, const BackupOptions& optio
               const BackupReport& report) {
   AIOSS_TRY(const Note note, read_checkpoint(fs, options.destination));
   codec::OrderedJson json;
-  json["format"] = kFormat;
+  json["format"] = kBackupFormat;
   json["origin"] = report.origin;
   json["records"] = report.records;
   json["checkpoint_size"] = note.checkpoint.size;
@@ -174,7 +174,7 @@ Status check_backup(os::FileSystem& fs, const std::string& directory) {
   if (!bytes) return Error(bytes.error());
   const auto json = codec::parse_json(as_text(*bytes));
   if (!json || !json->is_object() || json->find("format") == json->end() ||
-      (*json)["format"] != kFormat) {
+      (*json)["format"] != kBackupFormat) {
     return Error{Code::kCorrupt,
                  std::string(kBackupFile) + " in " + directory + " cannot be understood"};
   }

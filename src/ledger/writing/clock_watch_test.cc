@@ -6,12 +6,11 @@
 #include <atomic>
 #include <vector>
 
+#include "base/clock.h"
 #include "ledger/testing/test_support.h"
 
 namespace aioss::ledger {
 namespace {
-
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 class SetClock final : public Clock {
  public:
@@ -25,14 +24,14 @@ class SetClock final : public Clock {
 
  private:
   std::atomic<std::int64_t> wall_{1'750'000'000'000'000'000};
-  std::atomic<std::int64_t> monotonic_{5 * kSecondNs};
+  std::atomic<std::int64_t> monotonic_{5 * kNsPerSecond};
 };
 
 TEST(ClockWatch, TimeThatPassesIsNoJump) {
   SetClock clock;
   ClockWatch watch(clock);
   EXPECT_FALSE(watch.look());
-  clock.pass(400LL * 24 * 3600 * kSecondNs);
+  clock.pass(400LL * 24 * 3600 * kNsPerSecond);
   EXPECT_FALSE(watch.look());
 }
 
@@ -40,10 +39,10 @@ TEST(ClockWatch, SeesBothDirectionsFromTheNamedBoundOn) {
   for (const std::int64_t sign : {1, -1}) {
     SetClock clock;
     ClockWatch watch(clock);
-    clock.pass(kSecondNs);
+    clock.pass(kNsPerSecond);
     clock.set_by(sign * kClockJumpNs);
     EXPECT_FALSE(watch.look()) << "at the bound";
-    clock.pass(kSecondNs);
+    clock.pass(kNsPerSecond);
     const std::int64_t expected = clock.wall_ns();
     clock.set_by(sign * (kClockJumpNs + 1));
     const auto jump = watch.look();
@@ -66,8 +65,8 @@ TEST(ClockWatch, AnOpeningMayNotBeBehindTheLastRecord) {
 }
 
 TEST(ClockWatch, ABodyHoldsATimeBefore1970AsZero) {
-  const codec::Map body = clock_body({-5 * kSecondNs, -1}, clock_source::kRunning);
-  EXPECT_EQ(*body.get_int(key::clock::kJumpNs, ""), -5 * kSecondNs);
+  const codec::Map body = clock_body({-5 * kNsPerSecond, -1}, clock_source::kRunning);
+  EXPECT_EQ(*body.get_int(key::clock::kJumpNs, ""), -5 * kNsPerSecond);
   EXPECT_EQ(*body.get_uint(key::clock::kExpectedWallNs, ""), 0U);
 }
 
@@ -115,10 +114,10 @@ class ClockRecordTest : public testing::Test {
 
 TEST_F(ClockRecordTest, AJumpIsRecordedBeforeTheNextRecordAndOnce) {
   write();
-  clock.pass(3600 * kSecondNs);
+  clock.pass(3600 * kNsPerSecond);
   write();
   EXPECT_TRUE(clock_records().empty());
-  for (const std::int64_t jump : {-90 * kSecondNs, 3600 * kSecondNs}) {
+  for (const std::int64_t jump : {-90 * kNsPerSecond, 3600 * kNsPerSecond}) {
     clock.set_by(jump);
     const std::uint64_t index = write();
     write();
@@ -136,12 +135,12 @@ TEST_F(ClockRecordTest, AJumpIsRecordedBeforeTheNextRecordAndOnce) {
 TEST_F(ClockRecordTest, AClockBehindTheLastRecordIsRecordedAtTheOpening) {
   write();
   ASSERT_TRUE(ledger->close().has_value());
-  clock.pass(10 * kSecondNs);
+  clock.pass(10 * kNsPerSecond);
   const std::int64_t last = clock.wall_ns();
   open();  // ends the request that was left open
   ASSERT_TRUE(ledger->close().has_value());
   EXPECT_TRUE(clock_records().empty()) << "it went on";
-  clock.set_by(-60 * kSecondNs);
+  clock.set_by(-60 * kNsPerSecond);
   open();
   const auto found = clock_records();
   ASSERT_EQ(found.size(), 1U);

@@ -14,7 +14,7 @@ namespace {
 
 namespace own = key::admin_action;
 
-constexpr std::string_view kFormat = "aioss-policy/1";
+constexpr std::string_view kPolicyFormat = "aioss-policy/1";
 constexpr std::uint64_t kPolicyBytesMax = 4'096;
 constexpr std::array kActions{kEraseAction, kRotateAction};
 constexpr std::string_view kSetPolicy = "policy", kRequestPrefix = "request_", kApprove = "approve";
@@ -87,7 +87,7 @@ Result<Policy> read_policy(os::FileSystem& fs, const std::string& directory) {
   if (!json || !json->is_object()) return not_understood();
   const auto format = json->find("format");
   const auto actions = json->find("dual_control");
-  if (format == json->end() || *format != kFormat || actions == json->end() ||
+  if (format == json->end() || *format != kPolicyFormat || actions == json->end() ||
       !actions->is_array()) {
     return not_understood();
   }
@@ -103,7 +103,7 @@ Result<Policy> read_policy(os::FileSystem& fs, const std::string& directory) {
 
 Status write_policy(os::FileSystem& fs, const std::string& directory, const Policy& policy) {
   codec::OrderedJson json;
-  json["format"] = kFormat;
+  json["format"] = kPolicyFormat;
   json["dual_control"] = policy.dual_control;
   return os::replace_file(fs, path_of(directory), as_bytes(codec::dump_json(json) + "\n"));
 }

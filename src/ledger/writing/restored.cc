@@ -9,7 +9,7 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::string_view kFormat = "aioss-restored/1";
+constexpr std::string_view kRestoredFormat = "aioss-restored/1";
 constexpr std::uint64_t kBytesMax = 4'096;
 
 std::string path_of(const std::string& directory) {
@@ -33,8 +33,8 @@ Result<RestoredMark> parse(std::string_view text) {
   const auto size = json->find("size");
   const auto root = codec::from_hex(text_of("root"));
   RestoredMark mark;
-  if (text_of("format") != kFormat || size == json->end() || !size->is_number_unsigned() || !root ||
-      root->size() != mark.root.size()) {
+  if (text_of("format") != kRestoredFormat || size == json->end() || !size->is_number_unsigned() ||
+      !root || root->size() != mark.root.size()) {
     return not_understood();
   }
   mark.size = size->get<std::uint64_t>();
@@ -57,7 +57,7 @@ Result<std::optional<RestoredMark>> read_restored_mark(os::FileSystem& fs,
 Status write_restored_mark(os::FileSystem& fs, const std::string& directory,
                            const RestoredMark& mark) {
   codec::OrderedJson json;
-  json["format"] = kFormat;
+  json["format"] = kRestoredFormat;
   json["size"] = mark.size;
   json["root"] = codec::to_hex(mark.root);
   json["restored_by"] = mark.restored_by;

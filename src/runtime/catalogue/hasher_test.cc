@@ -10,6 +10,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/clock.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
@@ -18,8 +19,6 @@
 
 namespace aioss::runtime {
 namespace {
-
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 class HasherTest : public ::testing::Test {
  protected:
@@ -124,9 +123,9 @@ TEST_F(HasherTest, DoesNotRememberAFreshFile) {
   add("m", "abc");
   HashCache cache(fs_, directory_);
   const os::FileInfo info = *fs_.info(path("m"));
-  cache.put(info, Digest{}, info.modified_ns + kSecondNs);
+  cache.put(info, Digest{}, info.modified_ns + kNsPerSecond);
   EXPECT_FALSE(cache.find(info)) << "another write in the same instant would go unnoticed";
-  cache.put(info, Digest{}, info.modified_ns + 3 * kSecondNs);
+  cache.put(info, Digest{}, info.modified_ns + 3 * kNsPerSecond);
   EXPECT_TRUE(cache.find(info));
 }
 

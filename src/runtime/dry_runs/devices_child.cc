@@ -5,6 +5,7 @@
 #include <csignal>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "ipc/channel.h"
 #include "os/environment.h"
@@ -20,11 +21,10 @@ constexpr int kSocketInChild = 3;
 constexpr int kEngineInChild = 4;
 constexpr std::chrono::milliseconds kAnswerTime{30'000};  // drivers may take seconds
 constexpr std::chrono::milliseconds kExitTime{1000};
-constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 constexpr std::size_t kMessageBytesMax = 500;
 // The engine for tests has GPUs, too, where that says so.
-constexpr std::string_view kFake = "fake", kFakeGpus = "AIOSS_FAKE_GPUS";
+constexpr std::string_view kFakeEngine = "fake", kFakeGpus = "AIOSS_FAKE_GPUS";
 
 // One of an engine's GPUs: the name of its book, and in what settings may say.
 bool names_one_gpu(const std::string& name) {
@@ -105,7 +105,7 @@ DevicesOfEngines ask_all_devices(const plugins::EngineTable* engines, const std:
   DevicesOfEngines out;
   if (engines == nullptr) return out;
   for (const auto& engine : engines->all()) {
-    const bool plays = engine->name == kFake && os::environment(std::string(kFakeGpus));
+    const bool plays = engine->name == kFakeEngine && os::environment(std::string(kFakeGpus));
     if (!plays && (engine->is_linked || !plugins::is_for_gpus(engine->name))) continue;
     auto devices = ask_devices(engine.get(), executable, clock);
     if (!devices) {

@@ -3,13 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace aioss::runtime {
-namespace {
-
-constexpr std::int64_t kNsPerMs = 1'000'000;
-
-}  // namespace
-
 Board::Board(const Parts& parts)
     : parts_(parts),
       workers_(parts_.metrics.gauge("aioss_workers", "Worker processes that run.")),

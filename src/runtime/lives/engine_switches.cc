@@ -21,7 +21,7 @@ namespace reason = ledger::engine_switch_reason;
 using Step = EngineSwitch::Step;
 using Outcome = EngineSwitch::Outcome;
 
-constexpr std::string_view kFake = "fake";
+constexpr std::string_view kScriptEngine = "fake";
 std::string_view name(Step step) {
   switch (step) {
     case Step::kNone:
@@ -86,10 +86,10 @@ std::string EngineSwitches::engine_of(const Model& model) const {
 }
 
 Status EngineSwitches::check_engine(const CatalogueEntry& entry, const std::string& engine) const {
-  const bool of_script = entry.engine == kFake;
+  const bool of_script = entry.engine == kScriptEngine;
   const auto fits = [&](const plugins::EngineImage& one) {
-    if (one.name == kFake && !parts_.options.fake_models) return false;
-    if (one.name == kFake) return true;  // scripts, and models in GGUF for tests
+    if (one.name == kScriptEngine && !parts_.options.fake_models) return false;
+    if (one.name == kScriptEngine) return true;  // scripts, and models in GGUF for tests
     return of_script == (one.format == plugins::ModelFormat::kScript);
   };
   std::vector<std::string> known;
@@ -208,8 +208,9 @@ void EngineSwitches::take(Model& model, const std::string& engine) {
 bool EngineSwitches::compares(const Life& coming) const {
   if (coming.model.engine_switch.goes_back) return false;
   const CatalogueEntry* const entry = parts_.models.entry(coming.model.name);
-  if (entry == nullptr || entry->engine == kFake) return entry != nullptr;
-  return coming.room.wanted.engine != kFake && coming.model.serving->room.wanted.engine != kFake;
+  if (entry == nullptr || entry->engine == kScriptEngine) return entry != nullptr;
+  return coming.room.wanted.engine != kScriptEngine &&
+         coming.model.serving->room.wanted.engine != kScriptEngine;
 }
 
 // Settings have another one, or its file is another one, where nobody has ordered it.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/catalogue/engines.h"
@@ -17,8 +18,6 @@
 
 namespace aioss::runtime {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
 
 records::Placement placement_of(const Life& life) {
   if (!life.room.plan) return {};

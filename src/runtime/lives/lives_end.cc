@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "runtime/dry_runs/device_table.h"
@@ -28,13 +29,12 @@ bool is_of_device(const Error& error) {
   return error.code == Code::kEngineFailed || error.code == Code::kNoMemory;
 }
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
-constexpr std::int64_t kLogNs = 5 * kSecondNs;             // of a load that takes long
-constexpr std::int64_t kShutdownGraceNs = 2 * kSecondNs;   // from the message to SIGTERM
-constexpr std::int64_t kTerminateGraceNs = 4 * kSecondNs;  // from the message to SIGKILL
+constexpr std::int64_t kLogNs = 5 * kNsPerSecond;             // of a load that takes long
+constexpr std::int64_t kShutdownGraceNs = 2 * kNsPerSecond;   // from the message to SIGTERM
+constexpr std::int64_t kTerminateGraceNs = 4 * kNsPerSecond;  // from the message to SIGKILL
 // To the end of patience: a process that SIGKILL has not ended by then sleeps in the kernel, and
 // nobody knows for how long.
-constexpr std::int64_t kGoneGraceNs = kTerminateGraceNs + 5 * kSecondNs;
+constexpr std::int64_t kGoneGraceNs = kTerminateGraceNs + 5 * kNsPerSecond;
 
 }  // namespace
 
@@ -340,7 +340,7 @@ void Lives::check(std::int64_t now_ns) {
     const bool begun = life->phase == Phase::kLoading || life->phase == Phase::kWaitingForRoom;
     if (begun && now_ns - life->wanted_ns > timeout_ns) {
       fail_load(*life, {Code::kTimeout, "model '" + name + "' took longer to load than " +
-                                            std::to_string(timeout_ns / kSecondNs) +
+                                            std::to_string(timeout_ns / kNsPerSecond) +
                                             " s; raise the limit or use a smaller model"});
     }
     check_warm(*life, now_ns);
@@ -365,7 +365,7 @@ void Lives::log_progress(Life& life, std::int64_t now_ns) {
   log::info("a model is still loading",
             {{"model", life.model.name},
              {"percent", static_cast<int>(100 * life.link->load_fraction())},
-             {"seconds", (now_ns - life.wanted_ns) / kSecondNs}});
+             {"seconds", (now_ns - life.wanted_ns) / kNsPerSecond}});
 }
 
 }  // namespace aioss::runtime

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "runtime/lives/lives.h"
 #include "runtime/models/decide.h"
@@ -11,7 +12,6 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 // Closing a session takes milliseconds, and what it has of a prompt is kept first.
 constexpr std::int64_t kParkingMaxNs = 30'000'000'000;
 

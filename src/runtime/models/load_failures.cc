@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "runtime/catalogue/catalogue.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::uint32_t kDoublingsMax = 16;  // far more than lead to kRetryMaxNs
 
 }  // namespace
@@ -33,7 +33,7 @@ Error LoadFailures::refusal(std::int64_t now_ns) const {
   ModelWait wait;
   wait.state = "failed";
   const std::int64_t left_ns = std::max<std::int64_t>(retry_ns_ - now_ns, 0);
-  wait.estimate_seconds = static_cast<std::uint32_t>((left_ns + kSecondNs - 1) / kSecondNs);
+  wait.estimate_seconds = static_cast<std::uint32_t>((left_ns + kNsPerSecond - 1) / kNsPerSecond);
   return Error(why_).with_wait(std::move(wait));
 }
 

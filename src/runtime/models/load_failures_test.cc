@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
+
 namespace aioss::runtime {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 os::FileInfo part(std::uint64_t size) {
   os::FileInfo info;
@@ -16,31 +16,31 @@ os::FileInfo part(std::uint64_t size) {
 TEST(LoadFailures, EachWaitsTwiceAsLongUpToFiveMinutes) {
   LoadFailures failures;
   EXPECT_FALSE(failures.must_wait(0)) << "nothing has failed";
-  std::int64_t now = 7 * kSecond;
+  std::int64_t now = 7 * kNsPerSecond;
   for (const std::int64_t wait : {1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300}) {
     failures.note({Code::kIo, "no"}, {}, now);
-    EXPECT_TRUE(failures.must_wait(now + wait * kSecond - 1)) << wait;
-    EXPECT_FALSE(failures.must_wait(now + wait * kSecond)) << wait;
-    now += wait * kSecond;
+    EXPECT_TRUE(failures.must_wait(now + wait * kNsPerSecond - 1)) << wait;
+    EXPECT_FALSE(failures.must_wait(now + wait * kNsPerSecond)) << wait;
+    now += wait * kNsPerSecond;
   }
   for (int i = 0; i < 100; ++i) failures.note({Code::kIo, "no"}, {}, now);
   EXPECT_FALSE(failures.must_wait(now + kRetryMaxNs));
   failures.forget();
   EXPECT_FALSE(failures.must_wait(now));
   failures.note({Code::kIo, "no"}, {}, now);
-  EXPECT_FALSE(failures.must_wait(now + kSecond)) << "it begins anew";
+  EXPECT_FALSE(failures.must_wait(now + kNsPerSecond)) << "it begins anew";
 }
 
 TEST(LoadFailures, RefusalHasTheReasonAndTheTime) {
   LoadFailures failures;
   for (int i = 0; i < 3; ++i) failures.note({Code::kNoMemory, "too large"}, {}, 0);
-  const Error refused = failures.refusal(kSecond / 2);
+  const Error refused = failures.refusal(kNsPerSecond / 2);
   EXPECT_EQ(refused.code, Code::kNoMemory);
   EXPECT_EQ(refused.message, "too large");
   ASSERT_TRUE(refused.wait);
   EXPECT_EQ(refused.wait->state, "failed");
   EXPECT_EQ(refused.wait->estimate_seconds, 4U) << "three and a half, rounded up";
-  EXPECT_EQ(failures.refusal(100 * kSecond).wait->estimate_seconds, 0U);
+  EXPECT_EQ(failures.refusal(100 * kNsPerSecond).wait->estimate_seconds, 0U);
 }
 
 TEST(LoadFailures, KnowsItsFile) {

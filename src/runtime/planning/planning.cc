@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "ipc/limits.h"
@@ -56,7 +57,6 @@ bool is_loaded(const MemoryOfDevice& book, const std::string& model) {
 // Names, in the order in which they would go; none if all that may go is not enough.
 std::vector<std::string> who_would_go(const MemoryOfDevice& book, const std::string& model,
                                       std::uint64_t missing) {
-  constexpr std::int64_t kNsPerMs = 1'000'000;
   std::vector<memory::Candidate> candidates;
   for (const MemoryOfModel& shown : book.models) {
     const bool runs = shown.state == "ready" || shown.state == "warm";

@@ -3,14 +3,13 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
-
 std::int64_t time_of(std::uint32_t records, std::uint32_t rate) {
-  return static_cast<std::int64_t>(records) * kSecondNs / static_cast<std::int64_t>(rate);
+  return static_cast<std::int64_t>(records) * kNsPerSecond / static_cast<std::int64_t>(rate);
 }
 
 }  // namespace

@@ -2,16 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
+
 namespace aioss::runtime {
 namespace {
-
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 class SetClock final : public Clock {
  public:
   std::int64_t wall_ns() const override { return 0; }
   std::int64_t monotonic_ns() const override { return now; }
-  std::int64_t now = 7 * kSecondNs;
+  std::int64_t now = 7 * kNsPerSecond;
 };
 
 TEST(RecordBudget, GivesTheBurstAndThenTheRate) {
@@ -19,13 +19,13 @@ TEST(RecordBudget, GivesTheBurstAndThenTheRate) {
   RecordBudget budget(clock, 10, 100);
   for (int i = 0; i < 50; ++i) EXPECT_TRUE(budget.take("a", 2)) << i;
   EXPECT_FALSE(budget.take("a", 1));
-  clock.now += kSecondNs / 10;  // one record's time
+  clock.now += kNsPerSecond / 10;  // one record's time
   EXPECT_FALSE(budget.take("a", 2)) << "one is not two, and a refusal costs nothing";
   EXPECT_TRUE(budget.take("a", 1));
   EXPECT_FALSE(budget.take("a", 1));
   std::uint64_t taken = 0;
   for (int ms = 0; ms < 60'000; ++ms) {
-    clock.now += kSecondNs / 1000;
+    clock.now += kNsPerSecond / 1000;
     while (budget.take("a", 1)) ++taken;
   }
   EXPECT_EQ(taken, 600U) << "a minute at ten a second, however often it is asked";
@@ -36,7 +36,7 @@ TEST(RecordBudget, APauseGivesTheBurstBackAndNoMore) {
   RecordBudget budget(clock, 10, 100);
   while (budget.take("a", 1)) {
   }
-  clock.now += 1000 * kSecondNs;
+  clock.now += 1000 * kNsPerSecond;
   int taken = 0;
   while (budget.take("a", 1)) ++taken;
   EXPECT_EQ(taken, 100);
@@ -64,7 +64,7 @@ TEST(RecordBudget, RemembersABoundedNumberOfTenants) {
   }
   EXPECT_FALSE(budget.take("one more", 2)) << "all the others still owe";
   EXPECT_FALSE(budget.take("t0", 2));
-  clock.now += 2 * kSecondNs;
+  clock.now += 2 * kNsPerSecond;
   EXPECT_TRUE(budget.take("one more", 2)) << "those that owe nothing are forgotten";
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "codec/hex.h"
 #include "runtime/calls/tenant_book.h"
@@ -12,16 +13,15 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 // Requests are counted from 1 on and never come that far.
 constexpr ipc::RequestId kAheadBit = ipc::RequestId{1} << 62;
-constexpr std::int64_t kSecondNs = 1'000'000'000;
-constexpr std::int64_t kTellNs = kSecondNs / 4;  // as fast as anybody shows it
+constexpr std::int64_t kTellNs = kNsPerSecond / 4;  // as fast as anybody shows it
 // Below this, how long a load still takes cannot be told from how far it is.
 constexpr float kFractionTelling = 0.02F;
 
 std::uint32_t whole_seconds(std::int64_t ns) {
-  return static_cast<std::uint32_t>(std::max<std::int64_t>(ns + kSecondNs - 1, 0) / kSecondNs);
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(ns + kNsPerSecond - 1, 0) /
+                                    kNsPerSecond);
 }
 
 Error overdue(const StreamState& stream) {
@@ -438,7 +438,7 @@ ModelWait Requests::wait_of(const Model& model, std::size_t position) const {
   const bool waits = life.phase == Phase::kWaitingForRoom && !life.room.planning;
   if (waits || life.phase == Phase::kWaitingToWake) wait.state = "waiting_for_room";
   const std::int64_t so_far = parts_.clock.monotonic_ns() - life.wanted_ns;
-  wait.seconds = static_cast<std::uint32_t>(so_far / kSecondNs);
+  wait.seconds = static_cast<std::uint32_t>(so_far / kNsPerSecond);
   if (life.phase != Phase::kLoading || !life.link) return wait;
   wait.fraction = std::clamp(life.link->load_fraction(), 0.0F, 1.0F);
   if (wait.fraction >= kFractionTelling) {

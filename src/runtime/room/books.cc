@@ -5,14 +5,13 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "runtime/dry_runs/device_table.h"
 #include "runtime/models/model_table.h"
 
 namespace aioss::runtime {
 namespace {
-
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 // Left to others, and to what no book sees: a 32nd of the machine or of the control group.
 constexpr std::uint64_t kReserveShare = 32;

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kForeverNs = INT64_MAX;
 // What was loaded by order stays so long without use, at least: an operator who loads a model where
 // models go after each use wants to see it loaded.
@@ -142,7 +142,7 @@ void Residency::look(Model& model) {
 
 Residence Residency::shown(const Model& model) const {
   const std::int64_t now = clock_.monotonic_ns();
-  const auto wall = [&](std::int64_t ns) { return (clock_.wall_ns() + ns - now) / kSecondNs; };
+  const auto wall = [&](std::int64_t ns) { return (clock_.wall_ns() + ns - now) / kNsPerSecond; };
   Residence residence;
   residence.pinned = model.pinned;
   residence.unloading = model.unload_ordered;

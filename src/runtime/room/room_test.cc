@@ -1,5 +1,6 @@
 // Who gets room and who goes for it, by itself: lives without workers, books with a fixed limit.
 #include "runtime/room/room.h"
+#include "base/clock.h"
 #include "runtime/dry_runs/device_table.h"
 
 #include <gtest/gtest.h>
@@ -16,13 +17,12 @@ namespace aioss::runtime {
 namespace {
 
 constexpr std::uint64_t kMib = std::uint64_t{1} << 20;
-constexpr std::int64_t kSecondNs = 1'000'000'000;
 
 class HandClock final : public Clock {
  public:
   std::int64_t wall_ns() const override { return now_ns; }
   std::int64_t monotonic_ns() const override { return now_ns; }
-  std::int64_t now_ns = 100 * kSecondNs;
+  std::int64_t now_ns = 100 * kNsPerSecond;
 };
 
 class NoWorker final : public WorkerPeer {
@@ -106,7 +106,7 @@ class RoomTest : public ::testing::Test, public RoomHost {
     life.link = WorkerLink::by_hand(link, std::make_unique<NoWorker>(), [](LinkEvent) {});
     life.phase = Phase::kReady;
     life.room.was_used = true;
-    life.model.last_used_ns = clock.now_ns - unused_s * kSecondNs;
+    life.model.last_used_ns = clock.now_ns - unused_s * kNsPerSecond;
     return life;
   }
   void end(Life& life) {
@@ -159,7 +159,7 @@ TEST_F(RoomTest, OneWaitsAMomentForThoseThatAreBusy) {
   EXPECT_EQ(c.phase, Phase::kWaitingForRoom);
   EXPECT_TRUE(refused.empty());
   models.of("a").waiting.clear();
-  clock.now_ns += kSecondNs / 4;
+  clock.now_ns += kNsPerSecond / 4;
   room.admit();
   EXPECT_EQ(evicted, std::vector<std::string>{"a replaced"});
   end(*models.of("a").serving);
@@ -169,7 +169,7 @@ TEST_F(RoomTest, OneWaitsAMomentForThoseThatAreBusy) {
   keep_busy("a");
   want("d");
   EXPECT_TRUE(refused.empty());
-  clock.now_ns += kSecondNs;
+  clock.now_ns += kNsPerSecond;
   room.admit();
   ASSERT_EQ(refused.size(), 1U) << "not for ever";
   EXPECT_EQ(refused[0].second, Code::kNoMemory);
@@ -231,7 +231,7 @@ TEST_F(RoomTest, WhatWasJustLoadedIsLeftAloneForAMoment) {
   Life& c = want("c");
   EXPECT_TRUE(evicted.empty());
   EXPECT_EQ(c.phase, Phase::kWaitingForRoom) << "it may hope";
-  clock.now_ns += 3 * kSecondNs;
+  clock.now_ns += 3 * kNsPerSecond;
   room.admit();
   EXPECT_EQ(evicted.size(), 1U);
 }

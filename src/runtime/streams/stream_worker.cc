@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "ipc/channel.h"
 #include "ipc/limits.h"
 #include "runtime/prefixes/prefix_disk.h"
@@ -16,8 +17,6 @@ constexpr std::size_t kLetGoBytesMax = 2048;
 
 // A worker may guess the number of a request that it is about to be given.
 constexpr const char* kNotGiven = "it answered a request that it was not given";
-
-constexpr std::int64_t kNsPerMs = 1'000'000;
 
 Error violation(std::string what) {
   return {Code::kCorrupt, std::move(what)};

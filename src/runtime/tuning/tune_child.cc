@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "os/read_some.h"
 #include "runtime/dry_runs/model_child.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kSlice{100};  // between two looks at `stop`
 constexpr std::chrono::milliseconds kExitTime{1000};
-constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 
 }  // namespace

@@ -9,13 +9,12 @@
 #include <fstream>
 #include <string>
 
+#include "base/clock.h"
 #include "os/clock.h"
 #include "runtime/tuning/tuner.h"
 
 namespace aioss::runtime {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 class TuneBenchTest : public testing::Test {
  protected:
@@ -43,7 +42,7 @@ class TuneBenchTest : public testing::Test {
   ChildBench bench() {
     return ChildBench({*files_, AIOSS_TEST_WORKER, nullptr, open_, clock_, stop_});
   }
-  std::int64_t soon() const { return clock_.monotonic_ns() + 60 * kSecond; }
+  std::int64_t soon() const { return clock_.monotonic_ns() + 60 * kNsPerSecond; }
 
   os::RealFileSystem fs_;
   os::SystemClock clock_;
@@ -102,7 +101,7 @@ TEST_F(TuneBenchTest, AWholeSearchLeavesOutWhatCrashes) {
   job.space.flash_attention = true;
   job.space.threads = {2};
   job.open = open_;
-  job.budget_ns = 60 * kSecond;
+  job.budget_ns = 60 * kNsPerSecond;
   const auto result = measure(job, {AIOSS_TEST_WORKER, nullptr}, clock_, stop_);
   ASSERT_TRUE(result.has_value()) << result.error().message;
   // With which other knobs depends on what this machine was faster with.

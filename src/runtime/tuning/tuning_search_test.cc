@@ -8,11 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace aioss::runtime {
 namespace {
 
 using Place = TuneBench::Place;
-constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kMs = 1'000'000;
 
 class HandClock final : public Clock {
@@ -81,7 +82,7 @@ class TuningSearchTest : public testing::Test {
     space_.micro_batches = {256};
     space_.flash_attention = true;
   }
-  TuningResult found(std::int64_t budget_ns = 60 * kSecond) {
+  TuningResult found(std::int64_t budget_ns = 60 * kNsPerSecond) {
     auto result = search(space_, bench_, clock_, budget_ns);
     EXPECT_TRUE(result.has_value()) << result.error().message;
     return result ? std::move(*result) : TuningResult();
@@ -219,18 +220,18 @@ TEST_F(TuningSearchTest, DefaultAndCandidateTakeTurns) {
 
 TEST_F(TuningSearchTest, TheBudgetIsKept) {
   const std::int64_t began = clock_.now;
-  const TuningResult result = found(2 * kSecond);
+  const TuningResult result = found(2 * kNsPerSecond);
   EXPECT_FALSE(result.in_time);
   // One pair of runs is begun before it is over, and ends.
-  EXPECT_LT(clock_.now - began, 3 * kSecond);
+  EXPECT_LT(clock_.now - began, 3 * kNsPerSecond);
   EXPECT_EQ(result.measurements.back().state, TuneState::kUnfinished);
   EXPECT_NE(result.measurements.back().reason, "");
 }
 
 // Of a model so slow that nothing can be said in time, the default stays.
 TEST_F(TuningSearchTest, WhatIsTooSlowKeepsItsDefault) {
-  bench_.usual = {2 * kSecond, 2 * kSecond, 2 * kSecond};
-  const TuningResult result = found(10 * kSecond);
+  bench_.usual = {2 * kNsPerSecond, 2 * kNsPerSecond, 2 * kNsPerSecond};
+  const TuningResult result = found(10 * kNsPerSecond);
   EXPECT_EQ(result.choice.index, 0U);
   EXPECT_FALSE(result.in_time);
 }
@@ -254,7 +255,7 @@ TEST_F(TuningSearchTest, WhatAnOperatorHasSetStays) {
 
 TEST_F(TuningSearchTest, ADefaultThatFailsIsAnError) {
   bench_.begin_failures["llama"] = {Code::kModelCorrupt, "not a GGUF file"};
-  const auto result = search(space_, bench_, clock_, kSecond);
+  const auto result = search(space_, bench_, clock_, kNsPerSecond);
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, Code::kModelCorrupt);
 }
