@@ -44,7 +44,7 @@ set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the 
 # Several files of a folder as one: most of a small file's time goes into the same headers and
 # templates as its neighbour's, so all of it takes less than half. For whoever changes one file at
 # a time (preset dev) it is off.
-option(AIOSS_UNITY "Compile about eight files as one" OFF)
+option(AIOSS_UNITY "Compile five to ten files as one" OFF)
 if(AIOSS_UNITY)
   # What is defined in a file that another includes passes for a header's.
   target_compile_options(aioss_options INTERFACE
@@ -53,9 +53,11 @@ endif()
 
 # aioss_unity(TARGET)
 #
-# Puts the *.cc files of TARGET together, by the hash of their names: a new file then changes one
-# group, and the others are known to the compiler cache. The files of one group share their unnamed
-# namespace: a name that two of them define is an error there, and one of the two has to change.
+# Puts the *.cc files of TARGET together, five to ten, by the hash of their names. A new file
+# changes one group, and the compiler cache knows the others; now and then it splits them all in
+# two, for their number is a power of two: what was apart never comes together. The files of one
+# group share their unnamed namespace: a name that two of them define is an error, and one of the
+# two has to change.
 function(aioss_unity target)
   if(NOT AIOSS_UNITY)
     return()
@@ -63,7 +65,10 @@ function(aioss_unity target)
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "\\.cc$")
   list(LENGTH sources count)
-  math(EXPR groups "(${count} + 7) / 8")
+  set(groups 1)
+  while(count GREATER "${groups}0") # more than ten in each
+    math(EXPR groups "${groups} * 2")
+  endwhile()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
   foreach(source IN LISTS sources)
     get_filename_component(name "${source}" NAME)

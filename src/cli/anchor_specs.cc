@@ -4,7 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
 constexpr Operand kLedger{"LEDGER", "Folder of the ledger."};
 constexpr Operand kWitness{"DIR", "Folder of the witness."};
 

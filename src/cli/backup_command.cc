@@ -18,7 +18,7 @@
 namespace aioss::cli {
 namespace {
 
-std::string as_json(const ledger::BackupReport& report) {
+std::string backup_json(const ledger::BackupReport& report) {
   codec::OrderedJson out;
   out["origin"] = report.origin;
   out["records"] = report.records;
@@ -28,7 +28,7 @@ std::string as_json(const ledger::BackupReport& report) {
   return codec::dump_json(out) + "\n";
 }
 
-std::string as_text(const ledger::BackupReport& report) {
+std::string backup_text(const ledger::BackupReport& report) {
   return std::to_string(report.records) + " records of " + report.origin + ", " +
          human_bytes(report.bytes) + ", verified; private keys: " + report.keys + "\n";
 }
@@ -75,7 +75,7 @@ Status record_backup(const Services& services, const std::string& directory,
 
 int print(const Services& services, const Invocation& invocation,
           const ledger::BackupReport& report) {
-  const std::string text = invocation.has("--json") ? as_json(report) : as_text(report);
+  const std::string text = invocation.has("--json") ? backup_json(report) : backup_text(report);
   return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "cli/line_editor.h"
@@ -151,7 +152,7 @@ void Chat::answer(const std::string& message) {
   all.insert(all.end(), messages_.begin(), messages_.end());
   all.push_back({"user", message, ""});
   call.request.prompt = std::move(all);
-  call.request.now_unix_s = clock_.wall_ns() / 1'000'000'000;
+  call.request.now_unix_s = clock_.wall_ns() / kNsPerSecond;
   interrupt_.take();  // a Ctrl-C from before is not for this answer
   const GenerationResult result =
       generate(gateway_, clock_, interrupt_, std::move(call),

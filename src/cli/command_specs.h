@@ -7,6 +7,12 @@
 
 namespace aioss::cli {
 
+// What several have in common: of what they print, and of a running server.
+inline constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
+inline constexpr Flag kApiKey{"--key", "", "KEY",
+                              "Your API key, or @FILE that holds it, if the server wants one."};
+inline constexpr Flag kNoWait{"--no-wait", "", "", "Come back once the order is taken."};
+
 std::vector<CommandSpec> proof_specs();    // `aioss ledger status|prove|export`
 std::vector<CommandSpec> custody_specs();  // `aioss ledger protect`, …: keys, copies, two operators
 std::vector<CommandSpec> privacy_specs();  // `aioss ledger open`, …: people, texts, retention

@@ -34,7 +34,7 @@ CommandSpec serve() {
       }};
 }
 
-CommandSpec run() {
+CommandSpec run_spec() {
   return {
       "run",
       "ask a model once, or chat with it",
@@ -187,7 +187,7 @@ CommandSpec version() {
 
 // In the order of `aioss --help`.
 std::vector<CommandSpec> all_commands() {
-  std::vector<CommandSpec> all{serve(), run()};
+  std::vector<CommandSpec> all{serve(), run_spec()};
   const auto add = [&all](std::vector<CommandSpec> some) {
     for (CommandSpec& one : some) all.push_back(std::move(one));
   };

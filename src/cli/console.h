@@ -4,9 +4,10 @@
 #pragma once
 
 #include <cstdio>
+#include <string>
 #include <string_view>
 
-#include "base/error.h"
+#include "base/result.h"
 
 namespace aioss::cli {
 

@@ -11,7 +11,6 @@ constexpr Flag kRequest{"--request", "", "ID",
 constexpr Flag kVerifierKey{
     "--key", "", "VKEY",
     "Public key to verify the copy with: the vkey line, or @FILE that holds it."};
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
 constexpr Operand kDirectory{"DIR", "Folder of the ledger; default: the setting 'ledger'.", false};
 
 CommandSpec protect() {

@@ -47,7 +47,7 @@ std::string joined(const std::vector<std::string>& parts) {
   return out;
 }
 
-std::string inspect_text(const EngineReport& report, const plugins::PluginFile& file,
+std::string checked_text(const EngineReport& report, const plugins::PluginFile& file,
                          const Console& console) {
   Table table({{"FIELD"}, {"VALUE"}});
   table.add({"name", report.name});
@@ -67,7 +67,7 @@ std::string inspect_text(const EngineReport& report, const plugins::PluginFile& 
   return table.render(console.table_columns(), console.facts().output_color);
 }
 
-std::string inspect_json(const EngineReport& report, const plugins::PluginFile& file) {
+std::string checked_json(const EngineReport& report, const plugins::PluginFile& file) {
   OrderedJson out;
   out["name"] = report.name;
   out["version"] = report.version;
@@ -175,8 +175,8 @@ int engine_inspect_command(const Services& services, const Invocation& invocatio
   if (!file) return console.fail(file.error());
   auto report = inspect_engine(file->file->get(), services.clock);
   if (!report) return console.fail(std::move(report).error().with_context(path));
-  const std::string text = invocation.has("--json") ? inspect_json(*report, *file)
-                                                    : inspect_text(*report, *file, console);
+  const std::string text = invocation.has("--json") ? checked_json(*report, *file)
+                                                    : checked_text(*report, *file, console);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

@@ -90,7 +90,7 @@ Result<std::optional<std::string>> EngineChild::next_line(std::chrono::milliseco
     const auto count = os::read_some(output_.get(), bytes, std::chrono::milliseconds(left_ms));
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count || *count == 0) return std::optional<std::string>();  // a reset is an end, too
-    pending_ += aioss::as_text(std::span(bytes).first(*count));
+    pending_ += as_text(std::span(bytes).first(*count));
   }
 }
 

@@ -4,8 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
-
 CommandSpec list() {
   return {"engine list",
           "list the engines that models can be computed with",

@@ -23,13 +23,13 @@ struct SwitchState {
   std::string engine, step, outcome, reason;
 };
 
-std::string text(const codec::Json& object, const char* name) {
+std::string text_in(const codec::Json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end() || !found->is_string()) return "";
   return safe_text(found->get_ref<const std::string&>(), false);
 }
 
-Result<SwitchState> state_of(const std::string& page) {
+Result<SwitchState> switch_state_of(const std::string& page) {
   const auto json = codec::parse_json(page);
   const bool has = json && json->is_object() && json->contains("aioss");
   if (!has || !(*json)["aioss"].is_object()) {
@@ -37,15 +37,15 @@ Result<SwitchState> state_of(const std::string& page) {
   }
   const codec::Json& aioss = (*json)["aioss"];
   SwitchState out;
-  out.engine = text(aioss, "engine");
+  out.engine = text_in(aioss, "engine");
   const auto found = aioss.find("engine_switch");
   if (found == aioss.end() || !found->is_object()) return out;
   const auto orders = found->find("orders");
   const bool is_number = orders != found->end() && orders->is_number_unsigned();
   if (is_number) out.orders = orders->get<std::uint64_t>();
-  out.step = text(*found, "step");
-  out.outcome = text(*found, "outcome");
-  out.reason = text(*found, "reason");
+  out.step = text_in(*found, "step");
+  out.outcome = text_in(*found, "outcome");
+  out.reason = text_in(*found, "reason");
   return out;
 }
 
@@ -64,7 +64,7 @@ class Switch {
   Status give(const codec::OrderedJson& order) {
     AIOSS_TRY(const std::string page,
               post_order(access_, "/admin/models/" + model_ + "/engine", codec::dump_json(order)));
-    AIOSS_TRY(now_, state_of(page));
+    AIOSS_TRY(now_, switch_state_of(page));
     return ok();
   }
 
@@ -80,7 +80,7 @@ class Switch {
         return Error{Code::kCancelled, "no longer waiting; the order stands"};
       }
       AIOSS_TRY(const std::string page, get_page(access_, "/v1/models/" + model_));
-      AIOSS_TRY(now_, state_of(page));
+      AIOSS_TRY(now_, switch_state_of(page));
       if (now_.orders != mine) {
         return Error{Code::kConflict, "somebody has given another order since"};
       }

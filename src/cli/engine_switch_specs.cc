@@ -4,9 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kApiKey{"--key", "", "KEY",
-                       "Your API key, or @FILE that holds it, if the server wants one."};
-constexpr Flag kNoWait{"--no-wait", "", "", "Come back once the order is taken."};
 constexpr std::string_view kHow =
     "The engine is started beside the running one, if there is room for both, and tried with a "
     "canary that compares their answers. Only then new requests go to it, running answers move to "

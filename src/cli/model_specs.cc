@@ -3,9 +3,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kBundleKey{"--key", "", "KEY",
-                          "Your API key, or @FILE that holds it, if the server wants one."};
-constexpr Flag kNoWait{"--no-wait", "", "", "Come back once the order is taken."};
 constexpr std::string_view kRecorded =
     " Recorded in the ledger, with who ordered it. For operators: over the server's Unix socket if "
     "--unix names it, else over TCP.";
@@ -17,7 +14,7 @@ CommandSpec ps() {
           "also those that failed when they were last loaded, and why. Asks GET /admin/queue, "
           "which operators and auditors may.",
           {},
-          {kBundleKey, {"--json", "", "", "Print JSON, for scripts."}},
+          {kApiKey, {"--json", "", "", "Print JSON, for scripts."}},
           kForTop,
           {"aioss ps", "aioss ps --unix /run/aioss.sock",
            "aioss ps --json | jq -r '.models[] | select(.state == \"ready\").name'"}};
@@ -36,7 +33,7 @@ CommandSpec load() {
           "load a model of a running server now",
           kDetails,
           {{"MODEL", "A name from 'aioss models'."}},
-          {kNoWait, kBundleKey},
+          {kNoWait, kApiKey},
           kForTop,
           {"aioss load SmolLM2-135M-Instruct", "aioss load qwen --no-wait && aioss ps"}};
 }
@@ -50,7 +47,7 @@ CommandSpec unload() {
           "unload a model of a running server",
           kDetails,
           {{"MODEL", "A name from 'aioss ps'."}},
-          {{"--force", "", "", "End its answers, and take its pin away."}, kNoWait, kBundleKey},
+          {{"--force", "", "", "End its answers, and take its pin away."}, kNoWait, kApiKey},
           kForTop,
           {"aioss unload SmolLM2-135M-Instruct", "aioss unload qwen --force"}};
 }
@@ -63,7 +60,7 @@ CommandSpec pin() {
           "keep a model of a running server loaded",
           kDetails,
           {{"MODEL", "A name from 'aioss models'."}},
-          {{"--off", "", "", "Take the pin away."}, kBundleKey},
+          {{"--off", "", "", "Take the pin away."}, kApiKey},
           kForTop,
           {"aioss pin SmolLM2-135M-Instruct", "aioss pin qwen --off"}};
 }

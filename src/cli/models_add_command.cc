@@ -23,7 +23,7 @@ namespace {
 
 enum class Way { kCopy, kMove, kLink };
 
-struct Source {
+struct AddedPart {
   std::string path;
   std::string target;  // file name in the models folder
   std::uint64_t bytes = 0;
@@ -34,7 +34,7 @@ struct Plan {
   std::string name;
   Way way = Way::kCopy;
   bool force = false;
-  std::vector<Source> sources;  // the parts, in order
+  std::vector<AddedPart> sources;  // the parts, in order
   std::uint64_t bytes = 0;
 };
 
@@ -83,7 +83,7 @@ Result<Plan> make_plan(const Services& services, const ModelStore& store, const 
 }
 
 Status inspect_all(const Services& services, const Plan& plan) {
-  for (const Source& source : plan.sources) {
+  for (const AddedPart& source : plan.sources) {
     auto report = inspect_file(services, source.path);
     if (!report) return std::move(report).error().with_context(source.path);
     if (report->split_count == plan.sources.size()) continue;
@@ -95,7 +95,7 @@ Status inspect_all(const Services& services, const Plan& plan) {
 }
 
 // The descriptor that is hashed is the one that is copied.
-Status take_file(const Services& services, const std::string& hidden, Way way, Source& source,
+Status take_file(const Services& services, const std::string& hidden, Way way, AddedPart& source,
                  FileReader& reader) {
   AIOSS_TRY(const auto from, services.files.open(source.path, os::OpenMode::kRead));
   std::unique_ptr<os::File> to;
@@ -136,14 +136,16 @@ class Adder {
   }
 
  private:
-  std::string hidden(const Source& source) const {
+  std::string hidden(const AddedPart& source) const {
     return store_.directory + "/." + source.target + ".adding";
   }
-  std::string placed(const Source& source) const { return store_.directory + "/" + source.target; }
+  std::string placed(const AddedPart& source) const {
+    return store_.directory + "/" + source.target;
+  }
 
   bool same_file_system() const {
     const auto here = services_.files.info(store_.directory);
-    for (const Source& source : plan_.sources) {
+    for (const AddedPart& source : plan_.sources) {
       const auto there = services_.files.info(source.path);
       if (!here || !there || here->device != there->device) return false;
     }
@@ -161,7 +163,7 @@ class Adder {
   Status take_all() {
     const bool copies = plan_.way == Way::kCopy;
     FileReader reader(services_, copies ? "copying" : "hashing", plan_.bytes);
-    for (Source& source : plan_.sources) {
+    for (AddedPart& source : plan_.sources) {
       AIOSS_CHECK(take_file(services_, hidden(source), plan_.way, source, reader));
     }
     return ok();
@@ -171,7 +173,7 @@ class Adder {
   Status check_lists(const runtime::AllowList* listed) const {
     std::vector<std::string> sources, targets;
     std::vector<Digest> digests;
-    for (const Source& source : plan_.sources) {
+    for (const AddedPart& source : plan_.sources) {
       sources.push_back(source.path);
       targets.push_back(source.target);
       digests.push_back(*source.digest);
@@ -188,13 +190,13 @@ class Adder {
   }
 
   Status place_all() {
-    for (const Source& source : plan_.sources) {
+    for (const AddedPart& source : plan_.sources) {
       const bool moved = plan_.way == Way::kMove;
       AIOSS_CHECK(put_in_place(moved ? source.path : hidden(source), placed(source), plan_.force));
     }
     AIOSS_CHECK(remove_replaced());
     AIOSS_CHECK(services_.files.sync_directory(store_.directory));
-    for (const Source& source : plan_.sources) {
+    for (const AddedPart& source : plan_.sources) {
       if (remove_after_) AIOSS_CHECK(services_.files.remove(source.path));
     }
     return ok();
@@ -206,7 +208,7 @@ class Adder {
     if (before == store_.catalogue.models.end()) return ok();
     for (const std::string& path : before->second.paths) {
       bool stays = false;
-      for (const Source& source : plan_.sources) stays = stays || placed(source) == path;
+      for (const AddedPart& source : plan_.sources) stays = stays || placed(source) == path;
       if (!stays) AIOSS_CHECK(services_.files.remove(path));
     }
     return ok();
@@ -214,7 +216,7 @@ class Adder {
 
   void clean_up() {
     if (plan_.way == Way::kMove) return;
-    for (const Source& source : plan_.sources) (void)services_.files.remove(hidden(source));
+    for (const AddedPart& source : plan_.sources) (void)services_.files.remove(hidden(source));
   }
 
   const Services& services_;
@@ -226,18 +228,18 @@ class Adder {
 // So that the first load need not read a moved or linked file again.
 void remember(const Services& services, const ModelStore& store, const Plan& plan) {
   runtime::HashCache cache(services.files, state_directory(services));
-  for (const Source& source : plan.sources) {
+  for (const AddedPart& source : plan.sources) {
     const auto info = services.files.info(store.directory + "/" + source.target);
     if (info) cache.put(*info, *source.digest, services.clock.wall_ns());
   }
 }
 
-codec::OrderedJson as_json(const ModelStore& store, const Plan& plan) {
+codec::OrderedJson adding_json(const ModelStore& store, const Plan& plan) {
   codec::OrderedJson out;
   out["name"] = plan.name;
   out["bytes"] = plan.bytes;
   codec::OrderedJson files = codec::OrderedJson::array();
-  for (const Source& source : plan.sources) {
+  for (const AddedPart& source : plan.sources) {
     files.push_back({{"path", store.directory + "/" + source.target},
                      {"bytes", source.bytes},
                      {"sha256", codec::to_hex(*source.digest)}});
@@ -246,9 +248,9 @@ codec::OrderedJson as_json(const ModelStore& store, const Plan& plan) {
   return out;
 }
 
-std::string as_text(const Plan& plan) {
+std::string adding_text(const Plan& plan) {
   std::string out = "added " + plan.name + ", " + human_bytes(plan.bytes) + "\n";
-  for (const Source& source : plan.sources) {
+  for (const AddedPart& source : plan.sources) {
     out += codec::to_hex(*source.digest) + "  " + source.target + "\n";
   }
   return out;
@@ -296,8 +298,8 @@ Result<std::string> add(const Services& services, const Config& config,
     AIOSS_TRY(Plan plan, make_plan(services, store, file, invocation));
     AIOSS_CHECK(Adder(services, store, plan).run(listed ? &*listed : nullptr));
     remember(services, store, plan);
-    models.push_back(as_json(store, plan));
-    text += as_text(plan);
+    models.push_back(adding_json(store, plan));
+    text += adding_text(plan);
   }
   if (!invocation.has("--json")) return text;
   codec::OrderedJson out;

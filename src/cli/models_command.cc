@@ -11,7 +11,7 @@
 namespace aioss::cli {
 namespace {
 
-std::string as_json(const runtime::Catalogue& catalogue, const std::string& directory) {
+std::string models_json(const runtime::Catalogue& catalogue, const std::string& directory) {
   codec::OrderedJson models = codec::OrderedJson::array();
   for (const auto& [name, entry] : catalogue.models) {
     codec::OrderedJson model;
@@ -63,7 +63,8 @@ int models_command(const Services& services, const Invocation& invocation) {
   const std::string& directory = store->directory;
   const runtime::Catalogue* const catalogue = &store->catalogue;
   if (invocation.has("--json")) {
-    return console.out(as_json(*catalogue, directory)) ? 0 : static_cast<int>(ExitCode::kFailure);
+    return console.out(models_json(*catalogue, directory)) ? 0
+                                                           : static_cast<int>(ExitCode::kFailure);
   }
   for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
   if (catalogue->models.empty() && catalogue->adapters.empty()) {

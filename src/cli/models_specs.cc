@@ -4,8 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
-
 CommandSpec list() {
   return {"models",
           "list the models of the catalogue",

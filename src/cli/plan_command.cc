@@ -27,8 +27,8 @@ Result<std::string> models_folder(const Services& services, const Config& config
   return missing ? std::string() : directory;
 }
 
-Result<runtime::GatewayOptions> gateway_for_plan(const Services& services, const Config& config,
-                                                 const Invocation& invocation) {
+Result<runtime::GatewayOptions> plan_options(const Services& services, const Config& config,
+                                             const Invocation& invocation) {
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_folder(services, config));
   out.fake_models = invocation.has("--fake-models");
@@ -74,7 +74,7 @@ Status check_wishes(const Invocation& invocation, const runtime::PlanAnswer& ans
 Result<runtime::PlanAnswer> plan(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const Config config,
             load_config(services.files, services.environment, invocation.config));
-  AIOSS_TRY(runtime::GatewayOptions options, gateway_for_plan(services, config, invocation));
+  AIOSS_TRY(runtime::GatewayOptions options, plan_options(services, config, invocation));
   runtime::PlanCall call;
   call.model = invocation.operand(0);
   call.adapters = invocation.texts("--lora");

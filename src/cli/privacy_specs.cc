@@ -4,7 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
 constexpr Flag kOperatorKey{"--operator-key", "", "KEY",
                             "Who you are: an operator's key, or @FILE that holds it."};
 constexpr std::string_view kDirectoryHelp = "Folder of the ledger; default: the setting 'ledger'.";

@@ -4,8 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kJson{"--json", "", "", "Print JSON, for scripts."};
-
 CommandSpec status() {
   return {"ledger status",
           "show size, head, newest checkpoint and what is not anchored yet",

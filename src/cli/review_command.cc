@@ -64,7 +64,7 @@ Result<runtime::ReviewCall> call_of(const Invocation& invocation) {
   return call;
 }
 
-std::string as_json(const runtime::Reviewed& reviewed, const std::string& verdict) {
+std::string review_json(const runtime::Reviewed& reviewed, const std::string& verdict) {
   codec::OrderedJson out;
   out["record"] = reviewed.record;
   out["reviewed_record"] = reviewed.reviewed_record;
@@ -74,7 +74,7 @@ std::string as_json(const runtime::Reviewed& reviewed, const std::string& verdic
   return codec::dump_json(out) + "\n";
 }
 
-std::string as_text(const runtime::Reviewed& reviewed, const std::string& verdict) {
+std::string review_text(const runtime::Reviewed& reviewed, const std::string& verdict) {
   std::string out = "record " + std::to_string(reviewed.record) + ": " + verdict + ", of record " +
                     std::to_string(reviewed.reviewed_record) + "\n";
   if (reviewed.comment_salt) out += "comment salt " + codec::to_hex(*reviewed.comment_salt) + "\n";
@@ -105,8 +105,8 @@ int review_command(const Services& services, const Invocation& invocation) {
   const Status closed = (*ledger)->close();
   if (!reviewed) return console.fail(as_flag(reviewed.error()));
   if (!closed) return console.fail(closed.error());
-  const std::string text = invocation.has("--json") ? as_json(*reviewed, call->verdict)
-                                                    : as_text(*reviewed, call->verdict);
+  const std::string text = invocation.has("--json") ? review_json(*reviewed, call->verdict)
+                                                    : review_text(*reviewed, call->verdict);
   return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/suggest.h"
@@ -41,7 +42,7 @@ Result<std::string> read_input(Interrupt& interrupt) {
     if (!count && count.error().code == Code::kTimeout) continue;
     if (!count) return count.error();
     if (*count == 0) return text;
-    text += aioss::as_text(std::span(bytes).first(*count));
+    text += as_text(std::span(bytes).first(*count));
     if (text.size() > kInputBytesMax) {
       return Error(Code::kTooLarge, "standard input is over 4 MiB; give a shorter text");
     }
@@ -63,8 +64,8 @@ Result<std::optional<std::string>> find_prompt(const Services& services, const R
   return std::optional<std::string>(*options.prompt + "\n\n" + input);
 }
 
-Result<runtime::GatewayOptions> gateway_for_run(const Services& services, const Config& config,
-                                                const RunOptions& options) {
+Result<runtime::GatewayOptions> run_gateway_options(const Services& services, const Config& config,
+                                                    const RunOptions& options) {
   runtime::GatewayOptions out;
   if (options.is_file) {
     out.model_files = {options.model};
@@ -202,7 +203,7 @@ class Run {
       messages.push_back({"user", std::move(prompt), ""});
       call.request.prompt = std::move(messages);
     }
-    call.request.now_unix_s = services_.clock.wall_ns() / 1'000'000'000;
+    call.request.now_unix_s = services_.clock.wall_ns() / kNsPerSecond;
     const bool terminal = console_.facts().output_is_terminal;
     bool reader_gone = false;
     const auto show = [&](std::string_view text) {
@@ -254,7 +255,7 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
   }
   AIOSS_CHECK(check_cpu(services));
   AIOSS_TRY(auto prompt, find_prompt(services, options, interrupt));
-  AIOSS_TRY(const auto gateway_setup, gateway_for_run(services, config, options));
+  AIOSS_TRY(const auto gateway_setup, run_gateway_options(services, config, options));
   AIOSS_TRY(const auto ledger, open_ledger(services, config));
   AIOSS_TRY(const auto custody, open_custody(services, config, config.text(Key::kLedger), *ledger));
   MetricRegistry metrics;

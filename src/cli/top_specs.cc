@@ -13,7 +13,7 @@ std::vector<CommandSpec> top_specs() {
        "server's Unix socket if --unix names it, else over TCP.",
        {},
        {{"--once", "", "", "One look, then exit."},
-        {"--key", "", "KEY", "Your API key, or @FILE that holds it, if the server wants one."},
+        kApiKey,
         {"--json", "", "", "With one look: print what the server answers, for scripts."}},
        kForTop,
        {"aioss top", "aioss top --unix /run/aioss.sock",

@@ -21,8 +21,8 @@ namespace {
 constexpr std::uint64_t kBudgetSecondsMax = 600;
 
 // As a server has them: what was measured under other conditions says nothing to it.
-Result<runtime::GatewayOptions> gateway_as_served(const Services& services, const Config& config,
-                                                  const Invocation& invocation) {
+Result<runtime::GatewayOptions> served_options(const Services& services, const Config& config,
+                                               const Invocation& invocation) {
   runtime::GatewayOptions out;
   AIOSS_TRY(out.models_dir, models_directory(services, config));
   out.fake_models = invocation.has("--fake-models");
@@ -43,8 +43,8 @@ Result<runtime::GatewayOptions> gateway_as_served(const Services& services, cons
   return out;
 }
 
-Result<const runtime::CatalogueEntry*> find_model(const runtime::Catalogue& catalogue,
-                                                  const std::string& wanted) {
+Result<const runtime::CatalogueEntry*> model_to_tune(const runtime::Catalogue& catalogue,
+                                                     const std::string& wanted) {
   const auto alias = catalogue.aliases.find(wanted);
   const std::string& real = alias == catalogue.aliases.end() ? wanted : alias->second;
   const auto found = catalogue.models.find(real);
@@ -92,14 +92,14 @@ Result<runtime::Tuning> measure(const Services& services, const runtime::Gateway
 Result<runtime::Tuning> tune(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const Config config,
             load_config(services.files, services.environment, invocation.config));
-  AIOSS_TRY(const runtime::GatewayOptions options, gateway_as_served(services, config, invocation));
+  AIOSS_TRY(const runtime::GatewayOptions options, served_options(services, config, invocation));
   AIOSS_TRY(const std::int64_t budget_ns, budget_of(invocation));
   AIOSS_TRY(runtime::Catalogue catalogue,
             runtime::scan_catalogue(services.files, runtime::catalogue_options(options)));
   // Of a pinned model no other engine is tried.
   runtime::EngineChoices(services.files, options.state_dir).apply(catalogue);
   AIOSS_TRY(const runtime::CatalogueEntry* const entry,
-            find_model(catalogue, invocation.operand(0)));
+            model_to_tune(catalogue, invocation.operand(0)));
   const runtime::TuningKey key = runtime::tuning_key_of(catalogue, *entry, options);
   runtime::TuningStore store(services.files, options.state_dir, options.worker_executable);
   store.read();

@@ -79,8 +79,7 @@ std::string tune_text(const runtime::Tuning& tuning, std::size_t columns, bool c
     row.push_back(std::move(state));
     table.add(std::move(row));
   }
-  constexpr std::int64_t kNs = 1'000'000'000;
-  return safe_text(tuning.model, false) + ", measured " + utc_time(tuning.wall_ns / kNs) +
+  return safe_text(tuning.model, false) + ", measured " + utc_time(tuning.wall_ns / kNsPerSecond) +
          "; tokens a second, × the default's\n\n" + table.render(columns, color) + "\n" +
          paint("chosen", Color::kGreen, color) + ": " + runtime::text(result.chosen()) + ", " +
          safe_text(result.choice.why, false) + "\n" +

@@ -4,9 +4,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr Flag kUpdateKey{"--key", "", "KEY",
-                          "Your API key, or @FILE that holds it, if the server wants one."};
-
 CommandSpec apply() {
   return {"update apply",
           "install engines from a folder, into a running server, too",
@@ -17,7 +14,7 @@ CommandSpec apply() {
           "update is taken back, there and in the directory, and the exit code is 1. The server "
           "records each step.",
           {{"BUNDLE", "A folder with engines and their notes."}},
-          {{"--unsigned", "", "", "Take engines that nobody has signed."}, kUpdateKey},
+          {{"--unsigned", "", "", "Take engines that nobody has signed."}, kApiKey},
           kForEngines | kForTop,
           {"aioss update apply /mnt/usb/engines --engines-key @publisher.vkey"}};
 }
@@ -27,7 +24,7 @@ CommandSpec rollback() {
           "go back to the file of an engine from before its update",
           "As it was kept by 'aioss update apply'. A server that runs is told as there.",
           {{"ENGINE", "A name from 'aioss engine list'."}},
-          {kUpdateKey},
+          {kApiKey},
           kForEngines | kForTop,
           {"aioss update rollback minimal"}};
 }

@@ -46,7 +46,7 @@ std::string headline(ledger::Verdict judged, std::string_view finding, bool with
          safe_text(finding, false) + "\n";
 }
 
-std::string as_json(const ledger::VerifyReport& report, bool with_key) {
+std::string verdict_json(const ledger::VerifyReport& report, bool with_key) {
   codec::OrderedJson out;
   out["verdict"] = ledger::name(report.verdict);
   out["trusted"] = with_key && report.verdict == ledger::Verdict::kOk;
@@ -78,7 +78,7 @@ std::string as_json(const ledger::VerifyReport& report, bool with_key) {
   return codec::dump_json(out) + "\n";
 }
 
-std::string as_text(const ledger::VerifyReport& report, bool with_key, bool color) {
+std::string verdict_text(const ledger::VerifyReport& report, bool with_key, bool color) {
   std::string out = headline(report.verdict, report.finding, with_key, color);
   const auto row = [&](std::string_view label, const std::string& value) {
     if (value.empty()) return;
@@ -259,8 +259,8 @@ int verify_ledger(const Services& services, const Invocation& invocation, const 
   }
   const bool with_key = !given.key.empty();
   const std::string text = invocation.has("--json")
-                               ? as_json(report, with_key)
-                               : as_text(report, with_key, console.facts().output_color);
+                               ? verdict_json(report, with_key)
+                               : verdict_text(report, with_key, console.facts().output_color);
   if (!console.out(text)) return static_cast<int>(ledger::Verdict::kUsage);
   return static_cast<int>(report.verdict);
 }

@@ -14,7 +14,8 @@ namespace {
 constexpr std::uint64_t kTextBytesMax = 64U << 20;
 constexpr unsigned kProofPermissions = 0640;
 
-Result<Bytes> read_text(os::FileSystem& files, const std::string& flag, const std::string& path) {
+Result<Bytes> part_of_document(os::FileSystem& files, const std::string& flag,
+                               const std::string& path) {
   auto bytes = os::read_file(files, path, kTextBytesMax);
   if (!bytes) return std::move(bytes).error().with_context(flag + " " + path);
   return bytes;
@@ -97,11 +98,11 @@ Result<std::vector<ledger::Claim>> read_claims(const Services& services,
   std::vector<ledger::Claim> claims;
   AIOSS_TRY(const auto choice, invocation.number("--choice", 0, 1'000'000));
   if (const auto path = invocation.text("--prompt")) {
-    AIOSS_TRY(const Bytes text, read_text(services.files, "--prompt", *path));
+    AIOSS_TRY(const Bytes text, part_of_document(services.files, "--prompt", *path));
     claims.push_back({ledger::Claim::Of::kPrompt, 0, prompt_forms(text)});
   }
   if (const auto path = invocation.text("--answer")) {
-    AIOSS_TRY(const Bytes text, read_text(services.files, "--answer", *path));
+    AIOSS_TRY(const Bytes text, part_of_document(services.files, "--answer", *path));
     claims.push_back({ledger::Claim::Of::kAnswer, choice.value_or(0), as_written(text)});
   } else if (choice) {
     return Error(Code::kUsage, "--choice says which answer --answer is; give both");

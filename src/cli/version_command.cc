@@ -14,7 +14,7 @@ std::string compiler() {
 #endif
 }
 
-std::string as_json(const Services& services) {
+std::string version_json(const Services& services) {
   codec::OrderedJson out;
   out["product"] = "aioss";
   out["version"] = AIOSS_VERSION;
@@ -57,7 +57,7 @@ std::string embedded_text(const Services& services) {
   return out;
 }
 
-std::string as_text(const Services& services) {
+std::string version_text(const Services& services) {
   std::string out = "aioss " AIOSS_VERSION "\n";
   for (const EngineVersion& engine : services.engines()) {
     out += "engine    " + engine.name + " " + engine.version;
@@ -75,7 +75,8 @@ std::string as_text(const Services& services) {
 }  // namespace
 
 int version_command(const Services& services, const Invocation& invocation) {
-  const std::string text = invocation.has("--json") ? as_json(services) : as_text(services);
+  const std::string text =
+      invocation.has("--json") ? version_json(services) : version_text(services);
   return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

@@ -9,15 +9,12 @@
 #include "cli/text_file.h"
 #include "codec/base64.h"
 #include "codec/json.h"
+#include "ledger/format/render.h"
 #include "ledger/witness/anchors.h"
 #include "ledger/witness/witness.h"
 
 namespace aioss::cli {
 namespace {
-
-std::string records(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " record" : " records");
-}
 
 std::string time_text(std::uint64_t unix_s) {
   return utc_time(static_cast<std::int64_t>(unix_s));
@@ -77,7 +74,7 @@ Status sign(const Services& services, const Invocation& invocation) {
     console.note("aioss: record " + std::to_string(index) + " of " + own);
   }
   AIOSS_CHECK(write_text(services, invocation.text("--output").value_or(""), cosigned.note));
-  console.note("aioss: cosigned " + records(cosigned.checkpoint.size) + " of " +
+  console.note("aioss: cosigned " + ledger::count_of_records(cosigned.checkpoint.size) + " of " +
                cosigned.checkpoint.origin + " at " + time_text(cosigned.cosignature.time_s) +
                "; it was at " + std::to_string(cosigned.previous_size));
   if (cosigned.clock_went_back) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "http/text.h"
 #include "os/clock.h"
 
@@ -59,7 +60,7 @@ std::string Answer::head(int status, const Headers& headers, Framing framing,
   out.reserve(512);
   out += "HTTP/1.1 " + std::to_string(status) + " ";
   out += reason_phrase(status);
-  out += "\r\nDate: " + http_date(os::SystemClock().wall_ns() / 1'000'000'000);
+  out += "\r\nDate: " + http_date(os::SystemClock().wall_ns() / kNsPerSecond);
   for (const auto& [name, value] : headers) {
     if (is_framing_field(name)) continue;
     ASSERT(is_token(name));

@@ -5,6 +5,7 @@
 #include "http/text.h"
 
 namespace aioss::http {
+
 std::size_t ChunkDecoder::feed(std::string_view input, std::string& body) {
   std::size_t taken = 0;
   while (taken < input.size() && state_ == State::kMore) {

@@ -23,7 +23,7 @@ bool is_target(std::string_view text) {
                                       [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
-Refusal bad_request(const char* message) {
+Refusal bad_head(const char* message) {
   return {400, Code::kInvalidArgument, message};
 }
 
@@ -50,7 +50,7 @@ HeadScanner::State HeadScanner::scan(std::string_view bytes) {
       return state_;
     }
     if (feed == line_ || bytes[feed - 1] != '\r') {
-      return refuse(bad_request("a line of the request's head does not end with CR LF"));
+      return refuse(bad_head("a line of the request's head does not end with CR LF"));
     }
     const std::string_view line = bytes.substr(line_, feed - 1 - line_);
     line_ = searched_ = line_end;
@@ -69,7 +69,7 @@ HeadScanner::State HeadScanner::check_first_byte(std::string_view bytes) {
   if (is_token_char(first) || (first == '\r' && !skipped_empty_line_) || first == '\n') {
     return state_;
   }
-  return refuse(bad_request("this is not an HTTP/1.1 request; the server speaks plain HTTP only"));
+  return refuse(bad_head("this is not an HTTP/1.1 request; the server speaks plain HTTP only"));
 }
 
 HeadScanner::State HeadScanner::check_line(std::string_view line) {
@@ -79,7 +79,7 @@ HeadScanner::State HeadScanner::check_line(std::string_view line) {
     return check_request_line(line);
   }
   if (has_request_line_) return state_ = State::kComplete;
-  if (skipped_empty_line_) return refuse(bad_request("empty lines stand before the request line"));
+  if (skipped_empty_line_) return refuse(bad_head("empty lines stand before the request line"));
   skipped_empty_line_ = true;
   return state_;
 }
@@ -88,15 +88,15 @@ HeadScanner::State HeadScanner::check_request_line(std::string_view line) {
   const std::size_t first = line.find(' ');
   const std::size_t last = line.rfind(' ');
   if (first == std::string_view::npos || first == last) {
-    return refuse(bad_request("the request line is not METHOD SP TARGET SP VERSION"));
+    return refuse(bad_head("the request line is not METHOD SP TARGET SP VERSION"));
   }
   const std::string_view method = line.substr(0, first);
   const std::string_view version = line.substr(last + 1);
-  if (!is_token(method)) return refuse(bad_request("the request's method is not a token"));
+  if (!is_token(method)) return refuse(bad_head("the request's method is not a token"));
   if (!is_target(line.substr(first + 1, last - first - 1))) {
-    return refuse(bad_request("the request's target is empty or holds characters it must not"));
+    return refuse(bad_head("the request's target is empty or holds characters it must not"));
   }
-  if (!is_version(version)) return refuse(bad_request("the request line names no HTTP version"));
+  if (!is_version(version)) return refuse(bad_head("the request line names no HTTP version"));
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
     return refuse({505, Code::kUnsupported, "this server speaks HTTP/1.1 and HTTP/1.0 only"});
   }
@@ -112,15 +112,15 @@ HeadScanner::State HeadScanner::check_field_line(std::string_view line) {
                    "the request has more than " + std::to_string(lines_max_) + " header fields"});
   }
   if (line.front() == ' ' || line.front() == '\t') {
-    return refuse(bad_request("a header field is folded over lines; send it in one line"));
+    return refuse(bad_head("a header field is folded over lines; send it in one line"));
   }
   const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return refuse(bad_request("a header field has no colon"));
+  if (colon == std::string_view::npos) return refuse(bad_head("a header field has no colon"));
   if (!is_token(line.substr(0, colon))) {
-    return refuse(bad_request("a header field's name is empty or holds characters it must not"));
+    return refuse(bad_head("a header field's name is empty or holds characters it must not"));
   }
   if (!is_field_value(line.substr(colon + 1))) {
-    return refuse(bad_request("a header field's value holds control characters"));
+    return refuse(bad_head("a header field's value holds control characters"));
   }
   return state_;
 }

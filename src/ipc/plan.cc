@@ -88,7 +88,7 @@ Value to_value(const PlanDevice& device) {
   return Value::map(std::move(map));
 }
 
-PlanDevice read_device(FieldReader& outer, const Map& map) {
+PlanDevice read_plan_device(FieldReader& outer, const Map& map) {
   FieldReader reader(map, "plan.device");
   PlanDevice device;
   device.name = reader.text(0, kNameBytesMax);
@@ -186,7 +186,7 @@ Result<PlanReport> decode_plan_report(ByteView frame) {
     report.options.push_back(read_session(reader, reader.as_map(value)));
   }
   for (const Value& value : reader.array(4, kPlanDevicesMax)) {
-    report.devices.push_back(read_device(reader, reader.as_map(value)));
+    report.devices.push_back(read_plan_device(reader, reader.as_map(value)));
   }
   AIOSS_CHECK(reader.finish());
   return report;

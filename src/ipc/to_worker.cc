@@ -14,7 +14,7 @@ using detail::text_value;
 using detail::tokens_value;
 using detail::Value;
 
-enum Kind : std::uint64_t {
+enum OrderKind : std::uint64_t {
   kConfigure = 1,
   kSubmit = 2,
   kCancel = 3,
@@ -31,14 +31,14 @@ enum Kind : std::uint64_t {
 };
 enum PromptKind : std::uint64_t { kText = 0, kChat = 1, kTokens = 2 };
 
-Map message(Kind kind) {
+Map order(OrderKind kind) {
   Map map;
   map.set(0, Value::uint(kind));
   return map;
 }
 
-Map to_map(const Configure& m, Kind kind = kConfigure) {
-  Map map = message(kind);
+Map to_map(const Configure& m, OrderKind kind = kConfigure) {
+  Map map = order(kind);
   map.set(1, Value::uint(m.protocol_version));
   map.set(2, text_value(m.engine, kNameBytesMax));
   map.set(3, Value::uint(static_cast<std::uint64_t>(m.profile)));
@@ -202,7 +202,7 @@ std::vector<ResumedChoice> read_resume(FieldReader& outer) {
 }
 
 Map to_map(const Submit& m) {
-  Map map = message(kSubmit);
+  Map map = order(kSubmit);
   map.set(1, Value::uint(m.id));
   map.set(2, to_value(m.prompt));
   map.set(3, to_value(m.sampling));
@@ -294,47 +294,47 @@ Result<ToWorker> read_submit(FieldReader& reader) {
 }
 
 Map to_map(const Cancel& m) {
-  Map map = message(kCancel);
+  Map map = order(kCancel);
   map.set(1, Value::uint(m.id));
   return map;
 }
 Map to_map(const Credit& m) {
-  Map map = message(kCredit);
+  Map map = order(kCredit);
   map.set(1, Value::uint(m.id));
   map.set(2, Value::uint(m.bytes));
   return map;
 }
 Map to_map(const TakeOver&) {
-  return message(kTakeOver);
+  return order(kTakeOver);
 }
 Map to_map(const Forget&) {
-  return message(kForget);
+  return order(kForget);
 }
 Map to_map(const Park&) {
-  return message(kPark);
+  return order(kPark);
 }
 Map to_map(const Wake& m) {
   return to_map(m.session, kWake);
 }
 Map to_map(const Ping& m) {
-  Map map = message(kPing);
+  Map map = order(kPing);
   map.set(1, Value::uint(m.nonce));
   return map;
 }
 Map to_map(const Probe&) {
-  return message(kProbe);
+  return order(kProbe);
 }
 Map to_map(const Shutdown&) {
-  return message(kShutdown);
+  return order(kShutdown);
 }
 Map to_map(const LoadAdapter& m) {
-  Map map = message(kLoadAdapter);
+  Map map = order(kLoadAdapter);
   map.set(1, digest_value(m.adapter));
   map.set(2, Value::uint(m.bytes));
   return map;
 }
 Map to_map(const UnloadAdapter& m) {
-  Map map = message(kUnloadAdapter);
+  Map map = order(kUnloadAdapter);
   map.set(1, digest_value(m.adapter));
   return map;
 }

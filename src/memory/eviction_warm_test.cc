@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "memory/eviction.h"
-
 #include "base/clock.h"
+#include "memory/eviction.h"
 
 namespace aioss::memory {
 namespace {

@@ -10,6 +10,7 @@
 #include "os/clock.h"
 
 namespace aioss::os {
+
 Result<std::size_t> read_some(int descriptor, std::span<std::uint8_t> into,
                               std::chrono::milliseconds timeout) {
   const SystemClock clock;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-Error memory_failed(const std::string& what) {
+Error shared_memory_failed(const std::string& what) {
   return {Code::kIo, what + ": " + std::strerror(errno)};
 }
 
@@ -32,24 +32,24 @@ std::uint64_t allocated_bytes(int fd) {
 
 Result<Fd> create_shared_memory(const std::string& name, std::uint64_t bytes) {
   Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) return memory_failed("cannot make a memory with a descriptor");
+  if (!fd.valid()) return shared_memory_failed("cannot make a memory with a descriptor");
   if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
       ::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
-    return memory_failed("cannot give a memory its size");
+    return shared_memory_failed("cannot give a memory its size");
   }
   return fd;
 }
 
 Result<SharedMapping> SharedMapping::map(int fd) {
   struct stat info = {};
-  if (::fstat(fd, &info) != 0) return memory_failed("cannot look at a shared memory");
+  if (::fstat(fd, &info) != 0) return shared_memory_failed("cannot look at a shared memory");
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || info.st_size <= 0) {
     return Error{Code::kInvalidArgument, "this descriptor is not a memory of fixed size"};
   }
   const auto size = static_cast<std::size_t>(info.st_size);
   void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (at == MAP_FAILED) return memory_failed("cannot map a shared memory");
+  if (at == MAP_FAILED) return shared_memory_failed("cannot map a shared memory");
   return SharedMapping({static_cast<std::uint8_t*>(at), size});
 }
 

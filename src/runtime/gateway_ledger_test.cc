@@ -21,7 +21,7 @@ using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;
 
-constexpr std::uint64_t kReserve = std::uint64_t{1} << 20;
+constexpr std::uint64_t kLedgerReserve = std::uint64_t{1} << 20;
 constexpr const char* kSlowScript = "reply x\ndelay_us_per_call 5000\n";
 
 class GatewayLedgerTest : public ::testing::Test {
@@ -58,20 +58,20 @@ class GatewayLedgerTest : public ::testing::Test {
 // ---- no room ------------------------------------------------------------------------------------
 
 TEST_F(GatewayLedgerTest, LowDiskRefusesNewRequestsAndRecordsTheEndsOfOthers) {
-  bench.reserve_bytes = kReserve;
-  set_room(2 * kReserve);
+  bench.reserve_bytes = kLedgerReserve;
+  set_room(2 * kLedgerReserve);
   start(kSlowScript);
   const auto running = bench.submit("m", "[[long 100000]]");
   Answered answered;
   ASSERT_TRUE(read_some_text(*running, answered));
-  set_room(kReserve / 2);
+  set_room(kLedgerReserve / 2);
   ASSERT_TRUE(wait_for_health(false));
   expect_refused_with_one_sentence();
   running->cancel();  // what has begun may end
   const Answered rest = read_all(*running);
   EXPECT_EQ(rest.code(), "cancelled");
   EXPECT_TRUE(rest.failed->abort_record);
-  set_room(2 * kReserve);
+  set_room(2 * kLedgerReserve);
   ASSERT_TRUE(wait_for_health(true));
   EXPECT_TRUE(bench.ask("m", "b").done) << "there is room again";
   bench.expect_good_ledger();
@@ -79,10 +79,10 @@ TEST_F(GatewayLedgerTest, LowDiskRefusesNewRequestsAndRecordsTheEndsOfOthers) {
 
 // The look at health() may be old: then the ledger itself refuses the record.
 TEST_F(GatewayLedgerTest, LowDiskThatIsNotNoticedYetShowsNothing) {
-  bench.reserve_bytes = kReserve;
-  set_room(2 * kReserve);
+  bench.reserve_bytes = kLedgerReserve;
+  set_room(2 * kLedgerReserve);
   start("reply hello world\n");
-  set_room(kReserve / 2);
+  set_room(kLedgerReserve / 2);
   const auto stream = bench.gateway().submit(bench.call("m", "a"));
   if (stream) {
     const Answered answered = read_all(**stream);
@@ -98,8 +98,8 @@ TEST_F(GatewayLedgerTest, LowDiskThatIsNotNoticedYetShowsNothing) {
 }
 
 TEST_F(GatewayLedgerTest, AnEndThatHasNoRoomIsNotShown) {
-  bench.reserve_bytes = kReserve;
-  set_room(2 * kReserve);
+  bench.reserve_bytes = kLedgerReserve;
+  set_room(2 * kLedgerReserve);
   start("reply hello world\ndelay_us_per_call 500000\n");  // seconds remain after the first text
   const auto stream = bench.submit("m", "a");
   Answered answered;

@@ -10,6 +10,7 @@
 #include "http/text.h"
 #include "runtime/records/records.h"
 #include "server/replies.h"
+#include "server/wrong_field.h"
 
 namespace aioss::server {
 namespace {
@@ -18,27 +19,22 @@ constexpr std::string_view kWitness = "witness", kOld = "old";
 constexpr std::string_view kNote = "note", kWitnessKey = "witness_key", kWitnessed = "witnessed";
 constexpr codec::JsonLimits kBodyLimits{kAnchorBodyBytesMax, 2, 16};
 
-Error wrong_anchor(std::string_view field, std::string message) {
-  return {Code::kInvalidArgument, std::string(field) + ": " + std::move(message),
-          std::string(field)};
-}
-
 Status take(std::string_view name, const std::string& value, ledger::GiveOut& wish) {
   if (name == kWitness) {
     if (const Status named = ledger::check_origin(value); !named) {
-      return wrong_anchor(kWitness, "not a name that a witness can have");
+      return wrong_field(kWitness, "not a name that a witness can have");
     }
     wish.witness = value;
     return ok();
   }
-  if (name != kOld) return wrong_anchor(name, "there are only 'witness' and 'old'");
+  if (name != kOld) return wrong_field(name, "there are only 'witness' and 'old'");
   wish.old_size = parse_u64(value);
-  return wish.old_size ? ok() : wrong_anchor(kOld, "not a number of records");
+  return wish.old_size ? ok() : wrong_field(kOld, "not a number of records");
 }
 
 Result<std::string> text_in(const codec::Json& json, std::string_view name) {
   const auto found = json.find(name);
-  if (found == json.end() || !found->is_string()) return wrong_anchor(name, "must be a string");
+  if (found == json.end() || !found->is_string()) return wrong_field(name, "must be a string");
   return found->get<std::string>();
 }
 
@@ -48,7 +44,7 @@ Status check_anchor_fields(const codec::Json& json) {
     if (name == kNote || name == kWitnessKey || name == kWitnessed) continue;
     const std::vector<std::string> known{std::string(kNote), std::string(kWitnessKey),
                                          std::string(kWitnessed)};
-    return wrong_anchor(one_line(name), "there is no such field" + did_you_mean(name, known));
+    return wrong_field(one_line(name), "there is no such field" + did_you_mean(name, known));
   }
   return ok();
 }
@@ -70,7 +66,7 @@ Result<ledger::GiveOut> parse_anchor_export(std::string_view query,
     }
     AIOSS_CHECK(take(*name, *value, wish));
   }
-  if (wish.old_size && wish.witness.empty()) return wrong_anchor(kOld, "needs 'witness'");
+  if (wish.old_size && wish.witness.empty()) return wrong_field(kOld, "needs 'witness'");
   return wish;
 }
 
@@ -82,15 +78,15 @@ Result<AnchorImport> parse_anchor_import(std::string_view body,
   out.actor = runtime::records::actor(principal);
   AIOSS_TRY(out.note, text_in(json, kNote));
   if (const auto note = ledger::parse_note(out.note); !note) {
-    return wrong_anchor(kNote, note.error().message);
+    return wrong_field(kNote, note.error().message);
   }
   AIOSS_TRY(const std::string key_text, text_in(json, kWitnessKey));
   auto key = ledger::parse_witness_key(key_text);
-  if (!key) return wrong_anchor(kWitnessKey, key.error().message);
+  if (!key) return wrong_field(kWitnessKey, key.error().message);
   out.witness = std::move(*key);
   const auto witnessed = json.find(kWitnessed);
   if (witnessed == json.end()) return out;
-  if (!witnessed->is_boolean()) return wrong_anchor(kWitnessed, "must be true or false");
+  if (!witnessed->is_boolean()) return wrong_field(kWitnessed, "must be true or false");
   out.witnessed = witnessed->get<bool>();
   return out;
 }

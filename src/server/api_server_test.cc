@@ -21,6 +21,7 @@ namespace aioss::server {
 namespace {
 
 using test::Client;
+using test::kChat;
 using test::Reply;
 using test::RunningServer;
 using testing::AllOf;
@@ -28,7 +29,6 @@ using testing::HasSubstr;
 using testing::Not;
 using Counts = test::ScriptedGateway::Counts;
 
-const std::string kChat = "/v1/chat/completions";
 const std::string kReviews = "/v1/reviews";
 const std::string kReview = R"({"request_id":"req_0001","verdict":"approved"})";
 const std::string kBody = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";

@@ -13,6 +13,7 @@
 #include "codec/json.h"
 #include "runtime/catalogue/catalogue.h"
 #include "server/replies.h"
+#include "server/wrong_field.h"
 
 namespace aioss::server {
 namespace {
@@ -23,10 +24,6 @@ using EngineWhat = runtime::EngineOrder::What;
 constexpr std::string_view kWord = "/engine";
 constexpr std::size_t kOrderNodesMax = 32;  // three fields, and room to name the one that is wrong
 constexpr std::chrono::milliseconds kOrderTimeout{30'000};
-
-Error wrong_field(std::string_view field, std::string_view why) {
-  return {Code::kInvalidArgument, std::string(field) + ": " + std::string(why), std::string(field)};
-}
 
 Status check_engine_fields(const codec::Json& body) {
   static const std::vector<std::string> kKnown{"engine", "pin", "rollback"};

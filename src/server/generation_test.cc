@@ -15,13 +15,12 @@ namespace aioss::server {
 namespace {
 
 using test::Client;
+using test::kChat;
 using test::Reply;
 using test::RunningServer;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-const std::string kChat = "/v1/chat/completions";
 
 std::string chat(const std::string& more = "") {
   return R"({"model":"smol","messages":[{"role":"user","content":"hi"}])" + more + "}";

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "codec/hex.h"
+#include "crypto/counting_random.h"
 #include "crypto/hash.h"
 #include "os/testing/fault_file_system.h"
 
@@ -22,15 +23,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class CountingRandom final : public crypto::Random {
- public:
-  void fill(std::span<std::uint8_t> out) override {
-    for (std::uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  std::uint8_t next_ = 0;
-};
+using crypto::CountingRandom;
 
 NewKey make(crypto::Random& random, const std::string& id,
             runtime::Role role = runtime::Role::kUser) {

@@ -12,12 +12,12 @@ namespace {
 
 using runtime::ModelOrder;
 using test::Client;
+using test::kChat;
 using test::Reply;
 using test::RunningServer;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string kChat = "/v1/chat/completions";
 const std::string kWatch = "X-Aioss-Progress: 1\r\n";
 const std::string kWhole = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";
 const std::string kStreamed =

@@ -12,6 +12,7 @@
 #include "ipc/limits.h"
 #include "runtime/planning/planning.h"
 #include "server/replies.h"
+#include "server/wrong_field.h"
 
 namespace aioss::server {
 namespace {
@@ -21,42 +22,37 @@ using http::net::awaitable;
 // One child has a minute; the quantizations of a model are tried one after the other.
 constexpr std::chrono::milliseconds kPlanTimeout{300'000};
 
-Error wrong_parameter(std::string_view name, const std::string& why) {
-  return {Code::kInvalidArgument, std::string(name) + ": " + why, std::string(name)};
-}
-
 Status take_number(std::string_view name, std::string_view value,
                    std::optional<std::uint64_t>& out) {
-  if (out) return wrong_parameter(name, "is given twice");
+  if (out) return wrong_field(name, "is given twice");
   out = parse_u64(value);
-  return out ? ok() : wrong_parameter(name, "takes a whole number");
+  return out ? ok() : wrong_field(name, "takes a whole number");
 }
 
 Status take(std::string_view name, const std::string& value, runtime::PlanCall& call) {
   if (name == "ctx") return take_number(name, value, call.context_tokens);
   if (name == "parallel") return take_number(name, value, call.parallel);
   if (name == "kv_type") {
-    if (call.kv_type) return wrong_parameter(name, "is given twice");
+    if (call.kv_type) return wrong_field(name, "is given twice");
     call.kv_type = value;
     return ok();
   }
   if (name == "device") {
-    if (call.device) return wrong_parameter(name, "is given twice");
+    if (call.device) return wrong_field(name, "is given twice");
     call.device = value;
     return ok();
   }
   if (name == "lora") {
     if (call.adapters.size() >= ipc::kAdaptersLoadedMax)
-      return wrong_parameter(name, "is given too often");
+      return wrong_field(name, "is given too often");
     call.adapters.push_back(value);
     return ok();
   }
   if (name != "model") {
-    return wrong_parameter(
-        one_line(name),
-        "there are only 'model', 'ctx', 'parallel', 'kv_type', 'device' and 'lora'");
+    return wrong_field(one_line(name),
+                       "there are only 'model', 'ctx', 'parallel', 'kv_type', 'device' and 'lora'");
   }
-  if (!call.model.empty()) return wrong_parameter(name, "is given twice");
+  if (!call.model.empty()) return wrong_field(name, "is given twice");
   call.model = value;
   return ok();
 }
@@ -75,7 +71,7 @@ Result<runtime::PlanCall> parse_plan_query(std::string_view query) {
     }
     AIOSS_CHECK(take(*name, *value, call));
   }
-  if (call.model.empty()) return wrong_parameter("model", "name the model to plan: ?model=NAME");
+  if (call.model.empty()) return wrong_field("model", "name the model to plan: ?model=NAME");
   return call;
 }
 

@@ -14,12 +14,12 @@ namespace aioss::server {
 namespace {
 
 using test::Client;
+using test::kChat;
 using test::Reply;
 using test::RunningServer;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string kResumedRoute = "/v1/chat/completions";
 const std::string kBody =
     R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 const std::string kResume = "X-Aioss-Resume: 30\r\n";
@@ -50,7 +50,7 @@ class ResumeTest : public ::testing::Test {
  protected:
   // A stream that has said one word to a client that is still there.
   std::shared_ptr<test::ScriptedStream> begin(Client& client, const std::string& headers = "") {
-    client.post(kResumedRoute, kBody, kResume + headers);
+    client.post(kChat, kBody, kResume + headers);
     auto stream = server.gateway.stream();
     if (stream == nullptr) return stream;
     stream->push(test::started());
@@ -74,7 +74,7 @@ class ResumeTest : public ::testing::Test {
     RunningServer other;
     other.gateway.script(
         {test::started(), test::text("one"), test::text("two"), test::stop(), test::done()});
-    return other.post(kResumedRoute, kBody).body;
+    return other.post(kChat, kBody).body;
   }
 
   RunningServer server;
@@ -88,8 +88,8 @@ TEST_F(ResumeTest, EventsAreNumberedAndOtherwiseTheSame) {
   EXPECT_EQ(reply.header("X-Aioss-Resume"), "30");
   EXPECT_EQ(reply.header("X-Aioss-Request-Id"), "req_0001");
   EXPECT_EQ(without_ids(reply.body), undisturbed());
-  client.post(kResumedRoute,
-              kBody);  // the connection lives; and without the header there are no numbers
+  // The connection lives; and without the header there are no numbers.
+  client.post(kChat, kBody);
   const auto stream = server.gateway.stream(1);
   stream->push(test::started());
   finish(*stream);
@@ -198,7 +198,7 @@ TEST_F(ResumeTest, TheSecondReaderTakesOver) {
 
 TEST_F(ResumeTest, AClientThatHasNoIdYetCancels) {
   Client client(server.port());
-  client.post(kResumedRoute, kBody, kResume);
+  client.post(kChat, kBody, kResume);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   client.close();
@@ -243,21 +243,20 @@ TEST_F(ResumeTest, AFullRingStopsTheStream) {
 TEST_F(ResumeTest, WishesOutOfBoundsAreRefused) {
   for (const char* wish : {"0", "601", "-1", "1.5", "x", "99999999999999999999"}) {
     // Before the body is looked at, which would be refused, too.
-    const Reply reply =
-        server.post(kResumedRoute, "{", "X-Aioss-Resume: " + std::string(wish) + "\r\n");
+    const Reply reply = server.post(kChat, "{", "X-Aioss-Resume: " + std::string(wish) + "\r\n");
     EXPECT_EQ(reply.status, 400) << wish;
     EXPECT_THAT(reply.body, HasSubstr("whole number of seconds from 1 to 600"));
     EXPECT_THAT(reply.body, HasSubstr("\"param\":\"X-Aioss-Resume\""));
   }
   const Reply whole = server.post(
-      kResumedRoute, R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})", kResume);
+      kChat, R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})", kResume);
   EXPECT_EQ(whole.status, 400);
   EXPECT_THAT(whole.body, HasSubstr("needs \\\"stream\\\": true"));
   EXPECT_EQ(server.gateway.calls(), 0U);
   ApiOptions options;
   options.resume_seconds_max = 0;
   RunningServer without(options);
-  EXPECT_THAT(without.post(kResumedRoute, kBody, kResume).body, HasSubstr("keeps no answers"));
+  EXPECT_THAT(without.post(kChat, kBody, kResume).body, HasSubstr("keeps no answers"));
 }
 
 TEST_F(ResumeTest, NumbersOutOfBoundsAreRefused) {
@@ -279,7 +278,7 @@ TEST_F(ResumeTest, PlacesAreBounded) {
   std::vector<std::unique_ptr<Client>> clients;
   const auto ask = [&] {
     clients.push_back(std::make_unique<Client>(server.port()));
-    clients.back()->post(kResumedRoute, kBody, kResume);
+    clients.back()->post(kChat, kBody, kResume);
   };
   for (std::size_t i = 0; i < kKeptAnswersTenantMax; ++i) {
     ask();
@@ -292,13 +291,13 @@ TEST_F(ResumeTest, PlacesAreBounded) {
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(refused.header("Retry-After"), "1");
   EXPECT_THAT(refused.body, HasSubstr("too many answers are kept"));
-  EXPECT_EQ(server.post(kResumedRoute, "{").status, 400);  // others are served
+  EXPECT_EQ(server.post(kChat, "{").status, 400);  // others are served
   finish(*server.gateway.stream(0));
   EXPECT_TRUE(clients[0]->read_reply().whole);
   clients[0]->close();
   for (int i = 0; i < 3000; ++i) {  // until the server has noticed that all was taken
     Client last(server.port());
-    last.post(kResumedRoute, kBody, kResume);
+    last.post(kChat, kBody, kResume);
     const auto stream = server.gateway.stream(kKeptAnswersTenantMax, std::chrono::milliseconds(50));
     if (stream == nullptr) continue;
     EXPECT_EQ(server.get(kPath).status, 404);
@@ -314,7 +313,7 @@ TEST_F(ResumeTest, AServerThatStopsKeepsNothingForThoseWhoAreAway) {
   away.close();
   wait_until_left();
   Client here(server.port());
-  here.post(kResumedRoute, kBody, kResume);
+  here.post(kChat, kBody, kResume);
   const auto second = server.gateway.stream(1);
   ASSERT_NE(second, nullptr);
   second->push(test::started());
@@ -349,7 +348,7 @@ TEST(ResumeIdentity, OnlyTheCallerMayGoOn) {
   options.key_file = path;
   RunningServer server(options);
   Client client(server.port());
-  client.post(kResumedRoute, kBody, kResume + keys[0]);
+  client.post(kChat, kBody, kResume + keys[0]);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->push(test::started());

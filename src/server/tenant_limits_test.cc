@@ -7,8 +7,8 @@
 namespace aioss::server {
 namespace {
 
-const std::string kSalt(32, 'a');
-const std::string kHash(64, 'b');
+const std::string kTenantSalt(32, 'a');
+const std::string kTenantHash(64, 'b');
 
 TEST(TenantLimits, ALineIsRead) {
   const auto line = parse_tenant_line(
@@ -39,17 +39,17 @@ TEST(TenantLimits, BrokenLinesSayWhatIsWrong) {
 }
 
 TEST(TenantLimits, HoldForTheKeysOfTheTenantWhereverTheLineStands) {
-  const ParsedKeys parsed =
-      parse_keys("k1 a u1 user " + kSalt + " " + kHash + "\n[tenant.a] weight=7\nk2 a u2 user " +
-                 kSalt + " " + kHash + "\nk3 b u3 user " + kSalt + " " + kHash + "\n");
+  const ParsedKeys parsed = parse_keys(
+      "k1 a u1 user " + kTenantSalt + " " + kTenantHash + "\n[tenant.a] weight=7\nk2 a u2 user " +
+      kTenantSalt + " " + kTenantHash + "\nk3 b u3 user " + kTenantSalt + " " + kTenantHash + "\n");
   ASSERT_TRUE(parsed.problems.empty());
   ASSERT_EQ(parsed.keys.size(), 3U);
   EXPECT_EQ(parsed.keys[0].limits.weight, 7U);
   EXPECT_EQ(parsed.keys[1].limits.weight, 7U);
   EXPECT_EQ(parsed.keys[2].limits.weight, ipc::kWeightDefault);
   const ParsedKeys twice =
-      parse_keys("[tenant.a] weight=7\n[tenant.a] weight=8\n[tenant.a b]\nk1 a u1 user " + kSalt +
-                 " " + kHash);
+      parse_keys("[tenant.a] weight=7\n[tenant.a] weight=8\n[tenant.a b]\nk1 a u1 user " +
+                 kTenantSalt + " " + kTenantHash);
   EXPECT_EQ(twice.problems.size(), 2U);
   auto changed = parsed.keys;
   changed[0].limits.weight = 8;

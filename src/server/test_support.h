@@ -34,6 +34,8 @@ namespace aioss::server::test {
 // Long enough for a busy machine; reached only when something is broken.
 inline constexpr std::chrono::seconds kPatience{30};
 
+inline const std::string kChat = "/v1/chat/completions";
+
 class StillClock final : public Clock {
  public:
   std::int64_t wall_ns() const override { return 1'700'000'000'000'000'000; }

@@ -17,7 +17,7 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kDevicesCpuSeconds = 30;
+constexpr std::uint64_t kDevicesCpuSecondsMax = 30;
 
 // Integrated ones, and software that plays one, have the host's memory.
 bool shares_memory(const engine::NamedDevice& device) {
@@ -43,7 +43,7 @@ Bytes devices_failure(const Error& error) {
 }
 
 Result<ipc::DevicesReport> ask(const WorkerOptions& options) {
-  AIOSS_CHECK(os::limit_cpu_time(kDevicesCpuSeconds));
+  AIOSS_CHECK(os::limit_cpu_time(kDevicesCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   std::vector<EngineChoice> engines = options.engines;
   if (options.engine_fd >= 0) {

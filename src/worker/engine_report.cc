@@ -24,7 +24,7 @@ namespace {
 
 using codec::OrderedJson;
 
-constexpr std::uint64_t kInspectCpuSeconds = 30;
+constexpr std::uint64_t kReportCpuSecondsMax = 30;
 constexpr std::uint64_t kInspectAddressSpaceMax = std::uint64_t{8} << 30;  // libraries of drivers
 
 bool write_line(int fd, const OrderedJson& json) {
@@ -77,7 +77,7 @@ Result<OrderedJson> devices_of(const aioss_engine& engine) {
 
 Result<OrderedJson> describe(int engine_fd) {
   AIOSS_CHECK(os::limit_address_space(kInspectAddressSpaceMax));
-  AIOSS_CHECK(os::limit_cpu_time(kInspectCpuSeconds));
+  AIOSS_CHECK(os::limit_cpu_time(kReportCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, engine_fd));
   AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(engine_fd));
   AIOSS_TRY(const engine::Identity who, engine::checked_identity(*engine));

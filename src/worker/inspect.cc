@@ -24,7 +24,7 @@ using codec::OrderedJson;
 
 // The largest header that the reader accepts, its strings and their JSON, with the binary itself.
 constexpr std::uint64_t kAddressSpaceMax = std::uint64_t{3} << 30;
-constexpr std::uint64_t kInspectCpuSeconds = 20;
+constexpr std::uint64_t kHeaderCpuSecondsMax = 20;
 
 OrderedJson number_or_null(const std::optional<std::uint64_t>& value) {
   return value ? OrderedJson(*value) : OrderedJson(nullptr);
@@ -108,7 +108,7 @@ OrderedJson describe(const gguf::Header& header) {
 
 Status limit_resources() {
   AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
-  AIOSS_CHECK(os::limit_cpu_time(kInspectCpuSeconds));
+  AIOSS_CHECK(os::limit_cpu_time(kHeaderCpuSecondsMax));
   return ok();
 }
 

@@ -27,7 +27,8 @@ namespace aioss::worker {
 namespace {
 
 constexpr std::chrono::seconds kAskTimeout{60};
-constexpr std::uint64_t kTuneCpuSeconds = 3600;  // of all threads: what hangs is killed long before
+constexpr std::uint64_t kTuneCpuSecondsMax =
+    3600;  // of all threads: what hangs is killed long before
 
 // What is computed: English prose, some 300 tokens of most vocabularies, which is read again and
 // again. Written for this.
@@ -176,7 +177,7 @@ bool send(ipc::Channel& channel, const Result<ipc::TuneReport>& answer) {
 }
 
 Status confine(const WorkerOptions& options) {
-  AIOSS_CHECK(os::limit_cpu_time(kTuneCpuSeconds));
+  AIOSS_CHECK(os::limit_cpu_time(kTuneCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, options.engine_fd));
   return ok();
 }

@@ -14,7 +14,7 @@ namespace {
 // Largest double below which every whole number is exact.
 constexpr double kExactMax = 9007199254740992.0;  // 2^53
 
-std::string show(double value) {
+std::string show_float(double value) {
   std::array<char, 32> buffer{};
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
                                           std::chars_format::general, 6);
@@ -154,7 +154,7 @@ std::optional<std::int64_t> whole_number(const Json& value) {
 std::string show(const Json& number) {
   if (number.is_number_unsigned()) return std::to_string(number.get<std::uint64_t>());
   if (number.is_number_integer()) return std::to_string(number.get<std::int64_t>());
-  if (number.is_number_float()) return show(number.get<double>());
+  if (number.is_number_float()) return show_float(number.get<double>());
   return std::string(type_name(number));
 }
 

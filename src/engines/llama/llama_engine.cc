@@ -258,3 +258,8 @@ const aioss_engine* entry() {
 }
 
 }  // namespace aioss::engines::llama
+
+#ifndef AIOSS_ENGINE_PLUGIN
+#undef AIOSS_LLAMA_NAME
+#undef AIOSS_LLAMA_BACKEND
+#endif

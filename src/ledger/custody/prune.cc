@@ -106,7 +106,7 @@ Status prune_segment(os::FileSystem& fs, const std::string& directory, std::uint
   const std::string folder = directory + '/' + std::string(kSegmentFolder);
   const std::string segment = folder + '/' + segment_file_name(first_index);
   const std::string pruned = folder + '/' + pruned_file_name(first_index);
-  const std::string temporary = pruned + ".tmp";
+  const std::string temporary = pruned + std::string(kTemporarySuffix);
   if (const Status gone = fs.remove(temporary); !gone) {
     if (gone.error().code != Code::kNotFound) return gone;
   }

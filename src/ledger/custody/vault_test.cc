@@ -44,12 +44,12 @@ Result<std::unique_ptr<Vault>> open_on(os::FileSystem& fs, std::uint64_t seed = 
   return Vault::open(fs, *randoms.back(), options);
 }
 
-Bytes read_of_vault(os::FileSystem& fs, std::string_view file) {
+Bytes vault_file(os::FileSystem& fs, std::string_view file) {
   const auto bytes = os::read_file(fs, vault_path(options_of(), file), kVaultBytesMax);
   return bytes ? *bytes : Bytes();
 }
 
-void write(os::FileSystem& fs, std::string_view file, ByteView bytes) {
+void write_vault_file(os::FileSystem& fs, std::string_view file, ByteView bytes) {
   ASSERT_TRUE(os::replace_file(fs, vault_path(options_of(), file), bytes, 0600).has_value());
 }
 
@@ -131,7 +131,7 @@ TEST(Vault, ErasureLeavesNothingOfTheSubject) {
   auto vault = open_on(*disk);
   const SubjectPtr alice = *(*vault)->obtain(kAlice);
   const SubjectPtr bob = *(*vault)->obtain(kBob);
-  const Bytes old_master = read_of_vault(*disk, kMasterFile);
+  const Bytes old_master = vault_file(*disk, kMasterFile);
   // Whoever looks at the blocks that the file had.
   const auto old_file = disk->open(vault_path(options_of(), kMasterFile), os::OpenMode::kRead);
   ASSERT_TRUE((*vault)->erase(alice).has_value());
@@ -173,12 +173,12 @@ class VaultTrouble : public ::testing::Test {
 };
 
 TEST_F(VaultTrouble, AnotherMasterKeyIsAnError) {
-  Bytes master = read_of_vault(*disk, kMasterFile);
+  Bytes master = vault_file(*disk, kMasterFile);
   master[5] = static_cast<std::uint8_t>(master[5] ^ 1);
-  write(*disk, kMasterFile, master);
+  write_vault_file(*disk, kMasterFile, master);
   EXPECT_EQ(code_of_opening(), Code::kCorrupt);
   EXPECT_FALSE(read_vault(*disk, options_of()).has_value());
-  write(*disk, kMasterFile, Bytes(31));
+  write_vault_file(*disk, kMasterFile, Bytes(31));
   EXPECT_EQ(code_of_opening(), Code::kCorrupt);
   ASSERT_TRUE(disk->remove(vault_path(options_of(), kMasterFile)).has_value());
   EXPECT_EQ(code_of_opening(), Code::kCorrupt);
@@ -187,7 +187,7 @@ TEST_F(VaultTrouble, AnotherMasterKeyIsAnError) {
 TEST_F(VaultTrouble, AVaultThatIsGoneIsAnErrorUnlessSomebodySaysSo) {
   ASSERT_TRUE(disk->remove(vault_path(options_of(), "subjects")).has_value());
   EXPECT_EQ(code_of_opening(true), Code::kCorrupt);
-  write(*disk, "lost", {});
+  write_vault_file(*disk, "lost", {});
   auto vault = open_on(*disk, 2, options_of(true));
   ASSERT_TRUE(vault.has_value()) << vault.error().message;
   EXPECT_TRUE((*vault)->subjects().empty());
@@ -195,21 +195,21 @@ TEST_F(VaultTrouble, AVaultThatIsGoneIsAnErrorUnlessSomebodySaysSo) {
 }
 
 TEST_F(VaultTrouble, EveryChangedBitIsSeen) {
-  const Bytes good = read_of_vault(*disk, "subjects");
+  const Bytes good = vault_file(*disk, "subjects");
   const std::size_t step = test::long_form() ? 1 : 3;
   std::size_t tried = 0;
   for (std::size_t bit = 0; bit < 8 * good.size(); bit += step, ++tried) {
     Bytes bad = good;
     bad[bit / 8] = static_cast<std::uint8_t>(bad[bit / 8] ^ (1U << (bit % 8)));
-    write(*disk, "subjects", bad);
+    write_vault_file(*disk, "subjects", bad);
     const auto vault = read_vault(*disk, options_of());
     ASSERT_FALSE(vault.has_value()) << "bit " << bit;
   }
   for (std::size_t size = 0; size < good.size(); ++size) {
-    write(*disk, "subjects", ByteView(good).first(size));
+    write_vault_file(*disk, "subjects", ByteView(good).first(size));
     ASSERT_FALSE(read_vault(*disk, options_of()).has_value()) << size;
   }
-  write(*disk, "subjects", good);
+  write_vault_file(*disk, "subjects", good);
   EXPECT_EQ(code_of_opening(), Code::kUsage);
   std::printf("vault: %zu bits, none unseen\n", tried);
 }

@@ -83,6 +83,9 @@ ParsedFrame parse_frame(ByteView bytes);
 void encode_frame(const Frame& frame, Bytes& out);
 std::size_t frame_bytes(std::size_t body_bytes);
 
+// Of a file that is being written; it gets its name once it is whole.
+inline constexpr std::string_view kTemporarySuffix = ".tmp";
+
 inline constexpr std::size_t kIndexDigits = 20;  // of 2^64 − 1
 
 // "00000000000000000000.aioss"

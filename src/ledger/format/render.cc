@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/clock.h"
 #include "codec/hex.h"
 #include "ledger/format/key_names.h"
 
@@ -52,6 +53,10 @@ std::vector<RecordField> record_fields(const Record& record) {
   return fields;
 }
 
+std::string count_of_records(std::uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " record" : " records");
+}
+
 std::string record_type_name(RecordType type) {
   if (const auto known = name(type)) return std::string(*known);
   return "type " + std::to_string(static_cast<unsigned>(type));
@@ -78,8 +83,8 @@ namespace {
 
 // RFC 3339 with nanoseconds, "2026-03-01T12:30:05.000000001Z"; "" before 1970 and after 9999.
 std::string exact_time(std::uint64_t wall_ns) {
-  constexpr std::uint64_t kNsPerS = 1'000'000'000;
-  const std::uint64_t seconds = wall_ns / kNsPerS;
+  constexpr auto kSecond = static_cast<std::uint64_t>(kNsPerSecond);
+  const std::uint64_t seconds = wall_ns / kSecond;
   const std::uint64_t days = seconds / 86'400;
   // The civil calendar of a day count, in eras of 400 years that begin on 1 March.
   const std::uint64_t shifted = days + 719'468;
@@ -99,7 +104,7 @@ std::string exact_time(std::uint64_t wall_ns) {
                 static_cast<unsigned>(year), static_cast<unsigned>(month),
                 static_cast<unsigned>(day), static_cast<unsigned>(seconds / 3'600 % 24),
                 static_cast<unsigned>(seconds / 60 % 60), static_cast<unsigned>(seconds % 60),
-                static_cast<unsigned>(wall_ns % kNsPerS));
+                static_cast<unsigned>(wall_ns % kSecond));
   return text.data();
 }
 

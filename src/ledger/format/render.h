@@ -23,7 +23,8 @@ struct RecordField {
 };
 std::vector<RecordField> record_fields(const Record& record);
 
-std::string record_type_name(RecordType type);  // "INFER_REQUEST", "type 40000"
+std::string count_of_records(std::uint64_t count);  // "1 record", "7 records"
+std::string record_type_name(RecordType type);      // "INFER_REQUEST", "type 40000"
 codec::OrderedJson record_json(const Record& record);
 std::string record_json_line(const Record& record);  // with its line feed
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "crypto/random.h"
+#include "crypto/counting_random.h"
 #include "ledger/reading/verify.h"
 #include "ledger/writing/ledger.h"
 #include "os/file.h"
@@ -24,16 +24,7 @@ class FixedClock final : public Clock {
   std::int64_t wall = 1'750'000'000'000'000'000;
 };
 
-// 0, 1, 2, … over and over, going on where the last call stopped.
-class CountingRandom final : public crypto::Random {
- public:
-  void fill(std::span<std::uint8_t> out) override {
-    for (std::uint8_t& byte : out) byte = next_++;
-  }
-
- private:
-  std::uint8_t next_ = 0;
-};
+using crypto::CountingRandom;
 
 // Files and folders in memory; syncs do nothing, locks are always granted. Thread-safe. Files keep
 // their content alive after they are removed, as on a real disk.

@@ -77,10 +77,6 @@ Status parse_middle(std::string_view text, AnchorRequest& out) {
 
 }  // namespace
 
-std::string count_of_records(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " record" : " records");
-}
-
 std::string format_request(const AnchorRequest& request) {
   std::string text = std::string(kOldStart) + std::to_string(request.old_size) + '\n';
   if (!request.key_frames.empty()) {

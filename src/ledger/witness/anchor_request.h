@@ -36,9 +36,6 @@ struct AnchorRequest {
   Note note;
 };
 
-// "1 record", "7 records", for messages.
-std::string count_of_records(std::uint64_t count);
-
 std::string format_request(const AnchorRequest& request);
 Result<AnchorRequest> parse_request(std::string_view text);  // kCorrupt says what is wrong
 

@@ -7,6 +7,7 @@
 #include "crypto/hash.h"
 #include "ledger/format/epochs.h"
 #include "ledger/format/proof.h"
+#include "ledger/format/render.h"
 #include "ledger/reading/history.h"
 #include "ledger/reading/verify.h"
 

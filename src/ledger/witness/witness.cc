@@ -11,6 +11,7 @@
 #include "crypto/hash.h"
 #include "ledger/format/epochs.h"
 #include "ledger/format/proof.h"
+#include "ledger/format/render.h"
 #include "ledger/witness/witness_state.h"
 
 namespace aioss::ledger {

@@ -35,7 +35,7 @@ Error damaged(std::string_view file, std::string_view what) {
                               "signed must not sign"};
 }
 
-std::string text_of(const codec::Json& json, const char* name) {
+std::string state_text_of(const codec::Json& json, const char* name) {
   const auto found = json.find(name);
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
@@ -62,20 +62,20 @@ Status check_note(const WitnessedOrigin& origin, std::string_view file) {
 
 Result<WitnessedOrigin> parse_origin(std::string_view text, std::string_view file) {
   const auto json = codec::parse_json(text, {kOriginBytesMaxOnDisk, 4, 64});
-  if (!json || !json->is_object() || text_of(*json, "format") != kStateFormat) {
+  if (!json || !json->is_object() || state_text_of(*json, "format") != kStateFormat) {
     return damaged(file, "cannot be read");
   }
   WitnessedOrigin origin;
-  auto key = parse_verifier_key(text_of(*json, "vkey"));
+  auto key = parse_verifier_key(state_text_of(*json, "vkey"));
   if (!key) return damaged(file, "has no key");
   origin.key = std::move(*key);
   if (origin_file(origin.key.name) != file) return damaged(file, "is of another ledger");
   AIOSS_TRY(origin.size, number_of(*json, "size", file));
   AIOSS_TRY(origin.time_s, number_of(*json, "time", file));
-  const auto root = codec::from_base64(text_of(*json, "root"));
+  const auto root = codec::from_base64(state_text_of(*json, "root"));
   if (!root || root->size() != origin.root.size()) return damaged(file, "has no root");
   std::copy(root->begin(), root->end(), origin.root.begin());
-  origin.note = text_of(*json, "note");
+  origin.note = state_text_of(*json, "note");
   AIOSS_CHECK(check_note(origin, file));
   return origin;
 }

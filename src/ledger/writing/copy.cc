@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t kCopyBytes = 1U << 20;
 constexpr unsigned kDepthMax = 4;  // blob/<subject>/<hash> is the deepest
 constexpr unsigned kPrivateFile = 0600, kPrivateFolder = 0700, kFolder = 0750;
-constexpr std::string_view kVaultFolder = "vault", kTemporaryEnd = ".tmp";
+constexpr std::string_view kVaultFolder = "vault";
 
 // Of the ledger's own folder; segments, keys and the checkpoint have their own turn.
 bool is_left_out(std::string_view name) {
@@ -28,7 +28,7 @@ bool is_left_out(std::string_view name) {
                                                    kCheckpointFile, kBackupFile,    kRestoredFile,
                                                    kPrefixFolder};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == kMasterKeyName ||
-         name == kMasterNextName || name.ends_with(kTemporaryEnd);
+         name == kMasterNextName || name.ends_with(kTemporarySuffix);
 }
 
 // Whatever else lies in the folder (lost+found, somebody's notes) is none of the ledger's, as it is

@@ -21,7 +21,7 @@ using test::kDirectory;
 using Keep = PowerCut::Keep;
 using Leaves = std::map<std::uint64_t, Digest>;  // by index
 
-constexpr std::uint64_t kSegmentBytes = 1'500;  // a few rotations in each life
+constexpr std::uint64_t kSmallSegmentBytes = 1'500;  // a few rotations in each life
 
 struct Disk {
   std::unique_ptr<PowerCutFileSystem> fs = std::make_unique<PowerCutFileSystem>();
@@ -53,7 +53,7 @@ Disk new_ledger() {
 }
 
 Result<std::unique_ptr<Ledger>> open_on(PowerCutFileSystem& disk,
-                                        std::uint64_t segment_bytes = kSegmentBytes) {
+                                        std::uint64_t segment_bytes = kSmallSegmentBytes) {
   static const test::FixedClock clock;
   test::CountingRandom random;
   return Ledger::open(disk, clock, random, test::open_options(segment_bytes));

@@ -126,9 +126,10 @@ class Recovery {
   Status remove_stale() {
     AIOSS_TRY(const auto names, fs_.list(directory_ + '/' + std::string(kSegmentFolder)));
     for (const std::string& name : names) {
-      if (name.ends_with(".tmp")) AIOSS_CHECK(fs_.remove(path(kSegmentFolder, name)));
+      if (name.ends_with(kTemporarySuffix)) AIOSS_CHECK(fs_.remove(path(kSegmentFolder, name)));
     }
-    auto removed = fs_.remove(directory_ + '/' + std::string(kCheckpointFile) + ".tmp");
+    auto removed =
+        fs_.remove(directory_ + '/' + std::string(kCheckpointFile) + std::string(kTemporarySuffix));
     if (!removed && removed.error().code != Code::kNotFound) return std::move(removed).error();
     return ok();
   }

@@ -215,7 +215,7 @@ void expect_settled(os::FileSystem& fs, const std::string& verifier_key) {
 }
 
 // A life with one rotation in it. Whether the rotation was reported as done.
-bool live(os::FileSystem& fs) {
+bool rotate_once_in_life(os::FileSystem& fs) {
   crypto::SystemRandom random;
   auto ledger = Ledger::open(fs, kClock, random, test::open_options());
   if (!ledger) return false;
@@ -257,14 +257,14 @@ TEST(Rotation, MayBeCutAnywhere) {
   const std::string verifier_key = make_on(disk);
   const crypto::PublicKey old_key = parse_verifier_key(verifier_key)->public_key;
   const auto whole = disk.after_power_cut({});
-  ASSERT_TRUE(live(*whole));
+  ASSERT_TRUE(rotate_once_in_life(*whole));
   const std::uint64_t operations = whole->operations();
   const std::uint64_t seeds = test::long_form() ? 60 : 4;
   int cuts = 0;
   for (std::uint64_t operation = 0; operation <= operations; ++operation) {
     const auto fs = disk.after_power_cut({});
     fs->stop_after(operation);
-    live(*fs);
+    rotate_once_in_life(*fs);
     for (std::uint64_t seed = 0; seed < seeds; ++seed) {
       for (const auto keep :
            {PowerCut::Keep::kNothing, PowerCut::Keep::kPrefix, PowerCut::Keep::kSubset}) {
@@ -287,13 +287,13 @@ TEST(Rotation, SettlingMayBeCutAnywhere) {
   PowerCutFileSystem disk;
   const std::string verifier_key = make_on(disk);
   const auto whole = disk.after_power_cut({});
-  ASSERT_TRUE(live(*whole));
+  ASSERT_TRUE(rotate_once_in_life(*whole));
   const std::uint64_t step = test::long_form() ? 1 : 3;
   int settled = 0;
   for (std::uint64_t operation = 0; operation <= whole->operations(); operation += step) {
     const auto fs = disk.after_power_cut({});
     fs->stop_after(operation);
-    live(*fs);
+    rotate_once_in_life(*fs);
     const auto once_cut = fs->after_power_cut({PowerCut::Keep::kSubset, operation});
     for (std::uint64_t last = 0;; ++last) {
       SCOPED_TRACE("before operation " + std::to_string(operation) + ", then " +

@@ -22,7 +22,7 @@ TEST(TenantBook, UsersOfASocketAreNotOneTenant) {
   EXPECT_EQ(tenant_number(turn_name(caller("local", "local", "local"))), 0U);
   EXPECT_EQ(turn_name(caller("ward-3", "alice", "key:1")), "ward-3");
 }
-using Names = std::map<std::uint64_t, std::string>;
+using NamesById = std::map<std::uint64_t, std::string>;
 
 TEST(TenantBook, CountsUntilTheBoundAndForgets) {
   TenantBook book;
@@ -34,13 +34,13 @@ TEST(TenantBook, CountsUntilTheBoundAndForgets) {
   EXPECT_EQ(book.requests_of("ward-3"), 2U);
   EXPECT_EQ(
       book.names(),
-      (Names{{0, "local"}, {tenant_number("it"), "it"}, {tenant_number("ward-3"), "ward-3"}}));
+      (NamesById{{0, "local"}, {tenant_number("it"), "it"}, {tenant_number("ward-3"), "ward-3"}}));
   book.leave("ward-3");
   EXPECT_TRUE(book.enter("ward-3", 2));
   book.leave("ward-3");
   book.leave("ward-3");
   EXPECT_EQ(book.requests_of("ward-3"), 0U);
-  EXPECT_EQ(book.names(), (Names{{0, "local"}, {tenant_number("it"), "it"}}));
+  EXPECT_EQ(book.names(), (NamesById{{0, "local"}, {tenant_number("it"), "it"}}));
   EXPECT_NE(tenant_number("ward-3"), 0U);
 }
 

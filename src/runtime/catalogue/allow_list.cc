@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kHexBytes = 64;
 
-std::string_view base_name(std::string_view path) {
+std::string_view last_part_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
@@ -39,7 +39,7 @@ Result<AllowList> AllowList::parse(std::string_view text, const std::string& pat
                        "a line must be the SHA-256 in hex, two spaces and the file's name, as "
                        "'sha256sum FILE' prints it"};
     }
-    const std::string_view name = base_name(line.substr(kHexBytes + 2));
+    const std::string_view name = last_part_of(line.substr(kHexBytes + 2));
     if (name.empty()) return Error{Code::kInvalidArgument, where + "there is no file name"};
     Digest value{};
     std::copy(digest->begin(), digest->end(), value.begin());
@@ -56,8 +56,8 @@ Result<AllowList> AllowList::read(os::FileSystem& fs, const std::string& path) {
 
 Status AllowList::check_names(const std::vector<std::string>& paths) const {
   for (const std::string& path : paths) {
-    if (files_.contains(base_name(path))) continue;
-    return Error{Code::kForbidden, "the file " + shown(base_name(path)) +
+    if (files_.contains(last_part_of(path))) continue;
+    return Error{Code::kForbidden, "the file " + shown(last_part_of(path)) +
                                        " is not in the list of allowed models; an operator can add "
                                        "its line"};
   }
@@ -78,9 +78,9 @@ Status AllowList::check(const std::vector<std::string>& paths,
     return Error{Code::kForbidden, "the model has other parts by now; try again"};
   }
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    const auto found = files_.find(base_name(paths[i]));
+    const auto found = files_.find(last_part_of(paths[i]));
     if (found->second.contains(digests[i])) continue;
-    return Error{Code::kForbidden, "the file " + shown(base_name(paths[i])) +
+    return Error{Code::kForbidden, "the file " + shown(last_part_of(paths[i])) +
                                        " is not the one in the list of allowed models: its SHA-256 "
                                        "is another; 'aioss models verify' shows both"};
   }

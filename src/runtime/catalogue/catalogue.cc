@@ -6,8 +6,10 @@
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "os/fixed_content.h"
+#include "runtime/catalogue/engines.h"
 #include "runtime/catalogue/hash_cache.h"
 #include "runtime/settings/gateway_options.h"
 
@@ -36,7 +38,8 @@ std::optional<Stem> model_stem(std::string_view file_name, bool fake_models) {
     return std::string(file_name.substr(0, file_name.size() - extension.size()));
   };
   if (file_name.ends_with(kGguf)) return Stem{without(kGguf), "llama"};
-  if (fake_models && file_name.ends_with(kFake)) return Stem{without(kFake), "fake"};
+  if (fake_models && file_name.ends_with(kFake))
+    return Stem{without(kFake), std::string(kFakeEngine)};
   return std::nullopt;
 }
 
@@ -111,8 +114,7 @@ bool Scanner::add_part(CatalogueEntry& entry, const std::string& path) {
   entry.paths.push_back(path);
   entry.parts.push_back(*info);
   entry.file_bytes += info->size;
-  entry.modified_unix_s =
-      std::max(entry.modified_unix_s, info->modified_ns / std::int64_t{1'000'000'000});
+  entry.modified_unix_s = std::max(entry.modified_unix_s, info->modified_ns / kNsPerSecond);
   return true;
 }
 
@@ -284,7 +286,7 @@ Status Scanner::add_adapter_file(const std::string& path) {
   const std::string name = adapter_name_of(path);
   const bool fake = path.ends_with(".fake");
   catalogue_.adapters.erase(name);  // what was named wins over the directory
-  if (add_adapter(name, fake ? "fake" : "llama", path)) return ok();
+  if (add_adapter(name, fake ? std::string(kFakeEngine) : "llama", path)) return ok();
   return Error{Code::kNotFound, "'" + path + "' is no file that can be read"};
 }
 
@@ -333,8 +335,8 @@ bool is_like(const CatalogueEntry& a, const CatalogueEntry& b) {
 
 // "WORD NAME" of what vanished, appeared or is not like() what it was.
 template <typename Map, typename Like>
-void compare(const Map& before, const Map& after, const std::string& kind, Like like,
-             std::vector<std::string>& details) {
+void add_differences(const Map& before, const Map& after, const std::string& kind, Like like,
+                     std::vector<std::string>& details) {
   for (const auto& [name, entry] : before) {
     if (!after.contains(name)) details.push_back("vanished " + kind + name);
   }
@@ -362,8 +364,8 @@ std::vector<std::string> adapters_of(const Catalogue& catalogue, const Catalogue
 
 std::vector<std::string> differences(const Catalogue& before, const Catalogue& after) {
   std::vector<std::string> details;
-  compare(before.models, after.models, "", is_like, details);
-  compare(
+  add_differences(before.models, after.models, "", is_like, details);
+  add_differences(
       before.adapters, after.adapters, "adapter ",
       [](const AdapterEntry& a, const AdapterEntry& b) { return is_same_file(a.file, b.file); },
       details);

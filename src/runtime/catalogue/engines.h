@@ -10,6 +10,9 @@
 
 namespace aioss::runtime {
 
+// Plays scripts, and models in GGUF for tests; servers have it with --fake-models alone.
+inline constexpr std::string_view kFakeEngine = "fake";
+
 using EngineImagePointer = std::shared_ptr<const plugins::EngineImage>;
 
 // Null without a table: workers have the engines that are linked. kUnsupported, with the names of

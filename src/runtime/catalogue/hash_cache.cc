@@ -8,13 +8,13 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kHashFileVersion = 1;
 // Four times the models of a full directory, about 350 KB.
 constexpr std::size_t kEntriesMax = 4096;
 constexpr std::uint64_t kFileBytesMax = 1U << 20;
 constexpr std::int64_t kSettledNs = 2'000'000'000;
-enum CacheKey : std::uint64_t { kVersionKey = 0, kEntriesKey = 1 };
-enum EntryKey : std::uint64_t { kDevice, kInode, kSize, kModifiedNs, kSha256 };
+enum HashFileKey : std::uint64_t { kHashVersionKey = 0, kHashEntriesKey = 1 };
+enum HashEntryKey : std::uint64_t { kDevice, kInode, kSize, kModifiedNs, kSha256 };
 
 }  // namespace
 
@@ -34,9 +34,9 @@ void HashCache::read() {
   if (!bytes) return;
   const Result<codec::Map> map = codec::decode_map(*bytes);
   if (!map) return;
-  const auto version = map->get_uint(kVersionKey, "version");
-  const auto list = map->get_array(kEntriesKey, "entries");
-  if (!version || *version != kVersion || !list) return;
+  const auto version = map->get_uint(kHashVersionKey, "version");
+  const auto list = map->get_array(kHashEntriesKey, "entries");
+  if (!version || *version != kHashFileVersion || !list) return;
   for (const codec::Value& value : **list) {
     const codec::Map* entry = value.if_map();
     if (entry == nullptr || entries_.size() >= kEntriesMax) return;
@@ -62,8 +62,8 @@ Bytes HashCache::encode() const {
     list.push_back(codec::Value::map(std::move(entry)));
   }
   codec::Map map;
-  map.set(kVersionKey, codec::Value::uint(kVersion))
-      .set(kEntriesKey, codec::Value::array(std::move(list)));
+  map.set(kHashVersionKey, codec::Value::uint(kHashFileVersion))
+      .set(kHashEntriesKey, codec::Value::array(std::move(list)));
   return codec::encode(std::move(map));
 }
 

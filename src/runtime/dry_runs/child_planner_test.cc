@@ -20,11 +20,11 @@ namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 
-class ChildPlannerTest : public testing::Test {
+class ChildPlannerTest : public ::testing::Test {
  protected:
   ChildPlannerTest() {
-    folder_ = testing::TempDir() + "/plan-" + std::to_string(getpid()) + "-" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = ::testing::TempDir() + "/plan-" + std::to_string(getpid()) + "-" +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     options_.models_dir = folder_;

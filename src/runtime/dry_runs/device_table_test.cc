@@ -6,7 +6,7 @@
 namespace aioss::runtime {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 ipc::DeviceOfEngine gpu(std::string engine, std::string name, std::uint64_t free) {
   ipc::DeviceOfEngine out;

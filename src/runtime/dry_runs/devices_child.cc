@@ -11,20 +11,21 @@
 #include "os/environment.h"
 #include "os/process.h"
 #include "os/read_some.h"
+#include "runtime/catalogue/engines.h"
 #include "runtime/dry_runs/device_table.h"
 #include "runtime/dry_runs/gpu_process.h"
+#include "runtime/dry_runs/model_child.h"
 
 namespace aioss::runtime {
 namespace {
 
-constexpr int kSocketInChild = 3;
 constexpr int kEngineInChild = 4;
 constexpr std::chrono::milliseconds kAnswerTime{30'000};  // drivers may take seconds
 constexpr std::chrono::milliseconds kExitTime{1000};
 constexpr std::size_t kLengthBytes = 4;  // in front of a frame (ipc/channel.h)
 constexpr std::size_t kMessageBytesMax = 500;
 // The engine for tests has GPUs, too, where that says so.
-constexpr std::string_view kFakeEngine = "fake", kFakeGpus = "AIOSS_FAKE_GPUS";
+constexpr std::string_view kFakeGpus = "AIOSS_FAKE_GPUS";
 
 // One of an engine's GPUs: the name of its book, and in what settings may say.
 bool names_one_gpu(const std::string& name) {

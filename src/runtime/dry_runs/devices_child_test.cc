@@ -9,7 +9,7 @@
 namespace aioss::runtime {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 ipc::DeviceOfEngine device(std::string engine, std::string name, bool is_cpu = false) {
   ipc::DeviceOfEngine out;

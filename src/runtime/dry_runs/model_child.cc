@@ -9,7 +9,6 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr int kSocketInChild = 3;
 constexpr int kFirstModelInChild = 4;
 constexpr std::size_t kMessageBytesMax = 500;
 

@@ -15,6 +15,8 @@
 
 namespace aioss::runtime {
 
+inline constexpr int kSocketInChild = 3;  // the first that is free
+
 // With offsets of their own: whoever else reads the model through these descriptors is not moved.
 Result<std::vector<std::unique_ptr<os::File>>> open_again(const OpenModel& files);
 

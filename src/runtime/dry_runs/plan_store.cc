@@ -13,27 +13,27 @@ namespace {
 
 using codec::Value;
 
-constexpr std::uint64_t kVersion = 1;
-constexpr std::int64_t kSettledNs = 2'000'000'000;
+constexpr std::uint64_t kPlanFileVersion = 1;
+constexpr std::int64_t kPlanSettledNs = 2'000'000'000;
 constexpr std::size_t kNumbersOfPart = 4;
-enum FileKey : std::uint64_t { kVersionKey = 0, kBasisKey = 1, kEntriesKey = 2 };
-enum EntryKey : std::uint64_t { kFilesKey = 0, kAskKey = 1, kReportKey = 2 };
+enum PlanFileKey : std::uint64_t { kPlanVersionKey = 0, kPlanBasisKey = 1, kPlanEntriesKey = 2 };
+enum PlanEntryKey : std::uint64_t { kPlanFilesKey = 0, kPlanAskKey = 1, kPlanReportKey = 2 };
 
-Error damaged(const std::string& what) {
+Error damaged_plans(const std::string& what) {
   return {Code::kCorrupt, what};
 }
 
 Result<FilesIdentity> read_identity(const codec::Map& entry) {
-  AIOSS_TRY(const codec::Array* numbers, entry.get_array(kFilesKey, "files"));
+  AIOSS_TRY(const codec::Array* numbers, entry.get_array(kPlanFilesKey, "files"));
   if (numbers->empty() || numbers->size() % kNumbersOfPart != 0 ||
       numbers->size() > kSplitPartsMax * kNumbersOfPart) {
-    return damaged("files: not four numbers of each part");
+    return damaged_plans("files: not four numbers of each part");
   }
   FilesIdentity files;
   for (const Value& value : *numbers) {
     const auto* positive = value.if_uint();
     const auto* negative = std::get_if<std::int64_t>(&value.storage());
-    if (positive == nullptr && negative == nullptr) return damaged("files: not a number");
+    if (positive == nullptr && negative == nullptr) return damaged_plans("files: not a number");
     files.push_back(positive != nullptr ? static_cast<std::int64_t>(*positive) : *negative);
   }
   return files;
@@ -95,21 +95,21 @@ void PlanStore::read() {
 Status PlanStore::take_in(ByteView bytes) {
   AIOSS_TRY(const ByteView body, without_checksum(bytes));
   AIOSS_TRY(const codec::Map map, codec::decode_map(body));
-  AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
-  if (version != kVersion) return ok();  // of another aioss, and no damage
-  AIOSS_TRY(const Digest basis, map.get_digest(kBasisKey, "basis"));
+  AIOSS_TRY(const std::uint64_t version, map.get_uint(kPlanVersionKey, "version"));
+  if (version != kPlanFileVersion) return ok();  // of another aioss, and no damage
+  AIOSS_TRY(const Digest basis, map.get_digest(kPlanBasisKey, "basis"));
   if (basis != basis_) return ok();
-  AIOSS_TRY(const codec::Array* entries, map.get_array(kEntriesKey, "entries"));
-  if (entries->size() > kPlansStoredMax) return damaged("it has too many entries");
+  AIOSS_TRY(const codec::Array* entries, map.get_array(kPlanEntriesKey, "entries"));
+  if (entries->size() > kPlansStoredMax) return damaged_plans("it has too many entries");
   for (const Value& value : *entries) {
     const codec::Map* entry = value.if_map();
-    if (entry == nullptr) return damaged("an entry is no map");
+    if (entry == nullptr) return damaged_plans("an entry is no map");
     AIOSS_TRY(FilesIdentity files, read_identity(*entry));
-    AIOSS_TRY(Bytes ask, entry->get_bytes(kAskKey, "ask"));
+    AIOSS_TRY(Bytes ask, entry->get_bytes(kPlanAskKey, "ask"));
     if (auto asked = ipc::decode_plan_ask(ask); !asked) return std::move(asked).error();
-    AIOSS_TRY(const Bytes said, entry->get_bytes(kReportKey, "report"));
+    AIOSS_TRY(const Bytes said, entry->get_bytes(kPlanReportKey, "report"));
     AIOSS_TRY(ipc::PlanReport report, ipc::decode_plan_report(said));
-    if (report.error) return damaged("an entry is an error");
+    if (report.error) return damaged_plans("an entry is an error");
     remember({std::move(files), std::move(ask)}, std::move(report));
   }
   return ok();
@@ -138,7 +138,7 @@ std::optional<ipc::PlanReport> PlanStore::find(const FilesIdentity& files,
 void PlanStore::put(const std::vector<os::FileInfo>& parts, const ipc::PlanAsk& ask,
                     const ipc::PlanReport& report, std::int64_t now_wall_ns) {
   const auto is_fresh = [now_wall_ns](const os::FileInfo& part) {
-    return now_wall_ns - part.modified_ns < kSettledNs;
+    return now_wall_ns - part.modified_ns < kPlanSettledNs;
   };
   if (path_.empty() || report.error || std::any_of(parts.begin(), parts.end(), is_fresh)) return;
   Bytes bytes;
@@ -167,15 +167,15 @@ Bytes PlanStore::encode() const {
     codec::Array numbers;
     for (const std::int64_t number : kept->first.first) numbers.push_back(Value::integer(number));
     codec::Map entry;
-    entry.set(kFilesKey, Value::array(std::move(numbers)))
-        .set(kAskKey, Value::bytes(kept->first.second))
-        .set(kReportKey, Value::bytes(ipc::encode(kept->second.report)));
+    entry.set(kPlanFilesKey, Value::array(std::move(numbers)))
+        .set(kPlanAskKey, Value::bytes(kept->first.second))
+        .set(kPlanReportKey, Value::bytes(ipc::encode(kept->second.report)));
     entries.push_back(Value::map(std::move(entry)));
   }
   codec::Map map;
-  map.set(kVersionKey, Value::uint(kVersion))
-      .set(kBasisKey, Value::bytes(basis_))
-      .set(kEntriesKey, Value::array(std::move(entries)));
+  map.set(kPlanVersionKey, Value::uint(kPlanFileVersion))
+      .set(kPlanBasisKey, Value::bytes(basis_))
+      .set(kPlanEntriesKey, Value::array(std::move(entries)));
   return with_checksum(codec::encode(std::move(map)));
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 namespace aioss::runtime {
+
 Board::Board(const Parts& parts)
     : parts_(parts),
       workers_(parts_.metrics.gauge("aioss_workers", "Worker processes that run.")),

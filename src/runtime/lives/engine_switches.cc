@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "base/suggest.h"
 #include "plugins/engine_table.h"
+#include "runtime/catalogue/engines.h"
 #include "runtime/lives/replacement.h"
 #include "runtime/models/decide.h"
 #include "runtime/planning/planning.h"
@@ -21,8 +22,7 @@ namespace reason = ledger::engine_switch_reason;
 using Step = EngineSwitch::Step;
 using Outcome = EngineSwitch::Outcome;
 
-constexpr std::string_view kScriptEngine = "fake";
-std::string_view name(Step step) {
+std::string_view name_of_state(Step step) {
   switch (step) {
     case Step::kNone:
       return "";
@@ -42,7 +42,7 @@ std::string_view name(Step step) {
   return "";
 }
 
-std::string_view name(Outcome outcome) {
+std::string_view name_of_state(Outcome outcome) {
   switch (outcome) {
     case Outcome::kNone:
       return "";
@@ -86,10 +86,10 @@ std::string EngineSwitches::engine_of(const Model& model) const {
 }
 
 Status EngineSwitches::check_engine(const CatalogueEntry& entry, const std::string& engine) const {
-  const bool of_script = entry.engine == kScriptEngine;
+  const bool of_script = entry.engine == kFakeEngine;
   const auto fits = [&](const plugins::EngineImage& one) {
-    if (one.name == kScriptEngine && !parts_.options.fake_models) return false;
-    if (one.name == kScriptEngine) return true;  // scripts, and models in GGUF for tests
+    if (one.name == kFakeEngine && !parts_.options.fake_models) return false;
+    if (one.name == kFakeEngine) return true;  // scripts, and models in GGUF for tests
     return of_script == (one.format == plugins::ModelFormat::kScript);
   };
   std::vector<std::string> known;
@@ -208,9 +208,9 @@ void EngineSwitches::take(Model& model, const std::string& engine) {
 bool EngineSwitches::compares(const Life& coming) const {
   if (coming.model.engine_switch.goes_back) return false;
   const CatalogueEntry* const entry = parts_.models.entry(coming.model.name);
-  if (entry == nullptr || entry->engine == kScriptEngine) return entry != nullptr;
-  return coming.room.wanted.engine != kScriptEngine &&
-         coming.model.serving->room.wanted.engine != kScriptEngine;
+  if (entry == nullptr || entry->engine == kFakeEngine) return entry != nullptr;
+  return coming.room.wanted.engine != kFakeEngine &&
+         coming.model.serving->room.wanted.engine != kFakeEngine;
 }
 
 // Settings have another one, or its file is another one, where nobody has ordered it.
@@ -494,8 +494,8 @@ EngineStatus EngineSwitches::status(const Model& model) const {
     status.pinned = chosen->pinned;
   }
   status.orders = state.orders;
-  status.step = name(state.step);
-  status.outcome = name(state.outcome);
+  status.step = name_of_state(state.step);
+  status.outcome = name_of_state(state.outcome);
   status.reason = state.reason;
   return status;
 }

@@ -10,6 +10,7 @@
 #include "ipc/limits.h"
 #include "os/thread.h"
 #include "runtime/dry_runs/gpu_process.h"
+#include "runtime/dry_runs/model_child.h"
 
 namespace aioss::runtime {
 namespace {
@@ -27,7 +28,6 @@ constexpr unsigned kSilentChecksMax = 30;
 // A cancel is honoured between two graphs; a minute covers a large prefill on a slow machine.
 constexpr unsigned kCancelChecksMax = 60;
 constexpr auto kReapStep = std::chrono::milliseconds(5);
-constexpr int kSocketInChild = 3;
 
 // What a worker is given beside its socket and its model: the option that names the descriptor.
 std::vector<std::pair<std::string, int>> extras(const LinkOptions& options) {

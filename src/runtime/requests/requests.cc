@@ -32,7 +32,7 @@ Error overdue(const StreamState& stream) {
 
 // With its build, and its file if it is a plugin, which may say of itself what it likes: what
 // computes the same bytes.
-std::string engine_of(const Life& life) {
+std::string engine_of_life(const Life& life) {
   const ipc::EngineFacts& facts = life.ready->engine;
   return facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
          codec::to_hex(file_digest(life.engine));
@@ -161,7 +161,7 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   }
   if (refuse_quarantined(model, *stream)) return;
   // An answer that was begun by one model is not gone on with by another of the same name.
-  if (stream->has_begun() && !stream->is_of(life.hash->sha256, engine_of(life))) {
+  if (stream->has_begun() && !stream->is_of(life.hash->sha256, engine_of_life(life))) {
     stream->abort({Code::kWorkerDied,
                    "the worker has died, and the model's file or engine is another one since; try "
                    "again"});
@@ -184,7 +184,7 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   std::vector<LoadedAdapter> adapters = parts_.adapters.use(life, *stream);
   const bool begun = stream->has_begun() ||
                      stream->begin({*life.load_record, life.ready->cells_per_stream,
-                                    life.hash->sha256, engine_of(life), std::move(adapters)});
+                                    life.hash->sha256, engine_of_life(life), std::move(adapters)});
   if (!begun) return;
   parts_.prefixes.note_owner(model, *stream);
   life.link->submit(*stream);
@@ -237,7 +237,7 @@ void Requests::try_out(const std::shared_ptr<StreamState>& canary) {
   }
   running_.at(canary->id()).life = life->number;
   if (canary->begin({*life->load_record, life->ready->cells_per_stream, life->hash->sha256,
-                     engine_of(*life)})) {
+                     engine_of_life(*life)})) {
     life->link->submit(*canary);
   }
 }

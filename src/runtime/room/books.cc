@@ -24,8 +24,6 @@ constexpr unsigned kSecondsOver = 3;
 // What was unloaded is felt in the figures after so long.
 constexpr std::int64_t kGiveWayEveryNs = 5 * kNsPerSecond;
 
-const std::string kHost(memory::kHost);
-
 std::uint64_t reserve_of(const os::MemoryState& state) {
   const std::uint64_t total = std::min(state.total, state.group_limit.value_or(state.total));
   return std::clamp(total / kReserveShare, kReserveLeast, kReserveMost);
@@ -53,7 +51,7 @@ void Books::update() {
 
 void Books::open(const std::string& holder, memory::Lease& lease, memory::Kind kind) {
   if (lease.is_open()) return;
-  auto opened = pool_.lease(kHost, holder, kind, 0);
+  auto opened = pool_.lease(kHostBook, holder, kind, 0);
   ASSERT(opened.has_value());  // of nothing there is always enough
   lease = std::move(*opened);
 }
@@ -98,9 +96,9 @@ std::uint64_t Books::follow(Life& life, std::uint64_t prefixes) {
   // Pages of the model's file are available to all, as the system counts them, and those of weights
   // that were repacked stay until it wants them: they fill what was planned, and exceed it never.
   const std::uint64_t own = memory->anonymous + memory->shared;
-  const auto holding = pool_.holding(kHost, life.holder);
+  const auto holding = pool_.holding(kHostBook, life.holder);
   const std::uint64_t planned = holding ? holding->leased.total() + holding->beyond : 0;
-  pool_.measured(kHost, life.holder, std::min(memory->resident, std::max(own, planned)));
+  pool_.measured(kHostBook, life.holder, std::min(memory->resident, std::max(own, planned)));
   return memory->anonymous + std::max(memory->shared, prefixes + sealed);
 }
 
@@ -109,12 +107,12 @@ void Books::set_host_limit(std::uint64_t held) {
   const auto state = parts_.options.memory.state();
   if (!state) {
     host_usable_ = host_reserve_ = 0;
-    pool_.set_limit(kHost, most == 0 ? memory::kUnlimited : most);
+    pool_.set_limit(kHostBook, most == 0 ? memory::kUnlimited : most);
     return;
   }
   host_usable_ = state->usable();
   host_reserve_ = reserve_of(*state);
-  pool_.set_limit(kHost, memory::limit_of({most, host_usable_, held, host_reserve_}));
+  pool_.set_limit(kHostBook, memory::limit_of({most, host_usable_, held, host_reserve_}));
 }
 
 std::uint64_t Books::bytes_of_workers() const {
@@ -140,7 +138,7 @@ void Books::limit_caches(Life& life) {
     promised += most - std::min(most, other->model.prefixes.bytes() + room.spilled.bytes());
   }
   // What is kept of its own prompts, it gets again.
-  const std::uint64_t free = pool_.balance(kHost).free + life.model.prefixes.bytes();
+  const std::uint64_t free = pool_.balance(kHostBook).free + life.model.prefixes.bytes();
   const std::uint64_t each = (free - std::min(free, promised)) / 2;
   const GatewayOptions& options = parts_.options;
   life.room.spill_bytes_max = std::min(options.spill_bytes, each);
@@ -159,7 +157,7 @@ void Books::leave(Life& life, const LinkEnded& ended, bool keeps_room) {
   }
   if (!keeps_room) room.committed.clear();
   room.spilled.release();
-  pool_.measured(kHost, life.holder, std::nullopt);
+  pool_.measured(kHostBook, life.holder, std::nullopt);
   follow_prefixes(life.model);
 }
 
@@ -186,7 +184,7 @@ bool Books::is_under_pressure() {
 }
 
 std::optional<Books::Shortage> Books::shortage(std::int64_t now_ns) {
-  const std::uint64_t over = pool_.balance(kHost).over;
+  const std::uint64_t over = pool_.balance(kHostBook).over;
   seconds_over_ = over > 0 ? seconds_over_ + 1 : 0;
   const bool pressed = is_under_pressure();
   if (!pressed && seconds_over_ < kSecondsOver) return std::nullopt;
@@ -230,7 +228,7 @@ std::uint64_t Books::drop_kept_prefixes(std::uint64_t bytes) {
 void Books::note_eviction(const Life& life, std::string_view reason,
                           std::vector<std::string> details, bool parks) {
   ++evictions_total_;
-  std::uint64_t bytes = parks ? 0 : pool_.used_by(kHost, life.holder);
+  std::uint64_t bytes = parks ? 0 : pool_.used_by(kHostBook, life.holder);
   for (const memory::Lease& lease : life.room.committed) {
     if (parks && is_of_session(lease.kind())) bytes += lease.bytes();
   }

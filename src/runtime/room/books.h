@@ -23,6 +23,9 @@
 
 namespace aioss::runtime {
 
+// The book of the machine's own memory, as those of GPUs are named by their devices.
+inline const std::string kHostBook(memory::kHost);
+
 class ModelTable;
 
 class Books final {

@@ -21,9 +21,10 @@ using std::chrono::milliseconds;
 using testing::Answered;
 using testing::read_all;
 
-constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
-constexpr std::uint64_t kMost = 10 * kGiB;  // two of the models, mostly
-constexpr std::array<std::uint64_t, 5> kSizes = {3 * kGiB, 4 * kGiB, 5 * kGiB, 6 * kGiB, 7 * kGiB};
+constexpr std::uint64_t kGibibyte = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMost = 10 * kGibibyte;  // two of the models, mostly
+constexpr std::array<std::uint64_t, 5> kSizes = {3 * kGibibyte, 4 * kGibibyte, 5 * kGibibyte,
+                                                 6 * kGibibyte, 7 * kGibibyte};
 constexpr int kClients = 4;
 
 std::string name_of(std::size_t model) {
@@ -32,7 +33,7 @@ std::string name_of(std::size_t model) {
 
 // A machine that somebody else uses, too: sometimes little is left of it, sometimes all waits.
 struct Machine {
-  std::atomic<std::uint64_t> available{64 * kGiB};
+  std::atomic<std::uint64_t> available{64 * kGibibyte};
   std::atomic<unsigned> stalled_percent{0};
 };
 
@@ -61,7 +62,7 @@ class EvictionRaces : public ::testing::Test {
     bench.options.workers_max = 3;
     bench.options.record_rate = 0;
     bench.options.memory.state = [this]() -> Result<os::MemoryState> {
-      return os::MemoryState{64 * kGiB, machine.available, std::nullopt, std::nullopt};
+      return os::MemoryState{64 * kGibibyte, machine.available, std::nullopt, std::nullopt};
     };
     bench.options.memory.pressure = [this] {
       os::Pressure pressure;
@@ -108,7 +109,7 @@ class EvictionRaces : public ::testing::Test {
   }
 
   void change_machine(Dice& dice) {
-    machine.available = dice.one_in(4) ? 2 * kGiB : 64 * kGiB;
+    machine.available = dice.one_in(4) ? 2 * kGibibyte : 64 * kGibibyte;
     machine.stalled_percent = dice.one_in(6) ? 50 : 0;
   }
 
@@ -154,7 +155,7 @@ class EvictionRaces : public ::testing::Test {
 
   // Everybody goes, and every byte comes back.
   void unload_all() {
-    machine.available = 64 * kGiB;
+    machine.available = 64 * kGibibyte;
     machine.stalled_percent = 0;
     for (std::size_t i = 0; i < kSizes.size(); ++i) {
       ModelOrder order;

@@ -166,16 +166,16 @@ TEST_F(ResidenceTest, LoadsAtTheStartWhatItIsTold) {
 TEST_F(ResidenceTest, OrdersAreRecorded) {
   bench.add_model("m", kHello);
   bench.start();
-  using What = ModelOrder::What;
-  const auto loaded = order(What::kLoad, "m");
+  using Order = ModelOrder::What;
+  const auto loaded = order(Order::kLoad, "m");
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->state, "loading") << "it does not wait";
   EXPECT_TRUE(bench.wait_for_state("m", "ready"));
-  EXPECT_TRUE(order(What::kPin, "m")->residence.pinned);
-  EXPECT_EQ(order(What::kUnload, "m").error().code, Code::kConflict);
-  EXPECT_FALSE(order(What::kUnpin, "m")->residence.pinned);
-  EXPECT_EQ(order(What::kUnload, "m")->state, "cold");
-  EXPECT_EQ(order(What::kLoad, "nosuch").error().code, Code::kNotFound);
+  EXPECT_TRUE(order(Order::kPin, "m")->residence.pinned);
+  EXPECT_EQ(order(Order::kUnload, "m").error().code, Code::kConflict);
+  EXPECT_FALSE(order(Order::kUnpin, "m")->residence.pinned);
+  EXPECT_EQ(order(Order::kUnload, "m")->state, "cold");
+  EXPECT_EQ(order(Order::kLoad, "nosuch").error().code, Code::kNotFound);
   bench.expect_good_ledger_and_loads();
   EXPECT_EQ(bench.texts(RecordType::kAdminAction, key::admin_action::kAction),
             (std::vector<std::string>{"load", "pin", "unload", "unpin", "unload"}));

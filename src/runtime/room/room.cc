@@ -26,8 +26,6 @@ constexpr std::int64_t kHopeNs = 10'000'000'000;
 constexpr std::int64_t kNotedNs = 500'000'000;
 constexpr std::size_t kHoldersTold = 4;  // in an error
 
-const std::string kHost(memory::kHost);
-
 std::uint64_t less(std::uint64_t a, std::uint64_t b) {
   return a - std::min(a, b);
 }
@@ -263,7 +261,7 @@ bool Room::take_room(Life& life) {
   }
   const ModelPlan& plan = *life.room.plan;
   const std::uint64_t shortfall = shortfall_of(life, plan.device);
-  if (shortfall > 0 && plan.device == kHost && parts_.books.kept_prefixes() >= shortfall) {
+  if (shortfall > 0 && plan.device == kHostBook && parts_.books.kept_prefixes() >= shortfall) {
     parts_.books.drop_kept_prefixes(shortfall);
   }
   std::vector<memory::Lease> all;
@@ -320,8 +318,8 @@ std::uint64_t Room::shortfall_of(const Life& life, const std::string& book) cons
 // way.
 Room::Missing Room::missing_for(const Life& life) const {
   const std::string device = tight_book(life);
-  std::uint64_t coming = device == kHost ? parts_.books.kept_prefixes() : 0;
-  if (device == kHost && parts_.adapters != nullptr) coming += parts_.adapters->leaving();
+  std::uint64_t coming = device == kHostBook ? parts_.books.kept_prefixes() : 0;
+  if (device == kHostBook && parts_.adapters != nullptr) coming += parts_.adapters->leaving();
   std::size_t workers = models_.workers() + (life.phase == Phase::kWaitingToWake ? 0 : 1),
               leaving = 0;
   for (const Life* const other : models_.lives()) {
@@ -405,7 +403,7 @@ bool Room::fits_alone(const Life& life) const {
 // Those that nobody uses, before any model; not for one that has no room all the same.
 bool Room::let_adapters_go(const Life& life, const std::vector<memory::Candidate>& known,
                            const Missing& missing) {
-  if (parts_.adapters == nullptr || tight_book(life) != kHost) return false;
+  if (parts_.adapters == nullptr || tight_book(life) != kHostBook) return false;
   const std::uint64_t unused = parts_.adapters->unused();
   if (missing.bytes == 0 || unused == 0 || life.model.failures.is_lasting()) return false;
   const memory::Wanted rest{less(missing.bytes, unused), missing.workers};
@@ -516,7 +514,7 @@ void Room::give_way(const Books::Shortage& shortage) {
   const std::uint64_t short_of = std::max<std::uint64_t>(over - std::min(over, kept), 1);
   if (parts_.adapters != nullptr && parts_.adapters->give_way(short_of) >= short_of) return;
 
-  std::vector<memory::Candidate> known = candidates(kHost, nullptr);
+  std::vector<memory::Candidate> known = candidates(kHostBook, nullptr);
   std::uint64_t possible = 0;
   for (const memory::Candidate& one : known) {
     if (one.stays == memory::Stays::kNo) possible += one.bytes;

@@ -1,7 +1,5 @@
 // Who gets room and who goes for it, by itself: lives without workers, books with a fixed limit.
 #include "runtime/room/room.h"
-#include "base/clock.h"
-#include "runtime/dry_runs/device_table.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -12,6 +10,9 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/clock.h"
+#include "runtime/dry_runs/device_table.h"
 
 namespace aioss::runtime {
 namespace {

@@ -16,11 +16,11 @@
 namespace aioss::runtime {
 namespace {
 
-class TuneBenchTest : public testing::Test {
+class TuneBenchTest : public ::testing::Test {
  protected:
   TuneBenchTest() {
-    folder_ = testing::TempDir() + "/tune-" + std::to_string(getpid()) + "-" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = ::testing::TempDir() + "/tune-" + std::to_string(getpid()) + "-" +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     open_.engine = "fake";

@@ -74,7 +74,7 @@ class ScriptBench final : public TuneBench {
   HandClock& clock_;
 };
 
-class TuningSearchTest : public testing::Test {
+class TuningSearchTest : public ::testing::Test {
  protected:
   TuningSearchTest() {
     space_.engines = {"llama", "ik"};
