@@ -76,7 +76,7 @@ Status record_backup(const Services& services, const std::string& directory,
 int print(const Services& services, const Invocation& invocation,
           const ledger::BackupReport& report) {
   const std::string text = invocation.has("--json") ? backup_json(report) : backup_text(report);
-  return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return services.console.print(text);
 }
 
 // What a restored copy needs, and what it will do.

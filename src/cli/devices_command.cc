@@ -45,7 +45,7 @@ int devices_command(const Services& services, const Invocation& invocation) {
   const std::string text = invocation.has("--json") ? devices_json(facts)
                                                     : devices_text(facts, console.table_columns(),
                                                                    console.facts().output_color);
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

@@ -177,7 +177,7 @@ int engine_inspect_command(const Services& services, const Invocation& invocatio
   if (!report) return console.fail(std::move(report).error().with_context(path));
   const std::string text = invocation.has("--json") ? checked_json(*report, *file)
                                                     : checked_text(*report, *file, console);
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 int engine_check_command(const Services& services, const Invocation& invocation) {

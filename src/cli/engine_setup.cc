@@ -11,12 +11,11 @@
 #include "ledger/format/checkpoint.h"
 #include "os/cpu.h"
 #include "runtime/catalogue/allow_list.h"
+#include "runtime/catalogue/engines.h"
 #include "runtime/dry_runs/devices_child.h"
 
 namespace aioss::cli {
 namespace {
-
-constexpr std::string_view kFake = "fake";
 
 Result<std::optional<ledger::VerifierKey>> publisher_key(const Services& services,
                                                          const std::string& given) {
@@ -49,7 +48,7 @@ Status check_signature(const plugins::Manifest& manifest, const ledger::Verifier
 std::vector<plugins::EngineImage> linked_engines(const Services& services, bool fake_models) {
   std::vector<plugins::EngineImage> out;
   for (const EngineVersion& engine : services.engines()) {
-    const bool fake = engine.name == kFake;
+    const bool fake = engine.name == runtime::kFakeEngine;
     if (fake && !fake_models) continue;
     plugins::EngineImage image;
     image.name = engine.name;

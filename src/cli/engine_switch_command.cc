@@ -8,7 +8,6 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/server_access.h"
-#include "cli/term.h"
 #include "codec/json.h"
 #include "runtime/catalogue/catalogue.h"
 
@@ -23,12 +22,6 @@ struct SwitchState {
   std::string engine, step, outcome, reason;
 };
 
-std::string text_in(const codec::Json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_string()) return "";
-  return safe_text(found->get_ref<const std::string&>(), false);
-}
-
 Result<SwitchState> switch_state_of(const std::string& page) {
   const auto json = codec::parse_json(page);
   const bool has = json && json->is_object() && json->contains("aioss");
@@ -37,15 +30,15 @@ Result<SwitchState> switch_state_of(const std::string& page) {
   }
   const codec::Json& aioss = (*json)["aioss"];
   SwitchState out;
-  out.engine = text_in(aioss, "engine");
+  out.engine = text_of_page(aioss, "engine");
   const auto found = aioss.find("engine_switch");
   if (found == aioss.end() || !found->is_object()) return out;
   const auto orders = found->find("orders");
   const bool is_number = orders != found->end() && orders->is_number_unsigned();
   if (is_number) out.orders = orders->get<std::uint64_t>();
-  out.step = text_in(*found, "step");
-  out.outcome = text_in(*found, "outcome");
-  out.reason = text_in(*found, "reason");
+  out.step = text_of_page(*found, "step");
+  out.outcome = text_of_page(*found, "outcome");
+  out.reason = text_of_page(*found, "reason");
   return out;
 }
 

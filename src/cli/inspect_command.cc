@@ -86,7 +86,7 @@ int inspect_command(const Services& services, const Invocation& invocation) {
   } else {
     text = inspect_text(*report, console.table_columns(), console.facts().output_color);
   }
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

@@ -84,7 +84,7 @@ int key_new_command(const Services& services, const Invocation& invocation) {
       console.note("aioss: key " + id + " added to " + file + "; it is shown this once");
     }
   }
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

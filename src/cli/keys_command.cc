@@ -175,7 +175,7 @@ int list_requests(const Services& services, const std::string& directory, bool j
     text += "\n";
   }
   if (text.empty()) console.note("aioss: nothing waits for an approval");
-  return console.out(safe_text(text, true)) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(safe_text(text, true));
 }
 
 Status approve(const Services& services, Session& session, const std::string& id) {
@@ -216,7 +216,7 @@ int ledger_rotate_key_command(const Services& services, const Invocation& invoca
   console.note("aioss: a new key signs from record " + std::to_string(rotated.index + 1) +
                " on, the old one is destroyed; the new public key follows, every earlier one still "
                "verifies this ledger");
-  return console.out(rotated_text(rotated, json)) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(rotated_text(rotated, json));
 }
 
 int ledger_approve_command(const Services& services, const Invocation& invocation) {

@@ -135,7 +135,7 @@ int ledger_init_command(const Services& services, const Invocation& invocation) 
     console.note("aioss: its public key follows; keep it elsewhere, 'aioss verify --key' needs it");
     text = identity->verifier_key + "\n";
   }
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 int ledger_tail_command(const Services& services, const Invocation& invocation) {
@@ -200,7 +200,7 @@ int ledger_show_command(const Services& services, const Invocation& invocation) 
       invocation.has("--json")
           ? json_line(*found, names)
           : record_text(*found, console.facts().output_color) + name_lines(*found, names);
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

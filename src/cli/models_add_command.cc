@@ -314,8 +314,7 @@ int models_add_command(const Services& services, const Invocation& invocation) {
   const auto config = load_config(services.files, services.environment, invocation.config);
   if (!config) return console.fail(config.error());
   const auto added = add(services, *config, invocation);
-  if (!added) return console.fail(added.error());
-  return console.out(*added) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(added);
 }
 
 }  // namespace aioss::cli

@@ -85,8 +85,7 @@ Result<std::string> bundle(const Services& services, const Invocation& invocatio
 int models_bundle_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
   const auto text = bundle(services, invocation);
-  if (!text) return console.fail(text.error());
-  return console.out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

@@ -63,8 +63,7 @@ int models_command(const Services& services, const Invocation& invocation) {
   const std::string& directory = store->directory;
   const runtime::Catalogue* const catalogue = &store->catalogue;
   if (invocation.has("--json")) {
-    return console.out(models_json(*catalogue, directory)) ? 0
-                                                           : static_cast<int>(ExitCode::kFailure);
+    return console.print(models_json(*catalogue, directory));
   }
   for (const std::string& notice : catalogue->notices) console.note("aioss: " + notice);
   if (catalogue->models.empty() && catalogue->adapters.empty()) {

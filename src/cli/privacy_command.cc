@@ -64,11 +64,6 @@ Result<Session> open_session(const Services& services, const Invocation& invocat
   return session;
 }
 
-int finish(const Services& services, const Result<std::string>& text) {
-  if (!text) return services.console.fail(text.error());
-  return services.console.out(*text) ? 0 : static_cast<int>(ExitCode::kFailure);
-}
-
 std::string line_of(const codec::OrderedJson& json) {
   return codec::dump_json(json) + "\n";
 }
@@ -300,29 +295,29 @@ Result<std::string> list_subjects(const Services& services, const Invocation& in
 }  // namespace
 
 int ledger_open_command(const Services& services, const Invocation& invocation) {
-  return finish(services, open_request(services, invocation));
+  return services.console.print(open_request(services, invocation));
 }
 
 int ledger_erase_command(const Services& services, const Invocation& invocation) {
-  return finish(services, erase(services, invocation));
+  return services.console.print(erase(services, invocation));
 }
 
 int ledger_hold_command(const Services& services, const Invocation& invocation) {
   const std::string action = invocation.operand(0);
-  if (action == "list") return finish(services, list_holds(services, invocation));
+  if (action == "list") return services.console.print(list_holds(services, invocation));
   if (action == "set" || action == "clear") {
-    return finish(services, change_hold(services, invocation, action == "set"));
+    return services.console.print(change_hold(services, invocation, action == "set"));
   }
   return services.console.fail(
       {Code::kUsage, "ACTION: '" + one_line(action) + "' is none of set, clear, list"});
 }
 
 int ledger_drop_command(const Services& services, const Invocation& invocation) {
-  return finish(services, drop(services, invocation));
+  return services.console.print(drop(services, invocation));
 }
 
 int ledger_subjects_command(const Services& services, const Invocation& invocation) {
-  return finish(services, list_subjects(services, invocation));
+  return services.console.print(list_subjects(services, invocation));
 }
 
 }  // namespace aioss::cli

@@ -53,7 +53,7 @@ std::string rows_of(const OrderedJson& object, bool color) {
 int print(Console& console, const OrderedJson& object, bool json) {
   const std::string text =
       json ? codec::dump_json(object) + "\n" : rows_of(object, console.facts().output_color);
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 struct Anchored {

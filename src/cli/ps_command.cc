@@ -13,7 +13,6 @@
 #include "cli/progress.h"
 #include "cli/ps_view.h"
 #include "cli/server_access.h"
-#include "cli/term.h"
 #include "codec/json.h"
 #include "runtime/catalogue/catalogue.h"
 
@@ -29,12 +28,6 @@ struct ModelState {
   float fraction = 0;
 };
 
-std::string text(const codec::Json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_string()) return "";
-  return safe_text(found->get_ref<const std::string&>(), false);
-}
-
 Result<ModelState> state_of(const std::string& page) {
   const auto json = codec::parse_json(page);
   const bool has = json && json->is_object() && json->contains("aioss");
@@ -43,9 +36,9 @@ Result<ModelState> state_of(const std::string& page) {
   }
   const codec::Json& aioss = (*json)["aioss"];
   ModelState out;
-  out.state = text(aioss, "state");
-  out.error = text(aioss, "error");
-  out.code = code_from_name(text(aioss, "error_code")).value_or(Code::kInternal);
+  out.state = text_of_page(aioss, "state");
+  out.error = text_of_page(aioss, "error");
+  out.code = code_from_name(text_of_page(aioss, "error_code")).value_or(Code::kInternal);
   const auto fraction = aioss.find("load_fraction");
   if (fraction != aioss.end() && fraction->is_number()) out.fraction = fraction->get<float>();
   return out;
@@ -155,8 +148,7 @@ Result<std::string> ps(const Services& services, const Invocation& invocation) {
 
 int ps_command(const Services& services, const Invocation& invocation) {
   const auto shown = ps(services, invocation);
-  if (!shown) return services.console.fail(shown.error());
-  return services.console.out(*shown) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return services.console.print(shown);
 }
 
 int load_command(const Services& services, const Invocation& invocation) {

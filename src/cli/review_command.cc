@@ -107,7 +107,7 @@ int review_command(const Services& services, const Invocation& invocation) {
   if (!closed) return console.fail(closed.error());
   const std::string text = invocation.has("--json") ? review_json(*reviewed, call->verdict)
                                                     : review_text(*reviewed, call->verdict);
-  return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(text);
 }
 
 }  // namespace aioss::cli

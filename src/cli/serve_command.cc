@@ -90,7 +90,7 @@ int print_config(Console& console, const Config& config, bool json) {
       table.add({std::string(setting.name), config.text(setting.key), config.origin(setting.key)});
     }
     const std::string text = table.render(console.table_columns(), console.facts().output_color);
-    return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+    return console.print(text);
   }
   codec::OrderedJson out;
   for (const Setting& setting : settings()) {
@@ -102,7 +102,7 @@ int print_config(Console& console, const Config& config, bool json) {
     }
     one["from"] = config.origin(setting.key);
   }
-  return console.out(codec::dump_json(out) + "\n") ? 0 : static_cast<int>(ExitCode::kFailure);
+  return console.print(codec::dump_json(out) + "\n");
 }
 
 // Those who keep no texts keep nothing that was computed of them, unless they ask for it.

@@ -5,7 +5,6 @@
 
 #include "cli/key_argument.h"
 #include "cli/term.h"
-#include "codec/json.h"
 
 namespace aioss::cli {
 namespace {
@@ -69,6 +68,12 @@ Result<ServerAccess> server_access(const Services& services, const Invocation& i
 Result<std::string> get_page(const ServerAccess& access, const std::string& path,
                              const http::Stop& stop) {
   return body_of(http::get(access.place, path, access.headers, kPatience, stop));
+}
+
+std::string text_of_page(const codec::Json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_string()) return "";
+  return safe_text(found->get_ref<const std::string&>(), false);
 }
 
 Result<std::string> post_order(const ServerAccess& access, const std::string& path) {

@@ -7,6 +7,7 @@
 
 #include "cli/args.h"
 #include "cli/services.h"
+#include "codec/json.h"
 #include "http/client.h"
 
 namespace aioss::cli {
@@ -23,6 +24,8 @@ Result<ServerAccess> server_access(const Services& services, const Invocation& i
 // Others have the server's own message and code.
 Result<std::string> get_page(const ServerAccess& access, const std::string& path,
                              const http::Stop& stop = nullptr);
+// A text in such a body, safe to print; empty if it is none.
+std::string text_of_page(const codec::Json& object, const char* name);
 Result<std::string> post_order(const ServerAccess& access, const std::string& path);
 Result<std::string> post_order(const ServerAccess& access, const std::string& path,
                                std::string json);

@@ -16,7 +16,6 @@
 #include "cli/interrupt.h"
 #include "cli/plugin_source.h"
 #include "cli/server_access.h"
-#include "cli/term.h"
 #include "codec/json.h"
 #include "plugins/engine_store.h"
 
@@ -65,12 +64,6 @@ Result<std::vector<EngineUpdate>> updates_in(const Services& services, const Pla
 
 // ---- a server that runs -------------------------------------------------------------------------
 
-std::string text(const codec::Json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_string()) return "";
-  return safe_text(found->get_ref<const std::string&>(), false);
-}
-
 // Of each model, how many switches it has had.
 using Counts = std::map<std::string, std::uint64_t, std::less<>>;
 
@@ -90,19 +83,20 @@ Seen look(const std::string& page, const std::vector<std::string>& engines, cons
     const codec::Json& aioss = model["aioss"];
     const auto found = aioss.find("engine_switch");
     const bool is_of =
-        std::find(engines.begin(), engines.end(), text(aioss, "engine")) != engines.end();
+        std::find(engines.begin(), engines.end(), text_of_page(aioss, "engine")) != engines.end();
     if (!is_of || found == aioss.end() || !found->is_object()) continue;
-    const std::string id = text(model, "id");
+    const std::string id = text_of_page(model, "id");
     const auto orders = found->find("orders");
     const bool is_number = orders != found->end() && orders->is_number_unsigned();
     const std::uint64_t count = is_number ? orders->get<std::uint64_t>() : 0;
     seen.counts[id] = count;
     const auto known = before.find(id);
     if (known != before.end() && known->second == count) continue;
-    const std::string step = text(*found, "step"), outcome = text(*found, "outcome");
+    const std::string step = text_of_page(*found, "step"),
+                      outcome = text_of_page(*found, "outcome");
     if (step == "loading" || step == "trying" || step == "moving") seen.under_way = true;
     if (outcome == "failed" || outcome == "rolled_back") {
-      seen.problem = "model '" + id + "': " + text(*found, "reason");
+      seen.problem = "model '" + id + "': " + text_of_page(*found, "reason");
     }
   }
   return seen;

@@ -77,7 +77,7 @@ std::string version_text(const Services& services) {
 int version_command(const Services& services, const Invocation& invocation) {
   const std::string text =
       invocation.has("--json") ? version_json(services) : version_text(services);
-  return services.console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
+  return services.console.print(text);
 }
 
 }  // namespace aioss::cli

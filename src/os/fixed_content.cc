@@ -12,15 +12,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/memory_file.h"
+
 namespace aioss::os {
 namespace {
 
 constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-
-Error content_failed(const std::string& what) {
-  const bool full = errno == ENOSPC || errno == ENOMEM;
-  return {full ? Code::kNoMemory : Code::kIo, what + ": " + std::strerror(errno)};
-}
 
 }  // namespace
 
@@ -64,7 +61,7 @@ bool others_may_write(int descriptor) {
 
 Result<Fd> duplicate_descriptor(int descriptor) {
   Fd own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-  if (!own.valid()) return content_failed("cannot duplicate a descriptor");
+  if (!own.valid()) return memory_file_error("cannot duplicate a descriptor");
   return own;
 }
 
@@ -75,7 +72,7 @@ Result<SealedCopy> SealedCopy::create(const std::string& name) {
   if (!fd.valid() && errno == EACCES) fd = Fd(::memfd_create(name.c_str(), kFlags | kNoExecSeal));
   if (!fd.valid()) {
     const bool never = errno == ENOSYS || errno == EACCES;
-    Error error = content_failed("cannot make a memory for a sealed copy");
+    Error error = memory_file_error("cannot make a memory for a sealed copy");
     if (never) error.code = Code::kUnsupported;
     return error;
   }
@@ -86,7 +83,7 @@ Status SealedCopy::append(ByteView bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::write(fd_.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return content_failed("cannot write a sealed copy");
+    if (count <= 0) return memory_file_error("cannot write a sealed copy");
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
   return ok();
@@ -95,10 +92,10 @@ Status SealedCopy::append(ByteView bytes) {
 // Opened anew: a shared mapping of a descriptor that could write counts as a writer, and is refused
 // by kernels before 6.7.
 Result<Fd> SealedCopy::seal() {
-  if (::fcntl(fd_.get(), F_ADD_SEALS, kSeals) != 0) return content_failed("cannot seal a copy");
+  if (::fcntl(fd_.get(), F_ADD_SEALS, kSeals) != 0) return memory_file_error("cannot seal a copy");
   const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
   Fd reader(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!reader.valid()) return content_failed("cannot open a sealed copy for reading");
+  if (!reader.valid()) return memory_file_error("cannot open a sealed copy for reading");
   fd_.reset();
   return reader;
 }

@@ -26,4 +26,7 @@ class MemoryFile final {
   Fd writer_, reader_;
 };
 
+// Of errno, after a call on a file in memory: kNoMemory if the system has no more, else kIo.
+Error memory_file_error(const std::string& what);
+
 }  // namespace aioss::os

@@ -41,10 +41,9 @@ namespace {
 constexpr std::uint32_t kRunningMax = 512;
 constexpr std::size_t kAdapterJobsPerWorker = 2;  // its own, and one of the worker before it
 constexpr auto kProgressStep = std::chrono::milliseconds(100);
-constexpr auto kAnswerWait = std::chrono::seconds(10);  // probe, rescan: the runtime never waits
-constexpr auto kAbortWait = std::chrono::seconds(10);   // for the records of ends: a slow disk
-constexpr auto kSaveWait = std::chrono::seconds(10);    // for prefixes on their way to the disk
-constexpr auto kStopWait = std::chrono::seconds(15);    // the worker's graces and its last records
+constexpr auto kAbortWait = std::chrono::seconds(10);  // for the records of ends: a slow disk
+constexpr auto kSaveWait = std::chrono::seconds(10);   // for prefixes on their way to the disk
+constexpr auto kStopWait = std::chrono::seconds(15);   // the worker's graces and its last records
 
 // That a request may cause; each adapter may have to be loaded, and another one to go for it.
 std::uint32_t records_of(const GenerateCall& call) {

@@ -10,8 +10,6 @@
 namespace aioss::runtime {
 namespace {
 
-constexpr auto kOrderAnswerWait = std::chrono::seconds(10);  // the runtime thread never waits
-
 std::string_view action_of(ModelOrder::What what) {
   namespace name = ledger::admin_action_name;
   switch (what) {
@@ -66,7 +64,7 @@ Result<ModelEntry> take_order(const ModelOrder& order, const ModelView& view, St
   if (pushed != TaskQueue::Push::kAccepted) {
     return Error{Code::kBusy, "the gateway is busy; try again later"};
   }
-  if (auto taken = answer->wait_for(kOrderAnswerWait)) return std::move(*taken);
+  if (auto taken = answer->wait_for(kAnswerWait)) return std::move(*taken);
   return Error{Code::kTimeout, "the gateway did not take the order in time"};
 }
 
@@ -83,7 +81,7 @@ Result<ModelEntry> take_order(const EngineOrder& order, StreamDesk& desk,
   if (pushed != TaskQueue::Push::kAccepted) {
     return Error{Code::kBusy, "the gateway is busy; try again later"};
   }
-  if (auto taken = answer->wait_for(kOrderAnswerWait)) return std::move(*taken);
+  if (auto taken = answer->wait_for(kAnswerWait)) return std::move(*taken);
   return Error{Code::kTimeout, "the gateway did not take the order in time"};
 }
 

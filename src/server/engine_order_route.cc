@@ -1,15 +1,14 @@
 #include "server/engine_order_route.h"
 
-#include <algorithm>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
-#include <vector>
 
-#include "api/openai/fields.h"
 #include "api/openai/response.h"
-#include "base/suggest.h"
+#include "api/openai/rules.h"
 #include "codec/json.h"
 #include "runtime/catalogue/catalogue.h"
 #include "server/replies.h"
@@ -22,19 +21,9 @@ using http::net::awaitable;
 using EngineWhat = runtime::EngineOrder::What;
 
 constexpr std::string_view kWord = "/engine";
+constexpr std::array<std::string_view, 3> kOrderFields{"engine", "pin", "rollback"};
 constexpr std::size_t kOrderNodesMax = 32;  // three fields, and room to name the one that is wrong
 constexpr std::chrono::milliseconds kOrderTimeout{30'000};
-
-Status check_engine_fields(const codec::Json& body) {
-  static const std::vector<std::string> kKnown{"engine", "pin", "rollback"};
-  for (const auto& [name, value] : body.items()) {
-    if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
-    const std::string shown = api::openai::show_name(name);
-    return Error{Code::kInvalidArgument,
-                 "unknown field '" + shown + "'" + did_you_mean(name, kKnown), shown};
-  }
-  return ok();
-}
 
 // Absent: nothing.
 Result<std::optional<bool>> flag(const codec::Json& body, const char* name) {
@@ -56,7 +45,7 @@ Result<runtime::EngineOrder> parse_engine_order(std::string_view target, std::st
   limits.nodes_max = kOrderNodesMax;
   AIOSS_TRY(const codec::Json json, codec::parse_json(body, limits));
   if (!json.is_object()) return Error{Code::kInvalidArgument, "the body must be a JSON object"};
-  AIOSS_CHECK(check_engine_fields(json));
+  AIOSS_CHECK(api::openai::check_known(json, "", kOrderFields));
   AIOSS_TRY(const std::optional<bool> pin, flag(json, "pin"));
   AIOSS_TRY(const std::optional<bool> rollback, flag(json, "rollback"));
   runtime::EngineOrder order;
@@ -65,8 +54,9 @@ Result<runtime::EngineOrder> parse_engine_order(std::string_view target, std::st
   if (engine != json.end()) {
     if (!engine->is_string()) return wrong_field("engine", "takes the name of an engine");
     order.engine = engine->get<std::string>();
-    if (!runtime::is_model_name(order.engine))
+    if (!runtime::is_model_name(order.engine)) {
       return wrong_field("engine", "is no name of an engine");
+    }
   }
   const bool goes_back = rollback.value_or(false);
   if (goes_back && (!order.engine.empty() || pin)) {

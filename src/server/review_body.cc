@@ -1,36 +1,22 @@
 #include "server/review_body.h"
 
-#include <algorithm>
+#include <array>
 #include <limits>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "api/openai/fields.h"
-#include "base/suggest.h"
+#include "api/openai/rules.h"
 #include "codec/hex.h"
 #include "codec/json.h"
 
 namespace aioss::server {
 namespace {
 
+constexpr std::array<std::string_view, 4> kReviewFields{"request_id", "record", "verdict",
+                                                        "comment"};
 constexpr std::size_t kReviewNodesMax = 64;  // four fields, and room to name the one that is wrong
 constexpr std::size_t kShortTextMax = 128;
-
-const std::vector<std::string>& known_fields() {
-  static const std::vector<std::string> names{"request_id", "record", "verdict", "comment"};
-  return names;
-}
-
-Status check_review_fields(const codec::Json& body) {
-  for (const auto& [name, value] : body.items()) {
-    const auto& known = known_fields();
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    const std::string shown = api::openai::show_name(name);
-    return Error{Code::kInvalidArgument,
-                 "unknown field '" + shown + "'" + did_you_mean(name, known), shown};
-  }
-  return ok();
-}
 
 }  // namespace
 
@@ -39,7 +25,7 @@ Result<runtime::ReviewCall> parse_review(std::string_view body) {
   limits.nodes_max = kReviewNodesMax;
   AIOSS_TRY(const codec::Json json, codec::parse_json(body, limits));
   if (!json.is_object()) return Error{Code::kInvalidArgument, "the body must be a JSON object"};
-  AIOSS_CHECK(check_review_fields(json));
+  AIOSS_CHECK(api::openai::check_known(json, "", kReviewFields));
   api::openai::Fields fields(json, "");
   runtime::ReviewCall call;
   call.request_id = fields.text("request_id", kShortTextMax).value_or("");

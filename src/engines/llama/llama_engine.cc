@@ -16,18 +16,23 @@
 #include "engines/llama/session.h"
 #include "llama.h"
 
-#ifndef AIOSS_ENGINE_PLUGIN  // the one in the binary
-#define AIOSS_LLAMA_NAME "llama"
-#define AIOSS_LLAMA_BACKEND "cpu"
+namespace aioss::engines::llama {
+namespace {
+
+#ifdef AIOSS_ENGINE_PLUGIN
+constexpr const char* kEngineName = AIOSS_LLAMA_NAME;
+constexpr std::string_view kBackend = AIOSS_LLAMA_BACKEND;
+#else  // the one in the binary
+constexpr const char* kEngineName = "llama";
+constexpr std::string_view kBackend = "cpu";
 #endif
 
-namespace aioss::engines::llama {
+}  // namespace
 
 std::string build_id() {
-  const std::string_view backend = AIOSS_LLAMA_BACKEND;
   return "llama.cpp-" + std::string(llama_commit()) +
          "+" AIOSS_LLAMA_PATCH_ID "+cpu-" AIOSS_LLAMA_CPU +
-         (backend == "cpu" ? std::string() : "+" + std::string(backend));
+         (kBackend == "cpu" ? std::string() : "+" + std::string(kBackend));
 }
 
 namespace {
@@ -81,7 +86,7 @@ void identity(aioss_engine_identity* out) {
       std::string(llama_version()).substr(0, std::string_view(llama_version()).find('-'));
   aioss_engine_identity value = {};
   value.abi_version = AIOSS_ENGINE_ABI_VERSION;
-  value.name = AIOSS_LLAMA_NAME;
+  value.name = kEngineName;
   value.version = version.c_str();
   value.build_id = build.c_str();
   value.compiler = llama_compiler();
@@ -258,8 +263,3 @@ const aioss_engine* entry() {
 }
 
 }  // namespace aioss::engines::llama
-
-#ifndef AIOSS_ENGINE_PLUGIN
-#undef AIOSS_LLAMA_NAME
-#undef AIOSS_LLAMA_BACKEND
-#endif

@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kSegmentMagic = "AIOSSLG1";
 constexpr std::string_view kFrameMagic = "AREC";
 constexpr std::string_view kSegmentSuffix = ".aioss";
+constexpr std::size_t kIndexDigits = 20;  // of 2^64 − 1
 
 // Offsets in a segment header.
 namespace at {
@@ -154,16 +155,22 @@ void encode_frame(const Frame& frame, Bytes& out) {
   store_little(frame_crc(bytes), bytes, in_frame::kCrc);
 }
 
-std::string segment_file_name(std::uint64_t first_index) {
+std::string index_file_name(std::uint64_t first_index, std::string_view suffix) {
   const std::string digits = std::to_string(first_index);
-  return std::string(kIndexDigits - digits.size(), '0') + digits + std::string(kSegmentSuffix);
+  return std::string(kIndexDigits - digits.size(), '0') + digits + std::string(suffix);
+}
+
+std::optional<std::uint64_t> parse_index_file_name(std::string_view name, std::string_view suffix) {
+  if (name.size() != kIndexDigits + suffix.size() || !name.ends_with(suffix)) return std::nullopt;
+  return parse_u64(name.substr(0, kIndexDigits));
+}
+
+std::string segment_file_name(std::uint64_t first_index) {
+  return index_file_name(first_index, kSegmentSuffix);
 }
 
 std::optional<std::uint64_t> parse_segment_file_name(std::string_view name) {
-  if (name.size() != kIndexDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix)) {
-    return std::nullopt;
-  }
-  return parse_u64(name.substr(0, kIndexDigits));
+  return parse_index_file_name(name, kSegmentSuffix);
 }
 
 }  // namespace aioss::ledger

@@ -86,7 +86,9 @@ std::size_t frame_bytes(std::size_t body_bytes);
 // Of a file that is being written; it gets its name once it is whole.
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
-inline constexpr std::size_t kIndexDigits = 20;  // of 2^64 − 1
+// The names of files that begin at a record: its index in 20 digits, which sort as numbers do.
+std::string index_file_name(std::uint64_t first_index, std::string_view suffix);
+std::optional<std::uint64_t> parse_index_file_name(std::string_view name, std::string_view suffix);
 
 // "00000000000000000000.aioss"
 inline constexpr std::string_view kSegmentFolder = "seg";

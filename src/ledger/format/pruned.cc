@@ -86,15 +86,11 @@ void encode_leaves(std::uint64_t first_index, std::span<const Digest> hashes, By
 }
 
 std::string pruned_file_name(std::uint64_t first_index) {
-  const std::string digits = std::to_string(first_index);
-  return std::string(kIndexDigits - digits.size(), '0') + digits + std::string(kPrunedSuffix);
+  return index_file_name(first_index, kPrunedSuffix);
 }
 
 std::optional<std::uint64_t> parse_pruned_file_name(std::string_view name) {
-  if (name.size() != kIndexDigits + kPrunedSuffix.size() || !name.ends_with(kPrunedSuffix)) {
-    return std::nullopt;
-  }
-  return parse_u64(name.substr(0, kIndexDigits));
+  return parse_index_file_name(name, kPrunedSuffix);
 }
 
 }  // namespace aioss::ledger

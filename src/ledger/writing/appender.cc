@@ -161,7 +161,7 @@ Status Appender::start_segment() {
 // either no segment or one that holds its header and its first record.
 Status Appender::publish() {
   const std::string final_path = path(at_.segment.file);
-  const std::string temporary = final_path + ".tmp";
+  const std::string temporary = final_path + std::string(kTemporarySuffix);
   if (auto removed = fs_.remove(temporary); !removed && removed.error().code != Code::kNotFound) {
     return std::move(removed).error();
   }

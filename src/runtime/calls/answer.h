@@ -12,6 +12,9 @@
 
 namespace aioss::runtime {
 
+// How long callers wait for the runtime thread, which itself never waits.
+inline constexpr std::chrono::seconds kAnswerWait{10};
+
 template <typename T>
 class Answer final {
  public:

@@ -12,7 +12,6 @@ constexpr std::uint64_t kHashFileVersion = 1;
 // Four times the models of a full directory, about 350 KB.
 constexpr std::size_t kEntriesMax = 4096;
 constexpr std::uint64_t kFileBytesMax = 1U << 20;
-constexpr std::int64_t kSettledNs = 2'000'000'000;
 enum HashFileKey : std::uint64_t { kHashVersionKey = 0, kHashEntriesKey = 1 };
 enum HashEntryKey : std::uint64_t { kDevice, kInode, kSize, kModifiedNs, kSha256 };
 

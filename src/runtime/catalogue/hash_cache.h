@@ -16,6 +16,10 @@
 
 namespace aioss::runtime {
 
+// Whoever remembers something of a file's content waits for so long after its last change: another
+// one could leave the same time stamp.
+inline constexpr std::int64_t kSettledNs = 2'000'000'000;
+
 class HashCache final {
  public:
   // `directory` "": nothing is read or written. The file system outlives the cache. Blocks on the
@@ -24,8 +28,7 @@ class HashCache final {
 
   std::optional<Digest> find(const os::FileInfo& file) const;
   // Remembers and writes the file; a disk that refuses is ignored. A file that was changed less
-  // than two seconds before `now_wall_ns` is not remembered: another change could leave the same
-  // time stamp.
+  // than kSettledNs before `now_wall_ns` is not remembered.
   void put(const os::FileInfo& file, const Digest& digest, std::int64_t now_wall_ns);
 
   // Device, inode, size and modification time: files of equal keys count as the same content.

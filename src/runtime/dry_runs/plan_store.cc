@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "codec/cbor.h"
 #include "runtime/catalogue/catalogue.h"
+#include "runtime/catalogue/hash_cache.h"
 #include "runtime/dry_runs/checksum.h"
 #include "runtime/dry_runs/machine_basis.h"
 
@@ -14,7 +15,6 @@ namespace {
 using codec::Value;
 
 constexpr std::uint64_t kPlanFileVersion = 1;
-constexpr std::int64_t kPlanSettledNs = 2'000'000'000;
 constexpr std::size_t kNumbersOfPart = 4;
 enum PlanFileKey : std::uint64_t { kPlanVersionKey = 0, kPlanBasisKey = 1, kPlanEntriesKey = 2 };
 enum PlanEntryKey : std::uint64_t { kPlanFilesKey = 0, kPlanAskKey = 1, kPlanReportKey = 2 };
@@ -138,7 +138,7 @@ std::optional<ipc::PlanReport> PlanStore::find(const FilesIdentity& files,
 void PlanStore::put(const std::vector<os::FileInfo>& parts, const ipc::PlanAsk& ask,
                     const ipc::PlanReport& report, std::int64_t now_wall_ns) {
   const auto is_fresh = [now_wall_ns](const os::FileInfo& part) {
-    return now_wall_ns - part.modified_ns < kPlanSettledNs;
+    return now_wall_ns - part.modified_ns < kSettledNs;
   };
   if (path_.empty() || report.error || std::any_of(parts.begin(), parts.end(), is_fresh)) return;
   Bytes bytes;
