@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def flags_of(database):
-    """By file, and by folder for headers and whatever is not compiled here."""
+    """By file; by folder, of the file that sees most, for headers and what is not compiled here."""
     flags = {}
     for entry in json.loads(pathlib.Path(database).read_text()):
         words = shlex.split(entry["command"])
@@ -24,15 +24,18 @@ def flags_of(database):
         for i, word in enumerate(words):
             if word == "-isystem":
                 kept += ["-isystem", words[i + 1]]
-        flags[pathlib.Path(entry["file"])] = kept
-        flags.setdefault(pathlib.Path(entry["file"]).parent, kept)
+        path = pathlib.Path(entry["file"])
+        flags[path] = kept
+        flags[path.parent] = max(flags.get(path.parent, []), kept, key=len)
     return flags
 
 
 def compile_alone(path, flags):
-    command = ["c++", "-fsyntax-only", "-x", "c++", "-Wno-pragma-once-outside-header", *flags,
-               str(path)]
-    return path, subprocess.run(command, capture_output=True, text=True)
+    # A header is no main file: `#pragma once` would be an error there.
+    is_header = path.suffix == ".h"
+    command = ["c++", "-fsyntax-only", "-x", "c++", *flags, "-" if is_header else str(path)]
+    return path, subprocess.run(command, input=f'#include "{path}"\n' if is_header else "",
+                                capture_output=True, text=True)
 
 
 def main():
@@ -44,7 +47,7 @@ def main():
     fallback = next(f for folder, f in flags.items() if folder.name == "cli")
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(compile_alone, h, flags.get(f, flags.get(f.parent, fallback)))
+        jobs = [pool.submit(compile_alone, f, flags.get(f, flags.get(f.parent, fallback)))
                 for f in files]
         for job in concurrent.futures.as_completed(jobs):
             path, result = job.result()
