@@ -25,6 +25,7 @@ if(AIOSS_SANITIZE)
   list(JOIN AIOSS_SANITIZE "," AIOSS_SANITIZE_LIST)
   target_compile_options(aioss_options INTERFACE
     -fsanitize=${AIOSS_SANITIZE_LIST} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -fno-sanitize=null # AddressSanitizer reports what such a pointer does; a sixth of the time
     -Wno-maybe-uninitialized) # g++ 12 reports instrumented variants as uninitialized
   target_link_options(aioss_options INTERFACE -fsanitize=${AIOSS_SANITIZE_LIST})
   if("thread" IN_LIST AIOSS_SANITIZE)

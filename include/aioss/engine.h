@@ -1,5 +1,6 @@
 /*
- * aioss engine ABI, version 0 (unstable until the engines work is finished; then 1).
+ * aioss engine ABI, version 1. What is added at the end of structs and of the table leaves the
+ * version as it is; an engine of another version is refused.
  *
  * An engine turns tokens into logits. It knows nothing of text, sampling, HTTP or batching policy.
  * It is a C11 interface: one exported function, `aioss_engine_entry`, returns a table of functions.
@@ -37,7 +38,7 @@
 extern "C" {
 #endif
 
-#define AIOSS_ENGINE_ABI_VERSION 0u
+#define AIOSS_ENGINE_ABI_VERSION 1u
 
 typedef struct aioss_model aioss_model;     /* weights, opened from file descriptors */
 typedef struct aioss_session aioss_session; /* KV cache and compute buffers over one model */

@@ -5,19 +5,26 @@
 
 #include "cli/args.h"
 #include "cli/command_list.h"
+#include "cli/cpu_check.h"
 #include "cli/inspect_command.h"
 
 namespace aioss::cli {
 namespace {
 
+// Whether a command computes with an engine, or opens one: then the processor is looked at first,
+// for what it lacks would look like a fault of the file.
+enum class Needs { kNothing, kProcessor };
+
 struct Handler {
   std::string_view name;
   int (*run)(const Services&, const Invocation&);
+  Needs needs = Needs::kNothing;
+  std::string_view unless = {};  // a flag with which it needs nothing
 };
 
 constexpr auto kHandlers = std::to_array<Handler>({
-    {"serve", serve_command},
-    {"run", run_command},
+    {"serve", serve_command, Needs::kProcessor, "--print-config"},
+    {"run", run_command, Needs::kProcessor},
     {"models", models_command},
     {"models add", models_add_command},
     {"models bundle", models_bundle_command},
@@ -25,9 +32,9 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"models show", models_show_command},
     {"models verify", models_verify_command},
     {"top", top_command},
-    {"plan", plan_command},
+    {"plan", plan_command, Needs::kProcessor},
     {"devices", devices_command},
-    {"tune", tune_command},
+    {"tune", tune_command, Needs::kProcessor, "--show"},
     {"ps", ps_command},
     {"load", load_command},
     {"unload", unload_command},
@@ -35,13 +42,13 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"engine switch", engine_switch_command},
     {"engine pin", engine_pin_command},
     {"engine rollback", engine_rollback_command},
-    {"update apply", update_apply_command},
+    {"update apply", update_apply_command, Needs::kProcessor},
     {"update rollback", update_rollback_command},
     {"inspect", inspect_command},
     {"engine list", engine_list_command},
     {"engine inspect", engine_inspect_command},
-    {"engine check", engine_check_command},
-    {"engine add", engine_add_command},
+    {"engine check", engine_check_command, Needs::kProcessor},
+    {"engine add", engine_add_command, Needs::kProcessor},
     {"engine remove", engine_remove_command},
     {"engine sign", engine_sign_command},
     {"verify", verify_command},
@@ -73,6 +80,14 @@ constexpr auto kHandlers = std::to_array<Handler>({
     {"witness status", witness_status_command},
 });
 
+int run_handler(const Handler& handler, const Services& services, const Invocation& invocation) {
+  const bool is_excused = !handler.unless.empty() && invocation.has(handler.unless);
+  if (handler.needs == Needs::kProcessor && !is_excused) {
+    if (const Status fits = check_cpu(services); !fits) return services.console.fail(fits.error());
+  }
+  return handler.run(services, invocation);
+}
+
 }  // namespace
 
 int run(const Services& services, const std::vector<std::string>& arguments) {
@@ -89,7 +104,7 @@ int run(const Services& services, const std::vector<std::string>& arguments) {
     return console.out(text) ? 0 : static_cast<int>(ExitCode::kFailure);
   }
   for (const Handler& handler : kHandlers) {
-    if (handler.name == parsed->command->name) return handler.run(services, *parsed);
+    if (handler.name == parsed->command->name) return run_handler(handler, services, *parsed);
   }
   return console.fail({Code::kInternal, "a command of the table has no handler; please report it"});
 }

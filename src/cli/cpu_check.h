@@ -1,4 +1,5 @@
-// Whether this machine can run the engine that the binary carries. Blocks on /proc.
+// Whether this machine can run the engine that the binary carries, asked before every command that
+// computes (cli.cc). Blocks on /proc.
 #pragma once
 
 #include "base/result.h"

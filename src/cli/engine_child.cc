@@ -108,7 +108,9 @@ Result<std::optional<Json>> EngineChild::next(std::chrono::milliseconds wait_max
 
 std::string EngineChild::ending() {
   const auto status = child_.wait_for(kExitTime);
-  return status ? status->describe() : "no answer";
+  if (!status) return "no answer";
+  const bool is_illegal = status->signaled && status->value == SIGILL;
+  return status->describe() + (is_illegal ? ": it may be built for another processor" : "");
 }
 
 std::string text_of(const Json& json, const char* key) {

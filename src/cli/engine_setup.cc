@@ -103,18 +103,20 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
-  const auto cpu = os::cpu_info();
+  const auto cpu = services.cpu();
   if (!cpu) {
     log::warn("nothing is known of this processor", {{"reason", cpu.error().message}});
   }
   put_embedded(services, cpu ? &*cpu : nullptr, *table);
-  AIOSS_TRY(std::vector<plugins::EngineImage> installed, installed_engines(services, config));
+  AIOSS_TRY(std::vector<plugins::EngineImage> installed,
+            installed_engines(services, config, *table));
   for (plugins::EngineImage& engine : installed) table->put(std::move(engine));
   return table;
 }
 
 Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
-                                                            const Config& config) {
+                                                            const Config& config,
+                                                            plugins::EngineTable& table) {
   std::vector<plugins::EngineImage> out;
   AIOSS_TRY(const plugins::Trust trust, engine_trust(services, config));
   plugins::InstalledEngines found =
@@ -129,6 +131,7 @@ Result<std::vector<plugins::EngineImage>> installed_engines(const Services& serv
   for (const plugins::LeftOut& left : found.left_out) {
     log::error("an engine is left out", {{"engine", left.name}, {"reason", left.why.message}});
   }
+  table.set_left_out(std::move(found.left_out));
   return out;
 }
 

@@ -20,14 +20,16 @@ namespace aioss::cli {
 // a list or key that cannot be read.
 Result<plugins::Trust> engine_trust(const Services& services, const Config& config);
 
-// "fake" only with `fake_models`. What is left out of the directory is logged with the reason.
+// "fake" only with `fake_models`. What is left out of the directory is logged with the reason, and
+// the table knows it.
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models);
 
-// Of the engine directory alone, as they are now, without those of the name of an own one.
-// Likewise.
+// Of the engine directory alone, as they are now, without those of the name of an own one. What is
+// left out is logged, and `table` is told.
 Result<std::vector<plugins::EngineImage>> installed_engines(const Services& services,
-                                                            const Config& config);
+                                                            const Config& config,
+                                                            plugins::EngineTable& table);
 // The GPUs that these engines find; of an engine that cannot be asked, the reason is logged. Null:
 // none of them is for GPUs, and nobody was asked.
 std::shared_ptr<runtime::DeviceTable> device_table(const Services& services,

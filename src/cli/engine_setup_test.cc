@@ -102,7 +102,7 @@ TEST_F(EngineSetup, WhatTheBinaryCarriesIsNotReplacedByAnInstalledOne) {
   ASSERT_TRUE((*table)->find("ik"));
   EXPECT_EQ((*table)->find("ik")->sha256, crypto::sha256(as_bytes(carried)));
   // What a rescan finds is the same: nothing changes, whether the installed one is there or not.
-  const auto installed = installed_engines(services_, *config);
+  const auto installed = installed_engines(services_, *config, **table);
   ASSERT_TRUE(installed);
   ASSERT_EQ(installed->size(), 1u);
   EXPECT_EQ(installed->front().name, "mine");
@@ -110,6 +110,38 @@ TEST_F(EngineSetup, WhatTheBinaryCarriesIsNotReplacedByAnInstalledOne) {
   EXPECT_THAT(check_not_own(services_, "ik").error().message, HasSubstr("another name"));
   EXPECT_FALSE(check_not_own(services_, "llama"));
   EXPECT_TRUE(check_not_own(services_, "mine"));
+}
+
+TEST_F(EngineSetup, WhoAsksForAnEngineThatIsLeftOutIsToldSo) {
+  plugins::Manifest old;
+  old.name = "old";
+  old.version = "1";
+  old.abi = AIOSS_ENGINE_ABI_VERSION - 1;
+  old.sha256 = crypto::sha256(as_bytes(kBytes));
+  const std::string directory = root_ + "/engines";
+  ASSERT_TRUE(plugins::add_engine(files_, directory, old, root_ + "/built.so", true));
+  install("changed");
+  std::ofstream(directory + "/changed.so", std::ios::binary) << "something else";
+  const auto config =
+      load_config(files_, services_.environment, {{{Key::kEnginesDir, directory}}, ""});
+  ASSERT_TRUE(config);
+  const auto table = engine_table(services_, *config, false);
+  ASSERT_TRUE(table);
+  const auto refusal = [&](const char* name) {
+    const auto found = (*table)->get(name);
+    EXPECT_FALSE(found) << name;
+    return found ? std::string() : found.error().message;
+  };
+  EXPECT_THAT(refusal("old"), HasSubstr("left out"));
+  EXPECT_THAT(refusal("old"),
+              HasSubstr("ABI version " + std::to_string(AIOSS_ENGINE_ABI_VERSION - 1)));
+  EXPECT_THAT(refusal("changed"), HasSubstr("'aioss engine list' says why"));
+  EXPECT_THAT(refusal("changed"), testing::Not(HasSubstr(root_))) << "a path of the machine";
+  EXPECT_THAT(refusal("none"), HasSubstr("there is no engine"));
+  // As it is once a rescan finds nothing of it.
+  ASSERT_TRUE(plugins::remove_engine(files_, directory, "old"));
+  ASSERT_TRUE(installed_engines(services_, *config, **table));
+  EXPECT_THAT(refusal("old"), HasSubstr("there is no engine"));
 }
 
 TEST_F(EngineSetup, BeforeANameIsKnownHashAndSignatureAreLookedAt) {

@@ -8,7 +8,8 @@ CommandSpec list() {
   return {"engine list",
           "list the engines that models can be computed with",
           "Those in the binary, and those of the engine directory with what becomes of them: an "
-          "engine that is not trusted, or not as it was installed, is left out with the reason.",
+          "engine that is not trusted, not as it was installed, or of another ABI is left out with "
+          "the reason.",
           {},
           {kJson},
           kForEngines,

@@ -3,8 +3,8 @@
 #include <string_view>
 #include <utility>
 
-#include "base/strings.h"
 #include "plugins/engine_store.h"
+#include "plugins/plugin_file.h"
 
 namespace aioss::cli {
 namespace {
@@ -13,17 +13,14 @@ std::string before_of(const std::string& directory) {
   return directory + "/before";
 }
 
-Result<plugins::Manifest> installed(os::FileSystem& fs, const std::string& directory,
-                                    const std::string& name) {
-  AIOSS_TRY(const Bytes text,
-            os::read_file(fs, plugins::manifest_path(directory, name), plugins::kManifestBytesMax));
-  return plugins::parse_manifest(as_text(text));
-}
-
 Status copy(os::FileSystem& fs, const std::string& name, const std::string& from,
             const std::string& to) {
-  AIOSS_TRY(const plugins::Manifest manifest, installed(fs, from, name));
-  return plugins::add_engine(fs, to, manifest, plugins::plugin_path(from, name), true);
+  AIOSS_TRY(const plugins::Manifest manifest, installed_manifest(fs, from, name));
+  const std::string path = plugins::plugin_path(from, name);
+  const Status copied = plugins::add_engine(fs, to, manifest, path, true);
+  // Where nobody else writes, they have not fitted since one of the two was replaced alone.
+  if (copied || copied.error().code != Code::kConflict) return copied;
+  return Error{Code::kCorrupt, path + " is not what its manifest says: its SHA-256 is another one"};
 }
 
 Status remove_if_there(os::FileSystem& fs, const std::string& directory, const std::string& name) {
@@ -31,18 +28,35 @@ Status remove_if_there(os::FileSystem& fs, const std::string& directory, const s
   return !removed && removed.error().code == Code::kNotFound ? ok() : removed;
 }
 
+Error installed_is_damaged(const std::string& name, const Error& why) {
+  return {Code::kCorrupt, "what is installed is damaged (" + why.message +
+                              "); 'aioss engine remove " + name +
+                              "' takes it away, 'aioss engine add FILE --force' replaces it"};
+}
+
+// A manifest without its file is what is left of a removal that was cut short.
+bool has_plugin_file(os::FileSystem& fs, const std::string& directory, const std::string& name) {
+  const auto file = fs.info(plugins::plugin_path(directory, name));
+  return file || file.error().code != Code::kNotFound;
+}
+
 // Keeps what there is.
 Result<EngineBefore> keep(os::FileSystem& fs, const std::string& directory,
                           const std::string& name) {
-  const auto now = installed(fs, directory, name);
-  if (!now && now.error().code != Code::kNotFound) {
-    return Error{now.error().code, "what is installed is damaged (" + now.error().message +
-                                       "); 'aioss engine remove " + name + "' first"};
-  }
   const std::string before = before_of(directory);
-  if (!now) AIOSS_CHECK(remove_if_there(fs, before, name));
-  if (now) AIOSS_CHECK(copy(fs, name, directory, before));
-  return EngineBefore{name, now.has_value()};
+  const auto now = installed_manifest(fs, directory, name);
+  if (!now && now.error().code != Code::kNotFound) return installed_is_damaged(name, now.error());
+  if (!now || !has_plugin_file(fs, directory, name)) {
+    AIOSS_CHECK(remove_if_there(fs, before, name));
+    return EngineBefore{name, false};
+  }
+  const Status copied = copy(fs, name, directory, before);
+  if (copied) return EngineBefore{name, true};
+  if (copied.error().code != Code::kCorrupt) return copied.error();
+  // An update that was cut short had kept what was there before it touched that.
+  const auto kept = installed_manifest(fs, before, name);
+  if (kept && kept->sha256 == now->sha256) return EngineBefore{name, true};
+  return installed_is_damaged(name, copied.error());
 }
 
 Status install(os::FileSystem& fs, const std::string& directory, const EngineUpdate& update,
@@ -56,8 +70,18 @@ Status install(os::FileSystem& fs, const std::string& directory, const EngineUpd
 }  // namespace
 
 bool is_installed(os::FileSystem& fs, const std::string& directory, const EngineUpdate& update) {
-  const auto now = installed(fs, directory, update.manifest.name);
-  return now && now->sha256 == update.manifest.sha256;
+  const plugins::Manifest& wanted = update.manifest;
+  const auto now = installed_manifest(fs, directory, wanted.name);
+  if (!now || now->sha256 != wanted.sha256 || now->abi != wanted.abi) return false;
+  const auto file = plugins::read_plugin(fs, plugins::plugin_path(directory, wanted.name));
+  return file && file->sha256 == wanted.sha256;
+}
+
+Result<plugins::Manifest> installed_manifest(os::FileSystem& fs, const std::string& directory,
+                                             const std::string& name) {
+  AIOSS_TRY(const Bytes text,
+            os::read_file(fs, plugins::manifest_path(directory, name), plugins::kManifestBytesMax));
+  return plugins::parse_manifest(as_text(text));
 }
 
 Result<std::vector<EngineBefore>> install_all(os::FileSystem& fs, const std::string& directory,
@@ -79,7 +103,7 @@ Status take_back(os::FileSystem& fs, const std::string& directory,
                  const std::vector<EngineBefore>& engines) {
   Status all = ok();
   for (const EngineBefore& engine : engines) {
-    Status back = engine.had_one ? go_back(fs, directory, engine.name)
+    Status back = engine.had_one ? copy(fs, engine.name, before_of(directory), directory)
                                  : remove_if_there(fs, directory, engine.name);
     if (!back && all) all = std::move(back).error().with_context("engine '" + engine.name + "'");
   }
@@ -88,9 +112,13 @@ Status take_back(os::FileSystem& fs, const std::string& directory,
 
 Status go_back(os::FileSystem& fs, const std::string& directory, const std::string& name) {
   const std::string before = before_of(directory);
-  if (!installed(fs, before, name)) {
+  const auto kept = installed_manifest(fs, before, name);
+  if (!kept) {
     return Error{Code::kNotFound,
                  "of engine '" + name + "' nothing is kept to go back to; see " + before};
+  }
+  if (Status usable = plugins::check_abi(*kept); !usable) {
+    return std::move(usable).error().with_context("what is kept of engine '" + name + "'");
   }
   return copy(fs, name, before, directory);
 }

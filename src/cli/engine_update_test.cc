@@ -33,6 +33,13 @@ class EngineUpdates : public testing::Test {
     out.manifest.sha256 = crypto::sha256(as_bytes(bytes));
     return out;
   }
+  static void write(const std::string& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  static std::string text(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
   // The second one's place is taken by what cannot be removed as a file is.
   void block(const std::string& name) {
     std::filesystem::create_directories(directory_ + "/" + name + ".so.new/full");
@@ -80,6 +87,62 @@ TEST_F(EngineUpdates, WhatWasRemovedInBetweenDoesNotComeBack) {
   ASSERT_TRUE(take_back(files_, directory_, *before));
   EXPECT_EQ(version("one"), "");
   EXPECT_EQ(go_back(files_, directory_, "one").error().code, Code::kNotFound);
+}
+
+// As a power failure leaves it: the file has come, and its manifest has not.
+TEST_F(EngineUpdates, WhatWasCutShortIsDoneAgainAndCanBeTakenBack) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  const std::string manifest = text(plugins::manifest_path(directory_, "one"));
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "2")}));  // keeps 1
+  write(plugins::manifest_path(directory_, "one"), manifest);
+  ASSERT_EQ(version("one"), "");
+  EXPECT_FALSE(is_installed(files_, directory_, update("one", "2")));
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before) << before.error().message;
+  EXPECT_EQ(version("one"), "2");
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(version("one"), "1");
+}
+
+TEST_F(EngineUpdates, APairThatDoesNotFitIsSaidToBeSoWithTheWayOut) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  write(plugins::plugin_path(directory_, "one"), "another");
+  EXPECT_FALSE(is_installed(files_, directory_, update("one", "1")));
+  const auto failed = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, Code::kCorrupt);
+  for (const char* part : {"is not what its manifest says", "aioss engine remove one",
+                           "aioss engine add FILE --force"}) {
+    EXPECT_THAT(failed.error().message, HasSubstr(part));
+  }
+  EXPECT_EQ(text(plugins::plugin_path(directory_, "one")), "another") << "it was touched";
+  ASSERT_TRUE(plugins::remove_engine(files_, directory_, "one"));
+  EXPECT_TRUE(install_all(files_, directory_, {update("one", "2")}));
+  EXPECT_EQ(version("one"), "2");
+}
+
+TEST_F(EngineUpdates, AManifestThatIsLeftAloneIsNothingThatWasThere) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  ASSERT_TRUE(files_.remove(plugins::plugin_path(directory_, "one")));
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before) << before.error().message;
+  EXPECT_FALSE(before->front().had_one);
+  EXPECT_EQ(version("one"), "2");
+}
+
+TEST_F(EngineUpdates, WhatIsKeptIsPutBackAsItWasButNotGoneBackToIfItIsOfAnotherAbi) {
+  EngineUpdate old = update("one", "1");
+  old.manifest.abi = AIOSS_ENGINE_ABI_VERSION - 1;
+  ASSERT_TRUE(install_all(files_, directory_, {old}));
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before) << before.error().message;
+  const Status back = go_back(files_, directory_, "one");
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code, Code::kUnsupported);
+  EXPECT_THAT(back.error().message, HasSubstr("what is kept of engine 'one'"));
+  EXPECT_EQ(version("one"), "2");
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(text(plugins::plugin_path(directory_, "one")), "1");
 }
 
 TEST_F(EngineUpdates, ADamagedManifestIsNotWrittenOver) {

@@ -36,6 +36,7 @@ Result<plugins::Manifest> manifest_of_plugin(const Services& services, const Con
   manifest.name = report.name;
   manifest.version = report.version;
   manifest.abi = report.abi;
+  AIOSS_CHECK(plugins::check_abi(manifest));
   if (trust) AIOSS_CHECK(trust(manifest, report.name + ".so"));
   return manifest;
 }

@@ -12,7 +12,6 @@
 #include "base/suggest.h"
 #include "cli/chat.h"
 #include "cli/command_list.h"
-#include "cli/cpu_check.h"
 #include "cli/engine_setup.h"
 #include "cli/generation.h"
 #include "cli/ledger_session.h"
@@ -253,7 +252,6 @@ Result<int> run_all(const Services& services, const Config& config, const RunOpt
     if (!info) return Error(info.error()).with_context(options.model);
     if (!info->is_regular) return Error(Code::kUsage, options.model + " is not a file");
   }
-  AIOSS_CHECK(check_cpu(services));
   AIOSS_TRY(auto prompt, find_prompt(services, options, interrupt));
   AIOSS_TRY(const auto gateway_setup, run_gateway_options(services, config, options));
   AIOSS_TRY(const auto ledger, open_ledger(services, config));

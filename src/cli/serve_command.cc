@@ -12,7 +12,6 @@
 
 #include "base/log.h"
 #include "cli/command_list.h"
-#include "cli/cpu_check.h"
 #include "cli/engine_setup.h"
 #include "cli/ledger_session.h"
 #include "cli/residence_options.h"
@@ -139,7 +138,9 @@ Result<runtime::GatewayOptions> gateway_options(const Services& services, const 
   out.record_rate = static_cast<std::uint32_t>(config.number(Key::kRecordRate));
   out.record_burst = static_cast<std::uint32_t>(config.number(Key::kRecordBurst));
   AIOSS_TRY(out.engines, engine_table(services, config, fake_models));
-  out.read_engines = [&services, config] { return installed_engines(services, config); };
+  out.read_engines = [&services, config, engines = out.engines] {
+    return installed_engines(services, config, *engines);
+  };
   out.devices = device_table(services, *out.engines);
   if (config.source(Key::kEngine) != Source::kDefault) out.engine = config.text(Key::kEngine);
   AIOSS_CHECK(add_residence(config, out));
@@ -212,7 +213,6 @@ class Serving {
 
   // Everything up to the line on standard output.
   Status start(bool fake_models) {
-    AIOSS_CHECK(check_cpu(services_));
     server::ApiOptions api = api_options(config_);
     AIOSS_CHECK(server::check_options(api));  // before a ledger is made for it
     AIOSS_TRY(const auto setup, gateway_options(services_, config_, fake_models));

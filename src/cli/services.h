@@ -14,6 +14,7 @@
 #include "cli/config.h"
 #include "cli/console.h"
 #include "crypto/random.h"
+#include "os/cpu.h"
 #include "os/file.h"
 
 namespace aioss::cli {
@@ -37,7 +38,8 @@ struct Services {
   Environment environment{};
   std::function<std::vector<EngineVersion>()> engines{};
   std::function<std::vector<EmbeddedEngine>()> embedded{};
-  std::string cpu_level{};  // what the engines were built for
+  std::string cpu_level{};                                  // what the engines were built for
+  std::function<Result<os::CpuInfo>()> cpu = os::cpu_info;  // what there is
   // One line from whoever sits at the terminal, not shown as it is typed; null or kNotFound:
   // nobody does.
   std::function<Result<Bytes>(std::string_view question)> ask_hidden{};

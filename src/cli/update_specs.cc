@@ -11,8 +11,10 @@ CommandSpec apply() {
           "'engines_key', all or none, without network. What was installed before is kept. A "
           "server that runs reads the engine directory again, and its models move to the new "
           "files as at 'aioss engine switch'; if one of them fails its canary or crashes, the "
-          "update is taken back, there and in the directory, and the exit code is 1. The server "
-          "records each step.",
+          "update is taken back, there and in the directory, and the exit code is 1. A server that "
+          "refuses, or does not answer, is found out before anything is touched; if it is lost "
+          "later, the files stay, and the error says how to take them back. The server records "
+          "each step.",
           {{"BUNDLE", "A folder with engines and their notes."}},
           {{"--unsigned", "", "", "Take engines that nobody has signed."}, kApiKey},
           kForEngines | kForTop,

@@ -114,6 +114,32 @@ TEST(Plugin, WhatIsNoPluginIsRefusedInOneClearLine) {
   EXPECT_THAT(refusal("endless_name"), HasSubstr("name is longer than"));
 }
 
+// As in a table that was built with another header.
+std::string refusal_of_abi(std::uint32_t version) {
+  const auto minimal = open_plugin(plugin("minimal"));
+  EXPECT_TRUE(minimal.has_value());
+  aioss_engine table = **minimal;
+  table.abi_version = version;
+  const Status valid = validate_table(table);
+  EXPECT_FALSE(valid.has_value()) << version;
+  if (valid) return "";
+  EXPECT_EQ(valid.error().code, Code::kUnsupported);
+  return valid.error().message;
+}
+
+TEST(Plugin, OfAnotherAbiIsRefusedWithBothVersionsAndWhatToDo) {
+  const std::string ours = std::to_string(AIOSS_ENGINE_ABI_VERSION);
+  const std::string newer = refusal_of_abi(AIOSS_ENGINE_ABI_VERSION + 1);
+  EXPECT_THAT(newer, HasSubstr("version " + std::to_string(AIOSS_ENGINE_ABI_VERSION + 1) + ","));
+  EXPECT_THAT(newer, HasSubstr("this program version " + ours));
+  EXPECT_THAT(newer, HasSubstr("update aioss, or install the engine"));
+  const std::string older = refusal_of_abi(AIOSS_ENGINE_ABI_VERSION - 1);
+  EXPECT_THAT(older, HasSubstr("version " + std::to_string(AIOSS_ENGINE_ABI_VERSION - 1) + ","));
+  EXPECT_THAT(older, HasSubstr("this program version " + ours));
+  EXPECT_THAT(older, HasSubstr("; install the engine"));
+  EXPECT_THAT(older, testing::Not(HasSubstr("update aioss")));
+}
+
 TEST(Plugin, AnyOtherFileIsRefused) {
   const GgufFile model(3);
   const auto engine = open_plugin(model.fd());

@@ -350,11 +350,12 @@ Map to_map(const Parked&) {
 Map to_map(const Pong& m) {
   Map map = message(kPong);
   map.set(1, Value::uint(m.nonce));
+  map.set(2, Value::boolean(m.engine_hangs));
   return map;
 }
 
 Result<FromWorker> read_pong(FieldReader& reader) {
-  const Pong m{reader.u64(1)};
+  const Pong m{reader.u64(1), reader.boolean(2)};
   AIOSS_CHECK(reader.finish());
   return FromWorker{m};
 }

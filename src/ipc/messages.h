@@ -305,6 +305,7 @@ struct Stats {  // about once a second while busy, and when it changes to idle
 
 struct Pong {
   std::uint64_t nonce = 0;
+  bool engine_hangs = false;  // a turn of its thread takes longer than any may
 };
 
 struct Parked {};  // session, its buffers and whatever it held are given back to the system

@@ -119,7 +119,7 @@ std::vector<FromWorker> all_from_worker() {
           Finished{3, 1, FinishReason::kLength, 110, 64, {5, 6, 7}, {}, 64},
           failed,
           Stats{2, 1, 100, 1000, 500, 1, 7, 1U << 20, 3, 1U << 21, 900, 30, 20},
-          Pong{12},
+          Pong{12, true},
           Parked{},
           ProbeReport{{{"open /etc/passwd", true, "EPERM"}, {"socket", false, ""}}},
           Rejected{5, busy},

@@ -26,6 +26,7 @@ Result<Manifest> read_manifest(os::FileSystem& fs, const std::string& directory,
   if (manifest.name != name) {
     return Error{Code::kCorrupt, "its manifest is of '" + manifest.name + "'"};
   }
+  AIOSS_CHECK(check_abi(manifest));
   const auto& formats = manifest.formats;
   if (std::find(formats.begin(), formats.end(), kFormatGguf) == formats.end()) {
     return Error{Code::kUnsupported, "it takes no models in GGUF, and aioss has no others"};
@@ -83,8 +84,9 @@ Result<EngineImage> read_engine(os::FileSystem& fs, const std::string& directory
   AIOSS_TRY(const PluginFile file, read_plugin(fs, path));
   if (file.sha256 != manifest.sha256) {
     return Error{Code::kCorrupt, path +
-                                     " is not the file that was installed: its SHA-256 is "
-                                     "another one; add it anew if you know why"};
+                                     " is not the file that was installed: its SHA-256 is not its "
+                                     "manifest's; if you know why, put it there anew ('aioss "
+                                     "engine add FILE --force')"};
   }
   EngineImage image;
   image.name = name;

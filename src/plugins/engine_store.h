@@ -22,10 +22,6 @@ inline constexpr std::size_t kEnginesMax = 64;  // of a directory; more are not 
 // manifest has hash and signature alone. Then those have to be good under some name.
 using Trust = std::function<Status(const Manifest& manifest, const std::string& file_name)>;
 
-struct LeftOut {
-  std::string name;
-  Error why;
-};
 struct InstalledEngines {
   std::vector<EngineImage> engines;  // in the order of their names
   std::vector<LeftOut> left_out;
@@ -36,7 +32,8 @@ std::string manifest_path(const std::string& directory, std::string_view name);
 
 // A directory that is not there has none. Each file is read and hashed as a whole.
 InstalledEngines read_engines(os::FileSystem& fs, const std::string& directory, const Trust& trust);
-// One of them. kNotFound; kForbidden: not trusted; kCorrupt: the file is not the manifest's.
+// One of them. kNotFound; kForbidden: not trusted; kCorrupt: the file is not the manifest's;
+// kUnsupported: of another ABI.
 Result<EngineImage> read_engine(os::FileSystem& fs, const std::string& directory,
                                 const std::string& name, const Trust& trust);
 

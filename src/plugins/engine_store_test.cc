@@ -115,6 +115,44 @@ TEST_F(EngineStore, AFileWithoutItsManifestIsNoEngine) {
   EXPECT_THAT(refusal("two").message, HasSubstr("its manifest is of 'one'"));
 }
 
+TEST_F(EngineStore, AnEngineOfAnotherAbiIsLeftOutAndTheOthersGoOn) {
+  ASSERT_TRUE(add("good"));
+  const auto install = [&](const std::string& name, std::uint32_t abi) {
+    Manifest other = manifest(name);
+    other.abi = abi;
+    EXPECT_TRUE(add_engine(fs_, directory_, other, root_ + "/built.so", false));
+    return refusal(name);
+  };
+  const std::string ours = "speaks version " + std::to_string(AIOSS_ENGINE_ABI_VERSION);
+  const Error older = install("older", AIOSS_ENGINE_ABI_VERSION - 1);
+  EXPECT_EQ(older.code, Code::kUnsupported);
+  EXPECT_THAT(older.message,
+              HasSubstr("ABI version " + std::to_string(AIOSS_ENGINE_ABI_VERSION - 1)));
+  EXPECT_THAT(older.message, HasSubstr(ours + "; add the engine built for this program"));
+  const Error newer = install("newer", AIOSS_ENGINE_ABI_VERSION + 1);
+  EXPECT_EQ(newer.code, Code::kUnsupported);
+  EXPECT_THAT(newer.message,
+              HasSubstr("ABI version " + std::to_string(AIOSS_ENGINE_ABI_VERSION + 1)));
+  EXPECT_THAT(newer.message, HasSubstr(ours + "; update aioss, or add the engine"));
+  const InstalledEngines found = read_engines(fs_, directory_, {});
+  EXPECT_EQ(found.engines.size(), 1U);
+  EXPECT_EQ(found.left_out.size(), 2U);
+}
+
+// As a power failure leaves it, between the two renames.
+TEST_F(EngineStore, APairThatDoesNotFitIsReplacedOrRemovedLikeAnyOther) {
+  for (const bool is_removed : {false, true}) {
+    ASSERT_TRUE(add("one", true));
+    write(directory_ + "/one.so", "the file that came");
+    EXPECT_THAT(refusal("one").message, HasSubstr("aioss engine add FILE --force"));
+    if (is_removed) {
+      ASSERT_TRUE(remove_engine(fs_, directory_, "one"));
+    }
+    ASSERT_TRUE(add("one", !is_removed));
+    EXPECT_TRUE(read_engine(fs_, directory_, "one", {}));
+  }
+}
+
 TEST_F(EngineStore, NothingIsReplacedUnasked) {
   ASSERT_TRUE(add("one"));
   const Status again = add("one");
@@ -162,9 +200,9 @@ TEST_F(EngineStore, DamagedManifestsAreRefused) {
     return parse_manifest(text.replace(at, from.size(), to));
   };
   EXPECT_FALSE(with("one", "One"));
-  EXPECT_FALSE(with("\"abi\":0", "\"abi\":-1"));
-  EXPECT_FALSE(with("\"abi\":0", "\"abi\":4294967296"));
-  EXPECT_FALSE(with("\"abi\":0", "\"abi\":0,\"more\":1"));
+  EXPECT_FALSE(with("\"abi\":1", "\"abi\":-1"));
+  EXPECT_FALSE(with("\"abi\":1", "\"abi\":4294967296"));
+  EXPECT_FALSE(with("\"abi\":1", "\"abi\":1,\"more\":1"));
   EXPECT_FALSE(with("gguf", "GGUF"));
   EXPECT_FALSE(with("[\"gguf\"]", "[]"));
   EXPECT_FALSE(with("1.2", std::string(300, '1')));

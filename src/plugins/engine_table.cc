@@ -32,6 +32,7 @@ std::shared_ptr<const EngineImage> EngineTable::find(std::string_view name) cons
 
 Result<std::shared_ptr<const EngineImage>> EngineTable::get(std::string_view name) const {
   if (auto found = find(name)) return found;
+  if (auto refusal = refusal_of(name)) return std::move(*refusal);
   std::string known;
   for (const auto& engine : all()) known += (known.empty() ? "" : ", ") + engine->name;
   return Error{Code::kUnsupported, "there is no engine '" + std::string(name) + "'; there " +
@@ -53,6 +54,25 @@ void EngineTable::put(EngineImage engine) {
   } else {
     engines_.insert(at, std::move(added));
   }
+}
+
+void EngineTable::set_left_out(std::vector<LeftOut> engines) {
+  const std::lock_guard lock(mutex_);
+  left_out_ = std::move(engines);
+}
+
+// Whoever asks may be a client, to whom no path of this machine is told: only refusals of what an
+// engine is, which name none, are passed on.
+std::optional<Error> EngineTable::refusal_of(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const LeftOut& one : left_out_) {
+    if (one.name != name) continue;
+    const bool may_be_told = one.why.code == Code::kUnsupported;
+    return Error{Code::kUnsupported,
+                 "engine '" + one.name + "' is installed, but left out: " +
+                     (may_be_told ? one.why.message : "'aioss engine list' says why")};
+  }
+  return std::nullopt;
 }
 
 bool EngineTable::remove(std::string_view name) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,12 @@ struct EngineImage {
   std::string origin;  // "linked", "embedded", or the path that it was installed at
 };
 
+// Installed, but not used.
+struct LeftOut {
+  std::string name;
+  Error why;
+};
+
 // What a worker inherits of it; −1: nothing, for the engine is linked, or there is none to inherit.
 int plugin_descriptor(const EngineImage* engine);
 
@@ -44,16 +51,20 @@ class EngineTable final {
 
   // Null: there is none of this name. What is found stays whole while somebody holds it.
   std::shared_ptr<const EngineImage> find(std::string_view name) const;
-  // Likewise; kUnsupported names those that there are.
+  // Likewise; kUnsupported names those that there are, or says that it is left out.
   Result<std::shared_ptr<const EngineImage>> get(std::string_view name) const;
   std::vector<std::shared_ptr<const EngineImage>> all() const;  // in the order of their names
   // Replaces one of the same name.
   void put(EngineImage engine);
   bool remove(std::string_view name);  // false: there was none. Workers that have it go on
+  void set_left_out(std::vector<LeftOut> engines);
 
  private:
+  std::optional<Error> refusal_of(std::string_view name) const;
+
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<const EngineImage>> engines_;  // sorted by name
+  std::vector<LeftOut> left_out_;
 };
 
 }  // namespace aioss::plugins

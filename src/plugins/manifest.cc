@@ -112,4 +112,14 @@ Result<Manifest> parse_manifest(std::string_view text) {
   return out;
 }
 
+Status check_abi(const Manifest& manifest) {
+  if (manifest.abi == AIOSS_ENGINE_ABI_VERSION) return ok();
+  const bool newer = manifest.abi > AIOSS_ENGINE_ABI_VERSION;
+  return Error{Code::kUnsupported,
+               "it is installed as an engine of ABI version " + std::to_string(manifest.abi) +
+                   ", and this program speaks version " + std::to_string(AIOSS_ENGINE_ABI_VERSION) +
+                   (newer ? "; update aioss, or add" : "; add") +
+                   " the engine built for this program ('aioss engine add FILE --force')"};
+}
+
 }  // namespace aioss::plugins

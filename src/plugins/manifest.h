@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aioss/engine.h"
 #include "base/bytes.h"
 #include "base/result.h"
 
@@ -20,7 +21,7 @@ inline constexpr std::string_view kFormatGguf = "gguf";
 
 struct Manifest {
   std::string name, version;
-  std::uint32_t abi = 0;
+  std::uint32_t abi = AIOSS_ENGINE_ABI_VERSION;
   Digest sha256{};
   std::vector<std::string> formats = {std::string(kFormatGguf)};  // of models' files
   std::string signature;  // a C2SP signed note about the hash; "": none
@@ -33,5 +34,7 @@ bool is_plugin_name(std::string_view name);
 std::string format_manifest(const Manifest& manifest);
 // kCorrupt says what is wrong with it. Fields that it does not know are wrong, too.
 Result<Manifest> parse_manifest(std::string_view text);
+// kUnsupported: an engine of another ABI; which, and what to do.
+Status check_abi(const Manifest& manifest);
 
 }  // namespace aioss::plugins

@@ -145,6 +145,7 @@ class GatewayImpl final : public Gateway {
   mutable std::mutex shut_down_mutex_;
   bool is_shut_down_ = false;  // guarded by shut_down_mutex_
   std::string left_behind_;    // guarded by shut_down_mutex_; "": nothing
+  std::mutex engines_mutex_;   // held while the engine directory is read and taken up
   std::mutex configuration_mutex_;
   GatewayOptions configuration_;              // guarded by configuration_mutex_; the effective one
   std::atomic<std::uint64_t> config_record_;  // of the newest CONFIG_CHANGE
@@ -330,12 +331,18 @@ Status GatewayImpl::rescan(const Principal& by) {
 // Before the models are judged anew, which may be computed with them.
 Status GatewayImpl::reload_engines(const Principal& by) {
   if (!options_.read_engines || !options_.engines) return ok();
+  std::lock_guard lock(engines_mutex_);  // or an order beside a signal puts older files back
   AIOSS_TRY(const std::vector<plugins::EngineImage> installed, options_.read_engines());
   const EngineChanges changes = engine_changes(*options_.engines, installed);
   if (changes.details.empty()) return ok();
   namespace name = ledger::admin_action_name;
   AIOSS_CHECK(record_action({std::string(name::kEnginesChanged), "done", by, {}}, changes.details));
   runtime::take_up(changes, *options_.engines);
+  if (!changes.put.empty() && options_.device != "cpu") {
+    log::info(
+        "engines were added or changed: devices that only they reach are used from the "
+        "server's next start on");
+  }
   return ok();
 }
 

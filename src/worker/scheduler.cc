@@ -161,6 +161,7 @@ Status Scheduler::run_batch(std::span<Sequence* const> affected) {
   batch.adapters = set.uses.data();
   batch.adapter_count = static_cast<std::uint32_t>(set.uses.size());
   set_was_changed_ = std::exchange(called_for_, set.key) != set.key;
+  watch_.allow(batch_.tokens.size());
   Status status = session_.decode(batch);
   if (status.has_value() || status.error().code == Code::kCancelled) return status;
   return broken(affected, std::move(status).error());
@@ -385,25 +386,17 @@ Status Scheduler::clear_ended_streams() {
   return ok();
 }
 
-// Says why to everyone: those whose tokens were in the call, and those who merely lose the worker.
+// Who was in the call alone is told why. Of several nobody knows which it was: like those who
+// merely lose the worker they go on in the next one, where a suspect runs by itself. A device may
+// have failed by itself: nobody is told.
 Status Scheduler::broken(std::span<Sequence* const> affected, Error error) {
   if (options_.on_device) return error;
   if (error.code != Code::kNoMemory) error.code = Code::kEngineFailed;
-  for (Sequence* const sequence : affected) {
-    if (sequence->phase != Phase::kDone) finish(*sequence, ipc::FinishReason::kError, error);
-  }
-  fail_all({Code::kWorkerDied,
-            "the engine failed for another request and is starting again; send the request again"});
-  return error;
-}
-
-void Scheduler::fail_all(const Error& error) {
-  for (const auto& [id, request] : requests_) {
-    for (Sequence& sequence : request->choices) {
-      if (sequence.phase != Phase::kDone) finish(sequence, ipc::FinishReason::kError, error);
-    }
+  if (affected.size() == 1 && affected.front()->phase != Phase::kDone) {
+    finish(*affected.front(), ipc::FinishReason::kError, error);
   }
   forget_finished();
+  return error;
 }
 
 }  // namespace aioss::worker

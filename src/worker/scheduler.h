@@ -59,6 +59,7 @@
 #include "worker/sequence.h"
 #include "worker/speculation.h"
 #include "worker/step_costs.h"
+#include "worker/turn_watch.h"
 #include "worker/vocabulary.h"
 
 namespace aioss::worker {
@@ -116,16 +117,16 @@ class Scheduler final {
   // Between two calls of the engine, in which nothing is computed.
   ipc::AdapterReport load_adapter(const ipc::LoadAdapter& wanted);
   ipc::AdapterReport unload_adapter(const ipc::UnloadAdapter& wanted);
-  // One engine call. An error means that the engine is broken: every request has been finished with
-  // the reason, and the scheduler must not be used again.
+  // One engine call. An error means that the engine is broken: the request that was in its call
+  // alone, if one was, has been finished with the reason, and the scheduler must not be used again.
   Status step();
+  // Whoever steps makes a turn of it; any thread may look.
+  TurnWatch& watch() { return watch_; }
   // Requests that have not ended.
   bool busy() const { return !requests_.empty(); }
   // Whether step() would do anything now. Otherwise: how long until it may, without a command.
   bool can_step() const;
   std::int64_t idle_ns() const;
-  // Ends every request with this error.
-  void fail_all(const Error& error);
 
   std::uint32_t running() const;
   std::uint32_t queued() const { return static_cast<std::uint32_t>(queue_.size()); }
@@ -247,6 +248,7 @@ class Scheduler final {
   const Vocabulary& vocabulary_;
   const SchedulerOptions options_;
   const Clock& clock_;
+  TurnWatch watch_;
   AbortBoard& board_;
   EventSink& sink_;
   StepCosts costs_;

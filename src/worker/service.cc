@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <exception>
 #include <new>
 #include <string>
@@ -166,7 +167,7 @@ std::optional<WorkerExit> Service::take_frame(ByteView frame) {
   } else if (const auto* unwanted = std::get_if<ipc::UnloadAdapter>(&*command)) {
     if (!order(*unwanted)) return WorkerExit::kProtocol;
   } else if (const auto* ping = std::get_if<ipc::Ping>(&*command)) {
-    send(ipc::Pong{ping->nonce});
+    send(ipc::Pong{ping->nonce, scheduler_.watch().is_overdue(clock_.monotonic_ns())});
   } else if (std::holds_alternative<ipc::Probe>(*command)) {
     send(probe_report());
   } else if (std::holds_alternative<ipc::Park>(*command)) {
@@ -377,7 +378,9 @@ bool Service::is_to_be_forgotten(ipc::RequestId id) {
 }
 
 bool Service::engine_turn(std::chrono::milliseconds patience) {
-  for (EngineCommand& command : commands_.take_all(patience)) {
+  std::deque<EngineCommand> commands = commands_.take_all(patience);
+  const TurnWatch::Turn turn(scheduler_.watch(), clock_.monotonic_ns());
+  for (EngineCommand& command : commands) {
     if (auto* prepared = std::get_if<PreparedRequest>(&command)) {
       if (is_to_be_forgotten(prepared->submit.id)) prepared->submit.leaves_prefix = false;
       scheduler_.submit(std::move(*prepared));

@@ -25,7 +25,7 @@ enum class WorkerExit : int {
   kProtocol = 76,      // the gateway did not speak as expected
   kConfinement = 77,   // the sandbox could not be entered; no model byte was read
   kLoadFailed = 78,    // LoadFailed said why
-  kEngineFailed = 79,  // the engine broke; every request was told so
+  kEngineFailed = 79,  // the engine broke; who was at fault for certain was told so
 };
 
 // One engine that this binary can run, wired in app/: the table, and how to get the text side of a

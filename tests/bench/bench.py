@@ -19,7 +19,8 @@ import models
 import serve
 import servers
 import stats
-from common import CONTEXT, PROMPT_WORDS, TOKENS_OUT, bodies, paired, warm_up
+from common import (CONTEXT, PROMPT_WORDS, TOKENS_OUT, bodies, paired, tokens_a_word,
+                    warm_up)
 
 # Between requests that come one after another: the first is being answered when the rest arrive.
 ARRIVAL_SECONDS = 0.1
@@ -193,16 +194,26 @@ def bench_profiles(args, peer, model):
     """What `reproducible` costs against `fast`, on the engine that keeps both."""
     del peer
     name = pathlib.Path(model).stem
-    for clients in (1, 4):
-        with servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
+    for clients in (1, 4, 8):
+        streams = max(4, clients)
+        with servers.start_aioss(args.aioss, args.models, streams, engines.CONTEXT, args.threads,
                                  "reproducible", SAME_ENGINE) as exact, \
-                servers.start_aioss(args.aioss, args.models, 4, CONTEXT, args.threads,
-                                    "fast", SAME_ENGINE) as fast:
+                servers.start_aioss(args.aioss, args.models, streams, engines.CONTEXT,
+                                    args.threads, "fast", SAME_ENGINE) as fast:
             for server in (exact, fast):
                 server.wait_listening()
                 warm_up(server, name)
             report(f"{name}, {clients} client(s): profile reproducible against fast",
                    compare(args, exact, fast, name, clients), ("reproducible", "fast"))
+            if clients == 1:
+                words = int(engines.PREFILL_TOKENS / tokens_a_word(fast, name))
+                exact_long, fast_long = (engines.prefill_seconds(server, name, words)
+                                         for server in (exact, fast))
+                first = 10_000  # prompts that nobody was asked before
+                pairs = paired(args.pairs, lambda pair: exact_long(first + pair),
+                               lambda pair: fast_long(first + pair))
+                ratio = stats.show_ratio(pairs)
+                print(f"| first token of {engines.PREFILL_TOKENS} | | | {ratio} |", flush=True)
 
 
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,

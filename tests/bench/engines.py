@@ -56,13 +56,13 @@ def start_ik_server(binary, model, parallel, context, threads):
         *attention], port, log, folder=tempfile.mkdtemp(prefix="ik-server-"))  # it writes llama.log
 
 
-def tune(args, name, streams):
+def tune(args, name, streams, environment):
     """Has the choice measured and kept before anything is compared. Returns where it is kept."""
     state = tempfile.mkdtemp(prefix="aioss-bench-tuned-")
     done = subprocess.run(
         [str(args.aioss), "tune", name, "--models-dir", str(args.models), "--parallel",
          str(streams), "--ctx", str(CONTEXT), "--profile", args.profile, "--budget",
-         str(TUNING_SECONDS)], env={**os.environ, "XDG_STATE_HOME": state},
+         str(TUNING_SECONDS)], env={**os.environ, **environment, "XDG_STATE_HOME": state},
         capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"aioss tune: {done.stderr.strip()}")
@@ -70,19 +70,21 @@ def tune(args, name, streams):
     return state
 
 
-def start_tuned(args, name, streams):
+def start_tuned(args, name, streams, environment=None):
     """With what was measured, which holds for the same settings only: no threads are asked for."""
+    environment = environment or {}
+    state = tune(args, name, streams, environment)
     return servers.start_aioss(args.aioss, args.models, streams, CONTEXT, 0, args.profile,
-                               environment={"XDG_STATE_HOME": tune(args, name, streams)})
+                               environment={**environment, "XDG_STATE_HOME": state})
 
 
 @contextlib.contextmanager
-def tuned_and_peers(args, peer, model, streams):
+def tuned_and_peers(args, peer, model, streams, environment=None):
     """aioss, llama-server, and ik's server or None: all warm."""
     name = pathlib.Path(model).stem
     ik = build_ik_peer(args.ik_source, args.cache, args.jobs)
     with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(start_tuned(args, name, streams)),
+        started = [stack.enter_context(start_tuned(args, name, streams, environment)),
                    stack.enter_context(servers.start_llama_server(
                        peer / "llama-server", model, streams, CONTEXT, args.threads))]
         if ik:
@@ -146,6 +148,18 @@ def bench_one(args, peer, model):
                     decode_speed(ik, name), None)
             compare(args, name, "first token of 1,000 against ik's server",
                     prefill_seconds(ours, name, words), prefill_seconds(ik, name, words), None)
+
+
+def bench_plain(args, peer, model):
+    """Decoding without drafts, which the others have none of: what the engine gives."""
+    name = pathlib.Path(model).stem
+    figures.title(f"{name}: one client of a tuned aioss without drafts")
+    with tuned_and_peers(args, peer, model, 1, {"AIOSS_SPECULATION": "off"}) as (ours, llama, ik):
+        compare(args, name, "decode tok/s without drafts, against llama-server",
+                decode_speed(ours, name), decode_speed(llama, name), None)
+        if ik:
+            compare(args, name, "decode tok/s without drafts, against ik's server",
+                    decode_speed(ours, name), decode_speed(ik, name), None)
 
 
 def bench_many(args, peer, model):
@@ -240,5 +254,5 @@ def bench_switch(args, peer, model):
                      Goal(1.0, unit=" s"), len(gaps))
 
 
-CASES = {"engines-one": bench_one, "engines-many": bench_many, "engines-bare": bench_bare,
-         "engines-switch": bench_switch}
+CASES = {"engines-one": bench_one, "engines-plain": bench_plain, "engines-many": bench_many,
+         "engines-bare": bench_bare, "engines-switch": bench_switch}

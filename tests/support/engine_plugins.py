@@ -42,6 +42,6 @@ def build_hostile(path, *defines):
 def write_manifest(path, **changes):
     """Beside the plugin, without anybody's asking it."""
     path = pathlib.Path(path)
-    manifest = {"name": path.stem, "version": "1.0.0", "abi": 0, "formats": ["gguf"],
+    manifest = {"name": path.stem, "version": "1.0.0", "abi": 1, "formats": ["gguf"],
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **changes}
     path.with_suffix(".json").write_text(json.dumps(manifest))

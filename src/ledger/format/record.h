@@ -400,6 +400,7 @@ inline constexpr std::string_view kBeside = "beside",  // the old one served unt
 namespace tuning_reason {                              // of a DECISION `tuning` `chosen`
 inline constexpr std::string_view kFaster = "faster",  // another way to compute it
     kKept = "kept",                                    // as without tuning
+    kStored = "stored",  // measured before this server's start, and in force with its first load
     kTakenBack = "taken_back";  // what had been chosen failed, and is not used any more
 }  // namespace tuning_reason
 

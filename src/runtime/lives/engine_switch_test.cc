@@ -297,6 +297,17 @@ TEST_F(EngineSwitchTest, ARollbackOfAPinTakesItAway) {
   EXPECT_TRUE(is_recorded("chosen unpinned"));
 }
 
+TEST_F(EngineSwitchTest, APinThatIsTakenAwayDuringASwitchDoesNotComeBackWhenThatFails) {
+  bench.start();
+  ASSERT_EQ(bench.ask("m", "q").text.at(0), "one");
+  ASSERT_EQ(outcome_of(What::kPin, testing::kSameEngine), "done");
+  ASSERT_TRUE(order(What::kPin, testing::kOddEngine));
+  ASSERT_TRUE(order(What::kUnpin));
+  ASSERT_TRUE(comes_true([&] { return status().outcome == "failed"; })) << status().outcome;
+  EXPECT_FALSE(status().pinned);
+  EXPECT_EQ(engine_in_use(), testing::kSameEngine);
+}
+
 // A model that was cold was loaded without a canary, by one that computes something else.
 TEST_F(EngineSwitchTest, TheOneThatIsDoubtedDoesNotRefuseTheWayBack) {
   bench.start();
@@ -379,7 +390,7 @@ TEST_F(EngineSwitchTest, AReproducibleStreamIsNotGoneOnWithByAnotherEngine) {
   for (const int pid : old) ::kill(pid, SIGKILL);
   const Answered ended = read_all(*stream);
   EXPECT_EQ(ended.code(), "worker_died");
-  EXPECT_NE(ended.failed->error.message.find("engine is another"), std::string::npos);
+  EXPECT_NE(ended.failed->error.message.find("engine or settings are others"), std::string::npos);
   bench.expect_good_ledger_and_loads();
 }
 

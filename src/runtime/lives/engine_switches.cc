@@ -115,6 +115,9 @@ Status EngineSwitches::order(Model& model, const EngineOrder& order) {
   const auto chosen = parts_.choices.of(model.name);
   if (order.what == EngineOrder::What::kUnpin) {  // also of a model whose file is gone
     if (chosen) parts_.choices.set(model.name, {chosen->engine, false, chosen->before});
+    // A switch that fails after this puts no pin back.
+    auto& before = model.engine_switch.before;
+    if (before && before->choice) before->choice->pinned = false;
     note_unpinned(model, chosen);
     show(model);
     return ok();

@@ -249,6 +249,7 @@ void Lives::on_ready(Life& life, ipc::Ready ready) {
     return fail_load(life, fits.error());
   }
   life.ready = std::move(ready);
+  parts_.tunings.loaded(life);
   advance(life);
 }
 

@@ -138,9 +138,11 @@ void ModelTunings::has_no_room(const Model& model, std::uint64_t bytes, std::int
          {"wanted=" + std::to_string(bytes)});
 }
 
-// What was leased for its worker is of one session, and what measures it has two.
+// What was leased for its worker is of one session, and what measures it has two. Answers that have
+// begun do not wait for it, nor could they go on with what it may choose.
 bool ModelTunings::comes_first(Life& life, const std::shared_ptr<const OpenModel>& files) {
   if (parts_.options.profile == ipc::Profile::kFast || running_) return false;
+  if (life.model.has_begun_waiting()) return false;
   if (life.role != Life::Role::kServes || !life.room.plan) return false;
   auto job = job_of(life.model, files);
   if (!job) return false;
@@ -185,7 +187,15 @@ void ModelTunings::ended(const Result<TuningResult>& result) {
   if (Life* const life = parts_.models.life(*was.life)) parts_.goes_on(*life);
 }
 
+void ModelTunings::loaded(const Life& life) {
+  const auto& tuned = life.settings.tuned;
+  if (!tuned || !recorded_.emplace(life.model.name, text(*tuned)).second) return;
+  decide(parts_.tally, kind::kTuning, outcome::kChosen, reason::kStored, life.model,
+         {"chosen " + text(*tuned)});
+}
+
 void ModelTunings::take(Model& model, const TuningResult& result) {
+  recorded_.emplace(model.name, text(result.chosen()));
   const bool is_other = result.choice.index > 0;
   decide(parts_.tally, kind::kTuning, outcome::kChosen, is_other ? reason::kFaster : reason::kKept,
          model, details_of(result));

@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "memory/pool.h"
@@ -48,6 +49,8 @@ class ModelTunings final {
   void look(std::int64_t now_ns);
   // Whether this load is to wait until the model was measured. True: goes_on() follows.
   bool comes_first(Life& life, const std::shared_ptr<const OpenModel>& files);
+  // So as it was chosen in an earlier life, perhaps: then that is recorded, once.
+  void loaded(const Life& life);
   // Before EngineSwitches is told, whose way back would change what the choice was measured for.
   void died(const Life& life, bool from_inside);
   bool is_measuring() const { return running_.has_value(); }
@@ -82,7 +85,8 @@ class ModelTunings final {
   std::optional<Running> running_;
   std::set<TuningKey> tried_;  // in this life
   std::map<TuningKey, int> interruptions_;
-  std::map<std::string, Crashes> crashes_;  // of what was chosen, by model
+  std::set<std::pair<std::string, std::string>> recorded_;  // models, and what was chosen for them
+  std::map<std::string, Crashes> crashes_;                  // of what was chosen, by model
   std::map<std::string, std::int64_t> no_room_until_ns_;
 };
 

@@ -89,7 +89,9 @@ TEST_F(ModelTuningsTest, WhatWasFoundIsAppliedFromTheFirstLoadOfTheNextLife) {
   EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
   be_quiet();
   EXPECT_EQ(bench.ask("m", "q").text.front(), "one");
+  ASSERT_TRUE(comes_to_be_decided("tuning chosen stored"));
   EXPECT_EQ(decisions().at("tuning chosen faster"), 1U);
+  EXPECT_EQ(decisions().at("tuning chosen stored"), 1U);
 }
 
 TEST_F(ModelTuningsTest, WhereNothingIsFasterNothingIsReplaced) {

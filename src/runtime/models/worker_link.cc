@@ -236,6 +236,10 @@ std::optional<Error> WorkerLink::check_health() {
         return Error{Code::kWorkerDied, "the worker did not stop a cancelled request"};
       }
     }
+    if (engine_hangs_) {
+      return Error{Code::kWorkerDied,
+                   "the engine has not come back from a call for minutes; its process is ended"};
+    }
     if (ping_outstanding_) {
       if (++silent_seconds_ <= kSilentChecksMax) return std::nullopt;
       return Error{Code::kWorkerDied,
@@ -467,6 +471,7 @@ Status WorkerLink::on(ipc::Pong& message) {
   std::lock_guard lock(mutex_);
   if (ping_outstanding_ != message.nonce) return violation("it answered a ping that was not sent");
   ping_outstanding_.reset();
+  engine_hangs_ = message.engine_hangs;
   return ok();
 }
 

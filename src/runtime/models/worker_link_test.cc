@@ -106,6 +106,15 @@ TEST_F(LinkTest, SilentWorkerIsFound) {
   EXPECT_EQ((*ended)->status, "signal 9 (Killed)");
 }
 
+TEST_F(LinkTest, AnEngineThatHangsBehindThreadsThatAnswerIsFound) {
+  start("engine_hangs");
+  ASSERT_FALSE(check(1));
+  ASSERT_TRUE(wait_for_pong());
+  const auto sick = check(1);
+  ASSERT_TRUE(sick);
+  EXPECT_NE(sick->message.find("has not come back from a call"), std::string::npos);
+}
+
 TEST_F(LinkTest, WrongPongEndsIt) {
   start("wrong_pong");
   (void)check(1);

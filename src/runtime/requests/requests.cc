@@ -30,12 +30,19 @@ Error overdue(const StreamState& stream) {
                               " s that it was given (X-Aioss-Deadline)"};
 }
 
-// With its build, and its file if it is a plugin, which may say of itself what it likes: what
-// computes the same bytes.
+// With its build, its file if it is a plugin, which may say of itself what it likes, and what of a
+// session's settings changes bits: what computes the same bytes.
 std::string engine_of_life(const Life& life) {
   const ipc::EngineFacts& facts = life.ready->engine;
-  return facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
-         codec::to_hex(file_digest(life.engine));
+  const PlanWanted& session = life.room.wanted;
+  std::string out = facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
+                    codec::to_hex(file_digest(life.engine)) + "\n" + session.kv_type;
+  for (const std::uint32_t number :
+       {life.ready->threads, session.threads_batch, session.micro_batch_tokens_max,
+        static_cast<std::uint32_t>(session.flash_attention)}) {
+    out += "\n" + std::to_string(number);
+  }
+  return out;
 }
 
 }  // namespace
@@ -162,9 +169,10 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   if (refuse_quarantined(model, *stream)) return;
   // An answer that was begun by one model is not gone on with by another of the same name.
   if (stream->has_begun() && !stream->is_of(life.hash->sha256, engine_of_life(life))) {
-    stream->abort({Code::kWorkerDied,
-                   "the worker has died, and the model's file or engine is another one since; try "
-                   "again"});
+    stream->abort(
+        {Code::kWorkerDied,
+         "the worker has died, and the model's file, engine or settings are others since; "
+         "try again"});
     return;
   }
   if (parts_.host.end_if_changed(life)) {

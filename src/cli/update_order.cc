@@ -1,0 +1,205 @@
+#include "cli/update_order.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "cli/server_access.h"
+#include "codec/hex.h"
+#include "codec/json.h"
+
+namespace aioss::cli {
+namespace {
+
+const std::string kModelsPage = "/v1/models", kEnginesPage = "/admin/engines",
+                  kRescanOrder = "/admin/models/rescan";
+
+// ---- what the server's pages say ----------------------------------------------------------------
+
+// Of each model, how many switches it has had.
+using SwitchCounts = std::map<std::string, std::uint64_t, std::less<>>;
+
+struct SwitchesSeen {
+  SwitchCounts counts;
+  bool under_way = false;
+  std::vector<std::string> moved;  // models that are computed with one of these engines since
+  std::string problem;             // of a model that did not take one
+};
+
+// What is new since `before`.
+void look_at_model(const codec::Json& model, const std::vector<std::string>& engines,
+                   const SwitchCounts& before, SwitchesSeen& seen) {
+  if (!model.is_object() || !model.contains("aioss")) return;
+  const codec::Json& aioss = model["aioss"];
+  const auto found = aioss.find("engine_switch");
+  const bool is_of =
+      std::find(engines.begin(), engines.end(), text_of_page(aioss, "engine")) != engines.end();
+  if (!is_of || found == aioss.end() || !found->is_object()) return;
+  const std::string id = text_of_page(model, "id");
+  const auto orders = found->find("orders");
+  const bool is_number = orders != found->end() && orders->is_number_unsigned();
+  const std::uint64_t count = is_number ? orders->get<std::uint64_t>() : 0;
+  seen.counts[id] = count;
+  const auto known = before.find(id);
+  if (known != before.end() && known->second == count) return;
+  const std::string step = text_of_page(*found, "step"), outcome = text_of_page(*found, "outcome");
+  if (step == "loading" || step == "trying" || step == "moving") seen.under_way = true;
+  if (outcome == "done") seen.moved.push_back(id);
+  if (outcome == "failed" || outcome == "rolled_back") {
+    seen.problem = "model '" + id + "': " + text_of_page(*found, "reason");
+  }
+}
+
+SwitchesSeen look_at_models(const std::string& page, const std::vector<std::string>& engines,
+                            const SwitchCounts& before) {
+  SwitchesSeen seen;
+  const auto json = codec::parse_json(page);
+  if (!json || !json->is_object() || !json->contains("data")) return seen;
+  for (const codec::Json& model : (*json)["data"]) look_at_model(model, engines, before, seen);
+  return seen;
+}
+
+bool page_lists(const std::string& page, const plugins::Manifest& engine) {
+  const auto json = codec::parse_json(page);
+  if (!json || !json->is_object() || !json->contains("data")) return false;
+  const std::string sha256 = codec::to_hex(engine.sha256);
+  const codec::Json& all = (*json)["data"];
+  return std::any_of(all.begin(), all.end(), [&](const codec::Json& one) {
+    return one.is_object() && text_of_page(one, "name") == engine.name &&
+           text_of_page(one, "sha256") == sha256;
+  });
+}
+
+// ---- asking and telling -------------------------------------------------------------------------
+
+std::vector<std::string> engine_names(const std::vector<plugins::Manifest>& engines) {
+  std::vector<std::string> names;
+  for (const plugins::Manifest& engine : engines) names.push_back(engine.name);
+  return names;
+}
+
+// Whether it would answer, and answer us, before anything is touched; and how its models stand.
+Result<SwitchCounts> ask_first(const UpdateServer& server,
+                               const std::vector<std::string>& engines) {
+  auto page = server.page(kEnginesPage);  // not for everybody, as the order
+  if (page) page = server.page(kModelsPage);
+  if (page) return look_at_models(*page, engines, {}).counts;
+  if (page.error().code == Code::kNotFound) return SwitchCounts();
+  return std::move(page).error().with_context("nothing is changed");
+}
+
+// It may read another directory, or trust other publishers.
+Status check_taken(const UpdateServer& server, const std::vector<plugins::Manifest>& engines) {
+  AIOSS_TRY(const std::string page, server.page(kEnginesPage));
+  for (const plugins::Manifest& engine : engines) {
+    if (page_lists(page, engine)) continue;
+    return Error{Code::kConflict, "the server that runs does not have this engine '" + engine.name +
+                                      "': it reads another directory, or has left the file out, "
+                                      "and then its log says why"};
+  }
+  return ok();
+}
+
+struct TakenUp {
+  bool runs = false;
+  std::vector<std::string> models;
+};
+
+// Has it read the engine directory again, and waits until its models have taken what is there.
+// kEngineFailed: one did not.
+Result<TakenUp> tell_and_watch(const UpdateServer& server,
+                               const std::vector<plugins::Manifest>& engines,
+                               const SwitchCounts& before) {
+  const auto told = server.order(kRescanOrder);
+  if (!told && told.error().code == Code::kNotFound) return TakenUp();
+  if (!told) return told.error();
+  for (;;) {
+    AIOSS_TRY(const std::string page, server.page(kModelsPage));
+    SwitchesSeen seen = look_at_models(page, engine_names(engines), before);
+    if (!seen.problem.empty()) return Error{Code::kEngineFailed, seen.problem};
+    if (!seen.under_way) {
+      AIOSS_CHECK(check_taken(server, engines));
+      return TakenUp{true, std::move(seen.moved)};
+    }
+    if (server.pause()) return Error{Code::kCancelled, "no longer waiting for the server"};
+  }
+}
+
+// ---- what is said -------------------------------------------------------------------------------
+
+std::string comma_separated(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
+
+std::string outcome_text(const TakenUp& taken) {
+  if (!taken.runs) return "; no server runs there, and the next one to start has it\n";
+  if (taken.models.empty()) {
+    return "; the server has it, and nothing was tried: no model that is loaded is computed with "
+           "it\n";
+  }
+  return "; the server has taken it, for " + comma_separated(taken.models) + "\n";
+}
+
+Error error_that_stays(Error why, const std::vector<EngineBefore>& before) {
+  std::vector<std::string> ways;
+  for (const EngineBefore& engine : before) {
+    ways.push_back((engine.had_one ? "'aioss update rollback " : "'aioss engine remove ") +
+                   engine.name + "'");
+  }
+  why.message +=
+      "; the files are installed, and a server that reads this directory has them from its next "
+      "start on; " +
+      comma_separated(ways) + " would take them back";
+  return why;
+}
+
+Error error_taken_back(const Error& why, const Status& back) {
+  if (back) return {why.code, "the update is taken back: " + why.message};
+  return {why.code, "the update failed: " + why.message +
+                        "; and it cannot be taken back: " + back.error().message};
+}
+
+}  // namespace
+
+Result<std::string> order_updates(os::FileSystem& fs, const std::string& directory,
+                                  const std::vector<EngineUpdate>& updates,
+                                  const UpdateServer& server) {
+  std::vector<plugins::Manifest> engines;
+  std::vector<std::string> shown;
+  for (const EngineUpdate& update : updates) {
+    engines.push_back(update.manifest);
+    shown.push_back(update.manifest.name + " " + update.manifest.version);
+  }
+  AIOSS_TRY(const SwitchCounts counts, ask_first(server, engine_names(engines)));
+  AIOSS_TRY(const std::vector<EngineBefore> before, install_all(fs, directory, updates));
+  const auto taken = tell_and_watch(server, engines, counts);
+  if (taken) return "updated " + comma_separated(shown) + outcome_text(*taken);
+  const Error& why = taken.error();
+  // Otherwise nobody knows whether the server has it.
+  const bool is_refused = why.code == Code::kEngineFailed || why.code == Code::kForbidden;
+  if (!is_refused) return error_that_stays(why, before);
+  const Status back = take_back(fs, directory, before);
+  // It has gone back by itself; its next start is to find the same.
+  (void)server.order(kRescanOrder);
+  return error_taken_back(why, back);
+}
+
+Result<std::string> order_rollback(os::FileSystem& fs, const std::string& directory,
+                                   const std::string& name, const UpdateServer& server) {
+  AIOSS_TRY(const SwitchCounts counts, ask_first(server, {name}));
+  AIOSS_CHECK(go_back(fs, directory, name));
+  AIOSS_TRY(const plugins::Manifest now, installed_manifest(fs, directory, name));
+  auto taken = tell_and_watch(server, {now}, counts);
+  if (taken) return "engine " + name + " is what it was" + outcome_text(*taken);
+  Error why = std::move(taken).error();
+  why.message +=
+      "; the file from before is back, and a server that reads this directory has it from its next "
+      "start on";
+  return why;
+}
+
+}  // namespace aioss::cli
