@@ -11,8 +11,9 @@
 namespace aioss::cli {
 namespace {
 
-// Whether a command computes with an engine, or opens one: then the processor is looked at first,
-// for what it lacks would look like a fault of the file.
+// Whether a command computes with an engine, or judges a plugin's file by running it: then the
+// processor is looked at first, for what it lacks would look like a fault of the file. Those that
+// only show what there is (`engine inspect`, `devices`) do without.
 enum class Needs { kNothing, kProcessor };
 
 struct Handler {

@@ -40,6 +40,33 @@ bool has_plugin_file(os::FileSystem& fs, const std::string& directory, const std
   return file || file.error().code != Code::kNotFound;
 }
 
+bool is_there(os::FileSystem& fs, const std::string& directory, const plugins::Manifest& wanted) {
+  const auto now = installed_manifest(fs, directory, wanted.name);
+  if (!now || *now != wanted) return false;
+  const auto file = plugins::read_plugin(fs, plugins::plugin_path(directory, wanted.name));
+  return file && file->sha256 == wanted.sha256;
+}
+
+// What was kept until now, for an update that fails.
+Status keep_older(os::FileSystem& fs, const std::string& before, const std::string& name) {
+  const Status copied = copy(fs, name, before, before_of(before));
+  if (copied) return ok();
+  const Code code = copied.error().code;
+  // What cannot be gone back to anyway stops no update.
+  if (code != Code::kNotFound && code != Code::kCorrupt) return copied;
+  return remove_if_there(fs, before_of(before), name);
+}
+
+// If it fails, go_back() sees that what is kept is what is installed.
+void put_back_older(os::FileSystem& fs, const std::string& before, const std::string& name) {
+  const std::string older = before_of(before);
+  const Status copied = copy(fs, name, older, before);
+  if (copied || copied.error().code == Code::kNotFound) {
+    if (!copied) (void)remove_if_there(fs, before, name);
+    (void)remove_if_there(fs, older, name);
+  }
+}
+
 // Keeps what there is.
 Result<EngineBefore> keep(os::FileSystem& fs, const std::string& directory,
                           const std::string& name) {
@@ -48,14 +75,16 @@ Result<EngineBefore> keep(os::FileSystem& fs, const std::string& directory,
   if (!now && now.error().code != Code::kNotFound) return installed_is_damaged(name, now.error());
   if (!now || !has_plugin_file(fs, directory, name)) {
     AIOSS_CHECK(remove_if_there(fs, before, name));
+    AIOSS_CHECK(remove_if_there(fs, before_of(before), name));
     return EngineBefore{name, false};
   }
+  // An update that was cut short had kept what was there before it touched that; what was kept
+  // until then is not to be written over.
+  if (is_there(fs, before, *now)) return EngineBefore{name, true};
+  AIOSS_CHECK(keep_older(fs, before, name));
   const Status copied = copy(fs, name, directory, before);
   if (copied) return EngineBefore{name, true};
   if (copied.error().code != Code::kCorrupt) return copied.error();
-  // An update that was cut short had kept what was there before it touched that.
-  const auto kept = installed_manifest(fs, before, name);
-  if (kept && kept->sha256 == now->sha256) return EngineBefore{name, true};
   return installed_is_damaged(name, copied.error());
 }
 
@@ -70,11 +99,7 @@ Status install(os::FileSystem& fs, const std::string& directory, const EngineUpd
 }  // namespace
 
 bool is_installed(os::FileSystem& fs, const std::string& directory, const EngineUpdate& update) {
-  const plugins::Manifest& wanted = update.manifest;
-  const auto now = installed_manifest(fs, directory, wanted.name);
-  if (!now || now->sha256 != wanted.sha256 || now->abi != wanted.abi) return false;
-  const auto file = plugins::read_plugin(fs, plugins::plugin_path(directory, wanted.name));
-  return file && file->sha256 == wanted.sha256;
+  return is_there(fs, directory, update.manifest);
 }
 
 Result<plugins::Manifest> installed_manifest(os::FileSystem& fs, const std::string& directory,
@@ -105,9 +130,20 @@ Status take_back(os::FileSystem& fs, const std::string& directory,
   for (const EngineBefore& engine : engines) {
     Status back = engine.had_one ? copy(fs, engine.name, before_of(directory), directory)
                                  : remove_if_there(fs, directory, engine.name);
+    if (back && engine.had_one) put_back_older(fs, before_of(directory), engine.name);
     if (!back && all) all = std::move(back).error().with_context("engine '" + engine.name + "'");
   }
   return all;
+}
+
+std::vector<EngineBefore> kept_before(os::FileSystem& fs, const std::string& directory,
+                                      const std::vector<EngineUpdate>& updates) {
+  std::vector<EngineBefore> out;
+  for (const EngineUpdate& update : updates) {
+    const std::string& name = update.manifest.name;
+    out.push_back({name, has_plugin_file(fs, before_of(directory), name)});
+  }
+  return out;
 }
 
 Status go_back(os::FileSystem& fs, const std::string& directory, const std::string& name) {
@@ -119,6 +155,12 @@ Status go_back(os::FileSystem& fs, const std::string& directory, const std::stri
   }
   if (Status usable = plugins::check_abi(*kept); !usable) {
     return std::move(usable).error().with_context("what is kept of engine '" + name + "'");
+  }
+  if (is_there(fs, directory, *kept)) {
+    return Error{Code::kConflict, "what is kept of engine '" + name + "' (" + kept->version +
+                                      ") is what is installed: there is nothing older to go back "
+                                      "to; a server that has another file reads this one at its "
+                                      "next rescan (SIGHUP) or start"};
   }
   return copy(fs, name, before, directory);
 }

@@ -67,6 +67,60 @@ TEST_F(EngineUpdates, ComeAndGoBackTogether) {
   EXPECT_FALSE(files_.info(plugins::plugin_path(directory_, "two")));
 }
 
+TEST_F(EngineUpdates, TheSameBytesWithAnotherManifestAreNotInstalled) {
+  const EngineUpdate plain = update("one", "1");
+  ASSERT_TRUE(install_all(files_, directory_, {plain}));
+  EngineUpdate other = plain;
+  other.manifest.signature = "signed now";
+  EXPECT_FALSE(is_installed(files_, directory_, other));
+  ASSERT_TRUE(install_all(files_, directory_, {other}));
+  EXPECT_TRUE(is_installed(files_, directory_, other));
+  other.manifest.version = "1.1";
+  EXPECT_FALSE(is_installed(files_, directory_, other));
+  ASSERT_TRUE(go_back(files_, directory_, "one"));
+  EXPECT_TRUE(is_installed(files_, directory_, plain));
+}
+
+TEST_F(EngineUpdates, WhatFailsLeavesWhatCouldBeGoneBackTo) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "0")}));
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(version("one"), "1");
+  block("two");
+  ASSERT_FALSE(install_all(files_, directory_, {update("one", "3"), update("two", "3")}));
+  ASSERT_TRUE(go_back(files_, directory_, "one"));
+  EXPECT_EQ(version("one"), "0");
+  const Status again = go_back(files_, directory_, "one");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Code::kConflict);
+  EXPECT_THAT(again.error().message, HasSubstr("nothing older to go back to"));
+}
+
+TEST_F(EngineUpdates, IfTheFirstUpdateFailsThereIsNothingToGoBackTo) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(go_back(files_, directory_, "one").error().code, Code::kNotFound);
+}
+
+// What the update that was cut short has kept is not written over by the one that does it again.
+TEST_F(EngineUpdates, WhatWasCutShortLeavesWhatCouldBeGoneBackTo) {
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "0")}));
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
+  const std::string manifest = text(plugins::manifest_path(directory_, "one"));
+  ASSERT_TRUE(install_all(files_, directory_, {update("one", "2")}));
+  write(plugins::manifest_path(directory_, "one"), manifest);
+  const auto before = install_all(files_, directory_, {update("one", "2")});
+  ASSERT_TRUE(before) << before.error().message;
+  ASSERT_TRUE(take_back(files_, directory_, *before));
+  EXPECT_EQ(version("one"), "1");
+  ASSERT_TRUE(go_back(files_, directory_, "one"));
+  EXPECT_EQ(version("one"), "0");
+}
+
 TEST_F(EngineUpdates, IfOneFailsNoneStays) {
   ASSERT_TRUE(install_all(files_, directory_, {update("one", "1")}));
   block("two");

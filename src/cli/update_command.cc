@@ -21,7 +21,7 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::string_view kPlugin = ".so";
-constexpr std::chrono::milliseconds kBetween{200};
+constexpr std::chrono::milliseconds kBetween{200}, kProbePatience{5'000};
 
 struct Place {
   Config config;
@@ -60,13 +60,25 @@ Result<std::vector<EngineUpdate>> updates_in(const Services& services, const Pla
   return updates;
 }
 
+// kNotFound is left to mean that none runs there: a server's own 404 is an error like others.
+Result<std::string> told_apart(const ServerAccess& access, Result<std::string> said) {
+  if (said || said.error().code != Code::kNotFound) return said;
+  const auto probe = http::get(access.place, "/", access.headers, kProbePatience);
+  if (!probe && probe.error().code == Code::kNotFound) return said;
+  return Error{Code::kIo, std::move(said).error().message};
+}
+
 // Made once all children have ended: threads inherit what signals do.
 Result<UpdateServer> server_of(const Services& services, const Invocation& invocation) {
   AIOSS_TRY(const ServerAccess access, server_access(services, invocation));
   AIOSS_TRY(std::shared_ptr<Interrupt> interrupt, Interrupt::create());
   UpdateServer server;
-  server.page = [access](const std::string& path) { return get_page(access, path); };
-  server.order = [access](const std::string& path) { return post_order(access, path); };
+  server.page = [access](const std::string& path) {
+    return told_apart(access, get_page(access, path));
+  };
+  server.order = [access](const std::string& path) {
+    return told_apart(access, post_order(access, path));
+  };
   server.pause = [interrupt] { return interrupt->wait_for(kBetween); };
   return server;
 }
@@ -80,11 +92,8 @@ Result<std::string> apply(const Services& services, const Invocation& invocation
                  "whose updates are trusted? Give the publisher's key with --engines-key, or "
                  "--unsigned to take them from anybody"};
   }
-  AIOSS_TRY(std::vector<EngineUpdate> updates, updates_in(services, place, invocation.operand(0)));
-  std::erase_if(updates, [&](const EngineUpdate& update) {
-    return is_installed(services.files, place.directory, update);
-  });
-  if (updates.empty()) return std::string("all of these engines are installed already\n");
+  AIOSS_TRY(const std::vector<EngineUpdate> updates,
+            updates_in(services, place, invocation.operand(0)));
   AIOSS_TRY(const UpdateServer server, server_of(services, invocation));
   return order_updates(services.files, place.directory, updates, server);
 }

@@ -23,7 +23,7 @@ using SwitchCounts = std::map<std::string, std::uint64_t, std::less<>>;
 
 struct SwitchesSeen {
   SwitchCounts counts;
-  bool under_way = false;
+  std::vector<std::string> under_way;
   std::vector<std::string> moved;  // models that are computed with one of these engines since
   std::string problem;             // of a model that did not take one
 };
@@ -45,7 +45,7 @@ void look_at_model(const codec::Json& model, const std::vector<std::string>& eng
   const auto known = before.find(id);
   if (known != before.end() && known->second == count) return;
   const std::string step = text_of_page(*found, "step"), outcome = text_of_page(*found, "outcome");
-  if (step == "loading" || step == "trying" || step == "moving") seen.under_way = true;
+  if (step == "loading" || step == "trying" || step == "moving") seen.under_way.push_back(id);
   if (outcome == "done") seen.moved.push_back(id);
   if (outcome == "failed" || outcome == "rolled_back") {
     seen.problem = "model '" + id + "': " + text_of_page(*found, "reason");
@@ -80,13 +80,17 @@ std::vector<std::string> engine_names(const std::vector<plugins::Manifest>& engi
   return names;
 }
 
+struct Asked {
+  bool runs = false;
+  SwitchesSeen models;
+};
+
 // Whether it would answer, and answer us, before anything is touched; and how its models stand.
-Result<SwitchCounts> ask_first(const UpdateServer& server,
-                               const std::vector<std::string>& engines) {
+Result<Asked> ask_first(const UpdateServer& server, const std::vector<std::string>& engines) {
   auto page = server.page(kEnginesPage);  // not for everybody, as the order
   if (page) page = server.page(kModelsPage);
-  if (page) return look_at_models(*page, engines, {}).counts;
-  if (page.error().code == Code::kNotFound) return SwitchCounts();
+  if (page) return Asked{true, look_at_models(*page, engines, {})};
+  if (page.error().code == Code::kNotFound) return Asked();
   return std::move(page).error().with_context("nothing is changed");
 }
 
@@ -102,29 +106,56 @@ Status check_taken(const UpdateServer& server, const std::vector<plugins::Manife
   return ok();
 }
 
-struct TakenUp {
-  bool runs = false;
-  std::vector<std::string> models;
+enum class Outcome : std::uint8_t {
+  kNoServer,
+  kTaken,
+  kOrderRefused,  // it has read nothing
+  kModelRefused,  // and has gone back by itself
+  kUnknown,
 };
 
-// Has it read the engine directory again, and waits until its models have taken what is there.
-// kEngineFailed: one did not.
-Result<TakenUp> tell_and_watch(const UpdateServer& server,
-                               const std::vector<plugins::Manifest>& engines,
-                               const SwitchCounts& before) {
-  const auto told = server.order(kRescanOrder);
-  if (!told && told.error().code == Code::kNotFound) return TakenUp();
-  if (!told) return told.error();
+struct TakenUp {
+  Outcome outcome = Outcome::kUnknown;
+  std::vector<std::string> models;
+  std::string problem;  // of a refusal
+  Code code = Code::kEngineFailed;
+};
+
+TakenUp not_taken(Outcome outcome, Error why) {
+  return {outcome, {}, std::move(why.message), why.code};
+}
+
+// Waits until its models have taken what is there.
+TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
+              const SwitchCounts& before) {
   for (;;) {
-    AIOSS_TRY(const std::string page, server.page(kModelsPage));
-    SwitchesSeen seen = look_at_models(page, engine_names(engines), before);
-    if (!seen.problem.empty()) return Error{Code::kEngineFailed, seen.problem};
-    if (!seen.under_way) {
-      AIOSS_CHECK(check_taken(server, engines));
-      return TakenUp{true, std::move(seen.moved)};
+    auto page = server.page(kModelsPage);
+    if (!page) return not_taken(Outcome::kUnknown, std::move(page).error());
+    SwitchesSeen seen = look_at_models(*page, engine_names(engines), before);
+    if (!seen.problem.empty()) {
+      return not_taken(Outcome::kModelRefused, {Code::kEngineFailed, seen.problem});
     }
-    if (server.pause()) return Error{Code::kCancelled, "no longer waiting for the server"};
+    if (seen.under_way.empty()) {
+      Status has = check_taken(server, engines);
+      if (!has) return not_taken(Outcome::kUnknown, std::move(has).error());
+      return {Outcome::kTaken, std::move(seen.moved), ""};
+    }
+    if (server.pause()) {
+      return not_taken(Outcome::kUnknown, {Code::kCancelled, "no longer waiting for the server"});
+    }
   }
+}
+
+// Has it read the engine directory again first.
+TakenUp tell_and_watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
+                       const SwitchCounts& before) {
+  auto told = server.order(kRescanOrder);
+  if (told) return watch(server, engines, before);
+  const Code code = told.error().code;
+  const Outcome outcome = code == Code::kNotFound    ? Outcome::kNoServer
+                          : code == Code::kForbidden ? Outcome::kOrderRefused
+                                                     : Outcome::kUnknown;
+  return not_taken(outcome, std::move(told).error());
 }
 
 // ---- what is said -------------------------------------------------------------------------------
@@ -135,8 +166,14 @@ std::string comma_separated(const std::vector<std::string>& parts) {
   return out;
 }
 
+bool is_good(const TakenUp& taken) {
+  return taken.outcome == Outcome::kTaken || taken.outcome == Outcome::kNoServer;
+}
+
 std::string outcome_text(const TakenUp& taken) {
-  if (!taken.runs) return "; no server runs there, and the next one to start has it\n";
+  if (taken.outcome == Outcome::kNoServer) {
+    return "; no server runs there, and the next one to start has it\n";
+  }
   if (taken.models.empty()) {
     return "; the server has it, and nothing was tried: no model that is loaded is computed with "
            "it\n";
@@ -144,23 +181,55 @@ std::string outcome_text(const TakenUp& taken) {
   return "; the server has taken it, for " + comma_separated(taken.models) + "\n";
 }
 
-Error error_that_stays(Error why, const std::vector<EngineBefore>& before) {
+Error error_that_stays(const TakenUp& taken, const std::vector<EngineBefore>& before) {
   std::vector<std::string> ways;
   for (const EngineBefore& engine : before) {
     ways.push_back((engine.had_one ? "'aioss update rollback " : "'aioss engine remove ") +
                    engine.name + "'");
   }
-  why.message +=
-      "; the files are installed, and a server that reads this directory has them from its next "
-      "start on; " +
-      comma_separated(ways) + " would take them back";
+  return {taken.code, taken.problem +
+                          "; the files are installed, and a server that reads this directory has "
+                          "them from its next start on; " +
+                          comma_separated(ways) + " would take them back"};
+}
+
+Error take_all_back(os::FileSystem& fs, const std::string& directory,
+                    const std::vector<EngineBefore>& before, const UpdateServer& server,
+                    const TakenUp& taken) {
+  const Status back = take_back(fs, directory, before);
+  Error why{taken.code, "the update is taken back: " + taken.problem};
+  if (!back) {
+    why.message = "the update failed: " + taken.problem +
+                  "; and it cannot be taken back: " + back.error().message;
+  }
+  if (taken.outcome == Outcome::kOrderRefused) return why;
+  // It has gone back by itself; its next start is to find the same.
+  const auto told = server.order(kRescanOrder);
+  if (!told && told.error().code != Code::kNotFound) {
+    why.message += "; and the server could not be told so (" + told.error().message +
+                   "): until its next rescan (SIGHUP) or start it may have some of these files";
+  }
   return why;
 }
 
-Error error_taken_back(const Error& why, const Status& back) {
-  if (back) return {why.code, "the update is taken back: " + why.message};
-  return {why.code, "the update failed: " + why.message +
-                        "; and it cannot be taken back: " + back.error().message};
+// The files are what they are to be: a watch that was lost or given up goes on.
+Result<std::string> order_again(os::FileSystem& fs, const std::string& directory,
+                                const std::vector<EngineUpdate>& updates,
+                                const std::vector<plugins::Manifest>& engines, const Asked& asked,
+                                const UpdateServer& server) {
+  const std::string said = "all of these engines are installed already";
+  TakenUp taken{Outcome::kNoServer, {}, ""};
+  if (!asked.runs) return said + outcome_text(taken);
+  SwitchCounts over = asked.models.counts;
+  for (const std::string& model : asked.models.under_way) over.erase(model);
+  const Status has = check_taken(server, engines);
+  if (has && asked.models.under_way.empty()) return said + ", and the server has them\n";
+  if (!has && has.error().code != Code::kConflict) {
+    return Error{has.error()}.with_context("nothing is changed");
+  }
+  taken = has ? watch(server, engines, over) : tell_and_watch(server, engines, over);
+  if (is_good(taken)) return said + outcome_text(taken);
+  return error_that_stays(taken, kept_before(fs, directory, updates));
 }
 
 }  // namespace
@@ -169,37 +238,34 @@ Result<std::string> order_updates(os::FileSystem& fs, const std::string& directo
                                   const std::vector<EngineUpdate>& updates,
                                   const UpdateServer& server) {
   std::vector<plugins::Manifest> engines;
+  std::vector<EngineUpdate> missing;
   std::vector<std::string> shown;
   for (const EngineUpdate& update : updates) {
     engines.push_back(update.manifest);
+    if (is_installed(fs, directory, update)) continue;
+    missing.push_back(update);
     shown.push_back(update.manifest.name + " " + update.manifest.version);
   }
-  AIOSS_TRY(const SwitchCounts counts, ask_first(server, engine_names(engines)));
-  AIOSS_TRY(const std::vector<EngineBefore> before, install_all(fs, directory, updates));
-  const auto taken = tell_and_watch(server, engines, counts);
-  if (taken) return "updated " + comma_separated(shown) + outcome_text(*taken);
-  const Error& why = taken.error();
-  // Otherwise nobody knows whether the server has it.
-  const bool is_refused = why.code == Code::kEngineFailed || why.code == Code::kForbidden;
-  if (!is_refused) return error_that_stays(why, before);
-  const Status back = take_back(fs, directory, before);
-  // It has gone back by itself; its next start is to find the same.
-  (void)server.order(kRescanOrder);
-  return error_taken_back(why, back);
+  AIOSS_TRY(const Asked asked, ask_first(server, engine_names(engines)));
+  if (missing.empty()) return order_again(fs, directory, updates, engines, asked, server);
+  AIOSS_TRY(const std::vector<EngineBefore> before, install_all(fs, directory, missing));
+  const TakenUp taken = tell_and_watch(server, engines, asked.models.counts);
+  if (is_good(taken)) return "updated " + comma_separated(shown) + outcome_text(taken);
+  // Nobody knows whether the server has it.
+  if (taken.outcome == Outcome::kUnknown) return error_that_stays(taken, before);
+  return take_all_back(fs, directory, before, server, taken);
 }
 
 Result<std::string> order_rollback(os::FileSystem& fs, const std::string& directory,
                                    const std::string& name, const UpdateServer& server) {
-  AIOSS_TRY(const SwitchCounts counts, ask_first(server, {name}));
+  AIOSS_TRY(const Asked asked, ask_first(server, {name}));
   AIOSS_CHECK(go_back(fs, directory, name));
   AIOSS_TRY(const plugins::Manifest now, installed_manifest(fs, directory, name));
-  auto taken = tell_and_watch(server, {now}, counts);
-  if (taken) return "engine " + name + " is what it was" + outcome_text(*taken);
-  Error why = std::move(taken).error();
-  why.message +=
-      "; the file from before is back, and a server that reads this directory has it from its next "
-      "start on";
-  return why;
+  const TakenUp taken = tell_and_watch(server, {now}, asked.models.counts);
+  if (is_good(taken)) return "engine " + name + " is what it was" + outcome_text(taken);
+  return Error{taken.code, taken.problem +
+                               "; the file from before is back, and a server that reads this "
+                               "directory has it from its next start on"};
 }
 
 }  // namespace aioss::cli

@@ -20,7 +20,8 @@ struct UpdateServer {
 };
 
 // `updates`: at least one. If a model does not take one of them, or the server takes no order from
-// us, all of them are taken back.
+// us, all that were installed now are taken back. If all are installed already, a server that has
+// not got them is told, and one that is still trying them is watched.
 Result<std::string> order_updates(os::FileSystem& fs, const std::string& directory,
                                   const std::vector<EngineUpdate>& updates,
                                   const UpdateServer& server);

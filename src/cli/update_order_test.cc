@@ -140,6 +140,69 @@ TEST_F(UpdateOrders, TouchNothingIfTheServerDoesNotAnswerAsItShould) {
   EXPECT_EQ(rescans_, 0);
 }
 
+TEST_F(UpdateOrders, ThatAreTakenBackLeaveWhatCouldBeGoneBackTo) {
+  ASSERT_THAT(said(), HasSubstr("updated"));
+  show_models({kNoSwitch, model_page(1, "over", "failed")});
+  ASSERT_FALSE(order_updates(files_, directory_, {update("3")}, server_));
+  EXPECT_EQ(version(), "2");
+  models_ = {kNoSwitch};
+  const auto back = order_rollback(files_, directory_, "one", server_);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(version(), "1");
+}
+
+TEST_F(UpdateOrders, SayThatTheServerCouldNotBeToldThatTheyAreTakenBack) {
+  show_models({kNoSwitch, model_page(1, "trying", ""), model_page(1, "over", "failed")});
+  server_.pause = [this] {
+    refuses_order_ = Error{Code::kIo, "the line is cut"};
+    return false;
+  };
+  EXPECT_THAT(said(), HasSubstr("and the server could not be told so (the line is cut)"));
+  EXPECT_EQ(version(), "1");
+}
+
+// As by a key that is revoked meanwhile: it may have taken them.
+TEST_F(UpdateOrders, StayIfTheServerAnswersNobodyAfterItTookTheOrder) {
+  show_models({kNoSwitch, model_page(1, "trying", "")});
+  server_.pause = [this] {
+    refuses_pages_ = Error{Code::kForbidden, "the server refuses: the key is revoked"};
+    return false;
+  };
+  EXPECT_THAT(said(), HasSubstr("the key is revoked; the files are installed"));
+  EXPECT_EQ(version(), "2");
+  EXPECT_EQ(rescans_, 1);
+}
+
+TEST_F(UpdateOrders, ThatAreInstalledAreToldToAServerThatHasNotGotThem) {
+  refuses_order_ = Error{Code::kTimeout, "the server does not answer in time"};
+  ASSERT_THAT(said(), HasSubstr("the files are installed"));
+  refuses_order_.reset();
+  show_models({kNoSwitch, model_page(1, "trying", ""), model_page(1, "watched", "done")});
+  EXPECT_EQ(said(),
+            "all of these engines are installed already; the server has taken it, for "
+            "smol\n");
+  EXPECT_EQ(rescans_, 2);
+  EXPECT_EQ(said(), "all of these engines are installed already, and the server has them\n");
+  EXPECT_EQ(rescans_, 2) << "it was told what it has";
+  refuses_pages_ = Error{Code::kForbidden, "the server refuses"};
+  EXPECT_EQ(said(), "error: nothing is changed: the server refuses");
+  refuses_pages_ = Error{Code::kNotFound, "no server answers"};
+  EXPECT_THAT(said(), HasSubstr("installed already; no server runs there"));
+}
+
+TEST_F(UpdateOrders, ThatAreStillTriedAreWatchedAgain) {
+  has_enough_ = true;
+  show_models({kNoSwitch, model_page(1, "loading", "")});
+  ASSERT_THAT(said(), HasSubstr("no longer waiting"));
+  has_enough_ = false;
+  show_models({model_page(1, "trying", ""), model_page(1, "over", "failed")});
+  const std::string failed = said();
+  EXPECT_THAT(failed,
+              HasSubstr("error: model 'smol': the canary says so; the files are installed"));
+  EXPECT_THAT(failed, HasSubstr("'aioss update rollback one' would take them back"));
+  EXPECT_EQ(rescans_, 1);
+}
+
 // Who may look at its engines may not order.
 TEST_F(UpdateOrders, AreTakenBackIfTheOrderIsForbidden) {
   refuses_order_ = Error{Code::kForbidden, "the server refuses: for operators"};
@@ -190,7 +253,11 @@ TEST_F(UpdateOrders, AreGoneBackFromLikewise) {
   EXPECT_THAT(failed.error().message, HasSubstr("model 'smol': the canary says so; the file from "
                                                 "before is back"));
   EXPECT_EQ(version(), "1");
+  const auto none = order_rollback(files_, directory_, "one", server_);
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().message, HasSubstr("(1) is what is installed: there is nothing older"));
   models_ = {kNoSwitch};
+  ASSERT_THAT(said(), HasSubstr("updated"));
   const auto done = order_rollback(files_, directory_, "one", server_);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_THAT(*done, HasSubstr("engine one is what it was; the server has it"));

@@ -32,12 +32,21 @@ Ask request_for(beast::http::verb method, const std::string& path, const Headers
   return request;
 }
 
+// Others, such as a socket that is not for us, say nothing of whether a server is there.
+bool means_nobody(const error_code& error) {
+  return error == boost::system::errc::no_such_file_or_directory ||
+         error == boost::system::errc::connection_refused;
+}
+
 Error error_of(const error_code& error, bool connected, const ServerPlace& place) {
   if (error == beast::error::timeout) {
     return {Code::kTimeout, "the server at " + place.shown() + " does not answer in time"};
   }
-  if (!connected) {
+  if (!connected && means_nobody(error)) {
     return {Code::kNotFound, "no server answers at " + place.shown() + ": " + error.message()};
+  }
+  if (!connected) {
+    return {Code::kIo, "the server at " + place.shown() + " is not reached: " + error.message()};
   }
   return {Code::kIo, "the server at " + place.shown() + " gave no answer: " + error.message()};
 }

@@ -28,8 +28,9 @@ inline constexpr std::size_t kReplyBytesMax = std::size_t{4} << 20;
 // True: leave. Asked many times a second while a request is under way.
 using Stop = std::function<bool()>;
 
-// kNotFound: nobody answers there. kTimeout: not in time. kUsage: no address. kIo: what came is no
-// answer. kCancelled: `stop` said so.
+// kNotFound: nobody listens there (no such socket, or it refuses connections). kTimeout: not in
+// time. kUsage: no address. kIo: it cannot be reached, so who is there is not known, or what came
+// is no answer. kCancelled: `stop` said so.
 Result<ServerReply> get(const ServerPlace& place, const std::string& path, const Headers& headers,
                         std::chrono::milliseconds timeout, const Stop& stop = nullptr);
 // The same as POST, without a body.

@@ -386,14 +386,19 @@ Status Scheduler::clear_ended_streams() {
   return ok();
 }
 
-// Who was in the call alone is told why. Of several nobody knows which it was: like those who
-// merely lose the worker they go on in the next one, where a suspect runs by itself. A device may
-// have failed by itself: nobody is told.
+// A request that was in the call alone is told why. Of several nobody knows which it was: like
+// those who merely lose the worker they go on in the next one, where a suspect runs by itself. A
+// device may have failed by itself: nobody is told.
 Status Scheduler::broken(std::span<Sequence* const> affected, Error error) {
   if (options_.on_device) return error;
   if (error.code != Code::kNoMemory) error.code = Code::kEngineFailed;
-  if (affected.size() == 1 && affected.front()->phase != Phase::kDone) {
-    finish(*affected.front(), ipc::FinishReason::kError, error);
+  const auto is_of_the_first = [&](const Sequence* sequence) {
+    return &sequence->request == &affected.front()->request;
+  };
+  if (!affected.empty() && std::all_of(affected.begin(), affected.end(), is_of_the_first)) {
+    for (Sequence& choice : affected.front()->request.choices) {
+      if (choice.phase != Phase::kDone) finish(choice, ipc::FinishReason::kError, error);
+    }
   }
   forget_finished();
   return error;

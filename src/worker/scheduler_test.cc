@@ -352,6 +352,18 @@ TEST(Scheduler, WhoseCallTheEngineFailsAloneIsTold) {
   EXPECT_FALSE(rig.sink.answer(2).finished) << "it only waits, and goes on elsewhere";
 }
 
+TEST(Scheduler, AllChoicesOfTheRequestThatTheEngineFailsAreToldOfIt) {
+  Rig rig(options(2));
+  ipc::Submit submit = request(1);
+  submit.choices = 3;  // one waits for a stream
+  rig.submit(std::move(submit), "[[fail 3]] [[long 50]]");
+  ASSERT_FALSE(step_until_it_fails(rig));
+  for (std::uint32_t choice = 0; choice < 3; ++choice) {
+    ASSERT_TRUE(rig.sink.answer(1, choice).finished) << choice;
+    EXPECT_EQ(rig.sink.answer(1, choice).finished->error->code, Code::kEngineFailed);
+  }
+}
+
 TEST(Scheduler, OfSeveralInOneCallNobodyIsBlamed) {
   Rig rig(options(2));
   rig.submit(request(1), "[[fail 3]] [[long 50]]");

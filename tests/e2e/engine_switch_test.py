@@ -2,7 +2,9 @@
 restart; what is refused says what to do. AIOSS_LONG=1: 500 switches instead of 50.
 
 The engines are those that the binary has for models in GGUF: llama, the test engine, which stands
-in for any model, and ik where it is built in."""
+in for any model, and ik, which every binary for x86-64 has. What the test engine says is a hash of
+all that was said before, so that its tokens prove those of the others, too."""
+import hashlib
 import itertools
 import json
 import os
@@ -13,7 +15,8 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from aioss_server import SMOLLM2, AiossServer, run, wait_until  # noqa: E402
+from aioss_server import MODELS, SMOLLM2, AiossServer, run, wait_until  # noqa: E402
+from fake_tokens import Vocabulary  # noqa: E402
 from open_stream import OpenStream  # noqa: E402
 
 LONG = os.environ.get("AIOSS_LONG") == "1"
@@ -30,11 +33,13 @@ def state(server):
     return page["aioss"]
 
 
-def engines(server):
-    """What it has for this model: named by the refusal of one that it has not."""
-    status, _, page = server.post(ORDER, {"engine": "nosuch"})
-    assert status == 404, page
-    return page["error"]["message"].split("there are: ")[1].split(", ")
+def engines():
+    """Those of the binary, in the order in which they take turns."""
+    listed = run("engine", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    there = [one["name"] for one in json.loads(listed.stdout) if one["problem"] is None]
+    assert "ik" in there or "AIOSS_HAS_IK" not in os.environ, f"ik is not built in: {there}"
+    return [name for name in ("fake", "ik", "llama") if name in there]
 
 
 def switch(server, order):
@@ -50,39 +55,63 @@ def switch(server, order):
     return wait_until(over, seconds=120, what="the switch")
 
 
-class Client(threading.Thread):
-    """Streams one answer after the other, and counts what it gets."""
+def committed(text, salt):
+    """What a record has of it (docs/formats/commitments.md)."""
+    data = text.encode()
+    return hashlib.sha3_256(b"aioss/commit/v1\n" + bytes.fromhex(salt) +
+                            len(data).to_bytes(8, "big") + data).hexdigest()
 
-    def __init__(self, server, number, stop):
+
+def receipt_of(server, request):
+    """None: another one is made, or so many were that it must wait."""
+    status, _, receipt = server.get(f"/v1/receipts/{request}")
+    assert status in (200, 429), receipt
+    return receipt if status == 200 else None
+
+
+class Client(threading.Thread):
+    """Streams one answer after the other, and looks at what it gets."""
+
+    def __init__(self, server, number, stop, vocabulary):
         super().__init__()
-        self.server, self.number, self.stop = server, number, stop
-        self.answers, self.problems = 0, []
+        self.server, self.number, self.stop, self.vocabulary = server, number, stop, vocabulary
+        self.begin = vocabulary.encode("Once", " upon", " a", " time")
+        self.answers, self.problems = {}, []  # text by request
+        self.proven = 0  # answers that the test engine has gone on with
 
     def run(self):
-        while not self.stop.is_set():
+        while not self.stop.is_set() and not self.problems:
             try:
                 self.one()
             except Exception as error:  # noqa: BLE001: a thread's end must be told
                 self.problems.append(repr(error))
-                return
 
     def one(self):
-        body = {"model": SMOLLM2, "prompt": f"Story {self.number}.{self.answers}: Once upon a time",
-                "max_tokens": TOKENS, "temperature": 0, "ignore_eos": True, "stream": True,
-                "logprobs": 0, "stream_options": {"include_usage": True}}
+        prompt = [1000 + self.number, 2000 + len(self.answers), *self.begin]
+        body = {"model": SMOLLM2, "prompt": prompt, "max_tokens": TOKENS, "temperature": 0,
+                "ignore_eos": True, "stream": True, "logprobs": 0,
+                "stream_options": {"include_usage": True}}
         stream = OpenStream(self.server, body)
         stream.read_to_end()
-        events = stream.events()
+        events, text = stream.events(), stream.text()
         stream.close()
         if any("error" in event for event in events):
             self.problems.append(json.dumps(events[-1]))
             return
-        tokens = sum(len((choice.get("logprobs") or {}).get("tokens") or [])
-                     for event in events for choice in event.get("choices") or [])
-        usage = [event["usage"] for event in events if event.get("usage")]
-        if tokens != TOKENS or not usage or usage[-1]["completion_tokens"] != TOKENS:
-            self.problems.append(f"{tokens} tokens of {TOKENS}, usage {usage[-1:]}")
-        self.answers += 1
+        logged = [choice["logprobs"] for event in events for choice in event["choices"]
+                  if choice["logprobs"]]
+        tokens = self.vocabulary.decode(token for one in logged for token in one["tokens"])
+        made, wrong = self.vocabulary.judge(
+            prompt, tokens, [logprob for one in logged for logprob in one["token_logprobs"]])
+        if wrong is not None:
+            self.problems.append(f"token {wrong} does not follow from those that came before it")
+        usage = events[-1]["usage"]
+        if len(tokens) != TOKENS or usage["completion_tokens"] != TOKENS:
+            self.problems.append(f"{len(tokens)} tokens of {TOKENS}, usage {usage}")
+        if text != self.vocabulary.text(tokens):
+            self.problems.append(f"{text!r} is not what its tokens say")
+        self.proven += made != list(range(len(made)))
+        self.answers[events[-1]["aioss"]["request_id"]] = text
 
 
 class EngineSwitches(unittest.TestCase):
@@ -100,12 +129,12 @@ class EngineSwitches(unittest.TestCase):
             self.assertEqual(server.post("/v1/completions", {
                 "model": SMOLLM2, "prompt": "a", "max_tokens": 1})[0], 200)
             stop = threading.Event()
-            clients = [Client(server, number, stop) for number in range(CLIENTS)]
+            vocabulary = Vocabulary(f"{MODELS}/{SMOLLM2}.gguf")
+            clients = [Client(server, number, stop, vocabulary) for number in range(CLIENTS)]
             for client in clients:
                 client.start()
-            names = [name for name in engines(server) if name in ("llama", "ik", "fake")]
-            turns = itertools.cycle(name for name in ["fake", "ik", "llama"] if name in names)
-            done = 0
+            names, done = engines(), 0
+            turns = itertools.cycle(names)
             now = state(server)["engine"]
             try:
                 while done < switches and not any(client.problems for client in clients):
@@ -122,16 +151,31 @@ class EngineSwitches(unittest.TestCase):
                     client.join(300)
             self.assertEqual([client.problems for client in clients], [[]] * CLIENTS)
             self.assertEqual(done, switches)
-            answers = sum(client.answers for client in clients)
-            server.stop()
-            types = [record["type"] for record in server.records()]
-            self.assertEqual(types.count("INFER_ABORT"), 0)
-            self.assertGreaterEqual(types.count("INFER_RESULT"), answers)
-            moved = [r for r in server.records() if r["type"] == "DECISION"
-                     and r["body"].get("reason") == "engine_switch"]
-            self.assertTrue(moved, "nothing was moved")
-            print(f"{done} switches between {names}, {answers} answers of {TOKENS} tokens, "
-                  f"--parallel {parallel}", file=sys.stderr)
+            self.assertGreater(sum(client.proven for client in clients), 0)
+            answers = {request: text for client in clients
+                       for request, text in client.answers.items()}
+            self.check_records(server, answers)
+            print(f"{done} switches between {names}, {len(answers)} answers of {TOKENS} tokens, "
+                  f"{sum(client.proven for client in clients)} of them by the test engine after "
+                  f"another, --parallel {parallel}", file=sys.stderr)
+
+    def check_records(self, server, answers):
+        salts = {}
+        for request in answers:
+            receipt = wait_until(lambda: receipt_of(server, request), what="a receipt")
+            (salts[request],) = receipt["salts"]["outputs"]
+        server.stop()
+        records = server.records()
+        self.assertNotIn("INFER_ABORT", [record["type"] for record in records])
+        results = {record["body"]["request_id"]: record["body"]["choices"] for record in records
+                   if record["type"] == "INFER_RESULT"}
+        for request, text in answers.items():
+            (choice,) = results[request]
+            self.assertEqual(choice["completion_tokens"], TOKENS)
+            self.assertEqual(choice["output_commitment"], committed(text, salts[request]))
+        moved = [r for r in records if r["type"] == "DECISION"
+                 and r["body"].get("reason") == "engine_switch"]
+        self.assertTrue(moved, "nothing was moved")
 
     def test_the_gap_that_a_client_sees(self):
         """With about 500 tokens of context. How long it is is told, not judged; that the stream
@@ -140,7 +184,7 @@ class EngineSwitches(unittest.TestCase):
             self.assertEqual(server.post("/v1/completions", {
                 "model": SMOLLM2, "prompt": "a", "max_tokens": 1})[0], 200)
             self.assertEqual(state(server)["engine"], "llama")
-            for there in ["ik", "llama"] if "ik" in engines(server) else ["fake"]:
+            for there in ["ik", "llama"] if "ik" in engines() else ["fake"]:
                 self.switch_under_one_stream(server, there)
 
     def switch_under_one_stream(self, server, there):

@@ -1,5 +1,5 @@
-"""The Vulkan engine on Mesa's software driver (lavapipe): a real model, its logits against the
-CPU's, and a few tokens through the whole product, its sandbox included.
+"""The Vulkan engine on Mesa's software driver (lavapipe): the conformance suite, a real model's
+logits against the CPU's, and a few tokens through the whole product, its sandbox included.
 
 Usage: vulkan_test.py FOLDER, with aioss-engine-vulkan.so and aioss-engine-check in it, as
 `./dev engine vulkan` builds them. Skipped, loudly, without them or without that driver."""
@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import aioss_server  # noqa: E402
 import skips  # noqa: E402
 from aioss_server import MODELS, SMOLLM2, AiossServer  # noqa: E402
+from synthetic_model import tiny_model  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILT = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path()
@@ -51,13 +52,25 @@ class Vulkan(unittest.TestCase):
             capture_output=True, text=True, timeout=SECONDS)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
-    def test_logits_are_the_cpus(self):
-        result = subprocess.run(
-            [CHECK, PLUGIN, MODEL, "--device", "vulkan:0", "--compare", "--prompt", "12",
-             "--decode", "3"], capture_output=True, text=True, timeout=SECONDS)
+    def engine_check(self, model, *flags):
+        result = subprocess.run([CHECK, PLUGIN, model, "--device", "vulkan:0", *flags],
+                                capture_output=True, text=True, timeout=SECONDS)
         print(result.stdout)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("compare   pass", result.stdout)
+        return result.stdout
+
+    def test_logits_are_the_cpus(self):
+        said = self.engine_check(MODEL, "--compare", "--prompt", "12", "--decode", "3")
+        self.assertIn("compare   pass", said)
+
+    def test_it_keeps_what_it_promises(self):
+        said = self.engine_check(tiny_model(self.folder / "tiny.gguf"), "--plan", "--conformance")
+        self.assertRegex(said, r"\nplan      pass: device 0 planned [1-9]")
+        self.assertIn("\nconformance pass\n", said)
+        verdicts = [line.split() for line in said.splitlines()]
+        self.assertGreater(sum(words[:2] == ["pass", "fast:"] for words in verdicts), 30)
+        # What cannot be tried here: no adapter is given.
+        self.assertEqual([words[2] for words in verdicts if words[0] == "skipped"], ["adapters"])
 
     def test_the_product_answers_with_it(self):
         self.aioss("engine", "add", PLUGIN)

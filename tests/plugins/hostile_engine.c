@@ -13,6 +13,7 @@
  *   VOCABULARY=n                     rows of n tokens, whatever the file says
  *   PLANS=n, TAKES_MIB=n             bytes that it says it needs; MiB that a session takes beside
  *   NO_LOGITS, STATE_BYTES=n         no rows; a state of n bytes
+ *   DRIFTS                           rows that are never the same twice
  */
 #define aioss_engine_entry parrot_entry
 #include "../../examples/engine-minimal/gguf_head.c"
@@ -102,7 +103,8 @@ static aioss_status other_plan(aioss_model* model, const aioss_session_options* 
 #if defined(TAKES_MIB)
 static aioss_status greedy_session(aioss_model* model, const aioss_session_options* options,
                                    aioss_session** out, aioss_error* error) {
-  char* const taken = malloc((size_t)TAKES_MIB << 20);
+  static char* volatile taken; /* or the compiler leaves out what nobody reads */
+  taken = malloc((size_t)TAKES_MIB << 20);
   if (taken != NULL) memset(taken, 1, (size_t)TAKES_MIB << 20);
   return session_create(model, options, out, error);
 }
@@ -113,6 +115,15 @@ static const float* no_logits(aioss_session* session, uint32_t output) {
   (void)session;
   (void)output;
   return NULL;
+}
+#endif
+
+#if defined(DRIFTS)
+static const float* drifting_logits(aioss_session* session, uint32_t output) {
+  static float drift;
+  float* const row = (float*)logits(session, output);
+  if (row != NULL) row[0] += drift += 1.0f;
+  return row;
 }
 #endif
 
@@ -159,6 +170,9 @@ __attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(vo
 #endif
 #if defined(NO_LOGITS)
   engine.logits = no_logits;
+#endif
+#if defined(DRIFTS)
+  engine.logits = drifting_logits;
 #endif
 #if defined(STATE_BYTES)
   engine.sequence_state_size = absurd_size;

@@ -1,6 +1,7 @@
 """Starts the real binary for a test and cleans up after it: own ledger, own port, verified.
 
 Standard library only. AIOSS_BINARY names the binary, AIOSS_MODELS_DIR the folder of models."""
+import contextlib
 import json
 import os
 import pathlib
@@ -30,7 +31,8 @@ def run(*arguments, **options):
 def children(pid):
     found = []
     for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(c) for c in path.read_text().split()]
+        with contextlib.suppress(OSError):  # a thread that has ended in between has none
+            found += [int(c) for c in path.read_text().split()]
     return found
 
 
@@ -46,6 +48,7 @@ class AiossServer:
         if fake:
             self.flags.append("--fake-models")
         self.models = models or (FIXTURES if fake else MODELS)
+        self.answer_seconds = 300  # that a test waits for one
         made = run("ledger", "init", self.ledger, "--origin", "test", "--json")
         assert made.returncode == 0, made.stderr
         self.vkey = json.loads(made.stdout)["vkey"]
@@ -99,7 +102,7 @@ class AiossServer:
     def _ask(self, request):
         """(status, headers, parsed JSON or text)."""
         try:
-            with urllib.request.urlopen(request, timeout=300) as answer:
+            with urllib.request.urlopen(request, timeout=self.answer_seconds) as answer:
                 status, headers, raw = answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as error:
             status, headers, raw = error.code, dict(error.headers), error.read()

@@ -66,18 +66,32 @@ class Reader:
             self.at += self.SIZES[kind]
         return 1
 
-    def tokenizer(self):
-        """(tokens, the packed entries that make the vocabulary)."""
+    def tokenizer(self, most=None):
+        """(tokens, the packed entries that make the vocabulary); of lists `most` elements."""
         _, count = self.take("<QQ")
         entries, tokens = [], 0
         for _ in range(count):
             begin, key = self.at, self.text()
-            size = self.skip(self.take("<I"))
+            kind, value = self.take("<I"), self.at
+            size = self.skip(kind)
             if key.startswith("tokenizer."):
-                entries.append(self.raw[begin:self.at])
+                cut = most is not None and size > most
+                entries.append(self.raw[begin:value] + (
+                    self.beginning(value, most) if cut else self.raw[value:self.at]))
             if key == "tokenizer.ggml.tokens":
-                tokens = size
+                tokens = size if most is None else min(size, most)
         return tokens, entries
+
+    def beginning(self, begin, most):
+        """Of the list there."""
+        self.at, end = begin, self.at
+        inner, _ = self.take("<IQ")
+        first = self.at
+        for _ in range(most):
+            self.skip(inner)
+        cut = struct.pack("<IQ", inner, most) + self.raw[first:self.at]
+        self.at = end
+        return cut
 
 
 # ---- shape ---------------------------------------------------------------------------------------
@@ -214,6 +228,10 @@ def folder():
     return pathlib.Path(named or f"{cache}/aioss/synthetic")
 
 
+def usual_source():
+    return f"{os.environ['AIOSS_MODELS_DIR']}/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
 def make(path, size, kind, source):
     tokens, tokenizer = Reader(source).tokenizer()
     shape = shape_for(size, kind, tokens)
@@ -230,11 +248,17 @@ def make(path, size, kind, source):
         unfinished.unlink(missing_ok=True)
 
 
+def tiny_model(path, kind="Q4_0"):
+    """4 MB, with the beginning of a vocabulary: for a device that software plays."""
+    tokens, tokenizer = Reader(usual_source()).tokenizer(most=1024)
+    write(path, "tiny", Shape(tokens, 2 * HEAD * HEADS_A_KEY, 1536, 2), kind, tokenizer)
+    return path
+
+
 def synthetic_model(mib, kind="Q4_0", source=None):
     """The path of a model whose weights take `mib` MiB; written if it is not there yet.
     `source`: the real model that lends its vocabulary; by default SmolLM2 of AIOSS_MODELS_DIR."""
-    source = pathlib.Path(source or f"{os.environ['AIOSS_MODELS_DIR']}/"
-                                    f"SmolLM2-135M-Instruct.Q4_1.gguf")
+    source = pathlib.Path(source or usual_source())
     home = folder()
     home.mkdir(parents=True, exist_ok=True)
     path = home / f"synthetic-{mib}M.{kind}.r{REVISION}.gguf"
@@ -246,8 +270,7 @@ def synthetic_model(mib, kind="Q4_0", source=None):
 def main():
     mib, kind, *rest = (*sys.argv[1:], "Q4_0")[:max(2, len(sys.argv) - 1)]
     if rest:
-        make(pathlib.Path(rest[0]).absolute(), int(mib) << 20, kind,
-             f"{os.environ['AIOSS_MODELS_DIR']}/SmolLM2-135M-Instruct.Q4_1.gguf")
+        make(pathlib.Path(rest[0]).absolute(), int(mib) << 20, kind, usual_source())
         print(rest[0])
     else:
         print(synthetic_model(int(mib), kind))

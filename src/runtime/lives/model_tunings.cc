@@ -189,7 +189,8 @@ void ModelTunings::ended(const Result<TuningResult>& result) {
 
 void ModelTunings::loaded(const Life& life) {
   const auto& tuned = life.settings.tuned;
-  if (!tuned || !recorded_.emplace(life.model.name, text(*tuned)).second) return;
+  if (!tuned || tuned->engine != life.room.wanted.engine) return;  // an order wins
+  if (!recorded_.emplace(life.model.name, text(*tuned)).second) return;
   decide(parts_.tally, kind::kTuning, outcome::kChosen, reason::kStored, life.model,
          {"chosen " + text(*tuned)});
 }

@@ -236,7 +236,8 @@ std::optional<Error> WorkerLink::check_health() {
         return Error{Code::kWorkerDied, "the worker did not stop a cancelled request"};
       }
     }
-    if (engine_hangs_) {
+    // Not at its first word: after both were stopped for minutes, the call ends in a moment.
+    if (hanging_pongs_ > kSilentChecksMax) {
       return Error{Code::kWorkerDied,
                    "the engine has not come back from a call for minutes; its process is ended"};
     }
@@ -445,11 +446,6 @@ Status WorkerLink::on(ipc::Delta& message) {
 
 Status WorkerLink::on(ipc::Finished& message) {
   const ipc::RequestId id = message.id;
-  // Its engine broke over another request: this one is none of those that failed, and goes on.
-  if (message.error && message.error->code == Code::kWorkerDied) {
-    kill(std::move(*message.error));
-    return ok();
-  }
   std::lock_guard turn(handing_on_);
   AIOSS_TRY(const auto stream, stream_of(id));
   if (!stream) {
@@ -471,7 +467,7 @@ Status WorkerLink::on(ipc::Pong& message) {
   std::lock_guard lock(mutex_);
   if (ping_outstanding_ != message.nonce) return violation("it answered a ping that was not sent");
   ping_outstanding_.reset();
-  engine_hangs_ = message.engine_hangs;
+  hanging_pongs_ = message.engine_hangs ? hanging_pongs_ + 1 : 0;
   return ok();
 }
 

@@ -209,7 +209,7 @@ class WorkerLink final {
   ipc::Stats stats_;
   std::uint64_t ping_nonce_ = 0;
   std::optional<std::uint64_t> ping_outstanding_;
-  bool engine_hangs_ = false;  // as its last pong said
+  unsigned hanging_pongs_ = 0;  // the last ones, which said that the engine hangs
   unsigned silent_seconds_ = 0;
   unsigned probes_outstanding_ = 0;
   std::optional<Digest> adapter_outstanding_;  // what is still to be answered is about it

@@ -108,10 +108,15 @@ TEST_F(LinkTest, SilentWorkerIsFound) {
 
 TEST_F(LinkTest, AnEngineThatHangsBehindThreadsThatAnswerIsFound) {
   start("engine_hangs");
-  ASSERT_FALSE(check(1));
-  ASSERT_TRUE(wait_for_pong());
-  const auto sick = check(1);
+  std::optional<Error> sick;
+  int checks = 0;
+  while (!sick && checks < 100) {
+    sick = check(1);
+    ASSERT_TRUE(sick || wait_for_pong());
+    ++checks;
+  }
   ASSERT_TRUE(sick);
+  EXPECT_GT(checks, 30) << "it may come back in a moment";
   EXPECT_NE(sick->message.find("has not come back from a call"), std::string::npos);
 }
 

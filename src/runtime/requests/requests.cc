@@ -32,7 +32,7 @@ Error overdue(const StreamState& stream) {
 
 // With its build, its file if it is a plugin, which may say of itself what it likes, and what of a
 // session's settings changes bits: what computes the same bytes.
-std::string engine_of_life(const Life& life) {
+std::string computation_of(const Life& life) {
   const ipc::EngineFacts& facts = life.ready->engine;
   const PlanWanted& session = life.room.wanted;
   std::string out = facts.name + "\n" + facts.version + "\n" + facts.build_id + "\n" +
@@ -168,7 +168,7 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   }
   if (refuse_quarantined(model, *stream)) return;
   // An answer that was begun by one model is not gone on with by another of the same name.
-  if (stream->has_begun() && !stream->is_of(life.hash->sha256, engine_of_life(life))) {
+  if (stream->has_begun() && !stream->is_of(life.hash->sha256, computation_of(life))) {
     stream->abort(
         {Code::kWorkerDied,
          "the worker has died, and the model's file, engine or settings are others since; "
@@ -192,7 +192,7 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   std::vector<LoadedAdapter> adapters = parts_.adapters.use(life, *stream);
   const bool begun = stream->has_begun() ||
                      stream->begin({*life.load_record, life.ready->cells_per_stream,
-                                    life.hash->sha256, engine_of_life(life), std::move(adapters)});
+                                    life.hash->sha256, computation_of(life), std::move(adapters)});
   if (!begun) return;
   parts_.prefixes.note_owner(model, *stream);
   life.link->submit(*stream);
@@ -245,7 +245,7 @@ void Requests::try_out(const std::shared_ptr<StreamState>& canary) {
   }
   running_.at(canary->id()).life = life->number;
   if (canary->begin({*life->load_record, life->ready->cells_per_stream, life->hash->sha256,
-                     engine_of_life(*life)})) {
+                     computation_of(*life)})) {
     life->link->submit(*canary);
   }
 }
