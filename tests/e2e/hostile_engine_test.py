@@ -257,7 +257,9 @@ class HostileEngineTest(unittest.TestCase):
             for one in asking:
                 one.start()
             hung = wait_until(lambda: self.worker_of(server, "hang-decode"), what="its worker")
+            deadline = time.monotonic() + 300
             while any(one.is_alive() for one in asking) or os.path.exists(f"/proc/{hung}"):
+                self.assertLess(time.monotonic(), deadline, "they do not end")
                 self.expect_good(server)
                 time.sleep(0.2)
             status, _, answer = answers["hangs-at-start"]
