@@ -251,12 +251,16 @@ class HostileEngineTest(unittest.TestCase):
 
             def ask(model, **more):
                 answers[model] = self.ask(server, model, **more)
+            # Loaded before: plans are made one after the other, and one of them hangs, too.
+            self.expect_good(server)
+            status, _, page = server.post("/admin/models/hang-decode/load", {})
+            self.assertEqual(status, 200, page)
+            hung = self.worker_of(server, "hang-decode")
             asking = [threading.Thread(target=ask, args=("hangs-at-start",)),
                       threading.Thread(target=ask, args=("hang-decode",),
                                        kwargs={"headers": {"X-Aioss-Deadline": "2"}})]
             for one in asking:
                 one.start()
-            hung = wait_until(lambda: self.worker_of(server, "hang-decode"), what="its worker")
             deadline = time.monotonic() + 300
             while any(one.is_alive() for one in asking) or os.path.exists(f"/proc/{hung}"):
                 self.assertLess(time.monotonic(), deadline, "they do not end")
