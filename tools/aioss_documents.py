@@ -104,10 +104,13 @@ def included(part, ledger, note):
     return frame
 
 
+def commitment_to(text, salt):
+    return sha3(b"aioss/commit/v1\n", from_hex(salt, 32), len(text).to_bytes(8, "big"), text)
+
+
 def check_text(path, salt, commitment):
-    text = content(path)[:]
-    made = sha3(b"aioss/commit/v1\n", from_hex(salt, 32), len(text).to_bytes(8, "big"), text)
-    need(made == commitment, f"{path} is not what was committed to")
+    need(commitment_to(content(path)[:], salt) == commitment,
+         f"{path} is not what was committed to")
 
 
 def read_receipt(document, given, prompt=None, answer=None, choice=0):

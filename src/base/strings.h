@@ -13,6 +13,16 @@ std::string_view trim(std::string_view text);  // ASCII white space, both ends
 // Always at least one part: "" gives {""}, "a,,b" gives {"a", "", "b"}.
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string ascii_lower(std::string_view text);
+// Of texts: "a, b, c".
+template <typename Texts>
+std::string comma_separated(const Texts& texts) {
+  std::string out;
+  for (const std::string_view text : texts) {
+    if (!out.empty()) out += ", ";
+    out += text;
+  }
+  return out;
+}
 
 // Digits only: no sign, no space, no overflow, no trailing text.
 std::optional<std::uint64_t> parse_u64(std::string_view text);

@@ -61,9 +61,7 @@ Error unknown_command(const std::vector<std::string>& arguments) {
     const std::string hint = did_you_mean(name, members);
     if (!hint.empty()) return usage("unknown command '" + name + "'" + hint);
   }
-  std::string list;
-  for (const std::string& member : members) list += (list.empty() ? "" : ", ") + member;
-  return usage("'" + word + "' needs a second word: " + list);
+  return usage("'" + word + "' needs a second word: " + comma_separated(members));
 }
 
 std::vector<Flag> flags_of(const CommandSpec& command) {

@@ -256,9 +256,7 @@ std::string range_of(const Setting& setting) {
     return std::to_string(setting.least) + " to " + std::to_string(setting.most);
   }
   if (setting.type != SettingType::kChoice) return "";
-  std::string out;
-  for (const std::string& choice : choices_of(setting)) out += (out.empty() ? "" : ", ") + choice;
-  return out;
+  return comma_separated(choices_of(setting));
 }
 
 std::string fallback_shown(const Setting& setting) {

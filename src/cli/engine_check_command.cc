@@ -41,12 +41,6 @@ Result<plugins::PluginFile> open_engine(const Services& services, const Config& 
 
 // ---- inspect ------------------------------------------------------------------------------------
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string out;
-  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
-  return out;
-}
-
 std::string checked_text(const EngineReport& report, const plugins::PluginFile& file,
                          const Console& console) {
   Table table({{"FIELD"}, {"VALUE"}});
@@ -56,7 +50,7 @@ std::string checked_text(const EngineReport& report, const plugins::PluginFile& 
   table.add({"compiler", report.compiler});
   table.add({"CPU features", report.cpu_features});
   table.add({"ABI", std::to_string(report.abi)});
-  table.add({"profiles", joined(report.profiles)});
+  table.add({"profiles", comma_separated(report.profiles)});
   table.add({"prefill grid", std::to_string(report.prefill_grid_tokens) + " tokens"});
   table.add({"adapters", report.adapters ? "yes" : "no"});
   for (const EngineDevice& device : report.devices) {

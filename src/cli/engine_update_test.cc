@@ -3,36 +3,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
-#include "crypto/hash.h"
-#include "plugins/engine_store.h"
+#include "cli/engine_update_fixture.h"
 
 namespace aioss::cli {
 namespace {
 
 using testing::HasSubstr;
 
-class EngineUpdates : public testing::Test {
+class EngineUpdates : public EngineUpdateFixture {
  protected:
-  EngineUpdates() {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
-  ~EngineUpdates() override { std::filesystem::remove_all(root_); }
-
-  EngineUpdate update(const std::string& name, const std::string& bytes) {
-    EngineUpdate out;
-    out.path = root_ + "/" + name + "-" + bytes + ".so";
-    std::ofstream(out.path, std::ios::binary) << bytes;
-    out.manifest.name = name;
-    out.manifest.version = bytes;
-    out.manifest.sha256 = crypto::sha256(as_bytes(bytes));
-    return out;
-  }
   static void write(const std::string& path, const std::string& bytes) {
     std::ofstream(path, std::ios::binary) << bytes;
   }
@@ -44,14 +28,6 @@ class EngineUpdates : public testing::Test {
   void block(const std::string& name) {
     std::filesystem::create_directories(directory_ + "/" + name + ".so.new/full");
   }
-  std::string version(const std::string& name) {
-    const auto found = plugins::read_engine(files_, directory_, name, nullptr);
-    return found ? found->version : "";
-  }
-
-  const std::string root_ = testing::TempDir() + "engine_update_" + std::to_string(::getpid());
-  const std::string directory_ = root_ + "/engines";
-  os::RealFileSystem files_;
 };
 
 TEST_F(EngineUpdates, ComeAndGoBackTogether) {

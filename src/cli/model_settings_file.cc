@@ -185,13 +185,10 @@ Error unknown_key(const std::string& where, const toml::key& key, const toml::no
     return {Code::kUsage, message, name};
   }
   std::vector<std::string> names;
-  std::string all;
-  for (const SettingReader& reader : kReaders) {
-    names.emplace_back(reader.name);
-    all += (all.empty() ? "" : ", ") + names.back();
-  }
+  for (const SettingReader& reader : kReaders) names.emplace_back(reader.name);
   const std::string hint = did_you_mean(name, names);
-  return {Code::kUsage, message + (hint.empty() ? "; a model has " + all : hint), name};
+  return {Code::kUsage, message + (hint.empty() ? "; a model has " + comma_separated(names) : hint),
+          name};
 }
 
 // The table is in the order of its keys; the first mistake of the file is what is told.

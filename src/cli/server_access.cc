@@ -37,7 +37,7 @@ Error refusal(const http::ServerReply& reply) {
   return {code.value_or(Code::kIo), "the server refuses: " + said};
 }
 
-Result<std::string> body_of(Result<http::ServerReply> reply) {
+Result<std::string> body_of(const ServerAccess& access, Result<http::ServerReply> reply) {
   if (!reply) {
     Error error = std::move(reply).error();
     if (error.code == Code::kNotFound) {
@@ -45,8 +45,10 @@ Result<std::string> body_of(Result<http::ServerReply> reply) {
     }
     return error;
   }
-  if (reply->status != kOk) return refusal(*reply);
-  return std::move(reply->body);
+  if (reply->status == kOk) return std::move(reply->body);
+  Error error = refusal(*reply);
+  if (access.not_found_is_nobody && error.code == Code::kNotFound) error.code = Code::kIo;
+  return error;
 }
 
 }  // namespace
@@ -67,7 +69,7 @@ Result<ServerAccess> server_access(const Services& services, const Invocation& i
 
 Result<std::string> get_page(const ServerAccess& access, const std::string& path,
                              const http::Stop& stop) {
-  return body_of(http::get(access.place, path, access.headers, kPatience, stop));
+  return body_of(access, http::get(access.place, path, access.headers, kPatience, stop));
 }
 
 std::string text_of_page(const codec::Json& object, const char* name) {
@@ -77,13 +79,13 @@ std::string text_of_page(const codec::Json& object, const char* name) {
 }
 
 Result<std::string> post_order(const ServerAccess& access, const std::string& path) {
-  return body_of(http::post(access.place, path, access.headers, kOrderPatience));
+  return body_of(access, http::post(access.place, path, access.headers, kOrderPatience));
 }
 
 Result<std::string> post_order(const ServerAccess& access, const std::string& path,
                                std::string json) {
   return body_of(
-      http::post_json(access.place, path, access.headers, std::move(json), kOrderPatience));
+      access, http::post_json(access.place, path, access.headers, std::move(json), kOrderPatience));
 }
 
 }  // namespace aioss::cli

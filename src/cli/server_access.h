@@ -15,6 +15,9 @@ namespace aioss::cli {
 struct ServerAccess {
   http::ServerPlace place;
   http::Headers headers;
+  // kNotFound is to say that nobody listens there, and nothing else: what a server itself has not
+  // got is kIo then.
+  bool not_found_is_nobody = false;
 };
 
 // From --unix, or --host and --port, and --key.

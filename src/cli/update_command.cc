@@ -21,7 +21,7 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::string_view kPlugin = ".so";
-constexpr std::chrono::milliseconds kBetween{200}, kProbePatience{5'000};
+constexpr std::chrono::milliseconds kBetween{200};
 
 struct Place {
   Config config;
@@ -60,25 +60,14 @@ Result<std::vector<EngineUpdate>> updates_in(const Services& services, const Pla
   return updates;
 }
 
-// kNotFound is left to mean that none runs there: a server's own 404 is an error like others.
-Result<std::string> told_apart(const ServerAccess& access, Result<std::string> said) {
-  if (said || said.error().code != Code::kNotFound) return said;
-  const auto probe = http::get(access.place, "/", access.headers, kProbePatience);
-  if (!probe && probe.error().code == Code::kNotFound) return said;
-  return Error{Code::kIo, std::move(said).error().message};
-}
-
 // Made once all children have ended: threads inherit what signals do.
 Result<UpdateServer> server_of(const Services& services, const Invocation& invocation) {
-  AIOSS_TRY(const ServerAccess access, server_access(services, invocation));
+  AIOSS_TRY(ServerAccess access, server_access(services, invocation));
+  access.not_found_is_nobody = true;
   AIOSS_TRY(std::shared_ptr<Interrupt> interrupt, Interrupt::create());
   UpdateServer server;
-  server.page = [access](const std::string& path) {
-    return told_apart(access, get_page(access, path));
-  };
-  server.order = [access](const std::string& path) {
-    return told_apart(access, post_order(access, path));
-  };
+  server.page = [access](const std::string& path) { return get_page(access, path); };
+  server.order = [access](const std::string& path) { return post_order(access, path); };
   server.pause = [interrupt] { return interrupt->wait_for(kBetween); };
   return server;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/strings.h"
 #include "cli/server_access.h"
 #include "codec/hex.h"
 #include "codec/json.h"
@@ -52,21 +53,23 @@ void look_at_model(const codec::Json& model, const std::vector<std::string>& eng
   }
 }
 
+// What such a page lists; nothing if it is none.
+codec::Json listed_in(const std::string& page) {
+  auto json = codec::parse_json(page);
+  if (!json || !json->is_object() || !json->contains("data")) return codec::Json::array();
+  return std::move((*json)["data"]);
+}
+
 SwitchesSeen look_at_models(const std::string& page, const std::vector<std::string>& engines,
                             const SwitchCounts& before) {
   SwitchesSeen seen;
-  const auto json = codec::parse_json(page);
-  if (!json || !json->is_object() || !json->contains("data")) return seen;
-  for (const codec::Json& model : (*json)["data"]) look_at_model(model, engines, before, seen);
+  for (const codec::Json& model : listed_in(page)) look_at_model(model, engines, before, seen);
   return seen;
 }
 
-bool page_lists(const std::string& page, const plugins::Manifest& engine) {
-  const auto json = codec::parse_json(page);
-  if (!json || !json->is_object() || !json->contains("data")) return false;
+bool is_listed(const codec::Json& list, const plugins::Manifest& engine) {
   const std::string sha256 = codec::to_hex(engine.sha256);
-  const codec::Json& all = (*json)["data"];
-  return std::any_of(all.begin(), all.end(), [&](const codec::Json& one) {
+  return std::any_of(list.begin(), list.end(), [&](const codec::Json& one) {
     return one.is_object() && text_of_page(one, "name") == engine.name &&
            text_of_page(one, "sha256") == sha256;
   });
@@ -97,8 +100,9 @@ Result<Asked> ask_first(const UpdateServer& server, const std::vector<std::strin
 // It may read another directory, or trust other publishers.
 Status check_taken(const UpdateServer& server, const std::vector<plugins::Manifest>& engines) {
   AIOSS_TRY(const std::string page, server.page(kEnginesPage));
+  const codec::Json list = listed_in(page);
   for (const plugins::Manifest& engine : engines) {
-    if (page_lists(page, engine)) continue;
+    if (is_listed(list, engine)) continue;
     return Error{Code::kConflict, "the server that runs does not have this engine '" + engine.name +
                                       "': it reads another directory, or has left the file out, "
                                       "and then its log says why"};
@@ -128,10 +132,11 @@ TakenUp not_taken(Outcome outcome, Error why) {
 // Waits until its models have taken what is there.
 TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
               const SwitchCounts& before) {
+  const std::vector<std::string> names = engine_names(engines);
   for (;;) {
     auto page = server.page(kModelsPage);
     if (!page) return not_taken(Outcome::kUnknown, std::move(page).error());
-    SwitchesSeen seen = look_at_models(*page, engine_names(engines), before);
+    SwitchesSeen seen = look_at_models(*page, names, before);
     if (!seen.problem.empty()) {
       return not_taken(Outcome::kModelRefused, {Code::kEngineFailed, seen.problem});
     }
@@ -159,12 +164,6 @@ TakenUp tell_and_watch(const UpdateServer& server, const std::vector<plugins::Ma
 }
 
 // ---- what is said -------------------------------------------------------------------------------
-
-std::string comma_separated(const std::vector<std::string>& parts) {
-  std::string out;
-  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
-  return out;
-}
 
 bool is_good(const TakenUp& taken) {
   return taken.outcome == Outcome::kTaken || taken.outcome == Outcome::kNoServer;

@@ -4,16 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <deque>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 
+#include "cli/engine_update_fixture.h"
 #include "codec/hex.h"
-#include "crypto/hash.h"
-#include "plugins/engine_store.h"
 
 namespace aioss::cli {
 namespace {
@@ -29,11 +25,9 @@ std::string model_page(int switches, const std::string& step, const std::string&
 const std::string kNoSwitch =
     R"({"data":[{"id":"smol","aioss":{"engine":"one","state":"unloaded"}}]})";
 
-class UpdateOrders : public testing::Test {
+class UpdateOrders : public EngineUpdateFixture {
  protected:
   UpdateOrders() {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
     server_.page = [this](const std::string& path) { return page(path); };
     server_.order = [this](const std::string& path) -> Result<std::string> {
       EXPECT_EQ(path, "/admin/models/rescan");
@@ -48,7 +42,6 @@ class UpdateOrders : public testing::Test {
     };
     EXPECT_TRUE(install_all(files_, directory_, {update("1")}));
   }
-  ~UpdateOrders() override { std::filesystem::remove_all(root_); }
 
   Result<std::string> page(const std::string& path) {
     if (refuses_pages_) return *refuses_pages_;
@@ -60,22 +53,13 @@ class UpdateOrders : public testing::Test {
     if (models_.front().empty()) return Error{Code::kIo, "the server gave no answer"};
     return models_.front();
   }
-  EngineUpdate update(const std::string& bytes, const std::string& name = "one") {
-    EngineUpdate out;
-    out.path = root_ + "/" + name + "-" + bytes + ".so";
-    std::ofstream(out.path, std::ios::binary) << bytes;
-    out.manifest.name = name;
-    out.manifest.version = bytes;
-    out.manifest.sha256 = crypto::sha256(as_bytes(bytes));
-    return out;
-  }
+  using EngineUpdateFixture::update;
+  using EngineUpdateFixture::version;
+  EngineUpdate update(const std::string& bytes) { return update("one", bytes); }
+  std::string version() { return version("one"); }
   std::string installed_hash() {
     const auto found = installed_manifest(files_, directory_, "one");
     return found ? codec::to_hex(found->sha256) : "";
-  }
-  std::string version(const std::string& name = "one") {
-    const auto found = plugins::read_engine(files_, directory_, name, nullptr);
-    return found ? found->version : "";
   }
   // What is said of updating to "2"; "error: " before a failure.
   std::string said() {
@@ -88,9 +72,6 @@ class UpdateOrders : public testing::Test {
     models_.insert(models_.end(), pages);
   }
 
-  const std::string root_ = testing::TempDir() + "update_order_" + std::to_string(::getpid());
-  const std::string directory_ = root_ + "/engines";
-  os::RealFileSystem files_;
   UpdateServer server_;
   std::deque<std::string> models_{kNoSwitch};
   std::string listed_;
@@ -219,7 +200,7 @@ TEST_F(UpdateOrders, StayAndSaySoIfNobodyKnowsWhatTheServerHasDone) {
   EXPECT_EQ(version(), "2");
   refuses_order_.reset();
   show_models({kNoSwitch, model_page(1, "loading", ""), ""});  // lost
-  const auto lost = order_updates(files_, directory_, {update("3"), update("1", "new")}, server_);
+  const auto lost = order_updates(files_, directory_, {update("3"), update("new", "1")}, server_);
   ASSERT_FALSE(lost);
   EXPECT_THAT(lost.error().message, HasSubstr("the server gave no answer; " + state));
   EXPECT_THAT(lost.error().message,

@@ -15,6 +15,7 @@ import sys
 
 import client
 import engines
+import figures
 import models
 import serve
 import servers
@@ -207,13 +208,10 @@ def bench_profiles(args, peer, model):
                    compare(args, exact, fast, name, clients), ("reproducible", "fast"))
             if clients == 1:
                 words = int(engines.PREFILL_TOKENS / tokens_a_word(fast, name))
-                exact_long, fast_long = (engines.prefill_seconds(server, name, words)
-                                         for server in (exact, fast))
-                first = 10_000  # prompts that nobody was asked before
-                pairs = paired(args.pairs, lambda pair: exact_long(first + pair),
-                               lambda pair: fast_long(first + pair))
-                ratio = stats.show_ratio(pairs)
-                print(f"| first token of {engines.PREFILL_TOKENS} | | | {ratio} |", flush=True)
+                engines.compare(
+                    args, name, "first token of 1,000, reproducible against fast",
+                    engines.prefill_seconds(exact, name, words),
+                    engines.prefill_seconds(fast, name, words), figures.Goal(1.11))
 
 
 BENCHES = {"clients": bench_clients, "arrivals": bench_arrivals, "start": bench_start,

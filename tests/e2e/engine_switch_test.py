@@ -4,7 +4,6 @@ restart; what is refused says what to do. AIOSS_LONG=1: 500 switches instead of 
 The engines are those that the binary has for models in GGUF: llama, the test engine, which stands
 in for any model, and ik, which every binary for x86-64 has. What the test engine says is a hash of
 all that was said before, so that its tokens prove those of the others, too."""
-import hashlib
 import itertools
 import json
 import os
@@ -14,7 +13,10 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/support"))
+sys.path.insert(0, str(ROOT / "tools"))
+from aioss_documents import commitment_to  # noqa: E402
 from aioss_server import MODELS, SMOLLM2, AiossServer, run, wait_until  # noqa: E402
 from fake_tokens import Vocabulary  # noqa: E402
 from open_stream import OpenStream  # noqa: E402
@@ -53,13 +55,6 @@ def switch(server, order):
         assert now["orders"] == number, now
         return now if now["outcome"] or now["step"] == "waiting" else None
     return wait_until(over, seconds=120, what="the switch")
-
-
-def committed(text, salt):
-    """What a record has of it (docs/formats/commitments.md)."""
-    data = text.encode()
-    return hashlib.sha3_256(b"aioss/commit/v1\n" + bytes.fromhex(salt) +
-                            len(data).to_bytes(8, "big") + data).hexdigest()
 
 
 def receipt_of(server, request):
@@ -172,7 +167,8 @@ class EngineSwitches(unittest.TestCase):
         for request, text in answers.items():
             (choice,) = results[request]
             self.assertEqual(choice["completion_tokens"], TOKENS)
-            self.assertEqual(choice["output_commitment"], committed(text, salts[request]))
+            made = commitment_to(text.encode(), salts[request])
+            self.assertEqual(choice["output_commitment"], made.hex())
         moved = [r for r in records if r["type"] == "DECISION"
                  and r["body"].get("reason") == "engine_switch"]
         self.assertTrue(moved, "nothing was moved")

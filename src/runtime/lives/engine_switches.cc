@@ -101,12 +101,10 @@ Status EngineSwitches::check_engine(const CatalogueEntry& entry, const std::stri
     known.emplace_back(entry.engine);
   }
   if (std::find(known.begin(), known.end(), engine) != known.end()) return ok();
-  std::string list;
-  for (const std::string& one : known) list += (list.empty() ? "" : ", ") + one;
   return Error{Code::kNotFound,
                "there is no engine '" + one_line(engine.substr(0, kModelNameBytesMax)) +
                    "' for model '" + entry.name + "'" + did_you_mean(engine, known) +
-                   "; there are: " + list,
+                   "; there are: " + comma_separated(known),
                "engine"};
 }
 

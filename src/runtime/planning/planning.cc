@@ -176,11 +176,8 @@ Status check(const PlanCall& call) {
 
 Status check_kv_type(const std::string& wanted) {
   if (std::find(kKvTypes.begin(), kKvTypes.end(), wanted) != kKvTypes.end()) return ok();
-  std::string known;
-  for (const std::string_view type : kKvTypes) {
-    known += (known.empty() ? "" : ", ") + std::string(type);
-  }
-  return Error{Code::kInvalidArgument, "kv_type takes one of " + known, "kv_type"};
+  return Error{Code::kInvalidArgument, "kv_type takes one of " + comma_separated(kKvTypes),
+               "kv_type"};
 }
 
 }  // namespace

@@ -88,8 +88,8 @@ class BadWorker final {
 
   void pong(const ipc::Ping& ping) {
     if (rule_ == "wrong_pong") send(ipc::Pong{ping.nonce + 1});
-    if (rule_ != "wrong_pong" && rule_ != "no_pong")
-      send(ipc::Pong{ping.nonce, rule_ == "engine_hangs"});
+    if (rule_ == "wrong_pong" || rule_ == "no_pong") return;
+    send(ipc::Pong{ping.nonce, rule_ == "engine_hangs"});
   }
 
   void park() {
