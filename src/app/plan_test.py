@@ -31,12 +31,13 @@ TOLERANCE = 0.05
 QUICK = [("fast", SMOL, 2, 1024, "f16"), ("fast", SMOL, 4, 1024, "q8_0"),
          ("reproducible", SMOL, 2, 512, "f16"), ("fast", GEMMA, 2, 1024, "f16"),
          ("fast", GEMMA, 4, 512, "q8_0"), ("reproducible", GEMMA, 2, 512, "f16"),
-         ("reproducible", SMOL, 4, 1024, "q8_0"),
+         ("reproducible", SMOL, 2, 512, "q8_0"),
          ("fast", TIED, 2, 512, "f16"), ("reproducible", TIED, 1, 512, "f16")]
 MORE = [("fast", SMOL, 1, 4096, "f16"), ("fast", SMOL, 4, 4096, "f16"),
         ("fast", SMOL, 8, 2048, "q4_0"), ("reproducible", SMOL, 4, 2048, "f16"),
         ("fast", GEMMA, 1, 4096, "f16"),
         ("fast", GEMMA, 4, 4096, "f16"), ("fast", GEMMA, 8, 1024, "q8_0"),
+        ("reproducible", SMOL, 4, 1024, "q8_0"),
         ("reproducible", GEMMA, 4, 2048, "f16"), ("reproducible", GEMMA, 1, 4096, "f16")]
 
 

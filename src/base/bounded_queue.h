@@ -1,5 +1,6 @@
-// The only way work crosses threads: many producers, one or more consumers, a fixed capacity that
-// the owner derives and names. Producers never block; a full queue is an answer, not a wait.
+// How work crosses threads (or, in lanes, base/lane_queue.h): many producers, one or more
+// consumers, a fixed capacity that the owner derives and names. Producers never block; a full queue
+// is an answer, not a wait.
 #pragma once
 
 #include <chrono>

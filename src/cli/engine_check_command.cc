@@ -122,12 +122,15 @@ Result<CheckedEngine> check(const Services& services, const Invocation& invocati
   if (const auto device = invocation.text("--device")) request.device = *device;
   Progress progress(services.console, services.clock, "checking");
   std::size_t made = 0;
-  AIOSS_TRY(CheckedEngine checked,
-            check_engine(request, services.clock, [&](const EngineCheckLine&) {
-              progress.update(std::min(0.99F, static_cast<float>(++made) / kChecksAbout));
-            }));
-  if (request.device == "cpu" && plugins::is_for_gpus(checked.engine)) {
-    checked.lines.push_back(
+  auto checked = check_engine(request, services.clock, [&](const EngineCheckLine&) {
+    progress.update(std::min(0.99F, static_cast<float>(++made) / kChecksAbout));
+  });
+  if (!checked) {
+    const bool is_the_models = checked.error().code == Code::kModelCorrupt;
+    return std::move(checked).error().with_context(is_the_models ? *model : invocation.operand(0));
+  }
+  if (request.device == "cpu" && plugins::is_for_gpus(checked->engine)) {
+    checked->lines.push_back(
         {"", "device", "skipped", "no GPU was tried; name one of 'aioss devices' with --device"});
   }
   return checked;
@@ -140,14 +143,16 @@ std::string check_text(const CheckedEngine& checked, const Console& console) {
     table.add({line.verdict, line.profile, line.name, line.detail});
     failed += line.verdict == "FAIL" ? 1 : 0;
   }
-  return table.render(console.table_columns(), console.facts().output_color) +
-         (checked.passed ? "passed: " : "FAILED: ") + std::to_string(checked.lines.size()) +
-         " checks, " + std::to_string(failed) + " failed\n";
+  const char* const verdict =
+      checked.ended_by ? "ENDED on the way: " : (checked.passed ? "passed: " : "FAILED: ");
+  return table.render(console.table_columns(), console.facts().output_color) + verdict +
+         std::to_string(checked.lines.size()) + " checks, " + std::to_string(failed) + " failed\n";
 }
 
 std::string check_json(const CheckedEngine& checked) {
   OrderedJson out;
   out["passed"] = checked.passed;
+  if (checked.ended_by) out["ended_by"] = checked.ended_by->message;
   out["checks"] = OrderedJson::array();
   for (const EngineCheckLine& line : checked.lines) {
     OrderedJson one;
@@ -181,6 +186,9 @@ int engine_check_command(const Services& services, const Invocation& invocation)
   const std::string text =
       invocation.has("--json") ? check_json(*checked) : check_text(*checked, console);
   if (!console.out(text)) return static_cast<int>(ExitCode::kFailure);
+  if (checked->ended_by) {
+    return console.fail(Error(*checked->ended_by).with_context(invocation.operand(0)));
+  }
   return checked->passed ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 

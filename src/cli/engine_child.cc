@@ -10,6 +10,7 @@
 #include "codec/json.h"
 #include "os/process.h"
 #include "os/read_some.h"
+#include "plugins/engine_table.h"
 #include "plugins/manifest.h"
 
 namespace aioss::cli {
@@ -149,6 +150,7 @@ EngineReport report_of(const Json& json) {
   out.cpu_features = text_of(json, "cpu_features");
   out.abi = small_number_of(json, "abi");
   out.prefill_grid_tokens = small_number_of(json, "prefill_grid_tokens");
+  out.threads = small_number_of(json, "threads");
   out.adapters = json.contains("adapters") && json["adapters"] == true;
   if (json.contains("profiles") && json["profiles"].is_array()) {
     for (const Json& one : json["profiles"]) {
@@ -186,8 +188,32 @@ Result<EngineReport> inspect_engine(int plugin, const Clock& clock) {
   if (auto error = error_in(**said)) return *error;
   EngineReport report = report_of(**said);
   if (!plugins::is_plugin_name(report.name)) return broken("the plugin says no name");
+  if (report.threads > 1 && !plugins::is_for_gpus(report.name)) {
+    return Error{
+        Code::kUnsupported,
+        "the plugin starts threads as it is opened, so that its process cannot be confined "
+        "any more; only engines for GPUs may, others start them with their first model"};
+  }
   return report;
 }
+
+namespace {
+
+// The next word of a check: a line, or its last one, or why there is none.
+Result<Json> next_of_check(EngineChild& child, std::chrono::seconds silence_max,
+                           const std::string& after) {
+  auto said = child.next(silence_max);
+  if (!said && said.error().code == Code::kTimeout) {
+    return broken("the engine hangs " + after + ": nothing came for " +
+                  std::to_string(silence_max.count()) + " s");
+  }
+  if (!said) return std::move(said).error();
+  if (!*said) return broken("the engine ended its process " + after + ": " + child.ending());
+  if (auto error = error_in(**said)) return std::move(*error);
+  return std::move(**said);
+}
+
+}  // namespace
 
 Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clock,
                                    const std::function<void(const EngineCheckLine&)>& on_line) {
@@ -201,24 +227,21 @@ Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clo
             EngineChild::start(std::move(arguments), request.plugin, request.models, clock));
   CheckedEngine out;
   for (;;) {
-    auto said = child->next(request.silence_max);
     const std::string after =
         out.lines.empty() ? "before the first check" : "after " + out.lines.back().name;
-    if (!said && said.error().code == Code::kTimeout) {
-      return broken("the engine hangs " + after + ": nothing came for " +
-                    std::to_string(request.silence_max.count()) + " s");
-    }
-    if (!said) return std::move(said).error();
-    if (!*said) return broken("the engine ended its process " + after + ": " + child->ending());
-    const Json& line = **said;
-    if (auto error = error_in(line)) return *error;
-    if (line.contains("passed")) {
-      out.passed = line["passed"] == true;
-      out.engine = text_of(line, "engine");
+    auto line = next_of_check(*child, request.silence_max, after);
+    if (!line && out.lines.empty()) return std::move(line).error();
+    if (!line) {
+      out.ended_by = std::move(line).error();
       return out;
     }
-    out.lines.push_back({text_of(line, "profile"), text_of(line, "name"), text_of(line, "verdict"),
-                         text_of(line, "detail")});
+    if (line->contains("passed")) {
+      out.passed = (*line)["passed"] == true;
+      out.engine = text_of(*line, "engine");
+      return out;
+    }
+    out.lines.push_back({text_of(*line, "profile"), text_of(*line, "name"),
+                         text_of(*line, "verdict"), text_of(*line, "detail")});
     if (on_line) on_line(out.lines.back());
   }
 }

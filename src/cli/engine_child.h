@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,13 +24,14 @@ struct EngineDevice {
 };
 struct EngineReport {
   std::string name, version, build_id, compiler, cpu_features;
-  std::uint32_t abi = 0, prefill_grid_tokens = 0;
+  std::uint32_t abi = 0, prefill_grid_tokens = 0, threads = 1;
   std::vector<std::string> profiles;
   std::vector<EngineDevice> devices;
   bool adapters = false;
 };
 
-// What the plugin says of itself. kUnsupported: it is refused; kEngineFailed: it crashed or hung.
+// What the plugin says of itself. kUnsupported: it is refused, also because it starts threads as it
+// is opened and is not for GPUs; kEngineFailed: it crashed or hung.
 Result<EngineReport> inspect_engine(int plugin, const Clock& clock);
 
 struct EngineCheckLine {
@@ -38,7 +40,8 @@ struct EngineCheckLine {
 struct CheckedEngine {
   std::vector<EngineCheckLine> lines;
   bool passed = false;
-  std::string engine;  // as it calls itself
+  std::string engine;                  // as it calls itself
+  std::optional<Error> ended_by = {};  // before its end: it crashed, hangs, or speaks nonsense
 };
 struct CheckRequest {
   int plugin = -1;
@@ -48,7 +51,8 @@ struct CheckRequest {
   std::chrono::seconds silence_max{300};  // between two checks
 };
 // Puts the plugin through the conformance suite; `on_line` is told of each check. A plugin that
-// crashes has not passed: the error names the last check that it came to.
+// crashes on the way has not passed, and `ended_by` names the last check that it came to; what was
+// found before is kept. An error is of one that did not come to the first.
 Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clock,
                                    const std::function<void(const EngineCheckLine&)>& on_line);
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -301,7 +302,13 @@ Result<std::size_t> Session::state_size(std::int32_t sequence) {
 
 Result<Bytes> Session::save(std::int32_t sequence) {
   AIOSS_TRY(const std::size_t size, state_size(sequence));
-  Bytes state(size);
+  Bytes state;
+  try {
+    state.resize(size);
+  } catch (const std::exception&) {  // the size is the engine's word
+    return Error{Code::kEngineFailed, "the engine says that the state of a sequence takes " +
+                                          std::to_string(size) + " bytes; there is no room for it"};
+  }
   AIOSS_TRY(const std::size_t written, save(sequence, state));
   state.resize(written);
   return state;

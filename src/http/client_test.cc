@@ -36,6 +36,8 @@ TEST(GetClient, SaysThatNobodyIsThere) {
   EXPECT_NE(gone.error().message.find("http://127.0.0.1:" + std::to_string(port)),
             std::string::npos);
   EXPECT_EQ(get({"/nonexistent/socket", "", 0}, "/", {}, kPatience).error().code, Code::kNotFound);
+  // There may be one, behind a path that is none: a command must not act as if nobody listened.
+  EXPECT_EQ(get({"/dev/null/socket", "", 0}, "/", {}, kPatience).error().code, Code::kIo);
   EXPECT_EQ(get({std::string(200, 'x'), "", 0}, "/", {}, kPatience).error().code, Code::kUsage);
   EXPECT_EQ(get({"", "example.org", 80}, "/", {}, kPatience).error().code, Code::kUsage)
       << "names are not looked up";

@@ -3,6 +3,10 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <string>
+
+#include "base/bytes.h"
+#include "os/file.h"
 
 namespace aioss::os {
 
@@ -22,6 +26,14 @@ Status limit_cpu_time(std::uint64_t seconds) {
     return error_from_errno(errno, "cannot limit the processor time");
   }
   return ok();
+}
+
+void prefer_to_be_killed_for_memory(int score) {
+  RealFileSystem fs;
+  const auto file = fs.open("/proc/self/oom_score_adj", OpenMode::kReadWrite);
+  if (!file) return;
+  const std::string text = std::to_string(score);
+  (void)(*file)->write_at(0, as_bytes(text));
 }
 
 }  // namespace aioss::os

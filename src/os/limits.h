@@ -11,5 +11,9 @@ namespace aioss::os {
 Status limit_address_space(std::uint64_t bytes);
 // The kernel kills the process after so many seconds of computing.
 Status limit_cpu_time(std::uint64_t seconds);
+// When memory runs out, the kernel ends this process before those of a lower score (-1000 … 1000;
+// 0 unless somebody has said otherwise). Where that is not allowed it stays as it is: not vital.
+// Before the sandbox.
+void prefer_to_be_killed_for_memory(int score);
 
 }  // namespace aioss::os

@@ -26,6 +26,7 @@
 #include "base/strings.h"
 #include "os/file.h"
 #include "os/landlock.h"
+#include "os/thread.h"
 
 namespace aioss::os {
 namespace {
@@ -229,15 +230,8 @@ Status install_filter(bool stage_two, SandboxFor device) {
 // Landlock holds for the calling thread and its later children only, so a thread that exists
 // already would stay outside.
 Status require_single_thread() {
-#if defined(__SANITIZE_THREAD__)
-  return ok();  // ThreadSanitizer has a thread of its own
-#else
-  RealFileSystem fs;
-  const auto threads = fs.list("/proc/self/task");
-  // No /proc, or it is out of reach since stage two: the caller's promise has to do.
-  if (!threads || threads->size() == 1) return ok();
+  if (thread_count() == 1) return ok();  // or nobody can say: the caller's promise has to do
   return Error{Code::kInternal, "the sandbox must be entered before any thread is started"};
-#endif
 }
 
 // Root's powers over files, devices and other processes; CAP_IPC_LOCK only lets mlock pass its

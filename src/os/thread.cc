@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "os/file.h"
 
 namespace aioss::os {
 namespace {
@@ -23,6 +24,16 @@ void* run_body(void* argument) noexcept {
 }
 
 }  // namespace
+
+std::size_t thread_count() {
+#if defined(__SANITIZE_THREAD__)
+  return 1;
+#else
+  RealFileSystem fs;
+  const auto threads = fs.list("/proc/self/task");
+  return threads ? threads->size() : 1;
+#endif
+}
 
 void set_thread_name(std::string_view name) {
   constexpr std::size_t kKernelNameBytes = 15;

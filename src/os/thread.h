@@ -12,6 +12,10 @@
 
 namespace aioss::os {
 
+// Of this process, the caller's included. 1 where nobody can say: without /proc, where the sandbox
+// has put it out of reach, or under ThreadSanitizer, which has one of its own.
+std::size_t thread_count();
+
 // Names the calling thread. The kernel keeps 15 bytes; the rest is cut.
 void set_thread_name(std::string_view name);
 

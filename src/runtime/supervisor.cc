@@ -61,7 +61,8 @@ Supervisor::Supervisor(const SupervisorParts& parts, Catalogue catalogue)
                  [this] { room_.changed(); }, [this] { finish_stop_all(); }}),
       room_({parts_.options, parts_.fs, parts_.clock, models_, pool_, books_, parts_.planner, post_,
              lives_, &adapters_}),
-      requests_({parts_.fs, parts_.clock, parts_.tally, models_, prefixes_, lives_, adapters_}),
+      requests_({parts_.fs, parts_.clock, parts_.options, parts_.tally, models_, prefixes_, lives_,
+                 adapters_}),
       residency_(parts_.options, parts_.clock, models_, lives_),
       engines_({parts_.options, parts_.clock, parts_.tally, models_, choices_, parts_.view,
                 requests_, replacement_, parts_.ask_canary,
@@ -135,7 +136,11 @@ bool Supervisor::is_quiet() const {
   const bool waits = std::any_of(models.begin(), models.end(), [](const auto& one) {
     return !one.second->waiting.empty() || !one.second->load_waiters.empty();
   });
-  return requests_.empty() && !waits && !is_changing();
+  const std::vector<Life*> lives = models_.lives();
+  const bool computes = std::any_of(lives.begin(), lives.end(), [](const Life* life) {
+    return life->link && life->link->outstanding() > 0;  // also what nobody waits for any more
+  });
+  return requests_.empty() && !waits && !computes && !is_changing();
 }
 
 Catalogue Supervisor::chosen(Catalogue catalogue) const {

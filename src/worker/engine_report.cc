@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,8 +15,10 @@
 #include "engine/conformance.h"
 #include "engine/plugin.h"
 #include "os/cpu.h"
+#include "os/file.h"
 #include "os/limits.h"
 #include "os/sandbox.h"
+#include "os/thread.h"
 #include "worker/device_choice.h"
 #include "worker/gguf.h"
 
@@ -26,6 +29,11 @@ using codec::OrderedJson;
 
 constexpr std::uint64_t kReportCpuSecondsMax = 30;
 constexpr std::uint64_t kInspectAddressSpaceMax = std::uint64_t{8} << 30;  // libraries of drivers
+// Of a check on the CPU: the model's files mapped, copied and repacked, and beside them its
+// sessions, which are small.
+constexpr std::uint64_t kCheckCopiesMax = 5;  // two models for a moment, and headroom
+constexpr int kCheckOomScore = 1000;          // before anything that serves
+constexpr std::uint64_t kCheckSessionsMax = std::uint64_t{8} << 30;
 
 bool write_line(int fd, const OrderedJson& json) {
   const std::string line = codec::dump_json(json) + "\n";
@@ -75,6 +83,18 @@ Result<OrderedJson> devices_of(const aioss_engine& engine) {
   return out;
 }
 
+// What the plugin takes must not be the machine's; drivers of GPUs reserve more than there is.
+Status limit_check(const EngineCheck& check) {
+  os::prefer_to_be_killed_for_memory(kCheckOomScore);
+  if (check.device != "cpu") return ok();
+  std::uint64_t bytes = kCheckSessionsMax;
+  for (const int fd : check.model_fds) {
+    AIOSS_TRY(const os::FileInfo file, os::descriptor_info(fd));
+    bytes += kCheckCopiesMax * file.size;
+  }
+  return os::limit_address_space(bytes);
+}
+
 Result<OrderedJson> describe(int engine_fd) {
   AIOSS_CHECK(os::limit_address_space(kInspectAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kReportCpuSecondsMax));
@@ -91,6 +111,7 @@ Result<OrderedJson> describe(int engine_fd) {
   out["profiles"] = profiles_of(*engine);
   out["prefill_grid_tokens"] = engine->prefill_grid_tokens();
   out["adapters"] = engine::has_adapters(*engine);
+  out["threads"] = os::thread_count();
   AIOSS_TRY(out["devices"], devices_of(*engine));
   return out;
 }
@@ -106,6 +127,12 @@ Result<CheckedPlugin> open_confined(const EngineCheck& check) {
   AIOSS_CHECK(os::enter_stage_one(sandbox, check.engine_fd));
   AIOSS_TRY(out.engine, engine::open_plugin(check.engine_fd));
   AIOSS_TRY(out.devices, DeviceChoice::make(*out.engine, sandbox, check.device, std::nullopt));
+  if (sandbox == os::SandboxFor::kCpu && os::thread_count() > 1) {
+    return Error{
+        Code::kUnsupported,
+        "the plugin starts threads as it is opened, so that its process cannot be confined "
+        "any more; only engines for GPUs may, which are checked with --device"};
+  }
   AIOSS_CHECK(os::enter_stage_two(sandbox));
   AIOSS_CHECK(gguf::read_headers(check.model_fds));
   return out;
@@ -118,6 +145,7 @@ struct Checked {
 
 Result<Checked> run_checks(const EngineCheck& check) {
   const std::uint32_t cores = os::cpu_budget().usable_cores();  // /proc is out of reach later
+  AIOSS_CHECK(limit_check(check));
   AIOSS_TRY(const CheckedPlugin plugin, open_confined(check));
   AIOSS_TRY(const engine::Identity who, engine::checked_identity(*plugin.engine));
   engine::ConformanceOptions options;
@@ -158,6 +186,11 @@ int run_check_engine(const EngineCheck& check) {
   Result<Checked> checked = Error{Code::kInternal, "the check did not run"};
   try {
     checked = run_checks(check);
+  } catch (const std::bad_alloc&) {
+    checked =
+        Error{Code::kNoMemory,
+              "the engine has taken all the memory that a check has: 8 GiB and five times the "
+              "model's files"};
   } catch (const std::exception& e) {
     checked = Error{Code::kInternal, e.what()};
   }

@@ -10,7 +10,7 @@
 namespace aioss::worker {
 
 // One object: name, version, build_id, compiler, cpu_features, abi, profiles, prefill_grid_tokens,
-// adapters, devices; or {"error":{"code","message"}}.
+// adapters, threads (of its process, ours included), devices; or {"error":{"code","message"}}.
 int run_inspect_engine(int engine_fd, int out_fd);
 
 struct EngineCheck {

@@ -15,6 +15,7 @@
 #include "ipc/messages.h"
 #include "os/cpu.h"
 #include "os/file.h"
+#include "os/limits.h"
 #include "os/sandbox.h"
 #include "os/shared_memory.h"
 #include "worker/adapter_shelf.h"
@@ -73,14 +74,6 @@ struct Computing {
   std::unique_ptr<engine::Session> session;
   ipc::Ready ready;
 };
-
-void prefer_to_be_killed() {
-  os::RealFileSystem fs;
-  const auto file = fs.open("/proc/self/oom_score_adj", os::OpenMode::kReadWrite);
-  if (!file) return;  // not vital, and not everywhere allowed
-  const std::string score = std::to_string(kOomScore);
-  (void)(*file)->write_at(0, as_bytes(score));
-}
 
 // Without them prompts are computed anew: no reason not to serve.
 std::optional<os::SharedMapping> map_prefixes(int fd) {
@@ -222,7 +215,7 @@ std::optional<WorkerExit> compute(ipc::Channel& channel, const Loaded& loaded,
 WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   ipc::Channel channel{os::Fd(options.socket_fd)};
   const std::uint32_t threads = os::cpu_budget().usable_cores();  // /proc is out of reach later
-  prefer_to_be_killed();
+  os::prefer_to_be_killed_for_memory(kOomScore);
   // Mapped now, while that is allowed; what is in it is read behind both stages.
   const std::optional<os::SharedMapping> prefixes = map_prefixes(options.prefix_fd);
   const Result<os::Confinement> stage_one = os::enter_stage_one(options.device, options.engine_fd);

@@ -124,6 +124,29 @@ TEST(WorkerProcess, EndsWhenTheGatewayIsGone) {
   EXPECT_EQ(unconfigured.end(), "exit 0");
 }
 
+// Minutes are milliseconds here: the call that stalls takes longer than any may.
+TEST(WorkerProcess, SaysWhetherItsEngineHangs) {
+  RunningWorker worker(kScript, false, {}, 100'000);
+  (void)worker.start();
+  std::uint64_t nonce = 0;
+  const auto comes_to = [&](bool hangs) {
+    for (int i = 0; i < 1000; ++i) {
+      worker.send(ipc::Ping{++nonce});
+      if (worker.expect<ipc::Pong>().engine_hangs == hangs) return true;
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return false;
+  };
+  std::this_thread::sleep_for(milliseconds(50));  // more than an hour
+  EXPECT_TRUE(comes_to(false)) << "it waits for work";
+  worker.send_text(1, "[[stall 600000]] " + std::string(900, 'x'));
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+  EXPECT_TRUE(comes_to(true));
+  worker.send(ipc::Cancel{1});
+  EXPECT_EQ(worker.expect<ipc::Finished>().id, 1U);
+  EXPECT_TRUE(comes_to(false)) << "it came back";
+}
+
 TEST(WorkerProcess, CancelStopsAPrefillThatStalls) {
   RunningWorker worker(kScript);
   (void)worker.start();

@@ -66,7 +66,7 @@ class Backpressure(unittest.TestCase):
 
     def test_many_that_never_read(self):
         with AiossServer("--parallel", 2, "--ctx", 2048) as server:
-            stopped = [slow_client(server, {**BODY, "seed": i}) for i in range(8)]
+            stopped = [slow_client(server, {**BODY, "seed": i}) for i in range(4)]
             wait_until(lambda: metric(server, "aioss_sequences_spilled") == len(stopped),
                        seconds=400, what="all to be spilled")  # some thousand tokens before
             self.quick(server)

@@ -5,6 +5,7 @@ AIOSS_LONG=1: those that hang, too, which takes minutes."""
 import json
 import os
 import pathlib
+import resource
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,7 @@ UNUSABLE = {
     "ends-at-start": (["ENDS_AT_START"], FAILED, "exit code 0"),
     "crash-profiles": (["CRASHES_IN=profiles"], FAILED, "signal 11 (Segmentation fault)"),
     "crash-device": (["CRASHES_IN=device"], FAILED, "signal 11 (Segmentation fault)"),
+    "threads": (["STARTS_A_THREAD"], REFUSED, "starts threads as it is opened"),
 }
 # name: (what is wrong with it, a check that must fail); they keep the form.
 WRONG = {
@@ -41,7 +43,9 @@ WRONG = {
     "no-logits": (["NO_LOGITS"], "abi.logits_range"),
     "vocabulary-7": (["VOCABULARY=7"], "abi.bad_batch.token_beyond"),
     "plans-too-much": (["PLANS=UINT64_MAX"], "plan.scales"),
+    "plans-weights": (["PLANS_WEIGHTS=100000000"], "plan.weights"),
     "no-state": (["STATE_BYTES=0"], "session.save"),
+    "endless-state": (["STATE_BYTES=SIZE_MAX"], "session.save"),
 }
 CRASHING = ("model_open", "model_facts", "model_close", "session_create", "session_close", "decode",
             "logits", "sequence_remove", "sequence_copy", "sequence_save", "sequence_load",
@@ -63,7 +67,6 @@ class EngineCheckTest(unittest.TestCase):
         self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
         if result.stderr:
             self.assertRegex(result.stderr, r"\Aaioss: .+\n\Z")
-            self.assertEqual(result.stdout, "")
         return result
 
     def build(self, name, *faults):
@@ -93,7 +96,10 @@ class EngineCheckTest(unittest.TestCase):
                     refused = self.aioss("engine", order, plugin, expect=code)
                     self.assertIn(said, refused.stderr)
                     self.assertIn(str(plugin), refused.stderr)
-                self.assertIn(said, self.check(plugin, expect=code).stderr)
+                refused = self.check(plugin, expect=code)
+                self.assertIn(f"{plugin}: ", refused.stderr)
+                self.assertIn(said, refused.stderr)
+                self.assertTrue(code == FAILED or not refused.stdout, refused.stdout)
         self.assertEqual(self.installed(), [])
 
     def test_what_computes_wrongly_fails(self):
@@ -114,10 +120,24 @@ class EngineCheckTest(unittest.TestCase):
             with self.subTest(call):
                 plugin = self.build("crashing", f"CRASHES_IN={call}")
                 for flags in ((), ("--json",)):
-                    said = self.check(plugin, *flags, expect=FAILED).stderr
-                    self.assertRegex(said, r"the engine ended its process after [a-z_.0-9-]+: "
-                                           r"signal 11 \(Segmentation fault\)")
+                    ended = self.check(plugin, *flags, expect=FAILED)
+                    self.assertRegex(ended.stderr, r"the engine ended its process after "
+                                     r"[a-z_.0-9-]+: signal 11 \(Segmentation fault\)")
+                    if flags:  # what was found before is kept
+                        report = json.loads(ended.stdout)
+                        self.assertFalse(report["passed"])
+                        self.assertIn(report["ended_by"], ended.stderr)
+                        last = report["checks"][-1]["name"]
+                        self.assertIn(f"after {last}: signal 11", report["ended_by"])
                 self.aioss("engine", "inspect", plugin, expect=0)
+
+    def test_one_that_takes_memory_does_not_take_all(self):
+        plugin = self.build("takes", "TAKES_MIB=9000")  # with each session
+        report = json.loads(self.check(plugin, "--json", expect=FAILED).stdout)
+        failed = [one["name"] for one in report["checks"] if one["verdict"] == "FAIL"]
+        self.assertIn("plan.session", failed)
+        peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        self.assertLess(peak_kib, 4 << 20, "the process of a check has 8 GiB and a little")
 
     @unittest.skipUnless(LONG, "takes minutes: AIOSS_LONG=1")
     def test_one_that_hangs_is_given_up(self):

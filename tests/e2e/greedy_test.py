@@ -13,7 +13,7 @@ from aioss_server import MODELS, SMOLLM2, AiossServer  # noqa: E402
 
 REFERENCE = sys.argv.pop(1)
 PROMPTS = ROOT / "tests" / "reference" / "prompts.txt"
-TOKENS = 32
+TOKENS = 32 if os.environ.get("AIOSS_LONG") == "1" else 16
 THREADS = min(2, os.cpu_count())
 
 

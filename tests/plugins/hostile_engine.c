@@ -11,7 +11,8 @@
  *   NAME="…", VERSION="…"            what it calls itself
  *   ENDLESS_NAME                     a name without an end
  *   VOCABULARY=n                     rows of n tokens, whatever the file says
- *   PLANS=n, TAKES_MIB=n             bytes that it says it needs; MiB that a session takes beside
+ *   PLANS=n, PLANS_WEIGHTS=n         bytes that it says it needs
+ *   TAKES_MIB=n                      MiB that a session takes beside
  *   NO_LOGITS, STATE_BYTES=n         no rows; a state of n bytes
  *   DRIFTS                           rows that are never the same twice
  */
@@ -100,12 +101,22 @@ static aioss_status other_plan(aioss_model* model, const aioss_session_options* 
 }
 #endif
 
+#if defined(PLANS_WEIGHTS)
+static aioss_status other_weights(aioss_model* model, const aioss_session_options* options,
+                                  aioss_plan* out, aioss_error* error) {
+  const aioss_status status = plan(model, options, out, error);
+  out->weight_bytes = PLANS_WEIGHTS;
+  return status;
+}
+#endif
+
 #if defined(TAKES_MIB)
 static aioss_status greedy_session(aioss_model* model, const aioss_session_options* options,
                                    aioss_session** out, aioss_error* error) {
   static char* volatile taken; /* or the compiler leaves out what nobody reads */
   taken = malloc((size_t)TAKES_MIB << 20);
-  if (taken != NULL) memset(taken, 1, (size_t)TAKES_MIB << 20);
+  if (taken == NULL) return AIOSS_E_NO_MEMORY;
+  memset(taken, 1, (size_t)TAKES_MIB << 20);
   return session_create(model, options, out, error);
 }
 #endif
@@ -164,6 +175,9 @@ __attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(vo
 #endif
 #if defined(PLANS)
   engine.plan = other_plan;
+#endif
+#if defined(PLANS_WEIGHTS)
+  engine.plan = other_weights;
 #endif
 #if defined(TAKES_MIB)
   engine.session_create = greedy_session;

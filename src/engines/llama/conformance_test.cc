@@ -12,7 +12,6 @@
 #include "engines/llama/invariance.h"
 #include "engines/llama/test_adapter.h"
 #include "engines/llama/test_models.h"
-#include "os/environment.h"
 
 namespace aioss::engines::llama {
 namespace {
@@ -31,10 +30,6 @@ constexpr const char* kText =
 #else
 #define AIOSS_ONCE_PER_ENGINE() static_cast<void>(0)
 #endif
-
-bool long_form() {
-  return os::environment("AIOSS_LONG").has_value();
-}
 
 engine::ConformanceReport run(const char* name, std::vector<std::uint32_t> quick_lengths,
                               aioss_kv_type kv_type = AIOSS_KV_F16) {

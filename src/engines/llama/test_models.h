@@ -44,4 +44,9 @@ inline Result<std::unique_ptr<engine::Model>> open_model(
   return engine::Model::open(*entry(), options);
 }
 
+// AIOSS_LONG: all that there is to try.
+inline bool long_form() {
+  return os::environment("AIOSS_LONG").has_value();
+}
+
 }  // namespace aioss::engines::llama

@@ -93,7 +93,7 @@ int kills() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   return 50;  // the same code; a start takes ten times as long
 #else
-  return 1'000;
+  return 300;
 #endif
 }
 

@@ -1,6 +1,5 @@
 #include "runtime/dry_runs/child_planner.h"
 
-#include <chrono>
 #include <future>
 
 #include "os/thread.h"
@@ -9,8 +8,6 @@
 
 namespace aioss::runtime {
 namespace {
-
-constexpr std::chrono::hours kIdle{1};  // a closed queue wakes it
 
 Error stopping() {
   return {Code::kShuttingDown, "the gateway is stopping"};
@@ -53,11 +50,13 @@ ChildPlannerOptions planner_options(const GatewayOptions& options) {
 }
 
 ChildPlanner::ChildPlanner(ChildPlannerOptions options, const Clock& clock, PlanStore* store)
-    : options_(std::move(options)), clock_(clock), store_(store), thread_([this] { run(); }) {}
+    : options_(std::move(options)), clock_(clock), store_(store) {
+  for (std::size_t i = 0; i < kPlansAtOnceMax; ++i) threads_.emplace_back([this] { run(); });
+}
 
 ChildPlanner::~ChildPlanner() {
   stop();
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 void ChildPlanner::stop() {
@@ -81,12 +80,13 @@ void ChildPlanner::survey(std::shared_ptr<const OpenModel> files, PlanWanted wan
   Job job{std::move(files), std::move(wanted), room_bytes, std::move(done)};
   if (auto known = find(job)) return job.done(std::move(*known));
   const SurveyDone refused = job.done;
-  switch (jobs_.try_push(std::move(job))) {
-    case BoundedQueue<Job>::Push::kAccepted:
+  EngineFile engine{job.wanted.engine, job.wanted.engine_sha256};
+  switch (jobs_.try_push(std::move(engine), std::move(job))) {
+    case Jobs::Push::kAccepted:
       return;
-    case BoundedQueue<Job>::Push::kFull:
+    case Jobs::Push::kFull:
       return refused(Error{Code::kBusy, "too many models are being planned; try again later"});
-    case BoundedQueue<Job>::Push::kClosed:
+    case Jobs::Push::kClosed:
       return refused(stopping());
   }
 }
@@ -106,14 +106,12 @@ ChildPlanner::Key ChildPlanner::key_of(const Job& job) {
 
 void ChildPlanner::run() {
   os::set_thread_name("plan");
-  if (store_ != nullptr) store_->read();
-  for (;;) {
-    auto job = jobs_.pop_for(kIdle);
-    if (!job) {
-      if (jobs_.closed()) return;
-      continue;
-    }
-    answer(*job);
+  std::call_once(read_, [this] {
+    if (store_ != nullptr) store_->read();
+  });
+  while (auto job = jobs_.pop()) {
+    answer(job->work);
+    jobs_.release(job->lane);
   }
 }
 

@@ -1,8 +1,9 @@
-// The Planner of gateways and of `aioss plan`: a thread, `plan`, that runs one child at a time
-// (plan_child.h). Results are kept by the files' identity and what was wanted; failures are not.
-// With a store they outlive the process (plan_store.h): that thread reads and writes it, beside
+// The Planner of gateways and of `aioss plan`: some threads, `plan`, that run a child each
+// (plan_child.h), one at a time for each engine: a plugin that hangs holds up models of its own
+// only. Results are kept by the files' identity and what was wanted; failures are not.
+// With a store they outlive the process (plan_store.h): these threads read and write it, beside
 // whoever waits. What comes from there says nothing of devices, so a survey does not take it.
-// Thread-safe; callbacks run on that thread, or at once on the caller's if the answer is known or
+// Thread-safe; callbacks run on these threads, or at once on the caller's if the answer is known or
 // there is no place for the question.
 #pragma once
 
@@ -15,16 +16,19 @@
 #include <utility>
 #include <vector>
 
-#include "base/bounded_queue.h"
 #include "base/clock.h"
+#include "base/lane_queue.h"
 #include "runtime/dry_runs/plan_child.h"
 #include "runtime/dry_runs/plan_store.h"
 #include "runtime/dry_runs/planner.h"
 
 namespace aioss::runtime {
 
-// As many as may wait for the hash of their files: each may be a load.
-inline constexpr std::size_t kPlansWaitingMax = 64;
+// Of one engine as many as may wait for the hash of their files: each may be a load.
+inline constexpr std::size_t kPlansWaitingOfEngineMax = 64;
+inline constexpr std::size_t kPlansWaitingMax = 2 * kPlansWaitingOfEngineMax;
+// So many plugins may hang at once before a model of another engine waits for them.
+inline constexpr std::size_t kPlansAtOnceMax = 4;
 // Of so many models and options the answers are kept: a few KiB each.
 inline constexpr std::size_t kPlansKeptMax = 256;
 
@@ -56,7 +60,7 @@ class ChildPlanner final : public Planner {
  public:
   // `clock` and `store` outlive the planner; a null one: nothing outlives it.
   ChildPlanner(ChildPlannerOptions options, const Clock& clock, PlanStore* store = nullptr);
-  // Kills the child that runs; what waits is told kShuttingDown.
+  // Kills the children that run; what waits is told kShuttingDown.
   ~ChildPlanner() override;
   // What waits or comes is told kShuttingDown. Any thread.
   void stop();
@@ -75,6 +79,7 @@ class ChildPlanner final : public Planner {
 
  private:
   using Key = std::pair<FilesIdentity, PlanWanted>;
+  using EngineFile = std::pair<std::string, Digest>;  // zeros: it is linked
   struct Job {
     std::shared_ptr<const OpenModel> files;
     PlanWanted wanted;
@@ -98,8 +103,10 @@ class ChildPlanner final : public Planner {
   std::mutex mutex_;
   std::map<Key, PlanSurvey> kept_;  // guarded by mutex_
   std::deque<Key> order_;           // guarded by mutex_; oldest first
-  BoundedQueue<Job> jobs_{kPlansWaitingMax};
-  std::thread thread_;  // last: it uses all of the above
+  using Jobs = LaneQueue<EngineFile, Job>;
+  Jobs jobs_{kPlansWaitingMax, kPlansWaitingOfEngineMax};
+  std::once_flag read_;               // the store
+  std::vector<std::thread> threads_;  // last: they use all of the above
 };
 
 }  // namespace aioss::runtime

@@ -196,13 +196,26 @@ TEST_F(ChildPlannerTest, AnEndWaitsForNobody) {
   }
 }
 
+TEST_F(ChildPlannerTest, AnEngineThatHangsHoldsUpNoOther) {
+  add("hangs", "fail_plan hang");
+  add("model", "memory weights=5");
+  std::atomic<bool> given_up{false};
+  ChildPlanner planner(planner_options(), clock_);
+  planner.survey(open("hangs"), wanted(), 0, [&](const auto&) { given_up = true; });
+  while (planner.children_started() == 0) usleep(1000);
+  PlanWanted other = wanted();
+  other.engine_sha256 = Digest{1};
+  EXPECT_TRUE(planner.survey_and_wait(open("model"), other, 0).has_value());
+  EXPECT_FALSE(given_up.load());
+}
+
 TEST_F(ChildPlannerTest, TheQueueIsBounded) {
   add("model", "fail_plan hang");
   std::atomic<std::size_t> busy{0};
   std::atomic<std::size_t> ended{0};
   {
     ChildPlanner planner(planner_options(), clock_);
-    for (std::size_t i = 0; i < kPlansWaitingMax + 2; ++i) {
+    for (std::size_t i = 0; i < kPlansWaitingOfEngineMax + 2; ++i) {
       PlanWanted each = wanted();
       each.streams = static_cast<std::uint32_t>(i + 1);
       planner.survey(open("model"), each, 0, [&](Result<PlanSurvey> survey) {
@@ -213,7 +226,7 @@ TEST_F(ChildPlannerTest, TheQueueIsBounded) {
     EXPECT_GE(busy.load(), 1U);
     EXPECT_LE(busy.load(), 2U);
   }
-  EXPECT_EQ(ended.load(), kPlansWaitingMax + 2);
+  EXPECT_EQ(ended.load(), kPlansWaitingOfEngineMax + 2);
 }
 
 TEST_F(ChildPlannerTest, OptionsThatFitAreLookedFor) {

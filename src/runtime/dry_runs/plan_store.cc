@@ -141,6 +141,7 @@ void PlanStore::put(const std::vector<os::FileInfo>& parts, const ipc::PlanAsk& 
     return now_wall_ns - part.modified_ns < kSettledNs;
   };
   if (path_.empty() || report.error || std::any_of(parts.begin(), parts.end(), is_fresh)) return;
+  const std::lock_guard turn(writing_);  // what is older never comes after what is newer
   Bytes bytes;
   {
     std::lock_guard lock(mutex_);

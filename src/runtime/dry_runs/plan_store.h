@@ -63,7 +63,8 @@ class PlanStore final {
   const std::string directory_;
   const std::string path_;  // "" for none
   const std::string executable_;
-  Digest basis_{};  // set by read(), before anybody asks
+  Digest basis_{};      // set by read(), before anybody asks
+  std::mutex writing_;  // the file; taken before mutex_
   mutable std::mutex mutex_;
   std::map<Key, Kept> kept_;    // guarded by mutex_
   std::uint64_t next_age_ = 0;  // guarded by mutex_

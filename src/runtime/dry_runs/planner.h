@@ -1,4 +1,4 @@
-// Dry runs of models by short-lived confined children (`aioss worker --plan`), on a thread of
+// Dry runs of models by short-lived confined children (`aioss worker --plan`), on threads of
 // their own; cached by the files' identity and what is wanted. The gateway parses no model itself.
 #pragma once
 

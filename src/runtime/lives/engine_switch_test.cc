@@ -509,5 +509,18 @@ TEST_F(EngineSwitchTest, AModelThatIsColdIsLoadedWithTheOther) {
   bench.expect_good_ledger_and_loads();
 }
 
+// Of the same file under two names: what one engine cannot compute, another may.
+TEST_F(EngineSwitchTest, AQuarantineOfAColdModelIsOfItsEngine) {
+  bench.options.model_settings["n"].engine = testing::kSameEngine;
+  std::filesystem::create_hard_link(bench.model_path("m.fake"), bench.model_path("n.fake"));
+  bench.start();
+  for (const char* model : {"m", "n"}) {
+    EXPECT_EQ(bench.ask(model, "[[crash 3]]").code(), "worker_died") << model;
+    EXPECT_TRUE(bench.wait_for_no_workers());
+    EXPECT_EQ(bench.ask(model, "[[crash 3]]").code(), "forbidden") << model;
+  }
+  bench.expect_good_ledger_and_loads();
+}
+
 }  // namespace
 }  // namespace aioss::runtime

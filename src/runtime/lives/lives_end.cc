@@ -89,6 +89,10 @@ void Lives::on_ended(Life& life, const LinkEnded& ended) {
   const bool fell = ended.signal != 0 && ended.signal != SIGKILL && ended.signal != SIGTERM;
   const bool crashed = (ended.from_inside && !asked_to) || fell;  // also on its way out
   if (crashed && !asked_to) (void)lose_device(life, ended.status);
+  if (crashed && asked_to) {
+    log::warn("a worker crashed as it was stopped",
+              {{"model", model.name}, {"status", ended.status}});
+  }
   const bool lost = life.room.device_lost;
   if (crashed) model.distrusts_prefixes = true;
   parts_.prefixes.take(life, !crashed && !ended.unreaped, chunk_ns);
@@ -235,7 +239,7 @@ void Lives::await_end(Life& life) {
 bool Lives::end_if_changed(Life& life) {
   if (!life.files->was_changed()) return false;
   const Error why{Code::kWorkerDied,
-                  "the model's file was changed while it was loaded; try again, it is loaded anew"};
+                  "the model's file was changed while it was loaded, and is loaded anew"};
   if (life.role == Life::Role::kComing) {
     fail_coming(life, why);
     return true;

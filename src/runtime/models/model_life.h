@@ -92,7 +92,8 @@ struct Life final {
   // Who is with it, beside the requests that its link has.
   LifeAdapters adapters;
   std::vector<std::shared_ptr<Answer<ipc::ProbeReport>>> probe_waiters;
-  std::optional<ipc::RequestId> suspect;  // runs alone: see StreamState::is_suspect()
+  // The last one, which runs alone (StreamState::is_suspect()); over once the link has it no more.
+  std::optional<ipc::RequestId> suspect;
 
   // Its end.
   std::string unload_reason;     // for MODEL_UNLOAD; "": nobody asked it to end

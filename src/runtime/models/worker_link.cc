@@ -531,8 +531,7 @@ Error WorkerLink::reason_of_end(const Error& found, const std::string& status) c
   if (reason_) return *reason_;
   if (found.code != Code::kWorkerDied) return found;
   return {Code::kWorkerDied, "the worker of model '" + model_ + "' ended unexpectedly" +
-                                 (status.empty() ? "" : " (" + status + ")") +
-                                 "; try again, a new one is started"};
+                                 (status.empty() ? "" : " (" + status + ")")};
 }
 
 // The requests come first: how long the process takes to be gone is no concern of theirs.
@@ -540,7 +539,8 @@ void WorkerLink::lose(const Error& found) {
   peer_->shut_down();
   outbox_.close();
   const Error why = reason_of_end(found, "");
-  const Code code = why.code == Code::kShuttingDown ? why.code : Code::kWorkerDied;
+  const bool stops = why.code == Code::kShuttingDown;
+  const Error told = stops ? why : Error{Code::kWorkerDied, why.message + "; try again"};
   LinkLost lost;
   auto streams = take_requests();
   std::sort(streams.begin(), streams.end(),
@@ -549,7 +549,7 @@ void WorkerLink::lose(const Error& found) {
     if (may_go_on(why) && stream->interrupted()) {
       lost.survivors.push_back(std::move(stream));
     } else {
-      stream->abort(Error{code, why.message});
+      stream->abort(told);
     }
   }
   on_event_(std::move(lost));

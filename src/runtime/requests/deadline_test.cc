@@ -57,6 +57,50 @@ TEST_F(DeadlineTest, SoDoThoseThatWaitForALoad) {
   bench.expect_good_ledger();
 }
 
+// An engine that hangs is given up after minutes; whoever has a deadline is told before.
+TEST_F(DeadlineTest, AWorkerThatDoesNotStopIsNotWaitedFor) {
+  bench.add_bad_model("m", "no_cancel");
+  bench.start();
+  const auto stream = submit("q", 1'000);
+  Answered answered;
+  ASSERT_TRUE(testing::read_some_text(*stream, answered));
+  const std::vector<int> pids = bench.worker_pids();
+  const std::int64_t began = bench.clock().monotonic_ns();
+  expect_timed_out(read_all(*stream));
+  EXPECT_LT(bench.clock().monotonic_ns() - began, 20 * kNsPerSecond);
+  EXPECT_EQ(pids.size(), 1U);
+  EXPECT_EQ(bench.worker_pids(), pids) << "it ended with its worker";
+  bench.expect_good_ledger();
+}
+
+// Its worker is killed under it again and again before it has a token, and so it runs alone: also
+// once it has ended, for its worker still computes it.
+TEST_F(DeadlineTest, ASuspectStaysAloneUntilItsWorkerLetsGoOfIt) {
+  bench.add_bad_model("m", "mute");
+  bench.start();
+  const auto suspect = submit("q", 8'000);
+  std::vector<int> pids;
+  for (std::uint32_t i = 0; i <= kKillsOfASuspect; ++i) {
+    ASSERT_TRUE(testing::comes_true([&] {
+      const std::vector<int> now = bench.worker_pids();
+      return !now.empty() && now != pids && bench.entry("m").state == "ready";
+    }));
+    pids = bench.worker_pids();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until it has the request
+    if (i < kKillsOfASuspect) bench.kill_workers();
+  }
+  const auto other = submit("r", 0);
+  expect_timed_out(read_all(*suspect));
+  EXPECT_FALSE(other->next_for(std::chrono::milliseconds(1500))) << "it was begun beside it";
+  EXPECT_EQ(bench.worker_pids(), pids);
+  bench.kill_workers();
+  EXPECT_TRUE(other->next_for(std::chrono::seconds(20))) << "it is never begun";
+  other->cancel();
+  bench.kill_workers();
+  (void)read_all(*other);
+  bench.expect_good_ledger();
+}
+
 TEST_F(DeadlineTest, WhoEndsBeforeIsNotTouched) {
   bench.add_model("m", "reply hello\n");
   bench.start();

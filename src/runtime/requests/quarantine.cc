@@ -43,13 +43,13 @@ Digest content_of(const ipc::Submit& request, const std::vector<AdapterWish>& ad
   return crypto::sha3_256(ipc::encode(content));
 }
 
-void Quarantine::add(const Digest& content, const Digest& model,
+void Quarantine::add(const Digest& content, const Engine& engine, const Digest& model,
                      const std::vector<os::FileInfo>& parts) {
   std::erase_if(entries_, [&](const Entry& entry) {
-    return entry.content == content && entry.model == model;
+    return entry.is_of(content, engine) && entry.model == model;
   });
   if (entries_.size() >= kQuarantinedMax) entries_.pop_back();
-  entries_.push_front({content, model, parts});
+  entries_.push_front({content, engine, model, parts});
 }
 
 bool Quarantine::knows(const Digest& content) const {
@@ -63,15 +63,16 @@ bool Quarantine::seen(Entries::iterator entry) {
   return true;
 }
 
-bool Quarantine::holds(const Digest& content, const Digest& model) {
+bool Quarantine::holds(const Digest& content, const Engine& engine, const Digest& model) {
   return seen(std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-    return entry.content == content && entry.model == model;
+    return entry.is_of(content, engine) && entry.model == model;
   }));
 }
 
-bool Quarantine::holds(const Digest& content, const std::vector<os::FileInfo>& parts) {
+bool Quarantine::holds(const Digest& content, const Engine& engine,
+                       const std::vector<os::FileInfo>& parts) {
   return seen(std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-    return entry.content == content && are_same_files(entry.parts, parts);
+    return entry.is_of(content, engine) && are_same_files(entry.parts, parts);
   }));
 }
 

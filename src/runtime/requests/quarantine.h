@@ -1,11 +1,12 @@
 // Requests that were proven to end a worker alone, remembered so that one that is sent again costs
 // no worker. By content, not by caller: what kills a worker does so for everybody. Of one model
-// file: another file, or an engine that was mended (and so a restart of the gateway), is another
-// chance. Lives as long as the gateway; nothing is written to a disk. Runtime thread only.
+// file under one engine: another file, another engine, or one that was mended, is another chance.
+// Lives as long as the gateway; nothing is written to a disk. Runtime thread only.
 #pragma once
 
 #include <cstddef>
 #include <list>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
@@ -31,21 +32,31 @@ Digest content_of(const ipc::Submit& request, const std::vector<AdapterWish>& ad
 
 class Quarantine final {
  public:
-  // `model`: SHA-256 of the file, and of the engine's if that is a plugin; `parts`: the files that
-  // it is made of.
-  void add(const Digest& content, const Digest& model, const std::vector<os::FileInfo>& parts);
+  struct Engine {
+    std::string name;
+    Digest file{};  // its SHA-256; zeros: it is linked
+    bool operator==(const Engine&) const = default;
+  };
+  // `model`: SHA-256 of the file; `parts`: the files that it is made of.
+  void add(const Digest& content, const Engine& engine, const Digest& model,
+           const std::vector<os::FileInfo>& parts);
   bool empty() const { return entries_.empty(); }
   std::size_t size() const { return entries_.size(); }
   // For any model.
   bool knows(const Digest& content) const;
   // For this very file: by its hash, or, before that is known, by the files that are there.
-  bool holds(const Digest& content, const Digest& model);
-  bool holds(const Digest& content, const std::vector<os::FileInfo>& parts);
+  bool holds(const Digest& content, const Engine& engine, const Digest& model);
+  bool holds(const Digest& content, const Engine& engine, const std::vector<os::FileInfo>& parts);
 
  private:
   struct Entry {
-    Digest content{}, model{};
+    Digest content{};
+    Engine engine;
+    Digest model{};
     std::vector<os::FileInfo> parts;
+    bool is_of(const Digest& other, const Engine& by) const {
+      return content == other && engine == by;
+    }
   };
   using Entries = std::list<Entry>;
   bool seen(Entries::iterator entry);

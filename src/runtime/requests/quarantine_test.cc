@@ -58,6 +58,8 @@ TEST(Quarantine, AdaptersAreOfTheContent) {
   EXPECT_NE(under_a, under({{"a", 1.0F}})) << "it is another file now";
 }
 
+const Quarantine::Engine kLinked{"llama"};
+
 TEST(Quarantine, HoldsForOneFileOnly) {
   os::FileInfo here;
   here.size = 1;
@@ -65,23 +67,40 @@ TEST(Quarantine, HoldsForOneFileOnly) {
   changed.size = 2;
   Quarantine quarantine;
   EXPECT_TRUE(quarantine.empty());
-  quarantine.add(digest(1), digest(2), {here});
+  quarantine.add(digest(1), kLinked, digest(2), {here});
   EXPECT_TRUE(quarantine.knows(digest(1)));
   EXPECT_FALSE(quarantine.knows(digest(2)));
-  EXPECT_TRUE(quarantine.holds(digest(1), digest(2)));
-  EXPECT_FALSE(quarantine.holds(digest(1), digest(3)));
-  EXPECT_TRUE(quarantine.holds(digest(1), {here}));
-  EXPECT_FALSE(quarantine.holds(digest(1), {changed}));
-  EXPECT_FALSE(quarantine.holds(digest(1), {here, here}));
-  quarantine.add(digest(1), digest(2), {here});
+  EXPECT_TRUE(quarantine.holds(digest(1), kLinked, digest(2)));
+  EXPECT_FALSE(quarantine.holds(digest(1), kLinked, digest(3)));
+  EXPECT_TRUE(quarantine.holds(digest(1), kLinked, {here}));
+  EXPECT_FALSE(quarantine.holds(digest(1), kLinked, {changed}));
+  EXPECT_FALSE(quarantine.holds(digest(1), kLinked, {here, here}));
+  quarantine.add(digest(1), kLinked, digest(2), {here});
   EXPECT_EQ(quarantine.size(), 1U);
+}
+
+TEST(Quarantine, HoldsForOneEngineOnly) {
+  const os::FileInfo file;
+  Quarantine quarantine;
+  quarantine.add(digest(1), {"ik", digest(7)}, digest(2), {file});
+  for (const Quarantine::Engine& other :
+       {kLinked, Quarantine::Engine{"ik", digest(8)}, Quarantine::Engine{"other", digest(7)}}) {
+    EXPECT_FALSE(quarantine.holds(digest(1), other, digest(2)));
+    EXPECT_FALSE(quarantine.holds(digest(1), other, {file}));
+  }
+  quarantine.add(digest(1), kLinked, digest(2), {file});
+  EXPECT_EQ(quarantine.size(), 2U);
+  EXPECT_TRUE(quarantine.holds(digest(1), {"ik", digest(7)}, digest(2)));
+  EXPECT_TRUE(quarantine.holds(digest(1), {"ik", digest(7)}, {file}));
 }
 
 TEST(Quarantine, TheLeastRecentlySeenOneGoes) {
   Quarantine quarantine;
-  for (std::uint32_t i = 0; i < kQuarantinedMax; ++i) quarantine.add(digest(i), digest(0), {});
-  EXPECT_TRUE(quarantine.holds(digest(0), digest(0)));  // the oldest, seen again
-  quarantine.add(digest(kQuarantinedMax), digest(0), {});
+  for (std::uint32_t i = 0; i < kQuarantinedMax; ++i) {
+    quarantine.add(digest(i), kLinked, digest(0), {});
+  }
+  EXPECT_TRUE(quarantine.holds(digest(0), kLinked, digest(0)));  // the oldest, seen again
+  quarantine.add(digest(kQuarantinedMax), kLinked, digest(0), {});
   EXPECT_EQ(quarantine.size(), kQuarantinedMax);
   EXPECT_TRUE(quarantine.knows(digest(0)));
   EXPECT_FALSE(quarantine.knows(digest(1)));

@@ -9,12 +9,14 @@
 #include "runtime/calls/tenant_book.h"
 #include "runtime/catalogue/engines.h"
 #include "runtime/models/decide.h"
+#include "runtime/planning/planning.h"
 
 namespace aioss::runtime {
 namespace {
 
 // Requests are counted from 1 on and never come that far.
 constexpr ipc::RequestId kAheadBit = ipc::RequestId{1} << 62;
+constexpr std::int64_t kStopGraceNs = 2 * kNsPerSecond;
 constexpr std::int64_t kTellNs = kNsPerSecond / 4;  // as fast as anybody shows it
 // Below this, how long a load still takes cannot be told from how far it is.
 constexpr float kFractionTelling = 0.02F;
@@ -45,6 +47,10 @@ std::string computation_of(const Life& life) {
   return out;
 }
 
+Quarantine::Engine engine_in(const PlanWanted& wanted) {
+  return {wanted.engine, wanted.engine_sha256};
+}
+
 }  // namespace
 
 // ---- from their coming to their end -------------------------------------------------------------
@@ -67,9 +73,7 @@ Requests::Left Requests::leave(ipc::RequestId id) {
   if (running.stream->canary_of() == 0) model.last_used_ns = parts_.clock.monotonic_ns();
   if (const auto due = running.stream->deadline_ns()) deadlines_.erase({*due, id});
   if (const auto due = running.stream->load_wait_ns()) load_waits_.erase({*due, id});
-  Life* const life = model.life(running.life);
-  if (life != nullptr && life->suspect == id) life->suspect.reset();
-  if (life != nullptr) parts_.adapters.left(*life, id);
+  if (Life* const life = model.life(running.life)) parts_.adapters.left(*life, id);
   return {running.stream, running.prompt_bytes, model};
 }
 
@@ -115,29 +119,32 @@ void Requests::refuse(const Model& model, StreamState& stream, const Error& erro
   stream.abort(error);
 }
 
-// Another engine is another chance.
-Digest Requests::computed_of(const Life& life) {
-  return with_engine(life.hash->sha256, life.engine);
+bool Requests::is_quarantined(const Life& life, const StreamState& stream) {
+  if (quarantine_.empty()) return false;
+  return quarantine_.holds(content_of(stream.request(), stream.wishes(), models_.catalogue()),
+                           engine_in(life.room.wanted), life.hash->sha256);
 }
 
-// A model that is not loaded is known by its files, which are looked at only for a request that is
-// known. What is at fault may be the engine, too: that one is mended by a restart.
-bool Requests::refuse_quarantined(const Model& model, StreamState& stream) {
+bool Requests::is_quarantined(const Model& model, const StreamState& stream) {
   if (quarantine_.empty()) return false;
+  if (model.takes_requests()) return is_quarantined(*model.serving, stream);
+  // A model's files are looked at only for a request that is known.
   const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
-  if (model.phase() == Phase::kReady) {
-    if (!quarantine_.holds(content, computed_of(*model.serving))) return false;
-  } else {
-    const CatalogueEntry* const entry = models_.entry(model.name);
-    if (entry == nullptr || !quarantine_.knows(content)) return false;
-    const auto files = open_model(parts_.fs, *entry);
-    if (!files || !quarantine_.holds(content, (*files)->parts)) return false;
-  }
+  const CatalogueEntry* const entry = models_.entry(model.name);
+  if (entry == nullptr || !quarantine_.knows(content)) return false;
+  const auto files = open_model(parts_.fs, *entry);
+  const Quarantine::Engine engine = engine_in(wanted_of(*entry, parts_.options));
+  return files && quarantine_.holds(content, engine, (*files)->parts);
+}
+
+bool Requests::refuse_quarantined(const Model& model, StreamState& stream) {
+  if (!is_quarantined(model, stream)) return false;
   decide(parts_.tally, ledger::decision_kind::kAdmission, ledger::decision_outcome::kRefused,
          kQuarantinedReason, model);
   stream.abort({Code::kForbidden,
                 "this request is quarantined: it ended every worker that computed it with this "
-                "model; change it, or have the server restarted or the model's file replaced"});
+                "model; change it, have the model computed with another engine or its file "
+                "replaced, or have the server restarted"});
   return true;
 }
 
@@ -198,9 +205,14 @@ void Requests::hand_over(Life& life, const std::shared_ptr<StreamState>& stream)
   life.link->submit(*stream);
 }
 
+// Also one that has ended, as long as its worker has not let go of it.
+bool Requests::has_suspect(const Life& life) {
+  return life.suspect && life.link && life.link->has(*life.suspect);
+}
+
 // A suspect shares a worker with nobody: what happens to it then is its own doing.
-bool Requests::must_wait(const Life& life, const StreamState& stream) const {
-  return life.suspect || (stream.is_suspect() && life.link->outstanding() > 0);
+bool Requests::must_wait(const Life& life, const StreamState& stream) {
+  return has_suspect(life) || (stream.is_suspect() && life.link->outstanding() > 0);
 }
 
 bool Requests::must_wait_for_adapters(Life& life, const std::shared_ptr<StreamState>& stream,
@@ -266,8 +278,8 @@ std::vector<ipc::RequestId> Requests::movable(const Life& life) const {
 
 bool Requests::is_for_a_suspect(const Life& life) const {
   const auto& waiting = life.model.waiting;
-  return life.suspect || std::any_of(waiting.begin(), waiting.end(),
-                                     [](const auto& stream) { return stream->is_suspect(); });
+  return has_suspect(life) || std::any_of(waiting.begin(), waiting.end(),
+                                          [](const auto& stream) { return stream->is_suspect(); });
 }
 
 std::optional<Requests::Ahead> Requests::compute_ahead(const Life& to, ipc::RequestId id) {
@@ -276,12 +288,8 @@ std::optional<Requests::Ahead> Requests::compute_ahead(const Life& to, ipc::Requ
   const std::uint64_t tokens = stream.token_count();
   const bool helps = to.room.prefix_bytes_max > 0 && tokens > 0;
   if (!helps || stream.is_suspect() || to.link->has(number)) return std::nullopt;
-  const bool quarantined =
-      !quarantine_.empty() &&
-      quarantine_.holds(content_of(stream.request(), stream.wishes(), models_.catalogue()),
-                        computed_of(to));
   const ipc::Submit request = stream.request_ahead(number);
-  if (quarantined || !request.leaves_prefix || !to.link->submit_ahead(request)) {
+  if (is_quarantined(to, stream) || !request.leaves_prefix || !to.link->submit_ahead(request)) {
     return std::nullopt;
   }
   return Ahead{number, tokens, stream.request().choices > 1};
@@ -366,7 +374,7 @@ void Requests::give_losses_back(const Model& model, const StreamState& stream) {
 void Requests::quarantine(const Life& life, const StreamState& stream) {
   if (!life.hash || !life.files || !running_.contains(stream.id())) return;
   const Digest content = content_of(stream.request(), stream.wishes(), models_.catalogue());
-  quarantine_.add(content, computed_of(life), life.files->parts);
+  quarantine_.add(content, engine_in(life.room.wanted), life.hash->sha256, life.files->parts);
 }
 
 // ---- all of them --------------------------------------------------------------------------------
@@ -413,23 +421,36 @@ void Requests::look(std::int64_t now_ns) {
   tell_waiting(now_ns);
 }
 
-// Wherever they are: the stream asks for its worker to stop, or leaves the queue.
-void Requests::end_overdue(std::int64_t now_ns) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_ns) {
-    const auto found = running_.find(deadlines_.begin()->second);
-    deadlines_.erase(deadlines_.begin());
-    if (found == running_.end()) continue;
-    const std::shared_ptr<StreamState> stream = found->second.stream;
-    stream->give_up(overdue(*stream));
+// The first whose time has come and that has not ended; null: none.
+std::shared_ptr<StreamState> Requests::take_due(Times& times, std::int64_t now_ns) {
+  while (!times.empty() && times.begin()->first <= now_ns) {
+    const auto found = running_.find(times.begin()->second);
+    times.erase(times.begin());
+    if (found != running_.end()) return found->second.stream;
   }
+  return nullptr;
+}
+
+// Wherever they are: the stream asks for its worker to stop, or leaves the queue. An engine stops
+// between two graphs; one that hangs does not, and is not waited for.
+void Requests::end_overdue(std::int64_t now_ns) {
+  while (const auto stream = take_due(deadlines_, now_ns)) {
+    stream->give_up(overdue(*stream));
+    overdue_.emplace(now_ns + kStopGraceNs, stream->id());
+  }
+  while (const auto stream = take_due(overdue_, now_ns)) stream->abort(overdue(*stream));
 }
 
 // Until something is due, `most` at most.
 std::chrono::milliseconds Requests::patience(std::chrono::milliseconds most) const {
-  if (deadlines_.empty()) return most;
-  const std::int64_t left = deadlines_.begin()->first - parts_.clock.monotonic_ns();
-  const std::int64_t ms = std::max<std::int64_t>(left / kNsPerMs + 1, 0);
-  return std::min(most, std::chrono::milliseconds(ms));
+  const std::int64_t now_ns = parts_.clock.monotonic_ns();
+  for (const Times* times : {&deadlines_, &overdue_}) {
+    if (times->empty()) continue;
+    const std::int64_t left = times->begin()->first - now_ns;
+    const std::int64_t ms = std::max<std::int64_t>(left / kNsPerMs + 1, 0);
+    most = std::min(most, std::chrono::milliseconds(ms));
+  }
+  return most;
 }
 
 ModelWait Requests::wait_of(const Model& model, std::size_t position) const {
@@ -462,12 +483,10 @@ ModelWait Requests::wait_of(const Model& model, std::size_t position) const {
 
 // Those that a worker has, or had, have not waited in vain.
 void Requests::end_load_waits(std::int64_t now_ns) {
-  while (!load_waits_.empty() && load_waits_.begin()->first <= now_ns) {
-    const auto found = running_.find(load_waits_.begin()->second);
-    load_waits_.erase(load_waits_.begin());
-    if (found == running_.end() || found->second.is_handed_over()) continue;
-    Model& model = *found->second.model;
-    const std::shared_ptr<StreamState> stream = found->second.stream;
+  while (const auto stream = take_due(load_waits_, now_ns)) {
+    const Running& running = running_.at(stream->id());
+    if (running.is_handed_over()) continue;
+    Model& model = *running.model;
     const auto place = std::find(model.waiting.begin(), model.waiting.end(), stream);
     const bool waits = place != model.waiting.end() && !stream->has_begun();
     if (!waits || model.takes_requests()) continue;

@@ -22,6 +22,7 @@
 #include "runtime/records/tally.h"
 #include "runtime/requests/quarantine.h"
 #include "runtime/room/prefix_custody.h"
+#include "runtime/settings/gateway_options.h"
 
 namespace aioss::runtime {
 
@@ -40,6 +41,7 @@ class Requests final {
   struct Parts {  // all outlive it
     os::FileSystem& fs;
     const Clock& clock;
+    const GatewayOptions& options;
     Tally& tally;
     ModelTable& models;
     PrefixCustody& prefixes;
@@ -63,7 +65,8 @@ class Requests final {
   void stop(ipc::RequestId id);
   void give_credit(ipc::RequestId id);
 
-  // True: it has been told why, and no load is to be begun for it.
+  // True: it has been told why, and no load is to be begun for it. A model that is not loaded is
+  // known by its files and the engine that it would be loaded with.
   bool refuse_quarantined(const Model& model, StreamState& stream);
   bool refuse_failed(Model& model, StreamState& stream);  // a load that may not be tried yet
   void refuse(const Model& model, StreamState& stream, const Error& error,
@@ -129,12 +132,15 @@ class Requests final {
   bool must_wait_for_adapters(Life& life, const std::shared_ptr<StreamState>& stream,
                               std::optional<Error>& refused);
   void hand_over(Life& life, const std::shared_ptr<StreamState>& stream);
-  bool must_wait(const Life& life, const StreamState& stream) const;
+  static bool has_suspect(const Life& life);
+  static bool must_wait(const Life& life, const StreamState& stream);
   WorkerLink* link_of(const Running& running) const;
-  static Digest computed_of(const Life& life);
+  bool is_quarantined(const Life& life, const StreamState& stream);
+  bool is_quarantined(const Model& model, const StreamState& stream);
   void quarantine(const Life& life, const StreamState& stream);
   void note_loss(const Life& life, const StreamState& stream);
   void give_losses_back(const Model& model, const StreamState& stream);
+  std::shared_ptr<StreamState> take_due(Times& times, std::int64_t now_ns);
   void end_overdue(std::int64_t now_ns);
   void end_load_waits(std::int64_t now_ns);
   void tell_waiting(std::int64_t now_ns);
@@ -144,7 +150,8 @@ class Requests final {
   ModelTable& models_;
   std::unordered_map<ipc::RequestId, Running> running_;
   Times deadlines_;   // of running_
-  Times load_waits_;  // likewise: until when their models are to be ready
+  Times overdue_;     // until when they may take to stop; may name some that have ended
+  Times load_waits_;  // of running_: until when their models are to be ready
   std::int64_t told_ns_ = 0;
   Quarantine quarantine_;
 };

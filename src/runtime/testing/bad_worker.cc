@@ -141,6 +141,7 @@ class BadWorker final {
       for (int i = 0; i < 40; ++i) delta(id, 0, std::string(ipc::kDeltaTextBytesMax, 'x'), 1);
       return;
     }
+    if (rule_ == "mute") return;
     delta(id, 0, "he", 1);
     if (rule_ == "hang" || rule_ == "no_cancel") return;
     delta(id, 0, "llo", 1);
@@ -159,7 +160,7 @@ class BadWorker final {
   }
 
   void cancelled(const ipc::Cancel& cancel) {
-    if (rule_ != "no_cancel") finish(cancel.id, ipc::FinishReason::kCancelled);
+    if (rule_ != "no_cancel" && rule_ != "mute") finish(cancel.id, ipc::FinishReason::kCancelled);
   }
 
   ipc::Channel channel_;
