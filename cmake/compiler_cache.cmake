@@ -5,13 +5,12 @@ find_program(AIOSS_CCACHE ccache)
 # aioss_compiler_cache(SOURCE out)
 #
 # What goes before the compiler's command line, a list: nothing without ccache. It sees paths below
-# SOURCE as seen from the build folder. CCACHE_DEPEND: what a file that it does not know includes is
-# read from the compiler's own list, not by preprocessing it once more, a fifteenth of the time.
+# SOURCE as seen from the build folder.
 function(aioss_compiler_cache source out)
   set(launcher "")
   if(AIOSS_CCACHE)
     set(launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${source}" CCACHE_NOHASHDIR=1
-      CCACHE_DEPEND=1 "${AIOSS_CCACHE}")
+      "${AIOSS_CCACHE}")
   endif()
   set(${out} "${launcher}" PARENT_SCOPE)
 endfunction()

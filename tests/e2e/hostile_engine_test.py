@@ -255,7 +255,7 @@ class HostileEngineTest(unittest.TestCase):
                 seconds[model] = time.monotonic() - began
             status, _, page = server.post("/admin/models/hang-decode/load", {})
             self.assertEqual(status, 200, page)
-            hung = self.worker_of(server, "hang-decode")
+            hung = wait_until(lambda: self.worker_of(server, "hang-decode"), what="its worker")
             asking = [threading.Thread(target=ask, args=("hangs-at-start",)),
                       threading.Thread(target=ask, args=("hang-decode",),
                                        kwargs={"headers": {"X-Aioss-Deadline": "2"}})]
