@@ -83,6 +83,9 @@ inline constexpr std::uint32_t kCrashesOfASuspect = 2;
 // The kernel's killer may have its reason in a request, too: so many kills without a token between
 // them have the same consequence.
 inline constexpr std::uint32_t kKillsOfASuspect = 5;
+// But it may have waited in those workers, and been computed in none. The proof is so many more of
+// which each had it alone.
+inline constexpr std::uint32_t kKillsAloneOfProof = 3;
 
 struct LoadedModel {  // what a request is bound to when it starts
   std::uint64_t load_record = 0;
@@ -260,7 +263,8 @@ class StreamState final : public Stream, public std::enable_shared_from_this<Str
   Digest begun_by_{};              // the model
   std::string begun_with_;         // the engine
   std::uint32_t crashes_ = 0;
-  std::uint32_t stuck_ = 0;  // kills one after another, and no token between
+  std::uint32_t stuck_ = 0;        // kills one after another, and no token between
+  std::uint32_t stuck_alone_ = 0;  // of them, the last ones, of workers that had nothing else
   std::uint64_t tokens_at_kill_ = 0;
   std::uint32_t prompt_tokens_ = 0;
   std::uint32_t cached_tokens_ = UINT32_MAX;  // of the prompt; the least that a choice had

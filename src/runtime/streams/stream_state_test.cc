@@ -168,7 +168,15 @@ TEST_F(StreamStateTest, AloneIsHowTheCauseIsFound) {
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(patient->worker_ended(false, true));
   EXPECT_TRUE(patient->is_suspect());
   EXPECT_TRUE(patient->worker_ended(false, true));
-  for (const auto& one : {stream, patient}) one->abort({Code::kWorkerDied, "the test ends"});
+  // Nor does one that waited behind others, and was then unlucky.
+  const auto queued = running(1);
+  for (std::uint32_t i = 0; i < kKillsOfASuspect; ++i) (void)queued->worker_ended(false, false);
+  EXPECT_TRUE(queued->is_suspect());
+  EXPECT_FALSE(queued->worker_ended(false, true));
+  EXPECT_FALSE(queued->worker_ended(false, true));
+  EXPECT_TRUE(queued->worker_ended(false, true)) << "the third that had it alone";
+  for (const auto& one : {stream, patient, queued})
+    one->abort({Code::kWorkerDied, "the test ends"});
 }
 
 // What a worker let go at the end of a choice, and died before it said that end.

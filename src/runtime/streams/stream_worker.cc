@@ -37,10 +37,13 @@ bool StreamState::worker_ended(bool from_inside, bool alone) {
     ++crashes_;
   } else {
     const std::uint64_t tokens = tokens_so_far();
-    stuck_ = tokens > tokens_at_kill_ ? 1 : stuck_ + 1;
+    if (tokens > tokens_at_kill_) stuck_ = stuck_alone_ = 0;
+    ++stuck_;
+    stuck_alone_ = alone ? stuck_alone_ + 1 : 0;
     tokens_at_kill_ = tokens;
   }
-  return alone && (crashes_ > kCrashesOfASuspect || stuck_ > kKillsOfASuspect);
+  const bool killed_for_it = stuck_ > kKillsOfASuspect && stuck_alone_ >= kKillsAloneOfProof;
+  return alone && (crashes_ > kCrashesOfASuspect || killed_for_it);
 }
 
 bool StreamState::is_of(const Digest& sha256, const std::string& engine) const {
