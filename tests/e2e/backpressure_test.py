@@ -1,5 +1,6 @@
 """A client that stops reading stops its own tokens, and nobody else's: the whole way from a real
 socket to the token loop of a real model, and back, without a token lost or changed."""
+import os
 import pathlib
 import sys
 import unittest
@@ -10,6 +11,7 @@ from open_stream import OpenStream  # noqa: E402
 
 # More than credit, one write and both sockets' buffers hold.
 TOKENS = 1500
+CLIENTS = 8 if os.environ.get("AIOSS_LONG") == "1" else 4  # that never read
 BODY = {"model": SMOLLM2, "prompt": "A long story about a clerk:", "max_tokens": TOKENS,
         "temperature": 0.8, "seed": 7, "ignore_eos": True, "stream": True,
         "stream_options": {"include_usage": True}}
@@ -66,7 +68,7 @@ class Backpressure(unittest.TestCase):
 
     def test_many_that_never_read(self):
         with AiossServer("--parallel", 2, "--ctx", 2048) as server:
-            stopped = [slow_client(server, {**BODY, "seed": i}) for i in range(4)]
+            stopped = [slow_client(server, {**BODY, "seed": i}) for i in range(CLIENTS)]
             wait_until(lambda: metric(server, "aioss_sequences_spilled") == len(stopped),
                        seconds=400, what="all to be spilled")  # some thousand tokens before
             self.quick(server)

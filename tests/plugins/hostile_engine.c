@@ -92,20 +92,15 @@ static void other_facts(const aioss_model* model, aioss_model_facts* out) {
 }
 #endif
 
-#if defined(PLANS)
+#if defined(PLANS) || defined(PLANS_WEIGHTS)
 static aioss_status other_plan(aioss_model* model, const aioss_session_options* options,
                                aioss_plan* out, aioss_error* error) {
   const aioss_status status = plan(model, options, out, error);
+#if defined(PLANS)
   out->kv_bytes = PLANS;
-  return status;
-}
-#endif
-
-#if defined(PLANS_WEIGHTS)
-static aioss_status other_weights(aioss_model* model, const aioss_session_options* options,
-                                  aioss_plan* out, aioss_error* error) {
-  const aioss_status status = plan(model, options, out, error);
+#else
   out->weight_bytes = PLANS_WEIGHTS;
+#endif
   return status;
 }
 #endif
@@ -173,11 +168,8 @@ __attribute__((visibility("default"))) const aioss_engine* aioss_engine_entry(vo
 #if defined(VOCABULARY)
   engine.model_facts = other_facts;
 #endif
-#if defined(PLANS)
+#if defined(PLANS) || defined(PLANS_WEIGHTS)
   engine.plan = other_plan;
-#endif
-#if defined(PLANS_WEIGHTS)
-  engine.plan = other_weights;
 #endif
 #if defined(TAKES_MIB)
   engine.session_create = greedy_session;
