@@ -150,10 +150,12 @@ function(aioss_llama_plugin target)
   set(adapter "${ARG_ROOT}/src/engines/llama")
   add_library(${target} MODULE
     "${adapter}/plugin/plugin.cc"
-    "${adapter}/adapter.cc" "${adapter}/buffers.cc" "${adapter}/descriptor_file.cc"
-    "${adapter}/llama_engine.cc" "${adapter}/load.cc" "${adapter}/log_scope.cc"
+    "${adapter}/adapter.cc" "${adapter}/backend.cc" "${adapter}/buffers.cc"
+    "${adapter}/descriptor_file.cc" "${adapter}/llama_engine.cc" "${adapter}/load.cc"
     "${adapter}/placement.cc" "${adapter}/plan.cc" "${adapter}/session.cc"
-    "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/engine/state_envelope.cc"
+    "${ARG_ROOT}/src/engines/ggml/loading.cc" "${ARG_ROOT}/src/engines/ggml/log_scope.cc"
+    "${ARG_ROOT}/src/engine/abi.cc" "${ARG_ROOT}/src/engine/sequence_lengths.cc"
+    "${ARG_ROOT}/src/engine/state_envelope.cc"
     "${ARG_ROOT}/src/base/assert.cc"
     "${ARG_ROOT}/src/os/own_pages.cc")
   aioss_llama_patch_id("${ARG_ROOT}" patch_id)

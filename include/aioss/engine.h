@@ -85,6 +85,8 @@ typedef struct aioss_device {
     char name[64];    /* "CPU", "CUDA0", … */
     char backend[32]; /* "CPU", "CUDA", "Vulkan", "Metal" */
     char description[128];
+    /* Asking a GPU for them begins its driver, which takes memory there: an engine leaves that to
+     * those who want them. A struct_size that ends here does not. */
     uint64_t bytes_total;
     uint64_t bytes_free;
 } aioss_device;

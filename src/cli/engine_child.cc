@@ -12,6 +12,7 @@
 #include "os/read_some.h"
 #include "plugins/engine_table.h"
 #include "plugins/manifest.h"
+#include "runtime/dry_runs/gpu_process.h"
 
 namespace aioss::cli {
 namespace {
@@ -32,9 +33,10 @@ Error broken(const std::string& what) {
 // A child whose output is read line by line. Killed when it goes.
 class EngineChild final {
  public:
+  // `drives_gpus`: with what workers that do are started with, too.
   static Result<std::unique_ptr<EngineChild>> start(std::vector<std::string> arguments, int plugin,
                                                     const std::vector<int>& models,
-                                                    const Clock& clock);
+                                                    bool drives_gpus, const Clock& clock);
   ~EngineChild() {
     (void)child_.send_signal(SIGKILL);
     (void)child_.wait_for(kExitTime);
@@ -60,12 +62,15 @@ class EngineChild final {
 
 Result<std::unique_ptr<EngineChild>> EngineChild::start(std::vector<std::string> arguments,
                                                         int plugin, const std::vector<int>& models,
-                                                        const Clock& clock) {
+                                                        bool drives_gpus, const Clock& clock) {
   AIOSS_TRY(auto sockets, os::socket_pair());
   os::SpawnOptions spawn;
   spawn.executable = "/proc/self/exe";
   spawn.arguments = std::move(arguments);
   spawn.environment = {"LANG=C.UTF-8"};
+  if (drives_gpus) {
+    for (std::string& one : runtime::gpu_environment()) spawn.environment.push_back(std::move(one));
+  }
   spawn.inherit_output = false;
   spawn.descriptors = {{kEngineOutputFd, sockets.second.get()}, {kEngineFd, plugin}};
   int number = kEngineModelFd;
@@ -174,7 +179,7 @@ EngineReport report_of(const Json& json) {
 
 Result<EngineReport> inspect_engine(int plugin, const Clock& clock) {
   AIOSS_TRY(const auto child,
-            EngineChild::start({"aioss", "worker", "--inspect-engine"}, plugin, {}, clock));
+            EngineChild::start({"aioss", "worker", "--inspect-engine"}, plugin, {}, false, clock));
   auto said = child->next(kInspectTime);
   if (!said && said.error().code == Code::kTimeout) {
     return broken("the plugin did not come back within " + std::to_string(kInspectTime.count()) +
@@ -223,8 +228,8 @@ Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clo
   }
   std::vector<std::string> arguments{"aioss", "worker", "--check-engine", models, request.device};
   if (request.quick) arguments.emplace_back("--quick");
-  AIOSS_TRY(const auto child,
-            EngineChild::start(std::move(arguments), request.plugin, request.models, clock));
+  AIOSS_TRY(const auto child, EngineChild::start(std::move(arguments), request.plugin,
+                                                 request.models, request.device != "cpu", clock));
   CheckedEngine out;
   for (;;) {
     const std::string after =

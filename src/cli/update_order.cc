@@ -25,6 +25,8 @@ using SwitchCounts = std::map<std::string, std::uint64_t, std::less<>>;
 struct SwitchesSeen {
   SwitchCounts counts;
   std::vector<std::string> under_way;
+  // Models that are being loaded, with the file from before perhaps: they switch thereafter.
+  std::vector<std::string> loading;
   std::vector<std::string> moved;  // models that are computed with one of these engines since
   std::string problem;             // of a model that did not take one
 };
@@ -37,8 +39,10 @@ void look_at_model(const codec::Json& model, const std::vector<std::string>& eng
   const auto found = aioss.find("engine_switch");
   const bool is_of =
       std::find(engines.begin(), engines.end(), text_of_page(aioss, "engine")) != engines.end();
-  if (!is_of || found == aioss.end() || !found->is_object()) return;
+  if (!is_of) return;
   const std::string id = text_of_page(model, "id");
+  if (text_of_page(aioss, "state") == "loading") seen.loading.push_back(id);
+  if (found == aioss.end() || !found->is_object()) return;
   const auto orders = found->find("orders");
   const bool is_number = orders != found->end() && orders->is_number_unsigned();
   const std::uint64_t count = is_number ? orders->get<std::uint64_t>() : 0;
@@ -133,6 +137,7 @@ TakenUp not_taken(Outcome outcome, Error why) {
 TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
               const SwitchCounts& before) {
   const std::vector<std::string> names = engine_names(engines);
+  bool were_loading = false;  // then a switch may begin a moment after they are loaded
   for (;;) {
     auto page = server.page(kModelsPage);
     if (!page) return not_taken(Outcome::kUnknown, std::move(page).error());
@@ -140,7 +145,9 @@ TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& 
     if (!seen.problem.empty()) {
       return not_taken(Outcome::kModelRefused, {Code::kEngineFailed, seen.problem});
     }
-    if (seen.under_way.empty()) {
+    const bool are_loading = !seen.loading.empty();
+    const bool may_begin = std::exchange(were_loading, are_loading) || are_loading;
+    if (seen.under_way.empty() && !may_begin) {
       Status has = check_taken(server, engines);
       if (!has) return not_taken(Outcome::kUnknown, std::move(has).error());
       return {Outcome::kTaken, std::move(seen.moved), ""};

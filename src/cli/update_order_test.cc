@@ -22,8 +22,10 @@ std::string model_page(int switches, const std::string& step, const std::string&
          std::to_string(switches) + R"(,"step":")" + step + R"(","outcome":")" + outcome +
          R"(","reason":"the canary says so"}}}]})";
 }
-const std::string kNoSwitch =
-    R"({"data":[{"id":"smol","aioss":{"engine":"one","state":"unloaded"}}]})";
+std::string no_switch(const std::string& state) {
+  return R"({"data":[{"id":"smol","aioss":{"engine":"one","state":")" + state + R"("}}]})";
+}
+const std::string kNoSwitch = no_switch("cold");
 
 class UpdateOrders : public EngineUpdateFixture {
  protected:
@@ -92,6 +94,14 @@ TEST_F(UpdateOrders, AreWatchedUntilTheModelsHaveTakenThem) {
   EXPECT_EQ(said(), "updated one 2; the server has taken it, for smol\n");
   EXPECT_EQ(pauses_, 2);
   EXPECT_EQ(version(), "2");
+}
+
+// It has begun with the file from before.
+TEST_F(UpdateOrders, AreWatchedInAModelThatIsBeingLoaded) {
+  show_models({kNoSwitch, no_switch("loading"), no_switch("ready"), model_page(1, "loading", ""),
+               model_page(1, "over", "failed")});
+  EXPECT_EQ(said(), "error: the update is taken back: model 'smol': the canary says so");
+  EXPECT_EQ(version(), "1");
 }
 
 TEST_F(UpdateOrders, ThatNoLoadedModelIsComputedWithAreNotSaidToHaveBeenTried) {

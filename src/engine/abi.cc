@@ -23,6 +23,23 @@ aioss_status fail(aioss_error* error, aioss_status status, std::string_view mess
   return status;
 }
 
+aioss_status check_model_options(const aioss_model_options& options, aioss_error* error) {
+  if (options.fds == nullptr || options.fd_count == 0) {
+    return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
+  }
+  if (options.fd_count > kPartsMax) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
+                "a model may have at most " + std::to_string(kPartsMax) + " parts");
+  }
+  if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
+    return fail(error, AIOSS_E_INVALID, "unknown model flags");
+  }
+  if (options.profile > AIOSS_PROFILE_EVIDENCE) {
+    return fail(error, AIOSS_E_INVALID, "unknown profile");
+  }
+  return AIOSS_OK;
+}
+
 aioss_status check_cells_total(std::uint32_t sequences, std::uint32_t cells_per_sequence,
                                aioss_error* error) {
   const std::uint64_t total = std::uint64_t{sequences} * cells_per_sequence;

@@ -59,6 +59,12 @@ inline constexpr std::uint32_t kCellsPerSequenceMax = AIOSS_CELLS_PER_SEQUENCE_M
 inline constexpr std::uint32_t kCellsTotalMax = AIOSS_CELLS_TOTAL_MAX;
 inline constexpr std::uint32_t kBatchTokensMax = AIOSS_BATCH_TOKENS_MAX;
 inline constexpr std::uint32_t kThreadsMax = AIOSS_THREADS_MAX;
+// Of a split model; each part is a descriptor.
+inline constexpr std::uint32_t kPartsMax = 64;
+
+// AIOSS_OK if a model's options obey the ABI, but for their placement (check_placement): files,
+// flags, a profile that there is. `options` is a copy made by read_struct.
+aioss_status check_model_options(const aioss_model_options& options, aioss_error* error);
 
 // AIOSS_E_INVALID, with both numbers, if all sequences together would have more than
 // kCellsTotalMax cells. For engines that round cells_per_sequence up: with the rounded number.

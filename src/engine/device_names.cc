@@ -4,7 +4,6 @@
 #include <map>
 
 #include "base/strings.h"
-#include "engine/engine.h"
 
 namespace aioss::engine {
 namespace {
@@ -31,8 +30,8 @@ std::string names_of(const std::vector<NamedDevice>& known) {
 
 }  // namespace
 
-Result<std::vector<NamedDevice>> named_devices(const aioss_engine& engine) {
-  AIOSS_TRY(const auto found, devices(engine));
+Result<std::vector<NamedDevice>> named_devices(const aioss_engine& engine, DeviceDetail detail) {
+  AIOSS_TRY(const auto found, devices(engine, detail));
   std::vector<NamedDevice> out;
   std::map<std::string, std::uint32_t> seen;  // of each backend
   for (std::uint32_t i = 0; i < found.size(); ++i) {

@@ -10,6 +10,7 @@
 
 #include "aioss/engine.h"
 #include "base/result.h"
+#include "engine/engine.h"
 
 namespace aioss::engine {
 
@@ -20,8 +21,9 @@ struct NamedDevice {
   bool is_cpu() const { return facts.kind == AIOSS_DEVICE_CPU; }
 };
 
-// In the engine's order. Initialises drivers.
-Result<std::vector<NamedDevice>> named_devices(const aioss_engine& engine);
+// In the engine's order. Initialises drivers; of kNames, none of a device.
+Result<std::vector<NamedDevice>> named_devices(const aioss_engine& engine,
+                                               DeviceDetail detail = DeviceDetail::kMemory);
 
 // Of a list with commas: "cuda:0,cuda:1"; a name without a number is the first of its backend.
 // None: the CPU. kInvalidArgument, with the names that there are, for one that is not there, is

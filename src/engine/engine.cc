@@ -178,7 +178,19 @@ std::optional<aioss_kv_type> kv_type_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-Result<std::vector<aioss_device>> devices(const aioss_engine& engine) {
+Result<aioss_device> device(const aioss_engine& engine, std::uint32_t index, DeviceDetail detail) {
+  aioss_device device = {};
+  device.struct_size = detail == DeviceDetail::kMemory ? std::uint32_t{sizeof device}
+                                                       : offsetof(aioss_device, bytes_total);
+  aioss_error error = {};
+  AIOSS_CHECK(check(engine.device(index, &device, &error), error, "cannot read a device"));
+  end_text(device.name);
+  end_text(device.backend);
+  end_text(device.description);
+  return device;
+}
+
+Result<std::vector<aioss_device>> devices(const aioss_engine& engine, DeviceDetail detail) {
   std::vector<aioss_device> out;
   const std::uint32_t count = engine.device_count();
   if (count > kDevicesMax) {
@@ -187,14 +199,8 @@ Result<std::vector<aioss_device>> devices(const aioss_engine& engine) {
                                           std::to_string(kDevicesMax)};
   }
   for (std::uint32_t i = 0; i < count; ++i) {
-    aioss_device device = {};
-    device.struct_size = sizeof device;
-    aioss_error error = {};
-    AIOSS_CHECK(check(engine.device(i, &device, &error), error, "cannot read a device"));
-    end_text(device.name);
-    end_text(device.backend);
-    end_text(device.description);
-    out.push_back(device);
+    AIOSS_TRY(const aioss_device found, device(engine, i, detail));
+    out.push_back(found);
   }
   return out;
 }

@@ -41,7 +41,12 @@ struct Identity {
 Identity identity(const aioss_engine& engine);
 // At most so many of them, with texts that end; more are kEngineFailed.
 inline constexpr std::uint32_t kDevicesMax = 64;
-Result<std::vector<aioss_device>> devices(const aioss_engine& engine);
+// Of kNames the memory is zero, and no GPU was touched for it.
+enum class DeviceDetail { kNames, kMemory };
+Result<std::vector<aioss_device>> devices(const aioss_engine& engine,
+                                          DeviceDetail detail = DeviceDetail::kMemory);
+Result<aioss_device> device(const aioss_engine& engine, std::uint32_t index,
+                            DeviceDetail detail = DeviceDetail::kMemory);
 // Opens the model for a dry run, whatever its flags say, asks once and closes it.
 Result<aioss_plan> plan(const aioss_engine& engine, const aioss_model_options& model,
                         const aioss_session_options& session);

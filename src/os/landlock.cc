@@ -72,9 +72,9 @@ constexpr const char* kGpuReads[] = {
     "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/proc/meminfo", "/proc/version",
     "/dev/nvidia-caps"};
 
-// What drivers of GPUs open for writing: their nodes, and the names of their own threads.
-std::vector<std::string> gpu_paths() {
-  std::vector<std::string> out{"/dev/kfd", "/proc/self/task"};
+// What drivers of GPUs open for writing.
+std::vector<std::string> gpu_nodes() {
+  std::vector<std::string> out{"/dev/kfd"};
   RealFileSystem fs;
   for (const std::string directory : {"/dev", "/dev/dri", "/dev/nvidia-caps"}) {
     const auto names = fs.list(directory);
@@ -110,17 +110,24 @@ Status allow_path(int ruleset, const std::string& path, std::uint64_t access) {
   return allow(ruleset, place.get(), access, path);
 }
 
-Status allow_gpus(int ruleset, int abi) {
-  for (const char* const path : kGpuReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
+Status allow_gpu_nodes(int ruleset, int abi) {
   const std::uint64_t asking = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 5 ? kFsIoctlDev : 0);
-  for (const std::string& path : gpu_paths()) {
+  for (const std::string& path : gpu_nodes()) {
     AIOSS_CHECK(allow_path(ruleset, path, kReading | asking));
   }
   return ok();
 }
 
+Status allow_gpus(int ruleset, int abi) {
+  for (const char* const path : kGpuReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
+  // Drivers name their threads there.
+  AIOSS_CHECK(allow_path(ruleset, "/proc/self/task", kReading | LANDLOCK_ACCESS_FS_WRITE_FILE));
+  return allow_gpu_nodes(ruleset, abi);
+}
+
 Status allow_for(LandlockScope scope, int ruleset, int abi, int plugin_fd) {
   if (scope == LandlockScope::kReadOnly || scope == LandlockScope::kNothing) return ok();
+  if (scope == LandlockScope::kGpuNodes) return allow_gpu_nodes(ruleset, abi);
   for (const char* const path : kPluginReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
   if (plugin_fd >= 0) {
     AIOSS_CHECK(allow(ruleset, plugin_fd, LANDLOCK_ACCESS_FS_READ_FILE, "the plugin"));

@@ -15,6 +15,7 @@ enum class LandlockScope {
               // process itself: what dlopen needs
   kGpu,       // as kPlugin, and what drivers read; the nodes of GPUs may be opened for writing too,
               // and asked by ioctl
+  kGpuNodes,  // nothing but the nodes of GPUs may be opened
   kNothing,   // no file or directory may be opened
 };
 // Also no TCP bind or connect (ABI 4), no device ioctl on files opened later (5), no abstract Unix

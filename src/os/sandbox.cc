@@ -189,14 +189,14 @@ void allow_ioctl(Filter& filter) {
 
 void allow_for_gpus(Filter& filter, bool stage_two) {
   allow_ioctl(filter);
+  // Nodes are opened for reading and writing; which ones, says Landlock.
+  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMakingFiles, 0)});
+  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMakingFiles, 0)});
   if (stage_two) {
     filter.add(SCMP_ACT_ALLOW, "mmap");
     filter.add(SCMP_ACT_ALLOW, "mprotect");
     return;
   }
-  // Nodes are opened for reading and writing; which ones, says Landlock.
-  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMakingFiles, 0)});
-  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMakingFiles, 0)});
   // CUDA marks its process by a socket's name. Nothing can be connected to, and only sockets that
   // would have to be: a datagram's address is in sendmsg's memory, where no filter sees it.
   constexpr std::uint64_t kSocketType = 0xF;  // the rest are flags
@@ -304,14 +304,15 @@ Result<Confinement> enter_stage_one(SandboxFor device, int plugin_fd) {
 }
 
 Result<Confinement> enter_stage_two(SandboxFor device) {
-  // A driver has its threads by now.
-  if (device == SandboxFor::kCpu) AIOSS_CHECK(require_single_thread());
+  const bool is_for_gpu = device == SandboxFor::kGpu;
+  if (!is_for_gpu) AIOSS_CHECK(require_single_thread());  // a driver has its threads by now
   Confinement confinement;
   confinement.device = device;
   confinement.no_new_privileges = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;
-  AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(LandlockScope::kNothing));
+  AIOSS_TRY(confinement.landlock_abi, restrict_with_landlock(is_for_gpu ? LandlockScope::kGpuNodes
+                                                                        : LandlockScope::kNothing));
   AIOSS_CHECK(install_filter(true, device));
   confinement.seccomp = true;
   return confinement;

@@ -16,9 +16,10 @@
 namespace aioss::os {
 
 // What a worker computes on. Drivers of GPUs want more: their nodes open for writing, ioctl, code
-// that they compile as they go (executable mappings, behind stage two as well), threads that exist
-// before it. Landlock's second half then holds for the threads that come later only; the filter
-// holds for all, and no path can be opened by any of them.
+// that they compile as they go (executable mappings), threads that exist before stage two, and the
+// same behind it: NVIDIA's opens its nodes anew for each mapping into the process. Behind stage two
+// nothing but these nodes can be opened, by Landlock, which holds for the calling thread and those
+// that it starts; a driver's own threads can still read what stage one lets a plugin read.
 enum class SandboxFor { kCpu, kGpu };
 
 // What the kernel gave us, for the log, /health and the ledger.
@@ -38,7 +39,8 @@ struct Confinement {
 // Landlock lets it read the system's libraries, what /proc says of the process, and its own file.
 // kUnsupported: a GPU where the kernel has no Landlock.
 Result<Confinement> enter_stage_one(SandboxFor device = SandboxFor::kCpu, int plugin_fd = -1);
-// Also no open of any path, no new executable mapping, no new process (threads only).
+// Also no open of any path (but a GPU's nodes), no new executable mapping, no new process (threads
+// only).
 Result<Confinement> enter_stage_two(SandboxFor device = SandboxFor::kCpu);
 
 // Tries what must be refused and reports each attempt; for tests and for `--prove`. Run it in a

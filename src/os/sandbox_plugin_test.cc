@@ -31,6 +31,11 @@ TEST(Sandbox, OfAGpuRefusesTheSameButCodeThatIsMade) {
           const bool makes_code = outcome.attempt.find("executable memory") != std::string::npos;
           if (!outcome.refused && !makes_code) report.note(outcome.attempt + ": " + outcome.detail);
         }
+        // What stage one lets a plugin read, and a node that is not there: looked for, at least.
+        for (const char* const path : {"/usr/lib", "/proc/self/maps", "/dev/null"}) {
+          report.refused(::open(path, O_RDONLY), path);
+        }
+        report.expect(::open("/dev/nvidia-none", O_RDWR) == -1 && errno == ENOENT, "a GPU's node");
       },
       SandboxFor::kGpu));
 }

@@ -9,10 +9,16 @@ Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, os::SandboxF
                                         std::optional<std::uint32_t> gpu_layers) {
   DeviceChoice out;
   out.gpu_layers_ = gpu_layers;
-  if (sandbox == os::SandboxFor::kCpu && names == "cpu") return out;
-  AIOSS_TRY(const auto known, engine::named_devices(engine));
+  if (names == "cpu") {
+    // A library for GPUs counts them the first time that it is used: now, while it may look.
+    if (sandbox == os::SandboxFor::kGpu) (void)engine.device_count();
+    return out;
+  }
+  AIOSS_TRY(const auto known, engine::named_devices(engine, engine::DeviceDetail::kNames));
   AIOSS_TRY(const auto found, engine::find_devices(known, names));
   for (const engine::NamedDevice& device : found) {
+    const auto begun = engine::device(engine, device.index);  // its driver begins
+    if (!begun) return Error(begun.error()).with_context("device " + device.name);
     out.indices_.push_back(device.index);
     out.names_.push_back(device.name);
   }

@@ -15,9 +15,9 @@ namespace aioss::worker {
 
 class DeviceChoice final {
  public:
-  // Drivers open files, so they begin here: call it before the sandbox's second stage. One for the
-  // CPU has room for none, and nothing is asked then. kInvalidArgument names the devices that there
-  // are.
+  // Drivers open files, so those of these devices begin here, and no others: one GPU may be broken
+  // while the rest are not. Call it before the sandbox's second stage. kInvalidArgument names the
+  // devices that there are.
   static Result<DeviceChoice> make(const aioss_engine& engine, os::SandboxFor sandbox,
                                    const std::string& names,
                                    std::optional<std::uint32_t> gpu_layers);

@@ -34,13 +34,12 @@ constexpr std::uint32_t kCellsStep = 256;
 // One model, opened without its weights, and the question.
 class DryRun final {
  public:
-  DryRun(const EngineChoice& choice, const ipc::PlanAsk& ask, std::uint32_t threads_default)
-      : choice_(choice), ask_(ask) {
+  DryRun(const EngineChoice& choice, const ipc::PlanAsk& ask, DeviceChoice devices,
+         std::uint32_t threads_default)
+      : choice_(choice), ask_(ask), devices_(std::move(devices)) {
     if (ask_.threads == 0) ask_.threads = threads_default;
   }
 
-  // Drivers begin here: before the second stage of the sandbox.
-  Status choose_devices(os::SandboxFor sandbox);
   Status open(const std::vector<int>& fds);
   // As many layers go to the devices as have room there; all, if nothing is said of room.
   Status place_layers();
@@ -53,6 +52,7 @@ class DryRun final {
   Result<ipc::PlannedSession> plan(std::uint32_t streams, std::uint32_t cells,
                                    const std::string& kv_type) const;
   std::vector<ipc::PlannedSession> find_options(const ipc::PlannedSession& asked) const;
+  Result<std::vector<ipc::PlanDevice>> describe_devices() const;
   std::optional<ipc::PlannedSession> if_fits(std::uint32_t streams, std::uint32_t cells,
                                              const std::string& kv_type) const;
   std::optional<ipc::PlannedSession> fewer_cells(std::uint32_t streams, std::uint32_t cells,
@@ -67,11 +67,6 @@ class DryRun final {
   // Of tokens, beside the engine's: a plugin's model brings no text of its own.
   std::uint64_t text_bytes_ = 0, table_bytes_ = 0;
 };
-
-Status DryRun::choose_devices(os::SandboxFor sandbox) {
-  AIOSS_TRY(devices_, DeviceChoice::make(*choice_.engine, sandbox, ask_.device, std::nullopt));
-  return ok();
-}
 
 Result<std::unique_ptr<engine::Model>> DryRun::open_model() const {
   aioss_model_options options = {};
@@ -243,13 +238,24 @@ Result<ipc::PlanReport> DryRun::report() const {
   report.context_tokens_train = model_->facts().context_tokens_train;
   const bool fits = report.asked.needs.committed() <= ask_.room_bytes;
   if (ask_.room_bytes > 0 && !fits) report.options = find_options(report.asked);
-  AIOSS_TRY(const auto devices, engine::devices(*choice_.engine));
-  for (const aioss_device& device : devices) {
-    if (report.devices.size() == ipc::kPlanDevicesMax) break;
-    report.devices.push_back(
-        {device.name, device.description, device.bytes_total, device.bytes_free});
-  }
+  AIOSS_TRY(report.devices, describe_devices());
   return report;
+}
+
+// Those on which nothing is to be are only named.
+Result<std::vector<ipc::PlanDevice>> DryRun::describe_devices() const {
+  std::vector<ipc::PlanDevice> out;
+  AIOSS_TRY(auto devices, engine::devices(*choice_.engine, engine::DeviceDetail::kNames));
+  devices.resize(std::min(devices.size(), ipc::kPlanDevicesMax));
+  for (std::uint32_t i = 0; i < devices.size(); ++i) {
+    const std::vector<std::uint32_t>& chosen = devices_.indices();
+    const bool is_used = devices[i].kind == AIOSS_DEVICE_CPU ||
+                         std::find(chosen.begin(), chosen.end(), i) != chosen.end();
+    if (is_used) AIOSS_TRY(devices[i], engine::device(*choice_.engine, i));
+    out.push_back(
+        {devices[i].name, devices[i].description, devices[i].bytes_total, devices[i].bytes_free});
+  }
+  return out;
 }
 
 Bytes plan_failure(const Error& error) {
@@ -272,16 +278,16 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   AIOSS_TRY(const Bytes frame, channel.receive(kAskTimeout));
   AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
   exit = WorkerExit::kLoadFailed;
+  const auto framed = [](const Error& error) { return ipc::framed(plan_failure(error)); };
   std::vector<EngineChoice> engines = options.engines;
   if (options.engine_fd >= 0) {
-    AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, [](const Error& error) {
-                return ipc::framed(plan_failure(error));
-              }));
+    AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, framed));
     engines = {std::move(plugin)};
   }
   AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
-  DryRun run(*choice, ask, threads);
-  AIOSS_CHECK(run.choose_devices(options.device));
+  AIOSS_TRY(DeviceChoice devices,
+            begin_devices(options, *choice, ask.device, std::nullopt, framed));
+  DryRun run(*choice, ask, std::move(devices), threads);
   exit = WorkerExit::kConfinement;
   AIOSS_CHECK(confine_for_good(options, ask.engine));
   exit = WorkerExit::kLoadFailed;

@@ -1,5 +1,6 @@
 #include "worker/plugin_choice.h"
 
+#include <chrono>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -10,6 +11,9 @@
 
 namespace aioss::worker {
 namespace {
+
+// A machine of several GPUs that nobody has used since it was started takes its time.
+constexpr std::chrono::seconds kDriverStartMax{40};
 
 // Its rows of logits must be about the tokens that the file has.
 Status check_vocabulary(const engine::Model& model, const engine::TextModel& text) {
@@ -57,6 +61,21 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
     return text;
   };
   return choice;
+}
+
+Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineChoice& choice,
+                                   const std::string& names,
+                                   std::optional<std::uint32_t> gpu_layers,
+                                   const std::function<Bytes(const Error&)>& framed_failure) {
+  const std::string what = "engine '" + choice.name + "' ";
+  AIOSS_TRY(const auto last_words,
+            os::LastWords::arm(
+                options.socket_fd, kDriverStartMax, static_cast<int>(WorkerExit::kLoadFailed),
+                [&](std::string_view how) {
+                  return framed_failure(
+                      {Code::kEngineFailed, what + std::string(how) + " while drivers were begun"});
+                }));
+  return DeviceChoice::make(*choice.engine, options.device, names, gpu_layers);
 }
 
 Result<os::Confinement> confine_for_good(const WorkerOptions& options, const std::string& engine) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "os/sandbox.h"
+#include "worker/device_choice.h"
 #include "worker/worker.h"
 
 namespace aioss::worker {
@@ -18,6 +20,13 @@ namespace aioss::worker {
 // WorkerExit::kLoadFailed.
 Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std::string& name,
                                         const std::function<Bytes(const Error&)>& framed_failure);
+
+// Begins the drivers of these devices of the engine, of "cpu" none (device_choice.h). Between the
+// two stages, too, and with the same last words if they crash or hang.
+Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineChoice& choice,
+                                   const std::string& names,
+                                   std::optional<std::uint32_t> gpu_layers,
+                                   const std::function<Bytes(const Error&)>& framed_failure);
 
 // os::enter_stage_two(), whose failure may be the plugin's doing: a thread of its own.
 Result<os::Confinement> confine_for_good(const WorkerOptions& options, const std::string& engine);

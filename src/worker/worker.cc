@@ -131,14 +131,15 @@ ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
   return ready;
 }
 
+Bytes framed_failure(const Error& error) {
+  return ipc::framed(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
+}
+
 // Those of the binary, or the plugin's alone.
 Result<std::vector<EngineChoice>> engines_of(const WorkerOptions& options,
                                              const ipc::Configure& configure) {
   if (options.engine_fd < 0) return options.engines;
-  AIOSS_TRY(EngineChoice plugin,
-            open_plugin_choice(options, configure.engine, [](const Error& error) {
-              return ipc::framed(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
-            }));
+  AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, configure.engine, framed_failure));
   return std::vector<EngineChoice>{std::move(plugin)};
 }
 
@@ -235,8 +236,8 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
   const auto choice = find_engine(*engines, configure->engine);
   if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
-  const auto devices = DeviceChoice::make(*(*choice)->engine, options.device, configure->device,
-                                          configure->gpu_layers);
+  const auto devices =
+      begin_devices(options, **choice, configure->device, configure->gpu_layers, framed_failure);
   if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
   const Result<os::Confinement> stage_two = confine_for_good(options, configure->engine);
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);

@@ -193,6 +193,16 @@ class Devices(unittest.TestCase):
             self.assertEqual({d["details"][0] for d in found}, {"device fake:0", "device fake:1"})
             self.assertEqual(self.used(server, "fake:0") + self.used(server, "fake:1"), 0)
 
+    def test_a_device_whose_driver_fails_in_the_dry_run_is_taken_out(self):
+        self.script("m", "fail_driver yes")
+        with self.server() as server:
+            status, _, answer = self.chat(server, "m")
+            self.assertEqual(status, 200, answer)
+            found = self.decisions(server, 2)
+            self.assertEqual({d["details"][0] for d in found}, {"device fake:0", "device fake:1"})
+            self.assertIn("the driver is broken", found[0]["details"][1])
+            self.assertEqual([place for place, _ in self.places(server)], ["cpu"])
+
     def test_a_model_that_was_ordered_there_goes_on_with_the_cpu(self):
         self.script("m")
         with self.server("--device", "fake:0") as server:

@@ -72,6 +72,22 @@ class Vulkan(unittest.TestCase):
         # What cannot be tried here: no adapter is given.
         self.assertEqual([words[2] for words in verdicts if words[0] == "skipped"], ["adapters"])
 
+    def test_what_measures_on_gpus_can_be_run(self):
+        """tests/gpu/gpu_bench.py is for machines that are rarely at hand."""
+        result = subprocess.run(
+            [sys.executable, ROOT / "tests/gpu/gpu_bench.py", "--aioss", aioss_server.BINARY,
+             "--plugin", PLUGIN, "--device", "vulkan:0", "--rounds", "1", "--tokens", "8",
+             "--model", tiny_model(self.folder / "tiny.gguf")],
+            capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        for what in ("prefill", "decode, 1 client", "decode, 32 clients"):
+            self.assertRegex(result.stdout, rf"\n{what} +aioss +[1-9][0-9.]* tokens/s\n")
+
+    def test_the_product_checks_it(self):
+        said = self.aioss("engine", "check", PLUGIN, "--model", tiny_model(self.folder / "t.gguf"),
+                          "--device", "vulkan:0", "--quick")
+        self.assertIn("passed", said)
+
     def test_the_product_answers_with_it(self):
         self.aioss("engine", "add", PLUGIN)
         gpus = json.loads(self.aioss("devices", "--json", "--no-bandwidth"))["gpus"]

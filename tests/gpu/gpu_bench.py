@@ -1,14 +1,15 @@
-"""The product with the CUDA engine against llama-server of the same tree with CUDA: prompts of one
-client, and decoding for 1 and for 32 clients, in turns, so that both see the same machine. Also
-says whether the kernel lets the product's sandbox do what the driver wants. Standard library only.
+"""The product with an engine for GPUs against llama-server of the same tree, for the same GPU:
+prompts of one client, and decoding for 1 and for 32 clients, in turns, so that both see the same
+machine. Also says whether the kernel lets the product's sandbox do what the driver wants. Standard
+library only.
 
-Exit code 1 if the product cannot be used; slower is reported, and no failure."""
+Exit code 1 if the product cannot be used; slower is reported, and no failure. Without
+--llama-server the product alone is measured."""
 import argparse
 import concurrent.futures
 import json
 import os
 import pathlib
-import re
 import socket
 import statistics
 import subprocess
@@ -18,13 +19,16 @@ import urllib.error
 import urllib.request
 
 ROUNDS = 3
+# What the product says where it, or the kernel, does not let a driver do what it wants.
+REFUSALS = ("GPUs need a kernel with Landlock", "cannot be confined", "cannot install the seccomp",
+            "Operation not permitted")
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this".split()
 
 
-def ask(url, model, prompt, tokens):
-    body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0,
-            "ignore_eos": True, "cache_prompt": False}
-    request = urllib.request.Request(url + "/v1/completions", json.dumps(body).encode(),
+def ask(server, prompt, tokens):
+    body = {"model": server.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0,
+            "ignore_eos": True, **server.fields}
+    request = urllib.request.Request(server.url + "/v1/completions", json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)["usage"]
@@ -37,35 +41,39 @@ def prompt_of(words, salt):
 def prefill(server, salt):
     """Tokens a second of a prompt alone."""
     begin = time.monotonic()
-    usage = ask(server.url, server.model, prompt_of(1000, salt), 1)
+    usage = ask(server, prompt_of(1000, salt), 1)
     return usage["prompt_tokens"] / (time.monotonic() - begin)
 
 
-def decode(server, clients, salt):
+def decode(server, clients, salt, tokens):
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        done = [pool.submit(ask, server.url, server.model, prompt_of(8, salt + i), 128)
-                for i in range(clients)]
+        done = [pool.submit(ask, server, prompt_of(8, salt + i), tokens) for i in range(clients)]
         tokens = sum(f.result()["completion_tokens"] for f in done)
     return tokens / (time.monotonic() - begin)
 
 
 class Server:
-    def __init__(self, name, command, url, model, environment=None):
-        self.name, self.url, self.model = name, url, model
+    def __init__(self, name, command, url, model, environment=None, fields=None):
+        self.name, self.url, self.model, self.fields = name, url, model, fields or {}
         self.log = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log,
                                         env={**os.environ, **(environment or {})})
 
     def wait(self, seconds=180):
+        """Why it does not answer; nothing once it does."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                ask(self.url, self.model, "warm up", 4)
-                return True
-            except (OSError, urllib.error.URLError, ValueError):
-                time.sleep(0.2)
-        return False
+                ask(self, "warm up", 4)
+                return None
+            except urllib.error.HTTPError as refusal:
+                if refusal.code != 503:  # which is loading
+                    return f"HTTP {refusal.code}: {refusal.read(2000).decode(errors='replace')}"
+            except (OSError, ValueError):
+                pass  # it does not listen yet
+            time.sleep(0.2)
+        return f"no answer within {seconds} s, exit code {self.process.poll()}"
 
     def text(self):
         return pathlib.Path(self.log.name).read_text(errors="replace")
@@ -88,40 +96,48 @@ def start_peer(args):
     port = free_port()
     return Server("llama-server", [
         args.llama_server, "-m", args.model, "--host", "127.0.0.1", "--port", str(port), "-ngl",
-        "999", "-np", "32", "-c", str(32 * 2048)], f"http://127.0.0.1:{port}", "any")
+        "999", "-np", "32", "-c", str(32 * 2048)], f"http://127.0.0.1:{port}", "any",
+        fields={"cache_prompt": False})
+
+
+def engine_of(plugin):
+    return pathlib.Path(plugin).stem.removeprefix("aioss-engine-")
 
 
 def start_product(args, home):
     port, model = free_port(), pathlib.Path(args.model)
     environment = {"XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home,
                    "AIOSS_ENGINES_DIR": f"{home}/engines"}
-    run = lambda *words: subprocess.run([args.aioss, *words], check=True,
-                                        env={**os.environ, **environment})
-    run("engine", "add", args.plugin)
-    run("devices")
-    run("ledger", "init", f"{home}/ledger", "--origin", "gpu")
+    for words in (("engine", "add", args.plugin), ("devices",),
+                  ("ledger", "init", f"{home}/ledger", "--origin", "gpu")):
+        done = subprocess.run([args.aioss, *words], env={**os.environ, **environment})
+        if done.returncode != 0:
+            raise SystemExit(f"'aioss {' '.join(words)}' ended with {done.returncode}")
     return Server("aioss", [
         args.aioss, "serve", "--port", str(port), "--ledger", f"{home}/ledger", "--models-dir",
-        str(model.parent), "--engine", "cuda", "--device", args.device, "--parallel", "32",
-        "--ctx", "2048", "--profile", "fast"],
+        str(model.parent), "--engine", engine_of(args.plugin), "--device", args.device,
+        "--parallel", "32", "--ctx", "2048", "--profile", "fast"],
         f"http://127.0.0.1:{port}", model.name.removesuffix(".gguf"), environment)
 
 
-def measure(servers):
+def measure(servers, rounds, tokens):
     found = {}
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for server in servers:
             for what, work in (("prefill", lambda s: prefill(s, turn)),
-                               ("decode, 1 client", lambda s: decode(s, 1, turn)),
-                               ("decode, 32 clients", lambda s: decode(s, 32, turn))):
+                               ("decode, 1 client", lambda s: decode(s, 1, turn, tokens)),
+                               ("decode, 32 clients", lambda s: decode(s, 32, turn, tokens))):
                 found.setdefault((what, server.name), []).append(work(server))
     return {key: statistics.median(values) for key, values in found.items()}
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("llama-server", "aioss", "plugin", "device", "model"):
+    for name in ("aioss", "plugin", "device", "model"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--llama-server")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--tokens", type=int, default=128, help="of each answer")
     args = parser.parse_args()
     if not os.access(args.aioss, os.X_OK):
         print("NOT MEASURED: the bundle has no product (./dev build portable, ./dev gpu-bundle)")
@@ -129,24 +145,25 @@ def main():
     with tempfile.TemporaryDirectory(prefix="aioss-gpu-") as home:
         servers = [start_product(args, home)]
         try:
-            if not servers[0].wait():
-                print(servers[0].text()[-4000:])
-                refused = re.search(r"confine|sandbox|seccomp|landlock", servers[0].text(), re.I)
+            if problem := servers[0].wait():
+                print(servers[0].text()[-4000:], problem, sep="\n")
+                refusals = [text for text in REFUSALS if text in servers[0].text() + problem]
                 print("the product cannot be used with this GPU" + (
-                    ": the kernel or the driver refuses its sandbox" if refused else ""))
+                    f"; its sandbox may be the reason: {refusals}" if refusals else ""))
                 return 1
-            servers.append(start_peer(args))
-            if not servers[1].wait():
-                print(servers[1].text()[-2000:], "llama-server does not answer", sep="\n")
-                return 1
-            found = measure(servers)
+            if args.llama_server:
+                servers.append(start_peer(args))
+                if problem := servers[1].wait():
+                    print(servers[1].text()[-2000:], f"llama-server: {problem}", sep="\n")
+                    return 1
+            found = measure(servers, args.rounds, args.tokens)
         finally:
             for server in servers:
                 server.stop()
     for what in dict.fromkeys(key[0] for key in found):
-        ours, theirs = found[what, "aioss"], found[what, "llama-server"]
-        print(f"{what:20} aioss {ours:9.1f} tokens/s, llama-server {theirs:9.1f}: "
-              f"{ours / theirs:.2f} ×")
+        ours, theirs = found[what, "aioss"], found.get((what, "llama-server"))
+        print(f"{what:20} aioss {ours:9.1f} tokens/s" + (
+            f", llama-server {theirs:9.1f}: {ours / theirs:.2f} ×" if theirs else ""))
     return 0
 
 

@@ -100,7 +100,7 @@ engine_build() {
     arguments+=("-DAIOSS_LLAMA_ARGS=$list" "-DAIOSS_VULKAN_LIBRARY=$(vulkan_loader)")
   elif [[ $backend == cuda ]]; then
     # For this machine's GPU, which is in no argument, or for those that the arguments name.
-    arguments+=(-DAIOSS_CUDA_ARCHITECTURES=native)
+    arguments+=("-DAIOSS_CUDA_ARCHITECTURES=$(cuda_architectures)")
     other=$(
       "${CUDACXX:-nvcc}" --version | tail -1
       nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u || true
@@ -121,6 +121,13 @@ engine_build() {
     die "the engine '$backend' could not be built; all of it is in ${log#"$root"/}"
   }
   engine_file=$root/build/engine-$backend/aioss-engine-$backend.so
+}
+
+cuda_architectures() { # of the GPUs here: "90"; CMake before 3.24 does not know "native"
+  local found
+  found=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . |
+    sort -u | paste -sd ';') || true
+  echo "${found:-native}"
 }
 
 vulkan_loader() { # the system's; the linker needs no more of it than the file

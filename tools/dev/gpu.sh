@@ -6,6 +6,17 @@ gpu_bundle_folder=$root/build/gpu-bundle
 gpu_folder=$root/build/gpu
 gpu_bundle_bytes_max=$((60 << 20)) # of the 64 MiB that may travel with the tree
 
+gpu_source() { # what of llama.cpp travels, as a tar: the engine and the server, for CUDA and CPUs
+  # Of the server's pages only what CMake reads to leave them out.
+  local without=(.git models docs media tests gguf-py benches examples .github "build-*"
+    tools/ui/src tools/ui/static tools/ui/tests tools/ui/.storybook tools/ui/package-lock.json)
+  local backend
+  for backend in opencl sycl hexagon cann webgpu metal vulkan openvino hip musa; do
+    without+=("ggml/src/ggml-$backend")
+  done
+  tar -c -C "$llama_source" "${without[@]/#/--exclude=./}" .
+}
+
 gpu_bundle() {
   install_packages
   obtain_llama
@@ -13,12 +24,7 @@ gpu_bundle() {
   local folder=$gpu_bundle_folder bytes
   rm -rf "$folder"
   mkdir -p "$folder"
-  local without=(.git models docs media tests gguf-py benches examples .github tools/ui "build-*")
-  local backend
-  for backend in opencl sycl hexagon cann webgpu metal vulkan openvino hip musa; do
-    without+=("ggml/src/ggml-$backend")
-  done
-  tar -cJf "$folder/llama.tar.xz" -C "$llama_source" "${without[@]/#/--exclude=./}" .
+  gpu_source | xz -c >"$folder/llama.tar.xz"
   head -c $((4 << 20)) "$cache/models/$SMOLLM2_FILE" >"$folder/vocabulary.gguf"
   # The product itself, for what only all of it can show: its sandbox and its server.
   if [[ -x build/portable/bin/aioss ]]; then cp build/portable/bin/aioss "$folder/aioss"; fi
@@ -39,6 +45,32 @@ find_gpu() {
   nvidia-smi -L >/dev/null 2>&1 || no_gpu "no NVIDIA GPU is here, or its driver does not answer"
 }
 
+gpu_configure_server() { # TREE OBJECTS: over the very objects that the engine has
+  cmake -S "$1" -B "$2" -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON \
+    -DLLAMA_BUILD_UI=OFF >/dev/null
+}
+
+# What can be known of it without a GPU: that what travels is enough to configure the engine and
+# the server, and to build what of the server comes from files that are left out.
+gpu_check_rehearse() {
+  obtain_llama
+  local folder=$root/build/gpu-rehearsal
+  rm -rf "$folder"
+  mkdir -p "$folder/tree"
+  gpu_source | tar -x -C "$folder/tree"
+  cmake -G Ninja -S src/engines/llama/plugin -B "$folder/engine" -DCMAKE_BUILD_TYPE=Release \
+    -DAIOSS_ENGINE_BACKEND=cpu -DAIOSS_CPU=native -DAIOSS_ENGINE_CHECK=ON \
+    -DAIOSS_LLAMA_SOURCE_DIR="$folder/tree" -DAIOSS_LLAMA_BUILD_DIR="$folder/objects" >/dev/null
+  cmake --build "$folder/engine" \
+    --target llama-stamps/src/llama_external-stamp/llama_external-configure >/dev/null
+  gpu_configure_server "$folder/tree" "$folder/objects"
+  cmake --build "$folder/objects" --target llama-ui >/dev/null
+  # All that would be compiled is there.
+  cmake --build "$folder/objects" --target llama-server -- -n >/dev/null
+  rm -rf "$folder"
+  say "What travels to a machine with a GPU is enough for the engine and the server"
+}
+
 gpu_check_build() {
   find_gpu
   local tree=$gpu_folder/llama.cpp
@@ -52,11 +84,10 @@ gpu_check_build() {
   say "Building the CUDA engine for $(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)"
   cmake -G Ninja -S src/engines/llama/plugin -B "$gpu_folder/engine" -DCMAKE_BUILD_TYPE=Release \
     -DAIOSS_ENGINE_BACKEND=cuda -DAIOSS_CPU=native -DAIOSS_ENGINE_CHECK=ON \
-    -DAIOSS_LLAMA_SOURCE_DIR="$tree" -DAIOSS_LLAMA_BUILD_DIR="$gpu_folder/objects"
+    -DAIOSS_CUDA_ARCHITECTURES="$(cuda_architectures)" -DAIOSS_LLAMA_SOURCE_DIR="$tree" \
+    -DAIOSS_LLAMA_BUILD_DIR="$gpu_folder/objects"
   cmake --build "$gpu_folder/engine" -j "$jobs"
-  # The server of the same tree, over the very objects that the engine has.
-  cmake -S "$tree" -B "$gpu_folder/objects" -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON \
-    -DLLAMA_BUILD_UI=OFF >/dev/null
+  gpu_configure_server "$tree" "$gpu_folder/objects"
   cmake --build "$gpu_folder/objects" -j "$jobs" --target llama-server
   say "Built. Next: ./dev gpu-check run"
 }
@@ -68,6 +99,12 @@ gpu_check_run() { # [DEVICE]
   [[ -x $check && -e $plugin ]] || die "nothing is built: ./dev gpu-check build"
   export AIOSS_SYNTHETIC_DIR=$gpu_folder/models
   nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+  # Images for containers put the driver where only LD_LIBRARY_PATH finds it, which no worker has.
+  if ! ldconfig -p | grep -q 'libcuda\.so\.1'; then
+    ldconfig 2>/dev/null || true
+    ldconfig -p | grep -q 'libcuda\.so\.1' ||
+      say "WARNING: the loader does not know libcuda.so.1, and no worker will (ldconfig as root)"
+  fi
   for model in "128 Q4_0" "2048 Q8_0"; do
     say "A synthetic model of ${model% *} MiB, ${model#* }"
     model=$(python3 -c "import sys; sys.path.insert(0, 'tests/support'); import synthetic_model as s
@@ -88,7 +125,11 @@ gpu_check() {
   case ${1:-all} in
     build) gpu_check_build ;;
     run) gpu_check_run "${@:2}" ;;
-    all) gpu_check_build && gpu_check_run ;;
-    *) die "./dev gpu-check takes build, run, or nothing for both" ;;
+    all)
+      gpu_check_build # not with "&&": what fails in it would then go on
+      gpu_check_run
+      ;;
+    rehearse) gpu_check_rehearse ;;
+    *) die "./dev gpu-check takes build, run, rehearse, or nothing for build and run" ;;
   esac
 }

@@ -65,6 +65,9 @@ aioss_status place(const aioss_model_options& options, FakeModel& model, aioss_e
   if (model.gpu_layers > 0 && model.script.fail_device && !model.dry) {
     return fail(error, AIOSS_E_FAILED, "the script says: the device is lost");
   }
+  if (model.gpu_layers > 0 && model.script.fail_driver) {
+    return fail(error, AIOSS_E_FAILED, "the script says: the driver is broken");
+  }
   return AIOSS_OK;
 }
 

@@ -74,15 +74,11 @@ aioss_status stand_in(int fd, Script& out, aioss_error* error) {
 }
 
 aioss_status read_script(const aioss_model_options& options, Script& out, aioss_error* error) {
-  const bool gguf = options.fds != nullptr && options.fd_count > 0 && is_gguf(options.fds[0]);
-  if (options.fds == nullptr || (options.fd_count != 1 && !gguf)) {
+  if (const auto s = engine::check_model_options(options, error); s != AIOSS_OK) return s;
+  if (is_gguf(options.fds[0])) return stand_in(options.fds[0], out, error);
+  if (options.fd_count != 1) {
     return fail(error, AIOSS_E_INVALID, "a fake model is one file descriptor");
   }
-  if (options.profile > AIOSS_PROFILE_EVIDENCE ||
-      (options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
-    return fail(error, AIOSS_E_INVALID, "unknown profile or flags");
-  }
-  if (gguf) return stand_in(options.fds[0], out, error);
   std::string text;
   if (const auto s = read_text(options.fds[0], text, error); s != AIOSS_OK) return s;
   Result<Script> script = Script::parse(text);

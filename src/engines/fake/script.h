@@ -17,6 +17,7 @@
 //   device_lost_after N     every decode call of a session but the first N is AIOSS_E_FAILED
 //   layers N                of which some may be on a GPU (AIOSS_FAKE_GPUS; default 1)
 //   fail_device yes         loading fails if any is
+//   fail_driver yes         so does a dry run
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
 //   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
@@ -109,6 +110,7 @@ struct Script {
   std::string crash_together;
   std::uint32_t layers = 1;
   bool fail_device = false;
+  bool fail_driver = false;
   std::vector<std::string> sabotage;
 
   std::uint32_t vocabulary() const {

@@ -9,7 +9,7 @@
 
 #include "engine/abi.h"
 #include "engine/session_edge.h"
-#include "engines/ik/log_scope.h"
+#include "engines/ik/backend.h"
 #include "engines/ik/model.h"
 #include "engines/ik/session.h"
 

@@ -8,9 +8,10 @@
 
 #include "base/assert.h"
 #include "engine/abi.h"
+#include "engines/ggml/loading.h"
+#include "engines/ik/backend.h"
 #include "engines/ik/context_internals.h"
 #include "engines/ik/dry_run.h"
-#include "engines/ik/log_scope.h"
 #include "engines/ik/model.h"
 #include "engines/ik/model_files.h"
 
@@ -20,30 +21,7 @@ namespace {
 using engine::fail;
 
 constexpr std::uint32_t kCellsPad = 256;           // flash attention wants multiples
-constexpr std::uint32_t kPartsMax = 64;            // of a split model; each is a descriptor
 constexpr std::uint32_t kMicroBatchDefault = 512;  // ik_llama.cpp's own choice
-
-struct Progress {
-  const aioss_model_options* options;
-  bool cancelled = false;
-};
-
-bool on_progress(float fraction, void* user) {
-  auto* progress = static_cast<Progress*>(user);
-  if (progress->options->progress == nullptr) return true;
-  if (progress->options->progress(fraction, progress->options->progress_user) != 0) return true;
-  progress->cancelled = true;
-  return false;
-}
-
-aioss_status status_of(std::string_view message) {
-  const auto has = [&](std::string_view part) { return message.find(part) != message.npos; };
-  if (has("unknown model architecture") || has("unsupported model architecture")) {
-    return AIOSS_E_UNSUPPORTED;
-  }
-  if (has("unable to allocate") || has("failed to allocate")) return AIOSS_E_NO_MEMORY;
-  return AIOSS_E_CORRUPT;
-}
 
 // Models whose memory cannot be cut back to an earlier position, or that do not continue a text,
 // would break promises of the ABI: refused here, with the reason.
@@ -60,20 +38,11 @@ aioss_status check_kind(const llama_model& model, aioss_error* error) {
 }
 
 aioss_status check_options(const aioss_model_options& options, aioss_error* error) {
-  if (options.fds == nullptr || options.fd_count == 0) {
-    return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
-  }
-  if (options.fd_count > kPartsMax) {
-    return fail(error, AIOSS_E_UNSUPPORTED, "a model may have at most 64 parts");
-  }
-  if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
-    return fail(error, AIOSS_E_INVALID, "unknown model flags");
-  }
+  if (const auto s = engine::check_model_options(options, error); s != AIOSS_OK) return s;
   constexpr std::uint32_t kDevices = 1;  // the CPU
   if (const auto s = engine::check_placement(options, kDevices, error); s != AIOSS_OK) return s;
   if (options.profile == AIOSS_PROFILE_FAST) return AIOSS_OK;
-  const bool known = options.profile <= AIOSS_PROFILE_EVIDENCE;
-  return fail(error, known ? AIOSS_E_UNSUPPORTED : AIOSS_E_INVALID,
+  return fail(error, AIOSS_E_UNSUPPORTED,
               "this engine keeps the profile fast only; take the engine llama for the others");
 }
 
@@ -136,23 +105,23 @@ aioss_status load_model(const aioss_model_options& options, ModelPointer& out, a
   const LogScope log;
   const ModelFiles files({options.fds, options.fd_count});
   if (const auto s = files.check_magic(error); s != AIOSS_OK) return s;
-  Progress progress{.options = &options};
+  ggml::LoadProgress progress(options);
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  params.progress_callback = on_progress;
+  params.progress_callback = ggml::LoadProgress::on_progress;
   params.progress_callback_user_data = &progress;
   params.dry_run = (options.flags & AIOSS_MODEL_DRY_RUN) != 0;
   {
     const DryRun dry(params.dry_run);
     out.reset(llama_model_load_from_file(files.path().c_str(), params));
   }
-  if (progress.cancelled) {
+  if (progress.was_cancelled()) {
     out.reset();
     return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
   }
   if (!out) {
     const std::string message = log.error_or("ik_llama.cpp cannot load this file");
-    return fail(error, status_of(message), message);
+    return fail(error, ggml::status_of_load(message), message);
   }
   if (params.dry_run) place_weights(*out);
   return check_kind(*out, error);

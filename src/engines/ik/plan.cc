@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "engine/abi.h"
+#include "engines/ik/backend.h"
 #include "engines/ik/context_internals.h"
 #include "engines/ik/dry_run.h"
-#include "engines/ik/log_scope.h"
 #include "engines/ik/model.h"
 
 namespace aioss::engines::ik {

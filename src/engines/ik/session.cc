@@ -5,8 +5,8 @@
 
 #include "engine/abi.h"
 #include "engine/state_envelope.h"
+#include "engines/ik/backend.h"
 #include "engines/ik/cells.h"
-#include "engines/ik/log_scope.h"
 
 namespace aioss::engines::ik {
 namespace {
@@ -58,7 +58,7 @@ aioss_status IkSession::create(IkModel& model, aioss_session_options options,
 }
 
 IkSession::IkSession(IkModel& model, const aioss_session_options& options)
-    : model_(model), options_(options), lengths_(options.sequences_max, 0) {}
+    : model_(model), options_(options), lengths_(options.sequences_max) {}
 
 IkSession::~IkSession() {
   const LogScope log;
@@ -71,16 +71,6 @@ bool IkSession::on_abort(void* user) {
   if (!self->abortable_) return false;
   self->aborted_ = self->aborted_ || self->options_.abort(self->options_.abort_user) != 0;
   return self->aborted_;
-}
-
-bool IkSession::has_sequence(std::int32_t sequence) const {
-  return sequence >= 0 && static_cast<std::size_t>(sequence) < lengths_.size();
-}
-
-aioss_status IkSession::no_sequence(std::int32_t sequence, aioss_error* error) const {
-  return fail(error, AIOSS_E_INVALID,
-              "there is no sequence " + std::to_string(sequence) + "; there are " +
-                  std::to_string(lengths_.size()));
 }
 
 aioss_status IkSession::broken(aioss_error* error) const {
@@ -99,7 +89,7 @@ aioss_status IkSession::decode(const aioss_batch& batch, aioss_error* error) {
                 "this engine has no adapters; take the engine llama for them");
   }
   if (const auto s = engine::check_batch(
-          batch, options_, static_cast<std::uint32_t>(vocabulary_size()), lengths_, error);
+          batch, options_, static_cast<std::uint32_t>(vocabulary_size()), lengths_.all(), error);
       s != AIOSS_OK) {
     return s;
   }
@@ -124,7 +114,7 @@ aioss_status IkSession::decode(const aioss_batch& batch, aioss_error* error) {
     return status;
   }
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
-    ++lengths_[static_cast<std::size_t>(batch.sequences[i])];
+    ++lengths_[batch.sequences[i]];
   }
   ++counters_.decode_calls;
   counters_.tokens += batch.token_count;
@@ -176,8 +166,7 @@ void IkSession::cut_back(const aioss_batch& batch) {
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
     if (i > 0 && batch.sequences[i] == batch.sequences[i - 1]) continue;
     const std::int32_t sequence = batch.sequences[i];
-    llama_kv_cache_seq_rm(context_.get(), sequence, lengths_[static_cast<std::size_t>(sequence)],
-                          -1);
+    llama_kv_cache_seq_rm(context_.get(), sequence, lengths_[sequence], -1);
   }
 }
 
@@ -194,20 +183,16 @@ const float* IkSession::logits(std::uint32_t output) {
 
 aioss_status IkSession::remove(std::int32_t sequence, std::int32_t from, std::int32_t to,
                                aioss_error* error) {
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
-  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
-  if (from < 0 || (to >= 0 && to < from)) {
-    return fail(error, AIOSS_E_INVALID, "the range to remove is not a range");
+  bool is_empty = false;
+  if (const auto s = lengths_.check_cut(sequence, from, to, is_empty, error); s != AIOSS_OK) {
+    return s;
   }
-  if (from >= length || from == to) return AIOSS_OK;
-  if (to >= 0 && to < length) {
-    return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
-  }
+  if (is_empty) return AIOSS_OK;
   const LogScope log;
   if (!llama_kv_cache_seq_rm(context_.get(), sequence, from, -1)) {
     return fail(error, AIOSS_E_UNSUPPORTED, "this model's memory cannot be cut");
   }
-  length = from;
+  lengths_[sequence] = from;
   if (holes_in_cells(*context_) > kHolesMax) compact_cells(*context_);
   return AIOSS_OK;
 }
@@ -215,14 +200,10 @@ aioss_status IkSession::remove(std::int32_t sequence, std::int32_t from, std::in
 // The cells are shared until one of the two goes on.
 aioss_status IkSession::copy(std::int32_t source, std::int32_t target, aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(source)) return no_sequence(source, error);
-  if (!has_sequence(target)) return no_sequence(target, error);
-  if (source == target || lengths_[static_cast<std::size_t>(target)] != 0) {
-    return fail(error, AIOSS_E_INVALID, "the target of a copy must be empty");
-  }
+  if (const auto s = lengths_.check_copy(source, target, error); s != AIOSS_OK) return s;
   const LogScope log;
   llama_kv_cache_seq_cp(context_.get(), source, target, -1, -1);
-  lengths_[static_cast<std::size_t>(target)] = lengths_[static_cast<std::size_t>(source)];
+  lengths_[target] = lengths_[source];
   return AIOSS_OK;
 }
 
@@ -241,7 +222,7 @@ std::uint64_t IkSession::fingerprint() const {
 
 aioss_status IkSession::state_size(std::int32_t sequence, std::size_t& size, aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  if (const auto s = lengths_.check(sequence, error); s != AIOSS_OK) return s;
   const LogScope log;
   const std::size_t raw = llama_state_seq_get_size(context_.get(), sequence, 0);
   if (raw == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot measure the state"));
@@ -263,8 +244,7 @@ aioss_status IkSession::save(std::int32_t sequence, std::uint8_t* data, std::siz
       context_.get(), payload, size - engine::kStateHeaderBytes, sequence, 0);
   if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
   engine::seal_state(data, {kStateMagic, fingerprint()},
-                     static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
-                     written);
+                     static_cast<std::uint64_t>(lengths_[sequence]), written);
   size = engine::kStateHeaderBytes + written;
   return AIOSS_OK;
 }
@@ -272,7 +252,7 @@ aioss_status IkSession::save(std::int32_t sequence, std::uint8_t* data, std::siz
 aioss_status IkSession::load(std::int32_t sequence, const std::uint8_t* data, std::size_t size,
                              aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  if (const auto s = lengths_.check(sequence, error); s != AIOSS_OK) return s;
   engine::OpenedState state;
   if (const auto status = engine::open_state(data, size, {kStateMagic, fingerprint()},
                                              options_.cells_per_sequence, state, error);
@@ -280,7 +260,7 @@ aioss_status IkSession::load(std::int32_t sequence, const std::uint8_t* data, st
     return status;
   }
   const LogScope log;
-  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
+  std::int32_t& length = lengths_[sequence];
   llama_kv_cache_seq_rm(context_.get(), sequence, -1, -1);
   length = 0;
   if (state.length == 0) return AIOSS_OK;

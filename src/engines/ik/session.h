@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aioss/engine.h"
+#include "engine/sequence_lengths.h"
 #include "engines/ik/model.h"
 
 namespace aioss::engines::ik {
@@ -37,8 +38,6 @@ class IkSession final {
   IkSession(IkModel& model, const aioss_session_options& options);
 
   static bool on_abort(void* user);
-  bool has_sequence(std::int32_t sequence) const;
-  aioss_status no_sequence(std::int32_t sequence, aioss_error* error) const;
   aioss_status broken(aioss_error* error) const;
   aioss_status decode_piece(const aioss_batch& piece, aioss_error* error);
   void keep_rows();
@@ -49,7 +48,7 @@ class IkSession final {
   IkModel& model_;
   aioss_session_options options_;
   ContextPointer context_;
-  std::vector<std::int32_t> lengths_;      // tokens in each sequence
+  engine::SequenceLengths lengths_;
   std::vector<std::int32_t> output_rows_;  // output number → index in the last piece
   std::vector<std::int32_t> one_each_;     // llama_batch wants these arrays
   std::vector<llama_seq_id*> sequence_pointers_;

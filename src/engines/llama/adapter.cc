@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "engine/abi.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/descriptor_file.h"
-#include "engines/llama/log_scope.h"
 #include "llama-model.h"
 
 namespace aioss::engines::llama {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "chat.h"
-#include "engines/llama/log_scope.h"
+#include "engines/llama/backend.h"
 #include "jinja/caps.h"
 #include "jinja/runtime.h"
 #include "json.h"

@@ -10,7 +10,7 @@
 #include "engine/abi.h"
 #include "engine/session_edge.h"
 #include "engines/llama/adapter.h"
-#include "engines/llama/log_scope.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/model.h"
 #include "engines/llama/placement.h"
 #include "engines/llama/session.h"
@@ -116,6 +116,7 @@ void copy_text(char (&out)[N], const char* text) {
 aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
   return guarded(error, [&] {
     if (index >= device_count()) return fail(error, AIOSS_E_INVALID, "there is no such device");
+    if (out == nullptr) return fail(error, AIOSS_E_INVALID, "no room for a device");
     ggml_backend_dev_t dev = ggml_backend_dev_get(index);
     aioss_device value = {};
     value.kind = kind_of(dev);
@@ -124,11 +125,13 @@ aioss_status device(uint32_t index, aioss_device* out, aioss_error* error) {
     const std::string_view backend = ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev));
     copy_text(value.backend, backend == "MTL" ? "Metal" : backend.data());
     copy_text(value.description, ggml_backend_dev_description(dev));
-    std::size_t free = 0;
-    std::size_t total = 0;
-    ggml_backend_dev_memory(dev, &free, &total);
-    value.bytes_free = free;
-    value.bytes_total = total;
+    if (out->struct_size > offsetof(aioss_device, bytes_total)) {
+      std::size_t free = 0;
+      std::size_t total = 0;
+      ggml_backend_dev_memory(dev, &free, &total);
+      value.bytes_free = free;
+      value.bytes_total = total;
+    }
     if (!write_struct(out, value)) return fail(error, AIOSS_E_INVALID, "no room for a device");
     return AIOSS_OK;
   });

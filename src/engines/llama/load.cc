@@ -13,9 +13,10 @@
 
 #include "base/assert.h"
 #include "engine/abi.h"
+#include "engines/ggml/loading.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/descriptor_file.h"
 #include "engines/llama/invariance.h"
-#include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 #include "engines/llama/placement.h"
 #include "llama-ext.h"
@@ -27,30 +28,7 @@ namespace {
 using engine::fail;
 
 constexpr std::uint32_t kCellsPad = 256;           // llama.cpp rounds a stream's cells up to this
-constexpr std::uint32_t kPartsMax = 64;            // of a split model; each is a descriptor
 constexpr std::uint32_t kMicroBatchDefault = 512;  // llama.cpp's own choice
-
-struct Progress {
-  const aioss_model_options* options;
-  bool cancelled = false;
-};
-
-bool on_progress(float fraction, void* user) {
-  auto* progress = static_cast<Progress*>(user);
-  if (progress->options->progress == nullptr) return true;
-  if (progress->options->progress(fraction, progress->options->progress_user) != 0) return true;
-  progress->cancelled = true;
-  return false;
-}
-
-aioss_status status_of(std::string_view message) {
-  const auto has = [&](std::string_view part) { return message.find(part) != message.npos; };
-  if (has("unknown model architecture") || has("unsupported model architecture")) {
-    return AIOSS_E_UNSUPPORTED;
-  }
-  if (has("unable to allocate") || has("failed to allocate")) return AIOSS_E_NO_MEMORY;
-  return AIOSS_E_CORRUPT;
-}
 
 // Models whose memory cannot be cut back to an earlier position, or that do not continue a text,
 // would break promises of the ABI: refused here, with the reason.
@@ -130,21 +108,12 @@ aioss_status check_weights(const llama_model& model, std::uint32_t profile, aios
 
 aioss_status load_model(const aioss_model_options& options, LlamaModel& model, aioss_error* error) {
   ModelPointer& out = model.model;
-  if (options.fds == nullptr || options.fd_count == 0) {
-    return fail(error, AIOSS_E_INVALID, "a model needs a file descriptor");
-  }
-  if (options.fd_count > kPartsMax) {
-    return fail(error, AIOSS_E_UNSUPPORTED, "a model may have at most 64 parts");
-  }
-  if ((options.flags & ~std::uint32_t{AIOSS_MODEL_DRY_RUN}) != 0) {
-    return fail(error, AIOSS_E_INVALID, "unknown model flags");
-  }
-  const bool dry = (options.flags & AIOSS_MODEL_DRY_RUN) != 0;
-  if (options.profile != AIOSS_PROFILE_FAST && options.profile != AIOSS_PROFILE_REPRODUCIBLE) {
-    return fail(error,
-                options.profile == AIOSS_PROFILE_EVIDENCE ? AIOSS_E_UNSUPPORTED : AIOSS_E_INVALID,
+  if (const auto s = engine::check_model_options(options, error); s != AIOSS_OK) return s;
+  if (options.profile == AIOSS_PROFILE_EVIDENCE) {
+    return fail(error, AIOSS_E_UNSUPPORTED,
                 "this engine keeps the profiles fast and reproducible only");
   }
+  const bool dry = (options.flags & AIOSS_MODEL_DRY_RUN) != 0;
   ensure_backend();
   const LogScope log;
   for (std::uint32_t i = 0; i < options.fd_count; ++i) {
@@ -154,30 +123,30 @@ aioss_status load_model(const aioss_model_options& options, LlamaModel& model, a
   Placement placement;  // without devices: the CPU alone, whatever else is compiled in
   if (const auto s = Placement::read(options, placement, error); s != AIOSS_OK) return s;
   model.devices = placement.indices();
-  Progress progress{.options = &options};
+  ggml::LoadProgress progress(options);
   llama_model_params params = llama_model_default_params();
   placement.apply(params);
   params.load_mode = dry ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
   params.lazy_mode = LLAMA_LAZY_MODE_OFF;
-  params.progress_callback = on_progress;
+  params.progress_callback = ggml::LoadProgress::on_progress;
   params.progress_callback_user_data = &progress;
   params.use_extra_bufts = options.profile == AIOSS_PROFILE_FAST;  // repacking changes bits
   params.no_alloc = dry;
   if (const auto s = read_files(options, params, out, error); s != AIOSS_OK) return s;
-  if (progress.cancelled) {
+  if (progress.was_cancelled()) {
     out.reset();
     return fail(error, AIOSS_E_ABORTED, "loading was cancelled");
   }
   if (!out) {
     const std::string message = log.error_or("llama.cpp cannot load this file");
-    return fail(error, status_of(message), message);
+    return fail(error, ggml::status_of_load(message), message);
   }
   if (const auto s = check_kind(*out, error); s != AIOSS_OK) return s;
   return check_weights(*out, options.profile, error);
 }
 
 aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aioss_error* error) {
-  if (fds.empty() || fds.size() > kPartsMax) {
+  if (fds.empty() || fds.size() > engine::kPartsMax) {
     return fail(error, AIOSS_E_INVALID, "a model has 1 to 64 parts");
   }
   ensure_backend();
@@ -197,7 +166,7 @@ aioss_status load_vocabulary(const std::vector<int>& fds, ModelPointer& out, aio
   if (const auto s = read_files(files, params, out, error); s != AIOSS_OK) return s;
   if (!out) {
     const std::string message = log.error_or("llama.cpp cannot read this file");
-    return fail(error, status_of(message), message);
+    return fail(error, ggml::status_of_load(message), message);
   }
   return check_kind(*out, error);
 }

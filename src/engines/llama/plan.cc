@@ -9,7 +9,7 @@
 #endif
 
 #include "engine/abi.h"
-#include "engines/llama/log_scope.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/model.h"
 #include "llama-ext.h"
 #include "llama-model.h"

@@ -8,8 +8,8 @@
 #include "engine/abi.h"
 #include "engine/state_envelope.h"
 #include "engines/llama/adapter.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/invariance.h"
-#include "engines/llama/log_scope.h"
 
 namespace aioss::engines::llama {
 namespace {
@@ -105,7 +105,7 @@ aioss_status LlamaSession::create(LlamaModel& model, aioss_session_options optio
 }
 
 LlamaSession::LlamaSession(LlamaModel& model, const aioss_session_options& options)
-    : model_(model), options_(options), lengths_(options.sequences_max, 0) {
+    : model_(model), options_(options), lengths_(options.sequences_max) {
   model_.sessions.push_back(this);
 }
 
@@ -140,16 +140,6 @@ bool LlamaSession::on_node(ggml_tensor* node, bool ask, void* user) {
   if (self->first_node_.empty()) self->first_node_ = ggml_get_name(node);
   if (self->first_node_ == ggml_get_name(node)) ++self->counters_.graphs;
   return false;
-}
-
-bool LlamaSession::has_sequence(std::int32_t sequence) const {
-  return sequence >= 0 && static_cast<std::size_t>(sequence) < lengths_.size();
-}
-
-aioss_status LlamaSession::no_sequence(std::int32_t sequence, aioss_error* error) const {
-  return fail(error, AIOSS_E_INVALID,
-              "there is no sequence " + std::to_string(sequence) + "; there are " +
-                  std::to_string(lengths_.size()));
 }
 
 std::uint32_t LlamaSession::vocabulary_size() const {
@@ -199,7 +189,7 @@ void LlamaSession::forget_adapter(const llama_adapter_lora* adapter) {
 
 aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) {
   if (failed_) return broken(error);
-  if (const auto s = engine::check_batch(batch, options_, vocabulary_size(), lengths_, error);
+  if (const auto s = engine::check_batch(batch, options_, vocabulary_size(), lengths_.all(), error);
       s != AIOSS_OK) {
     return s;
   }
@@ -222,8 +212,7 @@ bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
     const std::int32_t sequence = batch.sequences[i];
     in_company = in_company || sequence != batch.sequences[0];
     // check_batch: only the first of a sequence's tokens is where the sequence ends by now.
-    several_of_one =
-        several_of_one || batch.positions[i] != lengths_[static_cast<std::size_t>(sequence)];
+    several_of_one = several_of_one || batch.positions[i] != lengths_[sequence];
   }
   return in_company && (several_of_one || (!adapters_.empty() && !kHasInvariantKernels));
 }
@@ -238,7 +227,7 @@ aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_err
     row_count += batch.outputs[i] != 0 ? 1 : 0;
   }
   std::vector<float> rows(row_count * width);
-  std::vector<bool> is_done(lengths_.size());
+  std::vector<bool> is_done(lengths_.all().size());
   const aioss_counters before = counters_;
   for (std::uint32_t first = 0; first < batch.token_count; ++first) {
     const auto sequence = static_cast<std::size_t>(batch.sequences[first]);
@@ -296,7 +285,7 @@ aioss_status LlamaSession::finish(int result, const aioss_batch& batch, const st
   switch (result) {
     case 0:
       for (std::uint32_t i = 0; i < batch.token_count; ++i) {
-        ++lengths_[static_cast<std::size_t>(batch.sequences[i])];
+        ++lengths_[batch.sequences[i]];
       }
       ++counters_.decode_calls;
       counters_.tokens += batch.token_count;
@@ -319,7 +308,7 @@ void LlamaSession::read_back_lengths(const aioss_batch& batch) {
   const llama_memory_t memory = llama_get_memory(context_.get());
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
     const std::int32_t sequence = batch.sequences[i];
-    lengths_[static_cast<std::size_t>(sequence)] = llama_memory_seq_pos_max(memory, sequence) + 1;
+    lengths_[sequence] = llama_memory_seq_pos_max(memory, sequence) + 1;
   }
 }
 
@@ -336,15 +325,11 @@ const float* LlamaSession::logits(std::uint32_t output) {
 
 aioss_status LlamaSession::remove(std::int32_t sequence, std::int32_t from, std::int32_t to,
                                   aioss_error* error) {
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
-  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
-  if (from < 0 || (to >= 0 && to < from)) {
-    return fail(error, AIOSS_E_INVALID, "the range to remove is not a range");
+  bool is_empty = false;
+  if (const auto s = lengths_.check_cut(sequence, from, to, is_empty, error); s != AIOSS_OK) {
+    return s;
   }
-  if (from >= length || from == to) return AIOSS_OK;
-  if (to >= 0 && to < length) {
-    return fail(error, AIOSS_E_UNSUPPORTED, "only the end of a sequence can be cut off");
-  }
+  if (is_empty) return AIOSS_OK;
   const LogScope log;
   const llama_memory_t memory = llama_get_memory(context_.get());
   // A sliding-window ring forgets; what is left must still hold the window of the next position.
@@ -357,7 +342,7 @@ aioss_status LlamaSession::remove(std::int32_t sequence, std::int32_t from, std:
   if (!llama_memory_seq_rm(memory, sequence, from, -1)) {
     return fail(error, AIOSS_E_UNSUPPORTED, "this model's memory cannot be cut");
   }
-  length = from;
+  lengths_[sequence] = from;
   return AIOSS_OK;
 }
 
@@ -383,12 +368,8 @@ std::size_t LlamaSession::raw_size(std::int32_t sequence) const {
 
 aioss_status LlamaSession::copy(std::int32_t source, std::int32_t target, aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(source)) return no_sequence(source, error);
-  if (!has_sequence(target)) return no_sequence(target, error);
-  if (source == target || lengths_[static_cast<std::size_t>(target)] != 0) {
-    return fail(error, AIOSS_E_INVALID, "the target of a copy must be empty");
-  }
-  if (lengths_[static_cast<std::size_t>(source)] == 0) return AIOSS_OK;
+  if (const auto s = lengths_.check_copy(source, target, error); s != AIOSS_OK) return s;
+  if (lengths_[source] == 0) return AIOSS_OK;
   // Not llama_memory_seq_cp: between streams it copies all cells, and only at the next decode, so
   // that a state read before then would silently be another's.
   const LogScope log;
@@ -401,14 +382,14 @@ aioss_status LlamaSession::copy(std::int32_t source, std::int32_t target, aioss_
     llama_memory_seq_rm(llama_get_memory(context_.get()), target, -1, -1);
     return fail(error, AIOSS_E_FAILED, log.error_or("llama.cpp cannot copy this sequence"));
   }
-  lengths_[static_cast<std::size_t>(target)] = lengths_[static_cast<std::size_t>(source)];
+  lengths_[target] = lengths_[source];
   return AIOSS_OK;
 }
 
 aioss_status LlamaSession::state_size(std::int32_t sequence, std::size_t& size,
                                       aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  if (const auto s = lengths_.check(sequence, error); s != AIOSS_OK) return s;
   const LogScope log;
   const std::size_t raw = raw_size(sequence);
   if (raw == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot measure the state"));
@@ -431,8 +412,7 @@ aioss_status LlamaSession::save(std::int32_t sequence, std::uint8_t* data, std::
                                    sequence, state_flags(model_.profile));
   if (written == 0) return fail(error, AIOSS_E_FAILED, log.error_or("cannot save the state"));
   engine::seal_state(data, {kStateMagic, fingerprint()},
-                     static_cast<std::uint64_t>(lengths_[static_cast<std::size_t>(sequence)]),
-                     written);
+                     static_cast<std::uint64_t>(lengths_[sequence]), written);
   size = engine::kStateHeaderBytes + written;
   return AIOSS_OK;
 }
@@ -440,7 +420,7 @@ aioss_status LlamaSession::save(std::int32_t sequence, std::uint8_t* data, std::
 aioss_status LlamaSession::load(std::int32_t sequence, const std::uint8_t* data, std::size_t size,
                                 aioss_error* error) {
   if (failed_) return broken(error);
-  if (!has_sequence(sequence)) return no_sequence(sequence, error);
+  if (const auto s = lengths_.check(sequence, error); s != AIOSS_OK) return s;
   engine::OpenedState state;
   if (const auto status = engine::open_state(data, size, {kStateMagic, fingerprint()},
                                              options_.cells_per_sequence, state, error);
@@ -449,7 +429,7 @@ aioss_status LlamaSession::load(std::int32_t sequence, const std::uint8_t* data,
   }
   const LogScope log;
   const llama_memory_t memory = llama_get_memory(context_.get());
-  std::int32_t& length = lengths_[static_cast<std::size_t>(sequence)];
+  std::int32_t& length = lengths_[sequence];
   llama_memory_seq_rm(memory, sequence, -1, -1);
   length = 0;
   if (state.length == 0) return AIOSS_OK;

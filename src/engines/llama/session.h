@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aioss/engine.h"
+#include "engine/sequence_lengths.h"
 #include "engines/llama/model.h"
 
 namespace aioss::engines::llama {
@@ -46,8 +47,6 @@ class LlamaSession final {
   static bool on_abort(void* user);
   static bool on_node(ggml_tensor* node, bool ask, void* user);
   bool attach_threads();
-  bool has_sequence(std::int32_t sequence) const;
-  aioss_status no_sequence(std::int32_t sequence, aioss_error* error) const;
   aioss_status broken(aioss_error* error) const;
   std::uint32_t vocabulary_size() const;
   void read_back_lengths(const aioss_batch& batch);
@@ -65,7 +64,7 @@ class LlamaSession final {
   ThreadPoolPointer pool_;        // outlives the context
   ThreadPoolPointer pool_batch_;  // null: the same
   ContextPointer context_;
-  std::vector<std::int32_t> lengths_;      // tokens in each sequence
+  engine::SequenceLengths lengths_;
   std::vector<std::int32_t> output_rows_;  // output number → index in the last batch
   std::vector<std::int32_t> one_each_;     // llama_batch wants these arrays
   std::vector<llama_seq_id*> sequence_pointers_;

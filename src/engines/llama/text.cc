@@ -7,10 +7,10 @@
 #include "base/assert.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
+#include "engines/llama/backend.h"
 #include "engines/llama/chat_template.h"
 #include "engines/llama/control_tokens.h"
 #include "engines/llama/llama_engine.h"
-#include "engines/llama/log_scope.h"
 #include "engines/llama/model.h"
 
 namespace aioss::engines::llama {

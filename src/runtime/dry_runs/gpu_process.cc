@@ -9,18 +9,22 @@ bool drives_gpus(std::string_view engine, std::string_view device) {
   return device != "cpu" || plugins::is_for_gpus(engine);
 }
 
-void start_for_gpus(os::SpawnOptions& spawn) {
-  spawn.arguments.emplace_back("--sandbox");
-  spawn.arguments.emplace_back("gpu");
+std::vector<std::string> gpu_environment() {
   // Nothing is kept of what drivers compile: a worker writes no file.
-  spawn.environment.emplace_back("MESA_SHADER_CACHE_DISABLE=true");
-  spawn.environment.emplace_back("CUDA_CACHE_DISABLE=1");
+  std::vector<std::string> out{"MESA_SHADER_CACHE_DISABLE=true", "CUDA_CACHE_DISABLE=1"};
   for (std::string& variable : os::environment_subset(
            {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",
             "VK_DRIVER_FILES", "VK_ICD_FILENAMES", "GGML_VK_VISIBLE_DEVICES",
             "AIOSS_FAKE_GPUS"})) {  // of the engine for tests
-    spawn.environment.push_back(std::move(variable));
+    out.push_back(std::move(variable));
   }
+  return out;
+}
+
+void start_for_gpus(os::SpawnOptions& spawn) {
+  spawn.arguments.emplace_back("--sandbox");
+  spawn.arguments.emplace_back("gpu");
+  for (std::string& variable : gpu_environment()) spawn.environment.push_back(std::move(variable));
 }
 
 }  // namespace aioss::runtime

@@ -107,6 +107,7 @@ class Lives final : public RoomHost,
 
   // What Room finds for one that waits for it.
   void start(Life& life) override;
+  void device_failed(Life& life, const std::string& device, const std::string& why) override;
   void has_no_room_beside(Life& life) override { parts_.replacement.has_no_room(life); }
   void fail_load(Life& life, Error error) override;
   void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override;
@@ -157,6 +158,7 @@ class Lives final : public RoomHost,
   void on_ended(Life& life, const LinkEnded& ended);
   void note_death(Life& life, const LinkEnded& ended);
   bool lose_device(Life& life, const std::string& why);
+  void note_loss(const DeviceTable::Loss& loss, const Model& model, const std::string& why);
   void follow(Model& model, Life& ended);
   bool loads_again(Model& model, const LinkEnded& ended);
   void hurry(Life& life, std::int64_t stopping_ns);

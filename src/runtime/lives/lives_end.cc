@@ -151,12 +151,22 @@ bool Lives::lose_device(Life& life, const std::string& why) {
   const std::string& names = life.room.plan->layers_on;
   life.room.device_lost = true;
   life.room.loss = devices->lose(names);
-  if (life.room.loss.names.empty()) return true;  // by another model
-  log::error("a device has failed and is used no more: its models go on elsewhere",
-             {{"device", names}, {"model", life.model.name}, {"reason", why}});
-  decide(parts_.tally, ledger::decision_kind::kDevice, ledger::decision_outcome::kFailed,
-         info(Code::kEngineFailed).name, life.model, {"device " + names, one_line(why)});
+  note_loss(life.room.loss, life.model, why);
   return true;
+}
+
+// Before anything was on it: its driver fails already when a model is planned there.
+void Lives::device_failed(Life& life, const std::string& device, const std::string& why) {
+  if (!parts_.options.devices) return;
+  note_loss(parts_.options.devices->lose(device), life.model, why);
+}
+
+void Lives::note_loss(const DeviceTable::Loss& loss, const Model& model, const std::string& why) {
+  if (loss.names.empty()) return;  // another model has found out
+  log::error("a device has failed and is used no more: its models go on elsewhere",
+             {{"device", loss.names}, {"model", model.name}, {"reason", why}});
+  decide(parts_.tally, ledger::decision_kind::kDevice, ledger::decision_outcome::kFailed,
+         info(Code::kEngineFailed).name, model, {"device " + loss.names, one_line(why)});
 }
 
 // A request has ended its workers on them, and with the CPU as well: it was not they who failed.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "memory/pool.h"
@@ -18,6 +19,11 @@ struct LifeRoom {
   std::vector<os::FileInfo> parts;
   // Devices that its layers are still to be tried on, if they do not fit where they were planned.
   std::vector<std::string> other_devices;
+  // Devices that it could not be planned on: at fault if it can be elsewhere.
+  struct FailedPlan {
+    std::string device, why;
+  };
+  std::vector<FailedPlan> failed_plans;
   bool device_lost = false;         // where its layers were: it goes on elsewhere
   DeviceTable::Loss loss;           // by its end; without names: of nothing that was not lost
   bool planning = false;            // the plan is on its way

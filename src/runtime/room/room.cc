@@ -74,6 +74,12 @@ std::string holders_of(const memory::Choice& choice) {
   return text;
 }
 
+// Of a dry run: what the driver, or that it is not there, may be the reason of.
+bool is_of_driver(const Error& error) {
+  return error.code == Code::kEngineFailed || error.code == Code::kNoMemory ||
+         error.code == Code::kInvalidArgument;  // there is no such device any more
+}
+
 }  // namespace
 
 // ---- planning -----------------------------------------------------------------------------------
@@ -101,6 +107,7 @@ void Room::plan(Life& life) {
   if (!files) return parts_.host.fail_load(life, std::move(files).error());
   life.settings = entry->settings;
   life.room.wanted = wanted_of(*entry, parts_.options);
+  life.room.failed_plans.clear();
   life.room.other_devices = devices_for(*entry, parts_.options);
   life.room.other_devices.erase(life.room.other_devices.begin());
   life.room.parts = (*files)->parts;
@@ -129,7 +136,11 @@ void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
   if (found == nullptr || !found->room.planning) return;
   Life& life = *found;
   life.room.planning = false;
+  if (!plan && fails_on_device(life, plan.error())) return;
   if (!plan) return parts_.host.fail_load(life, std::move(plan).error());
+  for (const auto& [device, why] : std::exchange(life.room.failed_plans, {})) {
+    parts_.host.device_failed(life, device, why);
+  }
   if (parts_.options.devices) parts_.options.devices->count_shared(*plan);
   if (plan_elsewhere(life, *plan)) return;
   if (const Status small = within_own_limit(life.model, *plan); !small) {
@@ -160,19 +171,38 @@ bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
                                   return needs.total() <= pool_.balance(needs.name).free;
                                 });
   if (fits) return false;
+  plan_on_next(life);
+  return true;
+}
+
+// True if a device, or its driver, may be what failed: it is tried without. The file is another
+// suspect, so nothing is held against the device until it can be planned elsewhere.
+bool Room::fails_on_device(Life& life, const Error& error) {
+  const std::string device = life.room.wanted.device;
+  if (device == "cpu" || !is_of_driver(error)) return false;
+  life.room.failed_plans.push_back({device, error.message});
+  std::vector<std::string>& others = life.room.other_devices;
+  const std::vector<std::string> failed = names_of_devices(device);
+  std::erase_if(others, [&](const std::string& other) {
+    const std::vector<std::string> names = names_of_devices(other);
+    return std::find_first_of(names.begin(), names.end(), failed.begin(), failed.end()) !=
+           names.end();
+  });
+  if (others.empty()) others = {"cpu"};
+  plan_on_next(life);
+  return true;
+}
+
+void Room::plan_on_next(Life& life) {
   const CatalogueEntry* const entry = models_.entry(life.model.name);
   auto files = entry == nullptr ? Error(Code::kNotFound, "the model is gone")
                                 : open_model(parts_.fs, *entry);
-  if (!files) {
-    parts_.host.fail_load(life, std::move(files).error());
-    return true;
-  }
+  if (!files) return parts_.host.fail_load(life, std::move(files).error());
   life.room.wanted.device = life.room.other_devices.front();
   life.room.other_devices.erase(life.room.other_devices.begin());
   life.room.planning = true;
   offer_room(life);
   ask_planner(life, std::move(*files));
-  return true;
 }
 
 bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,

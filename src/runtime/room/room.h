@@ -33,6 +33,8 @@ class RoomHost {  // what comes of it
   virtual void start(Life& life) = 0;                   // it has its room
   virtual void has_no_room_beside(Life& life) = 0;      // one that is coming: nobody goes for it
   virtual void fail_load(Life& life, Error error) = 0;  // it cannot be planned, or never fits
+  // It could not be planned on `device`, one or several, but can be elsewhere.
+  virtual void device_failed(Life& life, const std::string& device, const std::string& why) = 0;
   // It is not loaded now: for want of room; for other reasons.
   // `details`: for the record, what was needed, what there is and who has it.
   virtual void turn_away(Life& life, const Error& error,
@@ -99,6 +101,8 @@ class Room final {
                 std::int64_t busy_since_ns) const;
   void offer_room(Life& life) const;
   bool plan_elsewhere(Life& life, const ModelPlan& plan);
+  bool fails_on_device(Life& life, const Error& error);
+  void plan_on_next(Life& life);
   void ask_planner(Life& life, std::shared_ptr<const OpenModel> files);
   using NeedsOfBooks = std::vector<std::pair<std::string, memory::Amounts>>;
   static NeedsOfBooks needs_of(const Life& life);

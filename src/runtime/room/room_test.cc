@@ -74,6 +74,10 @@ class RoomTest : public ::testing::Test, public RoomHost {
     models.end_life(life);
   }
   void fail_load(Life& life, Error error) override { refuse_waiting(life, error); }
+  void device_failed(Life&, const std::string& device, const std::string& why) override {
+    devices_failed.push_back(device + ": " + why);
+    options.devices->lose(device);
+  }
   void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override {
     why = details;
     refuse_waiting(life, error);
@@ -117,6 +121,7 @@ class RoomTest : public ::testing::Test, public RoomHost {
     room.admit();
   }
 
+  std::vector<std::string> devices_failed;
   GatewayOptions options;
   os::RealFileSystem fs;
   HandClock clock;
@@ -377,7 +382,16 @@ TEST_F(RoomTest, WhatWasPlannedForOtherFilesIsPlannedAgain) {
 // Each model takes 80 MiB of the GPU that it is planned on, and 1 MiB of the host.
 class GpuPlanner final : public Planner {
  public:
+  // Devices whose driver is broken, and whether the file is, too.
+  std::vector<std::string> broken;
+  Code code = Code::kEngineFailed;
+
   void plan(std::shared_ptr<const OpenModel>, PlanWanted wanted, Done done) override {
+    asked.push_back(wanted.device);
+    for (const std::string& name : broken) {
+      if (wanted.device.find(name) != wanted.device.npos) done(Error{code, "no " + name});
+      if (wanted.device.find(name) != wanted.device.npos) return;
+    }
     ModelPlan plan;
     plan.needs.weights = kMib;
     for (const std::string& name : names_of_devices(wanted.device)) {
@@ -389,24 +403,37 @@ class GpuPlanner final : public Planner {
     plan.layers_on = wanted.device;
     done(plan);
   }
+
+  std::vector<std::string> asked;
 };
 
-TEST_F(RoomTest, WhoChoseAGpuThatHasFilledSinceGoesToTheNext) {
-  options.device = "auto";
-  std::vector<ipc::DeviceOfEngine> gpus(2);
-  for (std::size_t i = 0; i < gpus.size(); ++i) {
-    gpus[i].engine = "fake";
-    gpus[i].name = "fake:" + std::to_string(i);
-    gpus[i].bytes_total = gpus[i].bytes_free = (100 - i) * kMib;
-    pool.set_limit(gpus[i].name, gpus[i].bytes_free);
+class GpuRoomTest : public RoomTest {
+ protected:
+  GpuRoomTest() {
+    options.device = "auto";
+    std::vector<ipc::DeviceOfEngine> gpus(2);
+    for (std::size_t i = 0; i < gpus.size(); ++i) {
+      gpus[i].engine = "fake";
+      gpus[i].name = "fake:" + std::to_string(i);
+      gpus[i].bytes_total = gpus[i].bytes_free = (100 - i) * kMib;
+      pool.set_limit(gpus[i].name, gpus[i].bytes_free);
+    }
+    options.devices = std::make_shared<DeviceTable>(gpus);
   }
-  options.devices = std::make_shared<DeviceTable>(gpus);
+  Life& plan(const std::string& name) {
+    Life& life = models.begin_life(models.of(name));
+    on_gpus.plan(life);
+    return life;
+  }
+
   GpuPlanner planner;
   Room on_gpus{{options, fs, clock, models, pool, books, &planner, post, *this}};
+};
+
+TEST_F(GpuRoomTest, WhoChoseAGpuThatHasFilledSinceGoesToTheNext) {
   std::vector<Life*> lives;
   for (const char* name : {"a", "b", "c"}) {
-    lives.push_back(&models.begin_life(models.of(name)));
-    on_gpus.plan(*lives.back());
+    lives.push_back(&plan(name));
     EXPECT_EQ(lives.back()->room.plan->layers_on, "fake:0") << "all see it empty";
   }
   for (int i = 0; i < 5; ++i) on_gpus.admit();
@@ -416,6 +443,40 @@ TEST_F(RoomTest, WhoChoseAGpuThatHasFilledSinceGoesToTheNext) {
   EXPECT_EQ(lives[2]->room.plan->layers_on, "cpu");
   EXPECT_TRUE(evicted.empty());
   EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(GpuRoomTest, WhereADriverFailsTheNextDeviceIsTakenAndTheFirstBlamed) {
+  planner.broken = {"fake:0"};
+  EXPECT_EQ(plan("a").room.plan->layers_on, "fake:1");
+  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0: no fake:0"});
+  EXPECT_EQ(plan("b").room.plan->layers_on, "fake:1");
+  EXPECT_EQ(planner.asked, (std::vector<std::string>{"fake:0", "fake:1", "fake:1"}))
+      << "neither again, nor together with the other";
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(GpuRoomTest, WhatWasOrderedToADeviceWhoseDriverFailsIsLoadedOnTheCpu) {
+  options.device = "fake:0,fake:1";
+  planner.broken = {"fake:1"};
+  planner.code = Code::kInvalidArgument;  // it is not there any more
+  Life& life = plan("a");
+  EXPECT_EQ(life.room.plan->layers_on, "cpu");
+  on_gpus.admit();
+  EXPECT_EQ(life.phase, Phase::kLoading);
+  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0,fake:1: no fake:1"});
+}
+
+TEST_F(GpuRoomTest, NoDeviceIsBlamedForAModelThatCannotBePlannedAnywhere) {
+  planner.broken = {"fake:", "cpu"};
+  EXPECT_FALSE(plan("a").room.plan.has_value());
+  EXPECT_EQ(planner.asked, (std::vector<std::string>{"fake:0", "fake:1", "cpu"}));
+  EXPECT_TRUE(devices_failed.empty());
+  EXPECT_EQ(refused.size(), 1U);
+
+  planner.code = Code::kModelCorrupt;  // the file's own fault: not tried elsewhere
+  planner.asked.clear();
+  EXPECT_FALSE(plan("b").room.plan.has_value());
+  EXPECT_EQ(planner.asked, std::vector<std::string>{"fake:0"});
 }
 
 }  // namespace
