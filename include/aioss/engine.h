@@ -137,6 +137,10 @@ typedef struct aioss_model_options {
     /* How many layers, the last ones, go there; the others stay with the CPU. -1: all. Of no
      * meaning without devices. */
     int32_t gpu_layers;
+    /* Of so many layers, the first ones of the model, the experts stay with the CPU wherever the
+     * layers go: they are most of such a model, and few of them compute a token. 0: none; without
+     * meaning for models that have no experts. */
+    uint32_t cpu_expert_layers;
 } aioss_model_options;
 
 typedef struct aioss_model_facts {

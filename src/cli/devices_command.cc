@@ -40,6 +40,7 @@ int devices_command(const Services& services, const Invocation& invocation) {
         os::measure_read_bandwidth(facts.budget.usable_cores(), kMeasuring, services.clock);
     if (measured) facts.bandwidth = *measured;
   }
+  facts.drivers = os::gpu_drivers();
   facts.gpu_engines = count_gpu_engines(engines->get());
   facts.found = runtime::ask_all_devices(engines->get(), "/proc/self/exe", services.clock);
   const std::string text = invocation.has("--json") ? devices_json(facts)

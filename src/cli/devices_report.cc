@@ -64,6 +64,16 @@ std::string cpu_text(const DevicesFacts& facts) {
   return out;
 }
 
+std::string drivers_text(const std::vector<os::GpuDriver>& drivers) {
+  if (drivers.empty()) return {};
+  std::vector<std::string> names;
+  for (const os::GpuDriver& driver : drivers) {
+    names.push_back(driver.name + " " +
+                    (driver.version.empty() ? "(the kernel's)" : driver.version));
+  }
+  return "drivers    " + comma_separated(names) + "\n";
+}
+
 codec::OrderedJson cpu_json(const DevicesFacts& facts) {
   codec::OrderedJson cpu;
   cpu["name"] = "cpu";
@@ -89,7 +99,7 @@ codec::OrderedJson cpu_json(const DevicesFacts& facts) {
 }  // namespace
 
 std::string devices_text(const DevicesFacts& facts, std::size_t columns, bool color) {
-  std::string out = cpu_text(facts) + "\n";
+  std::string out = cpu_text(facts) + drivers_text(facts.drivers) + "\n";
   if (!facts.found.gpus.empty()) {
     Table table({{"DEVICE"},
                  {"ENGINE"},
@@ -126,6 +136,14 @@ std::string devices_json(const DevicesFacts& facts) {
     one["total"] = gpu.bytes_total;
     one["free"] = gpu.bytes_free;
     out["gpus"].push_back(std::move(one));
+  }
+  out["drivers"] = codec::OrderedJson::array();
+  for (const os::GpuDriver& driver : facts.drivers) {
+    codec::OrderedJson one;
+    one["name"] = driver.name;
+    one["version"] = nullptr;
+    if (!driver.version.empty()) one["version"] = driver.version;
+    out["drivers"].push_back(std::move(one));
   }
   out["failures"] = codec::OrderedJson::array();
   for (const Error& failure : facts.found.failures) out["failures"].push_back(failure.message);

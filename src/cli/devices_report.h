@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "os/bandwidth.h"
 #include "os/cpu.h"
+#include "os/gpu_drivers.h"
 #include "os/memory.h"
 #include "runtime/dry_runs/devices_child.h"
 
@@ -21,6 +22,7 @@ struct DevicesFacts {
   std::optional<os::MemoryState> memory;
   runtime::DevicesOfEngines found;
   std::size_t gpu_engines = 0;  // that were asked
+  std::vector<os::GpuDriver> drivers;
 };
 
 std::string devices_text(const DevicesFacts& facts, std::size_t columns, bool color);

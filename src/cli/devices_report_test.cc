@@ -63,11 +63,16 @@ TEST(DevicesReport, ShowsGpusAndNothingOfTheirTextThatATerminalObeys) {
   EXPECT_THAT(text, HasSubstr("84.8 GB"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(text, Not(HasSubstr("no GPU")));
+  EXPECT_THAT(text, Not(HasSubstr("drivers")));
+  one.drivers = {{"nvidia", "550.54.15"}, {"i915", ""}};
+  EXPECT_THAT(devices_text(one, 0, false),
+              HasSubstr("drivers    nvidia 550.54.15, i915 (the kernel's)\n"));
 }
 
 TEST(DevicesReport, SaysTheSameAsJson) {
   DevicesFacts one = facts();
   one.found.gpus.push_back(gpu());
+  one.drivers = {{"nvidia", "550.54.15"}, {"i915", ""}};
   const auto json = codec::parse_json(devices_json(one));
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["cpu"]["level"], "x86-64-v3");
@@ -75,6 +80,8 @@ TEST(DevicesReport, SaysTheSameAsJson) {
   EXPECT_EQ((*json)["cpu"]["read_bytes_per_second"], 29040000000U);
   EXPECT_EQ((*json)["gpus"][0]["name"], "cuda:0");
   EXPECT_EQ((*json)["gpus"][0]["free"], std::uint64_t{79} << 30);
+  EXPECT_EQ((*json)["drivers"][0]["version"], "550.54.15");
+  EXPECT_TRUE((*json)["drivers"][1]["version"].is_null());
   one.cpu.features.clear();
   EXPECT_TRUE((*codec::parse_json(devices_json(one)))["cpu"]["level"].is_null());
 }

@@ -56,7 +56,7 @@ TEST(PlanOfDevices, ArrivesAsItWasSent) {
 
   PlanReport report;
   report.asked.device = "cuda:0";
-  report.asked.gpu_layers = 12;
+  report.asked.layers = {12, 3};
   report.asked.devices.push_back({"cuda:0", 1, 2, 3});
   const auto read = decode_plan_report(encode(report));
   ASSERT_TRUE(read);
@@ -68,9 +68,11 @@ TEST(PlanOfDevices, IsBounded) {
   ask.device_rooms.resize(kPlanDevicesMax + 1);
   EXPECT_FALSE(decode_plan_ask(encode(ask)));
   PlanReport report;
-  report.asked.gpu_layers = kGpuLayersMax + 1;
-  EXPECT_FALSE(decode_plan_report(encode(report)));
-  report.asked.gpu_layers.reset();
+  for (const Layers& layers : {Layers{kGpuLayersMax + 1, 0}, Layers{{}, kGpuLayersMax + 1}}) {
+    report.asked.layers = layers;
+    EXPECT_FALSE(decode_plan_report(encode(report)));
+  }
+  report.asked.layers = {};
   report.asked.devices.push_back({"cuda:0", kPlanBytesMax + 1, 0, 0});
   EXPECT_FALSE(decode_plan_report(encode(report)));
 }

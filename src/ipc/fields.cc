@@ -216,4 +216,16 @@ Value error_value(const Error& error) {
   return Value::map(std::move(map));
 }
 
+void write_layers(const Layers& layers, Map& map, std::uint64_t key, std::uint64_t experts_key) {
+  if (layers.on_devices) map.set(key, Value::uint(*layers.on_devices));
+  if (layers.experts_on_cpu > 0) map.set(experts_key, Value::uint(layers.experts_on_cpu));
+}
+
+Layers read_layers(FieldReader& reader, std::uint64_t key, std::uint64_t experts_key) {
+  Layers layers;
+  if (reader.has(key)) layers.on_devices = reader.u32(key, kGpuLayersMax);
+  if (reader.has(experts_key)) layers.experts_on_cpu = reader.u32(experts_key, kGpuLayersMax);
+  return layers;
+}
+
 }  // namespace aioss::ipc::detail

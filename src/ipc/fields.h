@@ -67,4 +67,8 @@ Value digest_value(const Digest& digest);
 Value tokens_value(const std::vector<Token>& tokens);  // little-endian i32s in one byte string
 Value error_value(const Error& error);
 
+// Of what is not set there is no key.
+void write_layers(const Layers& layers, Map& map, std::uint64_t key, std::uint64_t experts_key);
+Layers read_layers(FieldReader& reader, std::uint64_t key, std::uint64_t experts_key);
+
 }  // namespace aioss::ipc::detail

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "ipc/layers.h"
 #include "ipc/limits.h"
 
 namespace aioss::ipc {
@@ -59,10 +60,9 @@ struct Configure {
   // What measuring chose, or an operator. 0: as `threads`; the engine's choice.
   std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;
   FlashAttention flash_attention = FlashAttention::kEngine;
-  // Where layers are: "cpu", or devices with commas (engine/device_names.h), never "auto"; and how
-  // many of them are there, or all.
+  // Where layers are: "cpu", or devices with commas (engine/device_names.h), never "auto".
   std::string device = "cpu";
-  std::optional<std::uint32_t> gpu_layers = {};
+  Layers layers = {};
 };
 
 // Whose turn comes first: see worker/fair_queue.h.

@@ -13,8 +13,10 @@ using detail::digest_value;
 using detail::error_value;
 using detail::FieldReader;
 using detail::Map;
+using detail::read_layers;
 using detail::text_value;
 using detail::Value;
+using detail::write_layers;
 
 Value to_value(const PlannedSession& session) {
   const memory::Needs& needs = session.needs;
@@ -39,7 +41,7 @@ Value to_value(const PlannedSession& session) {
     devices.push_back(Value::map(std::move(one)));
   }
   map.set(180, text_value(session.device, kDeviceBytesMax));
-  if (session.gpu_layers) map.set(181, Value::uint(*session.gpu_layers));
+  write_layers(session.layers, map, 181, 183);
   map.set(182, Value::array(std::move(devices)));
   return Value::map(std::move(map));
 }
@@ -70,7 +72,7 @@ PlannedSession read_session(FieldReader& outer, const Map& map) {
   session.needs.vocabulary = reader.uint(8, 0, kPlanBytesMax);
   session.needs.overhead = reader.uint(9, 0, kPlanBytesMax);
   session.device = reader.text(180, kDeviceBytesMax);
-  if (reader.has(181)) session.gpu_layers = reader.u32(181, kGpuLayersMax);
+  session.layers = read_layers(reader, 181, 183);
   for (const Value& value : reader.array(182, kPlanDevicesMax)) {
     session.devices.push_back(read_needs(reader, reader.as_map(value)));
   }

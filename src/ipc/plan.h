@@ -51,7 +51,7 @@ struct PlannedSession {
   bool exact = false;
   memory::Needs needs;  // of the host; without prefixes and spill, which are the gateway's to set
   std::string device = "cpu";  // where layers are; "cpu" too if none fits elsewhere
-  std::optional<std::uint32_t> gpu_layers = {};  // how many; nothing: all
+  Layers layers = {};
   std::vector<DeviceNeeds> devices = {};
   bool operator==(const PlannedSession&) const = default;
 };

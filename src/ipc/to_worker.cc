@@ -10,9 +10,11 @@ using detail::Array;
 using detail::digest_value;
 using detail::FieldReader;
 using detail::Map;
+using detail::read_layers;
 using detail::text_value;
 using detail::tokens_value;
 using detail::Value;
+using detail::write_layers;
 
 enum OrderKind : std::uint64_t {
   kConfigure = 1,
@@ -53,7 +55,7 @@ Map to_map(const Configure& m, OrderKind kind = kConfigure) {
   map.set(70, text_value(m.kv_type, kKvTypeBytesMax));
   map.set(110, Value::boolean(m.prefixes_later));
   map.set(180, text_value(m.device, kDeviceBytesMax));
-  if (m.gpu_layers) map.set(181, Value::uint(*m.gpu_layers));
+  write_layers(m.layers, map, 181, 182);
   map.set(190, Value::uint(m.threads_batch));
   map.set(191, Value::uint(m.micro_batch_tokens_max));
   map.set(192, Value::uint(static_cast<std::uint64_t>(m.flash_attention)));
@@ -76,7 +78,7 @@ Result<Configure> read_configure(FieldReader& reader) {
   m.kv_type = reader.text(70, kKvTypeBytesMax);
   m.prefixes_later = reader.boolean(110);
   m.device = reader.text(180, kDeviceBytesMax);
-  if (reader.has(181)) m.gpu_layers = reader.u32(181, kGpuLayersMax);
+  m.layers = read_layers(reader, 181, 182);
   m.threads_batch = reader.u32(190, kThreadsMax);
   m.micro_batch_tokens_max = reader.u32(191, kPrefillChunkMax);
   m.flash_attention = static_cast<FlashAttention>(reader.u32(192, 2));

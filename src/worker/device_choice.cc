@@ -5,10 +5,9 @@
 namespace aioss::worker {
 
 Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, os::SandboxFor sandbox,
-                                        const std::string& names,
-                                        std::optional<std::uint32_t> gpu_layers) {
+                                        const std::string& names, const ipc::Layers& layers) {
   DeviceChoice out;
-  out.gpu_layers_ = gpu_layers;
+  out.layers_ = layers;
   if (names == "cpu") {
     // A library for GPUs counts them the first time that it is used: now, while it may look.
     if (sandbox == os::SandboxFor::kGpu) (void)engine.device_count();
@@ -34,7 +33,8 @@ std::string DeviceChoice::text() const {
 void DeviceChoice::apply(aioss_model_options& options) const {
   options.devices = indices_.empty() ? nullptr : indices_.data();
   options.device_count = static_cast<std::uint32_t>(indices_.size());
-  options.gpu_layers = gpu_layers_ ? static_cast<std::int32_t>(*gpu_layers_) : -1;
+  options.gpu_layers = layers_.on_devices ? static_cast<std::int32_t>(*layers_.on_devices) : -1;
+  options.cpu_expert_layers = layers_.experts_on_cpu;
 }
 
 }  // namespace aioss::worker

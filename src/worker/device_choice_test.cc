@@ -31,7 +31,7 @@ Result<DeviceChoice> choose(os::SandboxFor sandbox, const std::string& names) {
   aioss_engine table = {};
   table.device_count = []() -> std::uint32_t { return (void)++asked.counts, 3; };
   table.device = describe;
-  return DeviceChoice::make(table, sandbox, names, std::nullopt);
+  return DeviceChoice::make(table, sandbox, names, {});
 }
 
 TEST(DeviceChoice, BeginsTheDriversOfItsOwnDevicesOnly) {

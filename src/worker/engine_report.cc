@@ -126,7 +126,7 @@ Result<CheckedPlugin> open_confined(const EngineCheck& check) {
   CheckedPlugin out;
   AIOSS_CHECK(os::enter_stage_one(sandbox, check.engine_fd));
   AIOSS_TRY(out.engine, engine::open_plugin(check.engine_fd));
-  AIOSS_TRY(out.devices, DeviceChoice::make(*out.engine, sandbox, check.device, std::nullopt));
+  AIOSS_TRY(out.devices, DeviceChoice::make(*out.engine, sandbox, check.device, {}));
   if (sandbox == os::SandboxFor::kCpu && os::thread_count() > 1) {
     return Error{
         Code::kUnsupported,

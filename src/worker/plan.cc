@@ -48,7 +48,8 @@ class DryRun final {
  private:
   Result<std::unique_ptr<engine::Model>> open_model() const;
   bool fits_on_devices(const ipc::PlannedSession& planned) const;
-  Result<bool> fits_with(std::uint32_t gpu_layers);
+  Result<ipc::PlannedSession> plan_with(const ipc::Layers& layers);
+  Result<bool> fits_with(const ipc::Layers& layers);
   Result<ipc::PlannedSession> plan(std::uint32_t streams, std::uint32_t cells,
                                    const std::string& kv_type) const;
   std::vector<ipc::PlannedSession> find_options(const ipc::PlannedSession& asked) const;
@@ -100,28 +101,58 @@ bool DryRun::fits_on_devices(const ipc::PlannedSession& planned) const {
   return true;
 }
 
-Result<bool> DryRun::fits_with(std::uint32_t gpu_layers) {
-  devices_.set_layers(gpu_layers);
+Result<ipc::PlannedSession> DryRun::plan_with(const ipc::Layers& layers) {
+  devices_.set_layers(layers);
   AIOSS_TRY(model_, open_model());
-  AIOSS_TRY(const auto planned, plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type));
+  return plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type);
+}
+
+Result<bool> DryRun::fits_with(const ipc::Layers& layers) {
+  AIOSS_TRY(const auto planned, plan_with(layers));
   return fits_on_devices(planned);
 }
 
-// Bytes there grow with layers, so by halves. If not one fits, the CPU has them all.
+std::uint64_t bytes_on_devices(const ipc::PlannedSession& planned) {
+  std::uint64_t bytes = 0;
+  for (const ipc::DeviceNeeds& device : planned.devices) bytes += device.total();
+  return bytes;
+}
+
+// By halves: the first number in (low, high] that fits, where `high` does.
+template <typename Fits>
+Result<std::uint32_t> first_that(std::uint32_t low, std::uint32_t high, Fits fits) {
+  while (high - low > 1) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    AIOSS_TRY(const bool does, fits(middle));
+    (does ? high : low) = middle;
+  }
+  return high;
+}
+
+// Bytes there fall with each layer whose experts stay with the CPU, and then with each layer that
+// does. Experts go first: they are most of such a model, and a token needs few of them. If not one
+// layer fits, the CPU has them all.
 Status DryRun::place_layers() {
   if (devices_.is_cpu() || ask_.device_rooms.empty()) return ok();
   AIOSS_TRY(const auto all, plan(ask_.streams, ask_.cells_per_stream, ask_.kv_type));
   if (fits_on_devices(all)) return ok();
-  std::uint32_t low = 0;  // so many fit
-  std::uint32_t high =
-      std::min(model_->facts().layer_count, ipc::kGpuLayersMax) + 1;  // so many do not
-  while (high - low > 1) {
-    const std::uint32_t middle = low + (high - low) / 2;
-    AIOSS_TRY(const bool fits, fits_with(middle));
-    (fits ? low : high) = middle;
+  const std::uint32_t count = std::min(model_->facts().layer_count, ipc::kGpuLayersMax);
+  AIOSS_TRY(const auto without_experts, plan_with({{}, count}));
+  const bool has_experts = bytes_on_devices(without_experts) < bytes_on_devices(all);
+  ipc::Layers layers{{}, has_experts ? count : 0};
+  if (has_experts && fits_on_devices(without_experts)) {
+    const auto fits = [this](std::uint32_t experts) { return fits_with({{}, experts}); };
+    AIOSS_TRY(layers.experts_on_cpu, first_that(0, count, fits));
+  } else {
+    const std::uint32_t most = count + 1;  // with the output
+    const auto fits = [&](std::uint32_t stay) {
+      return fits_with({most - stay, layers.experts_on_cpu});
+    };
+    AIOSS_TRY(const std::uint32_t stay, first_that(0, most, fits));
+    layers.on_devices = most - stay;
+    if (stay == most) devices_ = DeviceChoice();
   }
-  if (low == 0) devices_ = DeviceChoice();
-  devices_.set_layers(low);
+  devices_.set_layers(layers);
   AIOSS_TRY(model_, open_model());
   return ok();
 }
@@ -156,7 +187,7 @@ Result<ipc::PlannedSession> DryRun::plan(std::uint32_t streams, std::uint32_t ce
   out.needs.vocabulary = bytes.vocabulary_bytes + text_bytes_ + table_bytes_;
   out.needs.overhead = bytes.overhead_bytes;
   out.device = devices_.text();
-  if (!devices_.is_cpu()) out.gpu_layers = devices_.gpu_layers();
+  if (!devices_.is_cpu()) out.layers = devices_.layers();
   const std::size_t planned = std::min<std::size_t>(bytes.device_count, AIOSS_DEVICES_MAX);
   for (std::size_t i = 0; i < planned && i < devices_.names().size(); ++i) {
     const aioss_plan_device& device = bytes.devices[i];
@@ -251,7 +282,9 @@ Result<std::vector<ipc::PlanDevice>> DryRun::describe_devices() const {
     const std::vector<std::uint32_t>& chosen = devices_.indices();
     const bool is_used = devices[i].kind == AIOSS_DEVICE_CPU ||
                          std::find(chosen.begin(), chosen.end(), i) != chosen.end();
-    if (is_used) AIOSS_TRY(devices[i], engine::device(*choice_.engine, i));
+    if (is_used) {
+      AIOSS_TRY(devices[i], engine::device(*choice_.engine, i));
+    }
     out.push_back(
         {devices[i].name, devices[i].description, devices[i].bytes_total, devices[i].bytes_free});
   }
@@ -285,8 +318,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
     engines = {std::move(plugin)};
   }
   AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
-  AIOSS_TRY(DeviceChoice devices,
-            begin_devices(options, *choice, ask.device, std::nullopt, framed));
+  AIOSS_TRY(DeviceChoice devices, begin_devices(options, *choice, ask.device, {}, framed));
   DryRun run(*choice, ask, std::move(devices), threads);
   exit = WorkerExit::kConfinement;
   AIOSS_CHECK(confine_for_good(options, ask.engine));

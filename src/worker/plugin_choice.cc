@@ -64,8 +64,7 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
 }
 
 Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineChoice& choice,
-                                   const std::string& names,
-                                   std::optional<std::uint32_t> gpu_layers,
+                                   const std::string& names, const ipc::Layers& layers,
                                    const std::function<Bytes(const Error&)>& framed_failure) {
   const std::string what = "engine '" + choice.name + "' ";
   AIOSS_TRY(const auto last_words,
@@ -75,7 +74,7 @@ Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineCho
                   return framed_failure(
                       {Code::kEngineFailed, what + std::string(how) + " while drivers were begun"});
                 }));
-  return DeviceChoice::make(*choice.engine, options.device, names, gpu_layers);
+  return DeviceChoice::make(*choice.engine, options.device, names, layers);
 }
 
 Result<os::Confinement> confine_for_good(const WorkerOptions& options, const std::string& engine) {

@@ -24,8 +24,7 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
 // Begins the drivers of these devices of the engine, of "cpu" none (device_choice.h). Between the
 // two stages, too, and with the same last words if they crash or hang.
 Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineChoice& choice,
-                                   const std::string& names,
-                                   std::optional<std::uint32_t> gpu_layers,
+                                   const std::string& names, const ipc::Layers& layers,
                                    const std::function<Bytes(const Error&)>& framed_failure);
 
 // os::enter_stage_two(), whose failure may be the plugin's doing: a thread of its own.

@@ -237,7 +237,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
   const auto choice = find_engine(*engines, configure->engine);
   if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
   const auto devices =
-      begin_devices(options, **choice, configure->device, configure->gpu_layers, framed_failure);
+      begin_devices(options, **choice, configure->device, configure->layers, framed_failure);
   if (!devices) return fail_load(channel, devices.error(), WorkerExit::kLoadFailed);
   const Result<os::Confinement> stage_two = confine_for_good(options, configure->engine);
   if (!stage_two) return fail_load(channel, stage_two.error(), WorkerExit::kConfinement);

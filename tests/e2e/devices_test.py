@@ -193,6 +193,23 @@ class Devices(unittest.TestCase):
             self.assertEqual({d["details"][0] for d in found}, {"device fake:0", "device fake:1"})
             self.assertEqual(self.used(server, "fake:0") + self.used(server, "fake:1"), 0)
 
+    def test_of_a_model_that_is_too_large_experts_stay_with_the_cpu_first(self):
+        os.environ["AIOSS_FAKE_GPUS"] = str(256 * MIB)
+        # A layer takes 30 MiB, and its experts 27 of them.
+        self.script("m", f"weight_bytes {300 * MIB}", "layers 10", "experts_percent 90",
+                    "memory kv=0")
+        self.script("huge", f"weight_bytes {10_000 * MIB}", "layers 10", "experts_percent 90",
+                    "memory kv=0")
+        with self.server() as server:
+            # Not one whole layer, and with all experts elsewhere two: they take 100 MiB each.
+            _, _, plan = server.get("/admin/plan?model=huge")
+            self.assertEqual((plan["gpu_layers"], plan["cpu_expert_layers"]), (2, 10), plan)
+            self.assertEqual(self.chat(server, "m")[0], 200)
+            self.assertAlmostEqual(self.used(server, "fake:0"), (300 - 2 * 27) * MIB, delta=MIB)
+            self.assertEqual(self.places(server), [("fake:0", None)])
+            [load] = [r["body"] for r in server.records() if r["type"] == "MODEL_LOAD"]
+            self.assertEqual(load["cpu_expert_layers"], 2)
+
     def test_a_device_whose_driver_fails_in_the_dry_run_is_taken_out(self):
         self.script("m", "fail_driver yes")
         with self.server() as server:

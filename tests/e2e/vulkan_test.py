@@ -6,6 +6,7 @@ Usage: vulkan_test.py FOLDER, with aioss-engine-vulkan.so and aioss-engine-check
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,19 @@ class Vulkan(unittest.TestCase):
         self.assertGreater(sum(words[:2] == ["pass", "fast:"] for words in verdicts), 30)
         # What cannot be tried here: no adapter is given.
         self.assertEqual([words[2] for words in verdicts if words[0] == "skipped"], ["adapters"])
+
+    def test_experts_may_stay_with_the_cpu(self):
+        model = tiny_model(self.folder / "experts.gguf", experts=4)
+        planned = []
+        for layers in ("0", "1", "2"):
+            said = self.engine_check(model, "--compare", "--plan", "--prompt", "12", "--decode",
+                                     "3", "--cpu-experts", layers)
+            self.assertIn("compare   pass", said)
+            planned.append(int(re.search(r"device 0 planned ([0-9]+)", said).group(1)))
+        # Three matrices of 4 experts, of 512 × 1,536 numbers, 18 bytes for 32 of them.
+        layer = 3 * 4 * 512 * 1536 // 32 * 18
+        for more, less in zip(planned, planned[1:]):
+            self.assertAlmostEqual(more - less, layer, delta=layer / 4)
 
     def test_what_measures_on_gpus_can_be_run(self):
         """tests/gpu/gpu_bench.py is for machines that are rarely at hand."""

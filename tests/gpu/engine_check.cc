@@ -5,7 +5,7 @@
 // because random weights tie.
 //
 //   aioss-engine-check PLUGIN MODEL --device NAME [--compare] [--plan] [--bench] [--conformance]
-//                      [--prompt N] [--decode N] [--error X]
+//                      [--prompt N] [--decode N] [--error X] [--cpu-experts N]
 //
 // Exit codes: 0 all is well, 1 something is not, 2 it was called wrongly, 77 there is no such
 // device.
@@ -40,7 +40,7 @@ const os::SystemClock kClock;
 struct Wishes {
   std::string plugin, model, device;
   bool compare = false, plan = false, bench = false, conformance = false;
-  std::uint32_t prompt_tokens = 48, decoded_tokens = 8;
+  std::uint32_t prompt_tokens = 48, decoded_tokens = 8, cpu_experts = 0;
   double error_max = 0.05;  // of logits: root of the mean square, against their own spread
 };
 
@@ -68,6 +68,8 @@ std::optional<Wishes> parse(int count, char** words) {
       out.prompt_tokens = static_cast<std::uint32_t>(std::atoi(words[++i]));
     } else if (word == "--decode") {
       out.decoded_tokens = static_cast<std::uint32_t>(std::atoi(words[++i]));
+    } else if (word == "--cpu-experts") {
+      out.cpu_experts = static_cast<std::uint32_t>(std::atoi(words[++i]));
     } else if (word == "--error") {
       out.error_max = std::atof(words[++i]);
     } else {
@@ -82,11 +84,15 @@ void fail(const Error& error) {
   std::fprintf(stderr, "aioss-engine-check: %s\n", error.message.c_str());
 }
 
-// A model on devices, or, without any, on the CPU.
+struct Places {
+  std::vector<std::uint32_t> devices;  // none: the CPU
+  std::uint32_t cpu_experts = 0;       // of so many layers the experts are with the CPU
+};
+
 class Loaded final {
  public:
   static Result<std::unique_ptr<Loaded>> open(const aioss_engine& engine, int fd,
-                                              const std::vector<std::uint32_t>& devices, bool dry,
+                                              const Places& places, bool dry,
                                               aioss_profile profile = AIOSS_PROFILE_FAST) {
     aioss_model_options options = {};
     options.struct_size = sizeof options;
@@ -94,9 +100,10 @@ class Loaded final {
     options.fds = &fd;
     options.fd_count = 1;
     options.flags = dry ? AIOSS_MODEL_DRY_RUN : 0;
-    options.devices = devices.data();
-    options.device_count = static_cast<std::uint32_t>(devices.size());
+    options.devices = places.devices.data();
+    options.device_count = static_cast<std::uint32_t>(places.devices.size());
     options.gpu_layers = -1;
+    options.cpu_expert_layers = places.cpu_experts;
     auto out = std::make_unique<Loaded>();
     AIOSS_TRY(out->model, engine::Model::open(engine, options));
     return out;
@@ -200,12 +207,11 @@ struct Difference {
   std::size_t same = 0, rows = 0;  // likeliest tokens
 };
 
-// Of what `devices`, or the CPU in this profile, makes of the same tokens.
-Result<Difference> difference(const aioss_engine& engine, int fd,
-                              const std::vector<std::uint32_t>& devices, aioss_profile profile,
-                              const Wishes& wishes, const Rows& good,
+// Of what these places make in this profile of the same tokens.
+Result<Difference> difference(const aioss_engine& engine, int fd, const Places& places,
+                              aioss_profile profile, const Wishes& wishes, const Rows& good,
                               const std::vector<std::int32_t>& path) {
-  AIOSS_TRY(const auto loaded, Loaded::open(engine, fd, devices, false, profile));
+  AIOSS_TRY(const auto loaded, Loaded::open(engine, fd, places, false, profile));
   std::vector<std::int32_t> chosen;
   AIOSS_TRY(const Rows rows, rows_of(*loaded->model, wishes, &path, chosen));
   Difference out;
@@ -217,7 +223,7 @@ Result<Difference> difference(const aioss_engine& engine, int fd,
   return out;
 }
 
-Result<bool> compare(const aioss_engine& engine, int fd, const std::vector<std::uint32_t>& devices,
+Result<bool> compare(const aioss_engine& engine, int fd, const Places& places,
                      const Wishes& wishes) {
   std::vector<std::int32_t> path;
   Rows good;
@@ -229,7 +235,7 @@ Result<bool> compare(const aioss_engine& engine, int fd, const std::vector<std::
   AIOSS_TRY(const Difference own,
             difference(engine, fd, {}, AIOSS_PROFILE_REPRODUCIBLE, wishes, good, path));
   AIOSS_TRY(const Difference gpu,
-            difference(engine, fd, devices, AIOSS_PROFILE_FAST, wishes, good, path));
+            difference(engine, fd, places, AIOSS_PROFILE_FAST, wishes, good, path));
   constexpr double kTimes = 3;
   const double most = std::max(wishes.error_max, kTimes * own.worst);
   const bool passed = gpu.worst <= most;
@@ -251,27 +257,27 @@ std::uint64_t free_of(const aioss_engine& engine, std::uint32_t device) {
 }
 
 // Drivers round up and keep pools: a tenth and 64 MiB is what a plan may be off.
-Result<bool> check_plan(const aioss_engine& engine, int fd,
-                        const std::vector<std::uint32_t>& devices) {
+Result<bool> check_plan(const aioss_engine& engine, int fd, const Places& places) {
   const aioss_session_options options = session_options(8, 2048, 512);
   aioss_plan plan = {};
   {
-    AIOSS_TRY(const auto dry, Loaded::open(engine, fd, devices, true));
+    AIOSS_TRY(const auto dry, Loaded::open(engine, fd, places, true));
     AIOSS_TRY(plan, dry->model->plan(options));
   }
   std::vector<std::uint64_t> before;
-  for (const std::uint32_t device : devices) before.push_back(free_of(engine, device));
-  AIOSS_TRY(const auto gpu, Loaded::open(engine, fd, devices, false));
+  for (const std::uint32_t device : places.devices) before.push_back(free_of(engine, device));
+  AIOSS_TRY(const auto gpu, Loaded::open(engine, fd, places, false));
   AIOSS_TRY(const auto session, engine::Session::create(*gpu->model, options));
   AIOSS_CHECK(feed(*session, {1}, 0, 8));
-  bool passed = !devices.empty() && plan.device_count == devices.size();
+  bool passed = !places.devices.empty() && plan.device_count == places.devices.size();
   if (!passed) {
-    std::printf("plan      FAIL: of %zu devices it plans %u\n", devices.size(), plan.device_count);
+    std::printf("plan      FAIL: of %zu devices it plans %u\n", places.devices.size(),
+                plan.device_count);
   }
-  for (std::size_t i = 0; i < devices.size() && i < plan.device_count; ++i) {
+  for (std::size_t i = 0; i < places.devices.size() && i < plan.device_count; ++i) {
     const aioss_plan_device& on = plan.devices[i];
     const std::uint64_t planned = on.weight_bytes + on.kv_bytes + on.compute_bytes;
-    const std::uint64_t now = free_of(engine, devices[i]);
+    const std::uint64_t now = free_of(engine, places.devices[i]);
     const std::uint64_t used = before[i] - std::min(before[i], now);
     const std::uint64_t slack = planned / 10 + (std::uint64_t{64} << 20);
     const bool good = planned > 0 && used <= planned + slack;
@@ -279,7 +285,7 @@ Result<bool> check_plan(const aioss_engine& engine, int fd,
     std::printf(
         "plan      %s: device %u planned %llu (weights %llu, KV %llu, compute %llu), in use "
         "%llu bytes\n",
-        good ? "pass" : "FAIL", devices[i], static_cast<unsigned long long>(planned),
+        good ? "pass" : "FAIL", places.devices[i], static_cast<unsigned long long>(planned),
         static_cast<unsigned long long>(on.weight_bytes),
         static_cast<unsigned long long>(on.kv_bytes),
         static_cast<unsigned long long>(on.compute_bytes), static_cast<unsigned long long>(used));
@@ -292,8 +298,8 @@ double seconds_since(std::int64_t start_ns) {
 }
 
 // Tokens a second: of a prompt of 512, and of decoding for one and for 32 at once.
-Status bench(const aioss_engine& engine, int fd, const std::vector<std::uint32_t>& devices) {
-  AIOSS_TRY(const auto gpu, Loaded::open(engine, fd, devices, false));
+Status bench(const aioss_engine& engine, int fd, const Places& places) {
+  AIOSS_TRY(const auto gpu, Loaded::open(engine, fd, places, false));
   constexpr std::uint32_t kPrompt = 512, kDecoded = 64;
   const auto prompt = tokens_of(kPrompt, gpu->model->facts().vocabulary_size);
   for (const std::uint32_t sequences : {1U, 32U}) {
@@ -319,10 +325,10 @@ Status bench(const aioss_engine& engine, int fd, const std::vector<std::uint32_t
   return ok();
 }
 
-bool conformance(const aioss_engine& engine, int fd, const std::vector<std::uint32_t>& devices) {
+bool conformance(const aioss_engine& engine, int fd, const Places& places) {
   engine::ConformanceOptions options;
   options.fds = {fd};
-  options.devices = devices;
+  options.devices = places.devices;
   options.profiles = {AIOSS_PROFILE_FAST};
   options.prompt_lengths = {30, 155};
   options.chunk_budgets = {64};
@@ -357,19 +363,19 @@ int run(const Wishes& wishes) {
   }
   const auto found = engine::find_devices(*known, wishes.device);
   if (!found) return fail(found.error()), kSkipped;
-  std::vector<std::uint32_t> devices;
-  for (const engine::NamedDevice& device : *found) devices.push_back(device.index);
+  Places places{{}, wishes.cpu_experts};
+  for (const engine::NamedDevice& device : *found) places.devices.push_back(device.index);
 
   bool passed = true;
   const auto judge = [&passed](const Result<bool>& result) {
     if (!result) fail(result.error());
     passed = passed && result && *result;
   };
-  if (wishes.compare) judge(compare(engine, fd, devices, wishes));
-  if (wishes.plan) judge(check_plan(engine, fd, devices));
-  if (wishes.conformance) judge(conformance(engine, fd, devices));
+  if (wishes.compare) judge(compare(engine, fd, places, wishes));
+  if (wishes.plan) judge(check_plan(engine, fd, places));
+  if (wishes.conformance) judge(conformance(engine, fd, places));
   if (wishes.bench) {
-    if (const Status done = bench(engine, fd, devices); !done) judge(done.error());
+    if (const Status done = bench(engine, fd, places); !done) judge(done.error());
   }
   std::fflush(stdout);
   std::_Exit(passed ? 0 : kFailed);  // drivers' handlers are not what is checked here
@@ -380,9 +386,10 @@ int run(const Wishes& wishes) {
 int main(int count, char** words) {
   const auto wishes = parse(count, words);
   if (!wishes) {
-    std::fprintf(stderr,
-                 "usage: aioss-engine-check PLUGIN MODEL --device NAME [--compare] [--plan] "
-                 "[--bench] [--conformance] [--prompt N] [--decode N] [--error X]\n");
+    std::fprintf(
+        stderr,
+        "usage: aioss-engine-check PLUGIN MODEL --device NAME [--compare] [--plan] "
+        "[--bench] [--conformance] [--prompt N] [--decode N] [--error X] [--cpu-experts N]\n");
     return kUsage;
   }
   return run(*wishes);

@@ -102,21 +102,25 @@ class Shape:
     width: int
     inner: int
     layers: int
+    experts: int = 0  # of each layer; two of them compute a token
 
     @property
     def keys(self):
         return self.width // HEADS_A_KEY
 
     def matrices(self):
-        """(name, inputs, outputs) of all that is quantized. The output layer is the first one."""
-        yield "token_embd.weight", self.width, self.tokens
+        """(name, sizes) of all that is quantized: inputs, outputs, experts. The output layer is
+        the first one."""
+        yield "token_embd.weight", (self.width, self.tokens)
+        which, several = ("_exps", (self.experts,)) if self.experts else ("", ())
         for layer in range(self.layers):
-            for name, inputs, outputs in (
+            for name, *sizes in (
                     ("attn_q", self.width, self.width), ("attn_k", self.width, self.keys),
                     ("attn_v", self.width, self.keys), ("attn_output", self.width, self.width),
-                    ("ffn_gate", self.width, self.inner), ("ffn_up", self.width, self.inner),
-                    ("ffn_down", self.inner, self.width)):
-                yield f"blk.{layer}.{name}.weight", inputs, outputs
+                    (f"ffn_gate{which}", self.width, self.inner, *several),
+                    (f"ffn_up{which}", self.width, self.inner, *several),
+                    (f"ffn_down{which}", self.inner, self.width, *several)):
+                yield f"blk.{layer}.{name}.weight", tuple(sizes)
 
     def norms(self):
         yield "output_norm.weight"
@@ -124,8 +128,13 @@ class Shape:
             yield f"blk.{layer}.attn_norm.weight"
             yield f"blk.{layer}.ffn_norm.weight"
 
+    def routers(self):
+        """What chooses the experts: (name, sizes), not quantized."""
+        for layer in range(self.layers if self.experts else 0):
+            yield f"blk.{layer}.ffn_gate_inp.weight", (self.width, self.experts)
+
     def values(self):
-        return sum(inputs * outputs for _, inputs, outputs in self.matrices())
+        return sum(math.prod(sizes) for _, sizes in self.matrices())
 
 
 def shape_for(size, kind, tokens):
@@ -163,6 +172,8 @@ def metadata(name, shape, kind):
              "embedding_length": shape.width, "feed_forward_length": shape.inner,
              "attention.head_count": heads, "attention.head_count_kv": heads // HEADS_A_KEY,
              "rope.dimension_count": HEAD, "vocab_size": shape.tokens}
+    if shape.experts:
+        llama |= {"expert_count": shape.experts, "expert_used_count": 2}
     return [entry("general.architecture", "s", "llama"), entry("general.name", "s", name),
             entry("general.file_type", "I", TYPES[kind][1]),
             *(entry(f"llama.{key}", "I", value) for key, value in llama.items()),
@@ -198,8 +209,9 @@ def write_repeated(file, run, begin, size):
 
 def write(path, name, shape, kind, tokenizer):
     block = TYPES[kind][2]
-    tensors = [(tensor, (inputs, outputs), TYPES[kind][0], inputs * outputs // VALUES * block)
-               for tensor, inputs, outputs in shape.matrices()]
+    tensors = [(tensor, sizes, TYPES[kind][0], math.prod(sizes) // VALUES * block)
+               for tensor, sizes in shape.matrices()]
+    tensors += [(tensor, sizes, F32, 4 * math.prod(sizes)) for tensor, sizes in shape.routers()]
     tensors += [(tensor, (shape.width,), F32, 4 * shape.width) for tensor in shape.norms()]
     entries = metadata(name, shape, kind) + tokenizer
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries)) + b"".join(entries)
@@ -211,8 +223,12 @@ def write(path, name, shape, kind, tokenizer):
     with open(path, "wb", buffering=0) as file:
         file.write(head + b"\0" * padding(len(head)))
         for _, sizes, number, size in tensors:
-            if number == F32:
+            if number == F32 and len(sizes) == 1:
                 file.write(struct.pack("<f", 1.0) * sizes[0])
+            elif number == F32:
+                dice = random.Random(sizes[0])
+                file.write(struct.pack(f"<{size // 4}f",
+                                       *(dice.uniform(-1, 1) for _ in range(size // 4))))
             else:
                 if sizes[0] not in runs:
                     runs[sizes[0]] = run_of_blocks(kind, sizes[0], sizes[0])
@@ -248,10 +264,11 @@ def make(path, size, kind, source):
         unfinished.unlink(missing_ok=True)
 
 
-def tiny_model(path, kind="Q4_0"):
-    """4 MB, with the beginning of a vocabulary: for a device that software plays."""
+def tiny_model(path, kind="Q4_0", experts=0):
+    """4 MB (of experts, 3 for each beyond the first), with the beginning of a vocabulary: for a
+    device that software plays."""
     tokens, tokenizer = Reader(usual_source()).tokenizer(most=1024)
-    write(path, "tiny", Shape(tokens, 2 * HEAD * HEADS_A_KEY, 1536, 2), kind, tokenizer)
+    write(path, "tiny", Shape(tokens, 2 * HEAD * HEADS_A_KEY, 1536, 2, experts), kind, tokenizer)
     return path
 
 

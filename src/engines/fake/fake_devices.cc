@@ -62,6 +62,9 @@ aioss_status place(const aioss_model_options& options, FakeModel& model, aioss_e
                          ? layers
                          : std::min(layers, static_cast<std::uint32_t>(options.gpu_layers));
   if (model.devices.empty()) model.gpu_layers = 0;
+  const std::uint32_t stay = layers - model.gpu_layers;  // the first ones, wholly
+  model.cpu_experts = std::min(options.cpu_expert_layers, layers);
+  model.cpu_experts -= std::min(model.cpu_experts, stay);
   if (model.gpu_layers > 0 && model.script.fail_device && !model.dry) {
     return fail(error, AIOSS_E_FAILED, "the script says: the device is lost");
   }
@@ -73,7 +76,9 @@ aioss_status place(const aioss_model_options& options, FakeModel& model, aioss_e
 
 void plan_devices(const FakeModel& model, aioss_plan& plan) {
   if (model.devices.empty()) return;
-  const std::uint64_t weights = plan.weight_bytes / model.script.layers * model.gpu_layers;
+  const std::uint64_t layer = plan.weight_bytes / model.script.layers;
+  const std::uint64_t experts = layer * model.script.experts_percent / 100;
+  const std::uint64_t weights = layer * model.gpu_layers - experts * model.cpu_experts;
   const std::uint64_t kv = plan.kv_bytes / model.script.layers * model.gpu_layers;
   plan.weight_bytes -= weights;
   plan.kv_bytes -= kv;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "engine/device_names.h"
 #include "engine/engine.h"
@@ -19,7 +22,8 @@ class FakeDevices : public testing::Test {
 
   Result<std::unique_ptr<engine::Model>> open(const std::string& script,
                                               std::vector<std::uint32_t> devices,
-                                              std::int32_t gpu_layers, bool dry) {
+                                              std::int32_t gpu_layers, bool dry,
+                                              std::uint32_t cpu_expert_layers = 0) {
     const TestModelFile file(script);
     const int fd = file.fd();
     aioss_model_options options = {};
@@ -30,6 +34,7 @@ class FakeDevices : public testing::Test {
     options.devices = devices.data();
     options.device_count = static_cast<std::uint32_t>(devices.size());
     options.gpu_layers = gpu_layers;
+    options.cpu_expert_layers = cpu_expert_layers;
     return engine::Model::open(*entry(), options);
   }
   static aioss_session_options session() {
@@ -61,6 +66,20 @@ TEST_F(FakeDevices, HaveTheirPartOfAPlan) {
   EXPECT_EQ(plan->devices[0].device, 1U);
   EXPECT_EQ(plan->devices[1].weight_bytes, 100U);
   EXPECT_EQ(plan->devices[1].kv_bytes, 200U);
+}
+
+TEST_F(FakeDevices, LeaveExpertsToTheCpu) {
+  const std::string script = "layers 4\nweight_bytes 400\nexperts_percent 90\n";
+  const std::tuple<std::int32_t, std::uint32_t, std::uint64_t> cases[] = {
+      {-1, 0, 400}, {-1, 1, 310}, {-1, 4, 40}, {-1, 99, 40}, {2, 2, 200}, {2, 3, 110}};
+  for (const auto& [layers, experts, there] : cases) {
+    const auto model = open(script, {1}, layers, true, experts);
+    ASSERT_TRUE(model);
+    const auto plan = (*model)->plan(session());
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->devices[0].weight_bytes, there) << layers << " " << experts;
+    EXPECT_EQ(plan->weight_bytes, 400 - there) << layers << " " << experts;
+  }
 }
 
 TEST_F(FakeDevices, AreChecked) {

@@ -14,6 +14,7 @@ struct FakeModel {
   bool dry = false;                    // opened for a dry run
   std::vector<std::uint32_t> devices;  // other than the CPU
   std::uint32_t gpu_layers = 0;        // that are there
+  std::uint32_t cpu_experts = 0;       // of so many of these the experts are not
   std::uint64_t sessions_created = 0;
 };
 

@@ -16,6 +16,7 @@
 //                           one stream (default 4), compute, vocabulary, overhead
 //   device_lost_after N     every decode call of a session but the first N is AIOSS_E_FAILED
 //   layers N                of which some may be on a GPU (AIOSS_FAKE_GPUS; default 1)
+//   experts_percent N       so much of a layer's weights are experts (default 0: it has none)
 //   fail_device yes         loading fails if any is
 //   fail_driver yes         so does a dry run
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
@@ -109,6 +110,7 @@ struct Script {
   std::uint32_t flash_percent = 100;
   std::string crash_together;
   std::uint32_t layers = 1;
+  std::uint32_t experts_percent = 0;
   bool fail_device = false;
   bool fail_driver = false;
   std::vector<std::string> sabotage;

@@ -1,12 +1,15 @@
 #include "engines/llama/placement.h"
 
 #include <algorithm>
+#include <string>
 
 #include "engine/abi.h"
 
 namespace aioss::engines::llama {
 
 using engine::fail;
+
+constexpr std::uint32_t kLayersMax = 1024;  // beyond any model's; llama.cpp itself stops at 512
 
 std::uint32_t kind_of(ggml_backend_dev_t device) {
   switch (ggml_backend_dev_type(device)) {
@@ -20,6 +23,21 @@ std::uint32_t kind_of(ggml_backend_dev_t device) {
       return AIOSS_DEVICE_CPU;
   }
 }
+
+namespace {
+
+// A regular expression for the experts of the first `layers` layers, as llama.cpp's own --n-cpu-moe
+// has one for each of them.
+std::string experts_of(std::uint32_t layers) {
+  if (layers == 0) return {};
+  std::string numbers;
+  for (std::uint32_t i = 0; i < std::min(layers, kLayersMax); ++i) {
+    numbers += (i > 0 ? "|" : "") + std::to_string(i);
+  }
+  return "^blk\\.(" + numbers + ")\\.ffn_(up|down|gate|gate_up)_(ch|)exps";
+}
+
+}  // namespace
 
 aioss_status Placement::read(const aioss_model_options& options, Placement& out,
                              aioss_error* error) {
@@ -48,6 +66,7 @@ aioss_status Placement::read(const aioss_model_options& options, Placement& out,
   out.devices_.push_back(nullptr);
   if (!out.splits_.empty()) out.splits_.resize(std::max(llama_max_devices(), out.splits_.size()));
   out.gpu_layers_ = out.indices_.empty() ? 0 : options.gpu_layers;
+  if (!out.indices_.empty()) out.experts_ = experts_of(options.cpu_expert_layers);
   return AIOSS_OK;
 }
 
@@ -57,6 +76,9 @@ void Placement::apply(llama_model_params& params) {
   params.split_mode = indices_.size() > 1 ? LLAMA_SPLIT_MODE_LAYER : LLAMA_SPLIT_MODE_NONE;
   params.main_gpu = 0;  // of the list
   params.tensor_split = splits_.empty() ? nullptr : splits_.data();
+  if (experts_.empty()) return;
+  overrides_ = {{experts_.c_str(), ggml_backend_cpu_buffer_type()}, {nullptr, nullptr}};
+  params.tensor_buft_overrides = overrides_.data();
 }
 
 }  // namespace aioss::engines::llama

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "aioss/engine.h"
@@ -26,6 +27,8 @@ class Placement final {
   std::vector<ggml_backend_dev_t> devices_;  // ends with null
   std::vector<float> splits_;                // as many as llama.cpp reads; empty: its choice
   std::int32_t gpu_layers_ = 0;
+  std::string experts_;  // a pattern for the names of tensors that stay with the CPU; empty: none
+  std::vector<llama_model_tensor_buft_override> overrides_;  // ends with null
 };
 
 // aioss_device_kind of one of ggml's.

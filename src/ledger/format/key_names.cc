@@ -79,6 +79,7 @@ constexpr OwnName kOwnNames[] = {
     {RecordType::kModelLoad, key::model_load::kRank, "rank"},
     {RecordType::kModelLoad, key::model_load::kDevice, "device", As::kPlain, true},
     {RecordType::kModelLoad, key::model_load::kGpuLayers, "gpu_layers"},
+    {RecordType::kModelLoad, key::model_load::kCpuExpertLayers, "cpu_expert_layers"},
     {RecordType::kModelUnload, key::model_unload::kReason, "reason", As::kPlain, true},
     {RecordType::kConfigChange, key::config_change::kCommitment, "commitment"},
     {RecordType::kConfigChange, key::config_change::kChangedKeys, "changed_keys"},

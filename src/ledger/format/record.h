@@ -179,7 +179,8 @@ inline constexpr std::uint64_t kName = 16,  // text: in the catalogue
                                kRank = 29,  // uint: of an adapter
     kDevice =
         30,  // text: where layers are: "cpu", or names of devices with commas, "cuda:0,cuda:1"
-    kGpuLayers = 31;  // uint: how many of them; absent: all, or with "cpu" none
+    kGpuLayers = 31,        // uint: how many of them; absent: all, or with "cpu" none
+    kCpuExpertLayers = 32;  // uint: of so many, the first ones, experts are with the CPU; absent: 0
 }  // namespace model_load
 
 namespace model_unload {

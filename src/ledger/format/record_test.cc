@@ -36,7 +36,7 @@ TEST(KeyNames, CoverEveryKeyOfEveryType) {
       {RecordType::kSegmentSeal, 21},   {RecordType::kKeyRotate, 22},
       {RecordType::kRecovery, 22},      {RecordType::kAnchor, 22},
       {RecordType::kClock, 18},         {RecordType::kEngineStart, 26},
-      {RecordType::kEngineStop, 16},    {RecordType::kModelLoad, 31},
+      {RecordType::kEngineStop, 16},    {RecordType::kModelLoad, 32},
       {RecordType::kModelUnload, 16},   {RecordType::kConfigChange, 20},
       {RecordType::kUpdate, 19},        {RecordType::kInferRequest, 32},
       {RecordType::kInferResult, 17},   {RecordType::kInferAbort, 17},

@@ -27,7 +27,7 @@ PlanSurvey survey_of(const ipc::PlanReport& report, const PlanWanted& wanted) {
   survey.plan.streams = report.asked.streams;
   survey.plan.cells_per_stream = report.asked.cells_per_stream;
   survey.plan.layers_on = report.asked.device;
-  survey.plan.gpu_layers = report.asked.gpu_layers;
+  survey.plan.layers = report.asked.layers;
   survey.plan.on_devices = report.asked.devices;
   survey.context_tokens_train = report.context_tokens_train;
   for (const ipc::PlannedSession& option : report.options) {

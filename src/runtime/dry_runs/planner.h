@@ -42,7 +42,7 @@ struct ModelPlan {
   std::uint32_t streams = 0, cells_per_stream = 0;
   std::string device = "CPU";     // whose memory `needs` is of: the host's
   std::string layers_on = "cpu";  // "cuda:0,cuda:1"; "cpu" if no layer fits elsewhere
-  std::optional<std::uint32_t> gpu_layers = {};  // how many are there; nothing: all
+  ipc::Layers layers = {};        // how many of them
   std::vector<ipc::DeviceNeeds> on_devices = {};
 };
 

@@ -21,7 +21,7 @@ namespace {
 
 records::Placement placement_of(const Life& life) {
   if (!life.room.plan) return {};
-  return {life.room.plan->layers_on, life.room.plan->gpu_layers};
+  return {life.room.plan->layers_on, life.room.plan->layers};
 }
 
 }  // namespace
@@ -146,7 +146,7 @@ LinkOptions Lives::link_options(Life& life, const OpenModel& files) {
   // As it was planned and leased, not as it was first asked for.
   if (life.room.plan) {
     link.configure.device = life.room.plan->layers_on;
-    link.configure.gpu_layers = life.room.plan->gpu_layers;
+    link.configure.layers = life.room.plan->layers;
   }
   link.configure.prefill_chunk_tokens_max = options.prefill_chunk_tokens_max;
   parts_.prefixes.give(life, link, files.parts);

@@ -301,7 +301,8 @@ codec::OrderedJson plan_json(const PlanAnswer& answer) {
   out["device"] = answer.plan.device;
   out["layers_on"] = answer.plan.layers_on;
   out["gpu_layers"] = nullptr;
-  if (answer.plan.gpu_layers) out["gpu_layers"] = *answer.plan.gpu_layers;
+  if (answer.plan.layers.on_devices) out["gpu_layers"] = *answer.plan.layers.on_devices;
+  out["cpu_expert_layers"] = answer.plan.layers.experts_on_cpu;
   out["on_devices"] = OrderedJson::array();
   for (const ipc::DeviceNeeds& needs : answer.plan.on_devices) {
     out["on_devices"].push_back({{"name", needs.name},

@@ -283,8 +283,10 @@ Map model_load(const ModelLoad& load) {
       .set(own::kEngineStartRef, Value::uint(load.engine_ref))
       .set(own::kParameters, Value::uint(ready.parameter_count))
       .set(own::kDevice, Value::text(load.placement.device));
-  if (load.placement.gpu_layers) {
-    map.set(own::kGpuLayers, Value::uint(*load.placement.gpu_layers));
+  const ipc::Layers& layers = load.placement.layers;
+  if (layers.on_devices) map.set(own::kGpuLayers, Value::uint(*layers.on_devices));
+  if (layers.experts_on_cpu > 0) {
+    map.set(own::kCpuExpertLayers, Value::uint(layers.experts_on_cpu));
   }
   const Result<Bytes> chat_template = codec::from_hex(ready.chat_template_sha3);
   if (chat_template && chat_template->size() == std::tuple_size_v<Digest>) {

@@ -94,7 +94,7 @@ codec::Map engine_start(const EngineStart& start);
 // Where layers of a model are, as ipc::Configure has it.
 struct Placement {
   std::string device = "cpu";
-  std::optional<std::uint32_t> gpu_layers = {};
+  ipc::Layers layers = {};
 };
 
 struct ModelLoad {

@@ -28,7 +28,7 @@ Digest computes_of(const Life& life, const ipc::Configure& configured) {
   how.micro_batch_tokens_max = configured.micro_batch_tokens_max;
   how.prefill_chunk_tokens_max = configured.prefill_chunk_tokens_max;
   how.device = configured.device;
-  how.gpu_layers = configured.gpu_layers;
+  how.layers = configured.layers;
   const Bytes settings = ipc::encode(ipc::ToWorker{how});
   const Digest file = file_digest(life.engine);
   return crypto::sha3_256({ByteView(settings), ByteView(file)});
