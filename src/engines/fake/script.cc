@@ -103,7 +103,7 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "stack_bytes_per_byte") return number(kAny, script.stack_bytes_per_byte);
   if (key == "weight_bytes") return number(kMemoryMax, script.weight_bytes);
   if (key == "layers" && value != "0") return number(kLayersMax, script.layers);
-  if (key == "experts_percent") return number(100, script.experts_percent);
+  if (key == "experts_percent") return number(std::uint32_t{100}, script.experts_percent);
   if (key == "fail_driver" && value == "yes") {
     script.fail_driver = true;
     return ok();

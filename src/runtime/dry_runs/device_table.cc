@@ -53,6 +53,15 @@ std::vector<DeviceTable::Gpu> DeviceTable::all() const {
   return out;
 }
 
+bool DeviceTable::knows(std::string_view names) const {
+  std::lock_guard lock(mutex_);
+  const std::vector<std::string> wanted = names_of_devices(names);
+  return std::all_of(wanted.begin(), wanted.end(), [this](const std::string& name) {
+    return std::any_of(gpus_.begin(), gpus_.end(),
+                       [&](const ipc::DeviceOfEngine& gpu) { return gpu.name == name; });
+  });
+}
+
 bool DeviceTable::is_lost(std::string_view name) const {
   return lost_.contains(name);
 }

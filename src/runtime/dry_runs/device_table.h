@@ -34,6 +34,9 @@ class DeviceTable final {
   };
   std::vector<Gpu> all() const;
 
+  // Whether all of these, with commas, were found at the start.
+  bool knows(std::string_view names) const;
+
   // Where layers of a model are tried, in this order, by its setting: of "auto" each GPU of its
   // engine alone, the one with the most memory first, then all of them together, then "cpu". Of
   // names those of them that are not lost, and "cpu" if that is none. Never empty.

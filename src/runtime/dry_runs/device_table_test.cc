@@ -44,6 +44,15 @@ TEST(DeviceTable, TakesWhatSettingsName) {
   EXPECT_THAT(none.candidates("metal", "metal"), ElementsAre("metal:0"));
 }
 
+TEST(DeviceTable, KnowsWhatWasFoundAlsoOnceItIsLost) {
+  DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
+  EXPECT_TRUE(table.knows("cuda:1"));
+  EXPECT_TRUE(table.knows("cuda,cuda:1"));
+  EXPECT_FALSE(table.knows("cuda:1,cuda:2"));
+  table.lose("cuda:1");
+  EXPECT_TRUE(table.knows("cuda:1"));
+}
+
 TEST(DeviceTable, LosesADeviceUntilItIsGivenBack) {
   DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
   EXPECT_EQ(table.lose("cuda:1").names, "cuda:1");

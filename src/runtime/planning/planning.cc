@@ -183,8 +183,8 @@ Status check_kv_type(const std::string& wanted) {
 }  // namespace
 
 // With what was measured under these conditions, as a worker would have it.
-Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const Catalogue& catalogue,
-                                       CatalogueEntry entry) const {
+Result<Planning::Wanted> Planning::wanted_by(const PlanCall& call, const Catalogue& catalogue,
+                                             CatalogueEntry entry) const {
   AIOSS_CHECK(check(call));
   ModelSettings& asked = entry.settings;
   if (call.context_tokens) asked.context_tokens = static_cast<std::uint32_t>(*call.context_tokens);
@@ -196,7 +196,48 @@ Result<PlanWanted> Planning::wanted_by(const PlanCall& call, const Catalogue& ca
   }
   PlanWanted wanted = wanted_of(entry, parts_.options);
   AIOSS_CHECK(check_kv_type(wanted.kv_type));
-  return wanted;
+  return Wanted{std::move(wanted), devices_for(entry, parts_.options)};
+}
+
+// For who is ordered to them others give way.
+std::vector<std::uint64_t> Planning::rooms_on(const std::string& devices, bool is_ordered,
+                                              const MemoryReport& report) const {
+  const auto gpus =
+      parts_.options.devices ? parts_.options.devices->all() : std::vector<DeviceTable::Gpu>();
+  std::vector<std::uint64_t> rooms;
+  for (const std::string& name : names_of_devices(devices)) {
+    std::uint64_t room = ipc::kPlanBytesMax;  // of the host's memory
+    for (const DeviceTable::Gpu& gpu : gpus) {
+      if (gpu.facts.name == name && !gpu.facts.shares_memory) room = gpu.facts.bytes_free;
+    }
+    for (const MemoryOfDevice& book : report.devices) {
+      if (book.name == name) room = is_ordered ? book.balance.limit : book.balance.free;
+    }
+    rooms.push_back(std::min(room, ipc::kPlanBytesMax));
+  }
+  return rooms;
+}
+
+// As a load finds its place (room/room.cc): whole on the first of its devices that holds it, else
+// as much as will go on the last of them.
+Result<PlanSurvey> Planning::find_place(const std::shared_ptr<const OpenModel>& files,
+                                        Wanted& wanted, const MemoryReport& report,
+                                        std::uint64_t room) const {
+  const std::vector<std::string>& devices = wanted.devices;
+  for (std::size_t i = 0;; ++i) {
+    const bool is_last = i + 1 == devices.size();
+    wanted.plan.device = devices[i];
+    wanted.plan.device_rooms.clear();
+    if (is_last || devices[i + 1] == "cpu") {
+      wanted.plan.device_rooms = rooms_on(devices[i], is_last, report);
+    }
+    AIOSS_TRY(PlanSurvey found, parts_.planner.survey_and_wait(files, wanted.plan, room));
+    const auto fits = [&](const ipc::DeviceNeeds& needs) {
+      return needs.total() <= rooms_on(needs.name, false, report).front();
+    };
+    const auto& needs = found.plan.on_devices;
+    if (is_last || std::all_of(needs.begin(), needs.end(), fits)) return found;
+  }
 }
 
 namespace {
@@ -232,7 +273,8 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
     return Error{Code::kNotFound,
                  "there is no model '" + shown + "'" + did_you_mean(call.model, names), "model"};
   }
-  AIOSS_TRY(const PlanWanted wanted, wanted_by(call, catalogue, entry->second));
+  AIOSS_TRY(Wanted asked, wanted_by(call, catalogue, entry->second));
+  const PlanWanted& wanted = asked.plan;
   AIOSS_TRY(const auto files, open_model(parts_.fs, entry->second));
   PlanAnswer answer;
   AIOSS_TRY(answer.memory, parts_.memory());
@@ -241,7 +283,7 @@ Result<PlanAnswer> Planning::answer(const PlanCall& call) const {
   const std::uint64_t free = book != nullptr ? book->balance.free : answer.memory.usable();
   // At least a byte: none would mean that no options are wanted.
   const std::uint64_t room = std::max<std::uint64_t>(free, 1);
-  AIOSS_TRY(PlanSurvey survey, parts_.planner.survey_and_wait(files, wanted, room));
+  AIOSS_TRY(PlanSurvey survey, find_place(files, asked, report, room));
   answer.model = call.model;
   answer.engine = wanted.engine;
   answer.profile = wanted.profile;

@@ -48,8 +48,16 @@ class Planning final {
   Result<PlanAnswer> answer(const PlanCall& call) const;
 
  private:
-  Result<PlanWanted> wanted_by(const PlanCall& call, const Catalogue& catalogue,
-                               CatalogueEntry entry) const;
+  struct Wanted {
+    PlanWanted plan;
+    std::vector<std::string> devices;  // it is tried on, in this order; never empty
+  };
+  Result<Wanted> wanted_by(const PlanCall& call, const Catalogue& catalogue,
+                           CatalogueEntry entry) const;
+  std::vector<std::uint64_t> rooms_on(const std::string& devices, bool is_ordered,
+                                      const MemoryReport& report) const;
+  Result<PlanSurvey> find_place(const std::shared_ptr<const OpenModel>& files, Wanted& wanted,
+                                const MemoryReport& report, std::uint64_t room) const;
   void add_other_quantizations(const Catalogue& catalogue, const PlanWanted& wanted,
                                std::uint64_t free, PlanAnswer& answer) const;
 

@@ -179,7 +179,8 @@ bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
 // suspect, so nothing is held against the device until it can be planned elsewhere.
 bool Room::fails_on_device(Life& life, const Error& error) {
   const std::string device = life.room.wanted.device;
-  if (device == "cpu" || !is_of_driver(error)) return false;
+  const auto& devices = parts_.options.devices;
+  if (device == "cpu" || !devices || !devices->knows(device) || !is_of_driver(error)) return false;
   life.room.failed_plans.push_back({device, error.message});
   std::vector<std::string>& others = life.room.other_devices;
   const std::vector<std::string> failed = names_of_devices(device);

@@ -74,8 +74,8 @@ class RoomTest : public ::testing::Test, public RoomHost {
     models.end_life(life);
   }
   void fail_load(Life& life, Error error) override { refuse_waiting(life, error); }
-  void device_failed(Life&, const std::string& device, const std::string& why) override {
-    devices_failed.push_back(device + ": " + why);
+  void device_failed(Life&, const std::string& device, const std::string& reason) override {
+    devices_failed.push_back(device + ": " + reason);
     options.devices->lose(device);
   }
   void turn_away(Life& life, const Error& error, const std::vector<std::string>& details) override {
