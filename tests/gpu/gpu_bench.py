@@ -38,10 +38,10 @@ def prompt_of(words, salt):
     return f"{salt} " + " ".join(WORDS[(i * 7 + salt) % len(WORDS)] for i in range(words))
 
 
-def prefill(server, salt):
+def prefill(server, salt, words):
     """Tokens a second of a prompt alone."""
     begin = time.monotonic()
-    usage = ask(server, prompt_of(1000, salt), 1)
+    usage = ask(server, prompt_of(words, salt), 1)
     return usage["prompt_tokens"] / (time.monotonic() - begin)
 
 
@@ -96,8 +96,8 @@ def start_peer(args):
     port = free_port()
     return Server("llama-server", [
         args.llama_server, "-m", args.model, "--host", "127.0.0.1", "--port", str(port), "-ngl",
-        "999", "-np", "32", "-c", str(32 * 2048)], f"http://127.0.0.1:{port}", "any",
-        fields={"cache_prompt": False})
+        "999", "-np", str(args.clients), "-c", str(args.clients * args.context)],
+        f"http://127.0.0.1:{port}", "any", fields={"cache_prompt": False})
 
 
 def engine_of(plugin):
@@ -116,17 +116,18 @@ def start_product(args, home):
     return Server("aioss", [
         args.aioss, "serve", "--port", str(port), "--ledger", f"{home}/ledger", "--models-dir",
         str(model.parent), "--engine", engine_of(args.plugin), "--device", args.device,
-        "--parallel", "32", "--ctx", "2048", "--profile", "fast"],
+        "--parallel", str(args.clients), "--ctx", str(args.context), "--profile", "fast"],
         f"http://127.0.0.1:{port}", model.name.removesuffix(".gguf"), environment)
 
 
-def measure(servers, rounds, tokens):
+def measure(servers, args):
     found = {}
-    for turn in range(rounds):
+    for turn in range(args.rounds):
         for server in servers:
-            for what, work in (("prefill", lambda s: prefill(s, turn)),
-                               ("decode, 1 client", lambda s: decode(s, 1, turn, tokens)),
-                               ("decode, 32 clients", lambda s: decode(s, 32, turn, tokens))):
+            for what, work in (("prefill", lambda s: prefill(s, turn, args.prompt)),
+                               ("decode, 1 client", lambda s: decode(s, 1, turn, args.tokens)),
+                               (f"decode, {args.clients} clients",
+                                lambda s: decode(s, args.clients, turn, args.tokens))):
                 found.setdefault((what, server.name), []).append(work(server))
     return {key: statistics.median(values) for key, values in found.items()}
 
@@ -137,6 +138,9 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--llama-server")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--prompt", type=int, default=1000, help="words of the long prompt")
+    parser.add_argument("--clients", type=int, default=32, help="that ask at once")
+    parser.add_argument("--context", type=int, default=2048, help="tokens of each of them")
     parser.add_argument("--tokens", type=int, default=128, help="of each answer")
     args = parser.parse_args()
     if not os.access(args.aioss, os.X_OK):
@@ -156,7 +160,7 @@ def main():
                 if problem := servers[1].wait():
                     print(servers[1].text()[-2000:], f"llama-server: {problem}", sep="\n")
                     return 1
-            found = measure(servers, args.rounds, args.tokens)
+            found = measure(servers, args)
         finally:
             for server in servers:
                 server.stop()
