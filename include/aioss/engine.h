@@ -141,6 +141,7 @@ typedef struct aioss_model_options {
      * layers go: they are most of such a model, and few of them compute a token. 0: none; without
      * meaning for models that have no experts. */
     uint32_t cpu_expert_layers;
+    uint32_t reserved; /* 0 */
 } aioss_model_options;
 
 typedef struct aioss_model_facts {

@@ -133,11 +133,11 @@ TakenUp not_taken(Outcome outcome, Error why) {
   return {outcome, {}, std::move(why.message), why.code};
 }
 
-// Waits until its models have taken what is there.
+// Waits until its models have taken what is there. `were_loading`: some were, at the last look, and
+// a switch may begin a moment after they are loaded.
 TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
-              const SwitchCounts& before) {
+              const SwitchCounts& before, bool were_loading) {
   const std::vector<std::string> names = engine_names(engines);
-  bool were_loading = false;  // then a switch may begin a moment after they are loaded
   for (;;) {
     auto page = server.page(kModelsPage);
     if (!page) return not_taken(Outcome::kUnknown, std::move(page).error());
@@ -160,9 +160,9 @@ TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& 
 
 // Has it read the engine directory again first.
 TakenUp tell_and_watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
-                       const SwitchCounts& before) {
+                       const SwitchCounts& before, bool were_loading) {
   auto told = server.order(kRescanOrder);
-  if (told) return watch(server, engines, before);
+  if (told) return watch(server, engines, before, were_loading);
   const Code code = told.error().code;
   const Outcome outcome = code == Code::kNotFound    ? Outcome::kNoServer
                           : code == Code::kForbidden ? Outcome::kOrderRefused
@@ -229,11 +229,14 @@ Result<std::string> order_again(os::FileSystem& fs, const std::string& directory
   SwitchCounts over = asked.models.counts;
   for (const std::string& model : asked.models.under_way) over.erase(model);
   const Status has = check_taken(server, engines);
-  if (has && asked.models.under_way.empty()) return said + ", and the server has them\n";
+  const bool were_loading = !asked.models.loading.empty();
+  if (has && asked.models.under_way.empty() && !were_loading)
+    return said + ", and the server has them\n";
   if (!has && has.error().code != Code::kConflict) {
     return Error{has.error()}.with_context("nothing is changed");
   }
-  taken = has ? watch(server, engines, over) : tell_and_watch(server, engines, over);
+  taken = has ? watch(server, engines, over, were_loading)
+              : tell_and_watch(server, engines, over, were_loading);
   if (is_good(taken)) return said + outcome_text(taken);
   return error_that_stays(taken, kept_before(fs, directory, updates));
 }
@@ -255,7 +258,8 @@ Result<std::string> order_updates(os::FileSystem& fs, const std::string& directo
   AIOSS_TRY(const Asked asked, ask_first(server, engine_names(engines)));
   if (missing.empty()) return order_again(fs, directory, updates, engines, asked, server);
   AIOSS_TRY(const std::vector<EngineBefore> before, install_all(fs, directory, missing));
-  const TakenUp taken = tell_and_watch(server, engines, asked.models.counts);
+  const TakenUp taken =
+      tell_and_watch(server, engines, asked.models.counts, !asked.models.loading.empty());
   if (is_good(taken)) return "updated " + comma_separated(shown) + outcome_text(taken);
   // Nobody knows whether the server has it.
   if (taken.outcome == Outcome::kUnknown) return error_that_stays(taken, before);
@@ -267,7 +271,8 @@ Result<std::string> order_rollback(os::FileSystem& fs, const std::string& direct
   AIOSS_TRY(const Asked asked, ask_first(server, {name}));
   AIOSS_CHECK(go_back(fs, directory, name));
   AIOSS_TRY(const plugins::Manifest now, installed_manifest(fs, directory, name));
-  const TakenUp taken = tell_and_watch(server, {now}, asked.models.counts);
+  const TakenUp taken =
+      tell_and_watch(server, {now}, asked.models.counts, !asked.models.loading.empty());
   if (is_good(taken)) return "engine " + name + " is what it was" + outcome_text(taken);
   return Error{taken.code, taken.problem +
                                "; the file from before is back, and a server that reads this "

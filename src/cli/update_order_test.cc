@@ -104,6 +104,12 @@ TEST_F(UpdateOrders, AreWatchedInAModelThatIsBeingLoaded) {
   EXPECT_EQ(version(), "1");
 }
 
+TEST_F(UpdateOrders, AreWatchedInAModelThatIsLoadedMeanwhile) {
+  show_models({no_switch("loading"), no_switch("ready"), model_page(1, "trying", ""),
+               model_page(1, "over", "failed")});
+  EXPECT_EQ(said(), "error: the update is taken back: model 'smol': the canary says so");
+}
+
 TEST_F(UpdateOrders, ThatNoLoadedModelIsComputedWithAreNotSaidToHaveBeenTried) {
   EXPECT_THAT(said(), HasSubstr("; the server has it, and nothing was tried"));
   models_ = {model_page(5, "waiting", "")};

@@ -194,7 +194,8 @@ void check_identity(const aioss_engine& engine, Recorder& recorder) {
                   who.name + " " + who.version + " " + who.build_id);
   recorder.expect("abi.version", who.abi_version == AIOSS_ENGINE_ABI_VERSION,
                   std::to_string(who.abi_version));
-  const auto all = devices(engine);
+  // Of no device the driver begins: others than those that are checked may be broken.
+  const auto all = devices(engine, DeviceDetail::kNames);
   recorder.expect("abi.devices", all.has_value() && !all->empty(),
                   all ? std::to_string(all->size()) + " devices" : all.error().message);
   aioss_device beyond = {};
@@ -215,6 +216,16 @@ void check_identity(const aioss_engine& engine, Recorder& recorder) {
     untouched = untouched && bytes[i] == 0x5A;
   }
   recorder.expect("abi.writes_only_what_fits", untouched, "");
+  aioss_device named = {};
+  named.struct_size = offsetof(aioss_device, bytes_total);
+  const std::uint64_t sentinel = 0x5A5A'5A5A'5A5A'5A5A;
+  named.bytes_total = named.bytes_free = sentinel;
+  const aioss_status status = engine.device(0, &named, nullptr);
+  recorder.expect("abi.device_without_memory",
+                  status == AIOSS_OK && named.bytes_total == sentinel &&
+                      named.bytes_free == sentinel &&
+                      named.struct_size <= offsetof(aioss_device, bytes_total),
+                  "");
 }
 
 void check_bad_models(const aioss_engine& engine, Recorder& recorder) {

@@ -8,11 +8,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "http/test_server.h"
@@ -323,6 +327,12 @@ TEST(Server, AnswersUnderWayDoNotCountTheirBodies) {
   EXPECT_LE(server.observed().finished, 2);  // the first eight are still being answered
 }
 
+std::size_t open_descriptors() {
+  namespace fs = std::filesystem;
+  return static_cast<std::size_t>(
+      std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
+}
+
 TEST(Server, OutOfDescriptorsItWaitsAndGoesOn) {
   TestServer server;
   Client first(server.port());
@@ -331,6 +341,12 @@ TEST(Server, OutOfDescriptorsItWaitsAndGoesOn) {
   ::getrlimit(RLIMIT_NOFILE, &before);
   Client second(server.port());
   EXPECT_EQ(second.ask(get("/echo")).status, 200);
+  // Earlier tests' threads may still close some of theirs.
+  std::size_t open_before = 0;
+  ASSERT_TRUE(eventually([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return std::exchange(open_before, open_descriptors()) == open_descriptors();
+  }));
   // The next connection gets the last descriptor for its client's end, and none for the server's.
   const int lowest_free = ::dup(0);
   ::close(lowest_free);

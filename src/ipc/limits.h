@@ -18,6 +18,8 @@ inline constexpr std::size_t kRoleBytesMax = 64;
 inline constexpr std::size_t kNameBytesMax = 256;
 inline constexpr std::size_t kDeviceBytesMax = 512;  // names of all that a model is split over
 inline constexpr std::uint32_t kGpuLayersMax = 1U << 16;
+// The field of an error that a device, or its driver, is the reason of: not the file or the engine.
+inline constexpr std::string_view kDeviceField = "device";
 // Of memory, in a plan: far past any machine, and sums of a dozen stay in 64 bits.
 inline constexpr std::uint64_t kPlanBytesMax = std::uint64_t{1} << 56;
 inline constexpr std::size_t kStopsMax = 16;  // OpenAI takes 4; other dialects more

@@ -73,7 +73,7 @@ constexpr const char* kGpuReads[] = {
     "/dev/nvidia-caps"};
 
 // What drivers of GPUs open for writing.
-std::vector<std::string> gpu_nodes() {
+std::vector<std::string> find_gpu_nodes() {
   std::vector<std::string> out{"/dev/kfd"};
   RealFileSystem fs;
   for (const std::string directory : {"/dev", "/dev/dri", "/dev/nvidia-caps"}) {
@@ -86,6 +86,13 @@ std::vector<std::string> gpu_nodes() {
     }
   }
   return out;
+}
+
+// As they were when the first ruleset was made: behind it the names in /dev cannot be read any
+// more.
+const std::vector<std::string>& gpu_nodes() {
+  static const std::vector<std::string> nodes = find_gpu_nodes();
+  return nodes;
 }
 
 // To a file no rights of directories can be given.

@@ -71,6 +71,41 @@ void try_what_only_gpus_may(Report& report, const char* file, int fd) {
   }
 }
 
+// A file that the sandbox takes for a GPU's node by its name.
+class Node final {
+ public:
+  Node() : fd_(::mkostemp(path_, O_CLOEXEC)) {}
+  ~Node() {
+    if (fd_.valid()) ::unlink(path_);
+  }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  bool is_there() const { return fd_.valid(); }
+  const char* path() const { return path_; }
+
+ private:
+  char path_[32] = "/dev/nvidia-aioss-XXXXXX";
+  Fd fd_;
+};
+
+TEST(Sandbox, OfAGpuOpensItsNodesBehindBothStages) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  const Node node;
+  if (!node.is_there()) GTEST_SKIP() << "no file can be made in /dev: run it as root";
+  for (const Stage stage : {Stage::kOne, Stage::kTwo}) {
+    expect_clean(confined(
+        stage,
+        [&](Report& report) {
+          report.expect(::open(node.path(), O_RDWR | O_CLOEXEC) >= 0, "its node");
+          report.refused(::open(node.path(), O_RDWR | O_CREAT, 0600), "making it");
+        },
+        SandboxFor::kGpu));
+    expect_clean(confined(stage, [&](Report& report) {
+      report.refused(::open(node.path(), O_RDWR | O_CLOEXEC), "a node, without a GPU");
+    }));
+  }
+}
+
 TEST(Sandbox, OfAGpuWritesNoFilesAndSendsNothing) {
   if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
   const TemporaryFile file;

@@ -17,7 +17,10 @@ Result<DeviceChoice> DeviceChoice::make(const aioss_engine& engine, os::SandboxF
   AIOSS_TRY(const auto found, engine::find_devices(known, names));
   for (const engine::NamedDevice& device : found) {
     const auto begun = engine::device(engine, device.index);  // its driver begins
-    if (!begun) return Error(begun.error()).with_context("device " + device.name);
+    if (!begun) {
+      return Error{Code::kEngineFailed, "device " + device.name + ": " + begun.error().message,
+                   std::string(ipc::kDeviceField)};
+    }
     out.indices_.push_back(device.index);
     out.names_.push_back(device.name);
   }

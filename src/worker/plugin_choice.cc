@@ -12,8 +12,9 @@
 namespace aioss::worker {
 namespace {
 
-// A machine of several GPUs that nobody has used since it was started takes its time.
-constexpr std::chrono::seconds kDriverStartMax{40};
+// A machine of several GPUs that nobody has used since it was started takes its time; as much as
+// whoever asks for devices waits (runtime/dry_runs/devices_child.cc).
+constexpr std::chrono::seconds kDriverStartMax{30};
 
 // Its rows of logits must be about the tokens that the file has.
 Status check_vocabulary(const engine::Model& model, const engine::TextModel& text) {
@@ -71,8 +72,9 @@ Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineCho
             os::LastWords::arm(
                 options.socket_fd, kDriverStartMax, static_cast<int>(WorkerExit::kLoadFailed),
                 [&](std::string_view how) {
-                  return framed_failure(
-                      {Code::kEngineFailed, what + std::string(how) + " while drivers were begun"});
+                  return framed_failure({Code::kEngineFailed,
+                                         what + std::string(how) + " while drivers were begun",
+                                         std::string(ipc::kDeviceField)});
                 }));
   return DeviceChoice::make(*choice.engine, options.device, names, layers);
 }

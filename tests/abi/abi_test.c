@@ -170,7 +170,7 @@ static void check_layout(void) {
   expect(sizeof(aioss_error) == 512, "size of aioss_error");
   expect(sizeof(aioss_engine_identity) == 48, "size of aioss_engine_identity");
   expect(sizeof(aioss_device) == 248, "size of aioss_device");
-  expect(sizeof(aioss_model_options) == 64, "size of aioss_model_options");
+  expect(sizeof(aioss_model_options) == 72, "size of aioss_model_options");
   expect(sizeof(aioss_plan_device) == 32, "size of aioss_plan_device");
   expect(offsetof(aioss_model_options, devices) == 40, "offset of devices");
   expect(sizeof(aioss_model_facts) == 56, "size of aioss_model_facts");

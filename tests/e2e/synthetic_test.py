@@ -25,7 +25,7 @@ class Shapes(unittest.TestCase):
                 size = shape.values() // synthetic_model.VALUES * block
                 self.assertAlmostEqual(size / (mib << 20), 1, delta=0.02, msg=(mib, kind, shape))
                 self.assertLessEqual(shape.layers, synthetic_model.LAYERS_MAX)
-                for _, inputs, outputs in shape.matrices():
+                for _, (inputs, outputs) in shape.matrices():
                     self.assertEqual((inputs % 32, outputs % 32), (0, 0))
 
     def test_a_vocabulary_needs_its_bytes(self):

@@ -122,11 +122,11 @@ class Page(Agreement):
 
     def test_documents_of_the_page(self):
         forge = request_ledger()
-        self.both_of("receipt", written(receipt(forge, 2, 3)), forge.key(), OK, ["receipt"])
+        self.both_of("receipt", written(receipt(forge, 2, 3)), forge.key(), OK)
         other = Forge()
         other.add(20)
         data = written(fork_proof(other, 3, forge, 4))
-        self.both_of("fork proof", data, forge.key(), FORK, ["fork"])
+        self.both_of("fork proof", data, forge.key(), FORK)
         self.assertEqual(sha3().hex()[:8], "a7ffc6f8")  # of nothing, as FIPS 202 has it
 
 

@@ -127,7 +127,8 @@ cuda_architectures() { # of the GPUs here: "90"; CMake before 3.24 does not know
   local found
   found=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . |
     sort -u | paste -sd ';') || true
-  echo "${found:-native}"
+  # An old driver says instead that it does not know the question.
+  if [[ $found =~ ^[0-9]+(\;[0-9]+)*$ ]]; then echo "$found"; else echo native; fi
 }
 
 vulkan_loader() { # the system's; the linker needs no more of it than the file

@@ -100,11 +100,10 @@ gpu_check_run() { # [DEVICE]
   export AIOSS_SYNTHETIC_DIR=$gpu_folder/models
   nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
   # Images for containers put the driver where only LD_LIBRARY_PATH finds it, which no worker has.
-  if ! ldconfig -p | grep -q 'libcuda\.so\.1'; then
-    ldconfig 2>/dev/null || true
-    ldconfig -p | grep -q 'libcuda\.so\.1' ||
-      say "WARNING: the loader does not know libcuda.so.1, and no worker will (ldconfig as root)"
-  fi
+  local libraries
+  libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
+  [[ $libraries == *libcuda.so.1* ]] ||
+    say "WARNING: the loader does not know libcuda.so.1, and no worker will (ldconfig as root)"
   for model in "128 Q4_0" "2048 Q8_0"; do
     say "A synthetic model of ${model% *} MiB, ${model#* }"
     model=$(python3 -c "import sys; sys.path.insert(0, 'tests/support'); import synthetic_model as s

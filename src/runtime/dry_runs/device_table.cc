@@ -1,6 +1,7 @@
 #include "runtime/dry_runs/device_table.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/strings.h"
 #include "ipc/limits.h"
@@ -53,13 +54,16 @@ std::vector<DeviceTable::Gpu> DeviceTable::all() const {
   return out;
 }
 
-bool DeviceTable::knows(std::string_view names) const {
+bool DeviceTable::knows(std::string_view engine, std::string_view names) const {
   std::lock_guard lock(mutex_);
   const std::vector<std::string> wanted = names_of_devices(names);
-  return std::all_of(wanted.begin(), wanted.end(), [this](const std::string& name) {
-    return std::any_of(gpus_.begin(), gpus_.end(),
-                       [&](const ipc::DeviceOfEngine& gpu) { return gpu.name == name; });
-  });
+  const std::set<std::string> different(wanted.begin(), wanted.end());
+  const auto is_known = [&](const std::string& name) {
+    return std::any_of(gpus_.begin(), gpus_.end(), [&](const ipc::DeviceOfEngine& gpu) {
+      return gpu.name == name && gpu.engine == engine;
+    });
+  };
+  return different.size() == wanted.size() && std::all_of(wanted.begin(), wanted.end(), is_known);
 }
 
 bool DeviceTable::is_lost(std::string_view name) const {

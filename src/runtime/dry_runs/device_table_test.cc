@@ -46,11 +46,13 @@ TEST(DeviceTable, TakesWhatSettingsName) {
 
 TEST(DeviceTable, KnowsWhatWasFoundAlsoOnceItIsLost) {
   DeviceTable table({gpu("cuda", "cuda:0", 10), gpu("cuda", "cuda:1", 20)});
-  EXPECT_TRUE(table.knows("cuda:1"));
-  EXPECT_TRUE(table.knows("cuda,cuda:1"));
-  EXPECT_FALSE(table.knows("cuda:1,cuda:2"));
+  EXPECT_TRUE(table.knows("cuda", "cuda:1"));
+  EXPECT_TRUE(table.knows("cuda", "cuda,cuda:1"));
+  EXPECT_FALSE(table.knows("cuda", "cuda:1,cuda:2"));
+  EXPECT_FALSE(table.knows("cuda", "cuda,cuda:0")) << "named twice";
+  EXPECT_FALSE(table.knows("llama", "cuda:1")) << "of another engine";
   table.lose("cuda:1");
-  EXPECT_TRUE(table.knows("cuda:1"));
+  EXPECT_TRUE(table.knows("cuda", "cuda:1"));
 }
 
 TEST(DeviceTable, LosesADeviceUntilItIsGivenBack) {

@@ -54,7 +54,9 @@ Error error_of_child(const Error& error, Code implausible, std::string_view sile
   const bool plausible =
       std::find(std::begin(kPlausible), std::end(kPlausible), error.code) != std::end(kPlausible);
   const std::string message = one_line(error.message.substr(0, kMessageBytesMax));
-  return {plausible ? error.code : implausible, message.empty() ? std::string(silent) : message};
+  Error out{plausible ? error.code : implausible, message.empty() ? std::string(silent) : message};
+  if (error.field == ipc::kDeviceField) out.field = error.field;
+  return out;
 }
 
 }  // namespace aioss::runtime

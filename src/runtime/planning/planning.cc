@@ -231,11 +231,15 @@ Result<PlanSurvey> Planning::find_place(const std::shared_ptr<const OpenModel>& 
     if (is_last || devices[i + 1] == "cpu") {
       wanted.plan.device_rooms = rooms_on(devices[i], is_last, report);
     }
-    AIOSS_TRY(PlanSurvey found, parts_.planner.survey_and_wait(files, wanted.plan, room));
+    auto found = parts_.planner.survey_and_wait(files, wanted.plan, room);
+    if (!found && !is_last && found.error().code == Code::kEngineFailed) continue;
+    if (!found) return found;
+    if (parts_.options.devices) parts_.options.devices->count_shared(found->plan);
     const auto fits = [&](const ipc::DeviceNeeds& needs) {
-      return needs.total() <= rooms_on(needs.name, false, report).front();
+      const auto rooms = rooms_on(needs.name, false, report);  // its name is a child's word
+      return rooms.size() == 1 && needs.total() <= rooms.front();
     };
-    const auto& needs = found.plan.on_devices;
+    const auto& needs = found->plan.on_devices;
     if (is_last || std::all_of(needs.begin(), needs.end(), fits)) return found;
   }
 }

@@ -74,10 +74,10 @@ std::string holders_of(const memory::Choice& choice) {
   return text;
 }
 
-// Of a dry run: what the driver, or that it is not there, may be the reason of.
-bool is_of_driver(const Error& error) {
+// Of a dry run on devices: the model may do without them.
+bool may_be_of_device(const Error& error) {
   return error.code == Code::kEngineFailed || error.code == Code::kNoMemory ||
-         error.code == Code::kInvalidArgument;  // there is no such device any more
+         error.field == ipc::kDeviceField;
 }
 
 }  // namespace
@@ -175,13 +175,17 @@ bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
   return true;
 }
 
-// True if a device, or its driver, may be what failed: it is tried without. The file is another
-// suspect, so nothing is held against the device until it can be planned elsewhere.
+// True if a device, or its driver, may be what failed: it is tried without. Where a driver does not
+// begin, or a device is gone, that is held against it, but only once the model can be planned
+// elsewhere. Not of what is to replace a model that works: that is at fault itself.
 bool Room::fails_on_device(Life& life, const Error& error) {
   const std::string device = life.room.wanted.device;
   const auto& devices = parts_.options.devices;
-  if (device == "cpu" || !devices || !devices->knows(device) || !is_of_driver(error)) return false;
-  life.room.failed_plans.push_back({device, error.message});
+  if (device == "cpu" || life.role == Life::Role::kComing || !may_be_of_device(error)) return false;
+  if (!devices || !devices->knows(life.room.wanted.engine, device)) return false;
+  if (error.field == ipc::kDeviceField) {
+    life.room.failed_plans.push_back({device, error.message});
+  }
   std::vector<std::string>& others = life.room.other_devices;
   const std::vector<std::string> failed = names_of_devices(device);
   std::erase_if(others, [&](const std::string& other) {

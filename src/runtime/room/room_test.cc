@@ -384,13 +384,12 @@ class GpuPlanner final : public Planner {
  public:
   // Devices whose driver is broken, and whether the file is, too.
   std::vector<std::string> broken;
-  Code code = Code::kEngineFailed;
+  Error error{Code::kEngineFailed, "no driver", "device"};
 
   void plan(std::shared_ptr<const OpenModel>, PlanWanted wanted, Done done) override {
     asked.push_back(wanted.device);
     for (const std::string& name : broken) {
-      if (wanted.device.find(name) != wanted.device.npos) done(Error{code, "no " + name});
-      if (wanted.device.find(name) != wanted.device.npos) return;
+      if (wanted.device.find(name) != wanted.device.npos) return done(error);
     }
     ModelPlan plan;
     plan.needs.weights = kMib;
@@ -448,7 +447,7 @@ TEST_F(GpuRoomTest, WhoChoseAGpuThatHasFilledSinceGoesToTheNext) {
 TEST_F(GpuRoomTest, WhereADriverFailsTheNextDeviceIsTakenAndTheFirstBlamed) {
   planner.broken = {"fake:0"};
   EXPECT_EQ(plan("a").room.plan->layers_on, "fake:1");
-  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0: no fake:0"});
+  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0: no driver"});
   EXPECT_EQ(plan("b").room.plan->layers_on, "fake:1");
   EXPECT_EQ(planner.asked, (std::vector<std::string>{"fake:0", "fake:1", "fake:1"}))
       << "neither again, nor together with the other";
@@ -458,12 +457,12 @@ TEST_F(GpuRoomTest, WhereADriverFailsTheNextDeviceIsTakenAndTheFirstBlamed) {
 TEST_F(GpuRoomTest, WhatWasOrderedToADeviceWhoseDriverFailsIsLoadedOnTheCpu) {
   options.device = "fake:0,fake:1";
   planner.broken = {"fake:1"};
-  planner.code = Code::kInvalidArgument;  // it is not there any more
+  planner.error.code = Code::kInvalidArgument;  // it is not there any more
   Life& life = plan("a");
   EXPECT_EQ(life.room.plan->layers_on, "cpu");
   on_gpus.admit();
   EXPECT_EQ(life.phase, Phase::kLoading);
-  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0,fake:1: no fake:1"});
+  EXPECT_EQ(devices_failed, std::vector<std::string>{"fake:0,fake:1: no driver"});
 }
 
 TEST_F(GpuRoomTest, NoDeviceIsBlamedForAModelThatCannotBePlannedAnywhere) {
@@ -473,10 +472,27 @@ TEST_F(GpuRoomTest, NoDeviceIsBlamedForAModelThatCannotBePlannedAnywhere) {
   EXPECT_TRUE(devices_failed.empty());
   EXPECT_EQ(refused.size(), 1U);
 
-  planner.code = Code::kModelCorrupt;  // the file's own fault: not tried elsewhere
+  planner.error = {Code::kModelCorrupt, "the file's own fault: not tried elsewhere"};
   planner.asked.clear();
   EXPECT_FALSE(plan("b").room.plan.has_value());
   EXPECT_EQ(planner.asked, std::vector<std::string>{"fake:0"});
+}
+
+TEST_F(GpuRoomTest, NoDeviceIsBlamedForWhatNeedNotBeItsDriver) {
+  planner.broken = {"fake:"};
+  planner.error = {Code::kNoMemory, "no context can be made: it is full"};
+  EXPECT_EQ(plan("a").room.plan->layers_on, "cpu");
+  EXPECT_TRUE(devices_failed.empty());
+}
+
+TEST_F(GpuRoomTest, WhatIsToReplaceAModelIsNotPlannedElsewhere) {
+  planner.broken = {"fake:0"};
+  models.begin_life(models.of("a"));
+  Life& coming = models.begin_life(models.of("a"));
+  ASSERT_EQ(coming.role, Life::Role::kComing);
+  on_gpus.plan(coming);
+  EXPECT_EQ(planner.asked, std::vector<std::string>{"fake:0"});
+  EXPECT_TRUE(devices_failed.empty());
 }
 
 }  // namespace
