@@ -1,6 +1,7 @@
 #include "worker/device_choice.h"
 
 #include "engine/device_names.h"
+#include "ipc/limits.h"
 
 namespace aioss::worker {
 
