@@ -25,8 +25,8 @@ using SwitchCounts = std::map<std::string, std::uint64_t, std::less<>>;
 struct SwitchesSeen {
   SwitchCounts counts;
   std::vector<std::string> under_way;
-  // Models that are being loaded, with the file from before perhaps: they switch thereafter.
-  std::vector<std::string> loading;
+  // A model is being loaded, with the file from before perhaps: it switches thereafter.
+  bool is_loading = false;
   std::vector<std::string> moved;  // models that are computed with one of these engines since
   std::string problem;             // of a model that did not take one
 };
@@ -41,7 +41,7 @@ void look_at_model(const codec::Json& model, const std::vector<std::string>& eng
       std::find(engines.begin(), engines.end(), text_of_page(aioss, "engine")) != engines.end();
   if (!is_of) return;
   const std::string id = text_of_page(model, "id");
-  if (text_of_page(aioss, "state") == "loading") seen.loading.push_back(id);
+  if (text_of_page(aioss, "state") == "loading") seen.is_loading = true;
   if (found == aioss.end() || !found->is_object()) return;
   const auto orders = found->find("orders");
   const bool is_number = orders != found->end() && orders->is_number_unsigned();
@@ -133,10 +133,10 @@ TakenUp not_taken(Outcome outcome, Error why) {
   return {outcome, {}, std::move(why.message), why.code};
 }
 
-// Waits until its models have taken what is there. `were_loading`: some were, at the last look, and
-// a switch may begin a moment after they are loaded.
+// Waits until its models have taken what is there. `was_loading`: one was, at the last look, and a
+// switch may begin a moment after it is loaded.
 TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
-              const SwitchCounts& before, bool were_loading) {
+              const SwitchCounts& before, bool was_loading) {
   const std::vector<std::string> names = engine_names(engines);
   for (;;) {
     auto page = server.page(kModelsPage);
@@ -145,8 +145,7 @@ TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& 
     if (!seen.problem.empty()) {
       return not_taken(Outcome::kModelRefused, {Code::kEngineFailed, seen.problem});
     }
-    const bool are_loading = !seen.loading.empty();
-    const bool may_begin = std::exchange(were_loading, are_loading) || are_loading;
+    const bool may_begin = std::exchange(was_loading, seen.is_loading) || seen.is_loading;
     if (seen.under_way.empty() && !may_begin) {
       Status has = check_taken(server, engines);
       if (!has) return not_taken(Outcome::kUnknown, std::move(has).error());
@@ -160,9 +159,9 @@ TakenUp watch(const UpdateServer& server, const std::vector<plugins::Manifest>& 
 
 // Has it read the engine directory again first.
 TakenUp tell_and_watch(const UpdateServer& server, const std::vector<plugins::Manifest>& engines,
-                       const SwitchCounts& before, bool were_loading) {
+                       const SwitchCounts& before, bool was_loading) {
   auto told = server.order(kRescanOrder);
-  if (told) return watch(server, engines, before, were_loading);
+  if (told) return watch(server, engines, before, was_loading);
   const Code code = told.error().code;
   const Outcome outcome = code == Code::kNotFound    ? Outcome::kNoServer
                           : code == Code::kForbidden ? Outcome::kOrderRefused
@@ -229,14 +228,15 @@ Result<std::string> order_again(os::FileSystem& fs, const std::string& directory
   SwitchCounts over = asked.models.counts;
   for (const std::string& model : asked.models.under_way) over.erase(model);
   const Status has = check_taken(server, engines);
-  const bool were_loading = !asked.models.loading.empty();
-  if (has && asked.models.under_way.empty() && !were_loading)
+  const bool was_loading = asked.models.is_loading;
+  if (has && asked.models.under_way.empty() && !was_loading) {
     return said + ", and the server has them\n";
+  }
   if (!has && has.error().code != Code::kConflict) {
     return Error{has.error()}.with_context("nothing is changed");
   }
-  taken = has ? watch(server, engines, over, were_loading)
-              : tell_and_watch(server, engines, over, were_loading);
+  taken = has ? watch(server, engines, over, was_loading)
+              : tell_and_watch(server, engines, over, was_loading);
   if (is_good(taken)) return said + outcome_text(taken);
   return error_that_stays(taken, kept_before(fs, directory, updates));
 }
@@ -259,7 +259,7 @@ Result<std::string> order_updates(os::FileSystem& fs, const std::string& directo
   if (missing.empty()) return order_again(fs, directory, updates, engines, asked, server);
   AIOSS_TRY(const std::vector<EngineBefore> before, install_all(fs, directory, missing));
   const TakenUp taken =
-      tell_and_watch(server, engines, asked.models.counts, !asked.models.loading.empty());
+      tell_and_watch(server, engines, asked.models.counts, asked.models.is_loading);
   if (is_good(taken)) return "updated " + comma_separated(shown) + outcome_text(taken);
   // Nobody knows whether the server has it.
   if (taken.outcome == Outcome::kUnknown) return error_that_stays(taken, before);
@@ -271,8 +271,7 @@ Result<std::string> order_rollback(os::FileSystem& fs, const std::string& direct
   AIOSS_TRY(const Asked asked, ask_first(server, {name}));
   AIOSS_CHECK(go_back(fs, directory, name));
   AIOSS_TRY(const plugins::Manifest now, installed_manifest(fs, directory, name));
-  const TakenUp taken =
-      tell_and_watch(server, {now}, asked.models.counts, !asked.models.loading.empty());
+  const TakenUp taken = tell_and_watch(server, {now}, asked.models.counts, asked.models.is_loading);
   if (is_good(taken)) return "engine " + name + " is what it was" + outcome_text(taken);
   return Error{taken.code, taken.problem +
                                "; the file from before is back, and a server that reads this "

@@ -103,7 +103,7 @@ engine_build() {
     arguments+=("-DAIOSS_CUDA_ARCHITECTURES=$(cuda_architectures)")
     other=$(
       "${CUDACXX:-nvcc}" --version | tail -1
-      nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u || true
+      cuda_architectures
       echo "$*"
     )
   fi
