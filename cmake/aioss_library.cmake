@@ -40,14 +40,14 @@ endif()
 
 # The code of tests need not be fast, and is compiled often; under sanitizers optimizing it takes
 # longer than all else, and looking for undefined behaviour in it a quarter of the time: that is
-# looked for in what is tested. (_FORTIFY_SOURCE, in Release, wants some optimization.)
+# looked for in what is tested.
 if(AIOSS_SANITIZE)
   set(AIOSS_TEST_CODE_OPTIONS -O0)
   if("undefined" IN_LIST AIOSS_SANITIZE)
     list(APPEND AIOSS_TEST_CODE_OPTIONS -fno-sanitize=undefined)
   endif()
 else()
-  set(AIOSS_TEST_CODE_OPTIONS -O1)
+  set(AIOSS_TEST_CODE_OPTIONS -O0 -U_FORTIFY_SOURCE) # which wants some optimization
 endif()
 
 # Where the tests find real models; `./dev test` obtains them.
@@ -56,7 +56,7 @@ set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the 
 # Several files of a folder as one: most of a small file's time goes into the same headers and
 # templates as its neighbour's, so all of it takes less than half. For whoever changes one file at
 # a time (preset dev) it is off.
-option(AIOSS_UNITY "Compile five to ten files as one" OFF)
+option(AIOSS_UNITY "Compile ten to twenty files as one" OFF)
 if(AIOSS_UNITY)
   # What is defined in a file that another includes passes for a header's.
   target_compile_options(aioss_options INTERFACE
@@ -65,7 +65,7 @@ endif()
 
 # aioss_unity(TARGET)
 #
-# Puts the *.cc files of TARGET together, five to ten, by the hash of their names. A new file
+# Puts the *.cc files of TARGET together, ten to twenty, by the hash of their names. A new file
 # changes one group, and the compiler cache knows the others; now and then it splits them all in
 # two, for their number is a power of two: what was apart never comes together. The files of one
 # group share their unnamed namespace: a name that two of them define is an error, and one of the
@@ -78,7 +78,7 @@ function(aioss_unity target)
   list(FILTER sources INCLUDE REGEX "\\.cc$")
   list(LENGTH sources count)
   set(groups 1)
-  set(most 10)
+  set(most 20)
   while(count GREATER most)
     math(EXPR groups "${groups} * 2")
     math(EXPR most "${most} * 2")

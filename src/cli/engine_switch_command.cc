@@ -14,8 +14,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kBetween{200};
-
 // Of a model's page.
 struct SwitchState {
   std::uint64_t orders = 0;
@@ -69,7 +67,7 @@ class Switch {
     while (now_.outcome.empty()) {
       if (now_.step == "waiting") return ok();
       progress.update(fraction_of(now_.step));
-      if (interrupt->wait_for(kBetween)) {
+      if (interrupt->wait_for(kAskAgain)) {
         return Error{Code::kCancelled, "no longer waiting; the order stands"};
       }
       AIOSS_TRY(const std::string page, get_page(access_, "/v1/models/" + model_));

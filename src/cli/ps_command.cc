@@ -19,8 +19,6 @@
 namespace aioss::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kBetween{200};
-
 // Of GET /v1/models/{id}: what these commands wait for.
 struct ModelState {
   std::string state, error;
@@ -71,7 +69,7 @@ class Order {
       AIOSS_TRY(const bool done, is_done(now_));
       if (done) return ok();
       if (progress != nullptr) progress->update(now_.fraction);
-      if (interrupt->wait_for(kBetween)) {
+      if (interrupt->wait_for(kAskAgain)) {
         return Error{Code::kCancelled, "no longer waiting; the order stands"};
       }
       AIOSS_TRY(const std::string page, get_page(access_, "/v1/models/" + model_));

@@ -12,6 +12,9 @@
 
 namespace aioss::cli {
 
+// Between questions to a server about something that goes on.
+inline constexpr std::chrono::milliseconds kAskAgain{200};
+
 struct ServerAccess {
   http::ServerPlace place;
   http::Headers headers;

@@ -8,7 +8,7 @@
 namespace aioss::cli {
 namespace {
 
-constexpr std::string_view kPage = R"({"object":"queue","models":[
+constexpr std::string_view kTopPage = R"({"object":"queue","models":[
   {"model":"smol","state":"ready","engine":"ik","streams":4,"running":4,
    "waiting":{"interactive":2,"batch":9,"load":0},"parked":1,"spilled":2,"spilled_bytes":1048576,
    "tokens_per_second":41.25,"memory_bytes":314572800,"estimate_seconds":30,
@@ -26,7 +26,7 @@ std::string frame(std::string_view page, std::size_t columns = 0) {
 }
 
 TEST(TopView, ShowsModelsAndTenants) {
-  const std::string shown = frame(kPage);
+  const std::string shown = frame(kTopPage);
   EXPECT_NE(shown.find("2 models, 4 running, 14 waiting, 41.2 tokens/s"), std::string::npos)
       << shown;
   for (const std::string_view part :

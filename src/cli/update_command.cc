@@ -21,7 +21,6 @@ namespace aioss::cli {
 namespace {
 
 constexpr std::string_view kPlugin = ".so";
-constexpr std::chrono::milliseconds kBetween{200};
 
 struct Place {
   Config config;
@@ -68,7 +67,7 @@ Result<UpdateServer> server_of(const Services& services, const Invocation& invoc
   UpdateServer server;
   server.page = [access](const std::string& path) { return get_page(access, path); };
   server.order = [access](const std::string& path) { return post_order(access, path); };
-  server.pause = [interrupt] { return interrupt->wait_for(kBetween); };
+  server.pause = [interrupt] { return interrupt->wait_for(kAskAgain); };
   return server;
 }
 

@@ -67,10 +67,12 @@ constexpr int kRulePathBeneath = 1;
 constexpr const char* kPluginReads[] = {"/usr",       "/lib",         "/lib64", "/etc/ld.so.cache",
                                         "/proc/self", "/proc/cpuinfo"};
 // What drivers of GPUs look at besides: facts of the machine, none of them a person's.
-constexpr const char* kGpuReads[] = {
-    "/etc/vulkan",         "/sys",          "/dev/dri",      "/opt/cuda",     "/opt/rocm",
-    "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/proc/meminfo", "/proc/version",
-    "/dev/nvidia-caps"};
+constexpr const char* kGpuReads[] = {"/etc/vulkan",      "/sys",
+                                     "/dev/dri",         "/opt/cuda",
+                                     "/opt/rocm",        "/proc/driver/nvidia",
+                                     "/proc/devices",    "/proc/modules",
+                                     "/proc/meminfo",    "/proc/version",
+                                     "/dev/nvidia-caps", "/proc/sys/vm/mmap_min_addr"};
 
 // What drivers of GPUs open for writing.
 std::vector<std::string> find_gpu_nodes() {
@@ -127,8 +129,10 @@ Status allow_gpu_nodes(int ruleset, int abi) {
 
 Status allow_gpus(int ruleset, int abi) {
   for (const char* const path : kGpuReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
-  // Drivers name their threads there.
-  AIOSS_CHECK(allow_path(ruleset, "/proc/self/task", kReading | LANDLOCK_ACCESS_FS_WRITE_FILE));
+  // Drivers name their threads there, and CUDA does not begin if it cannot: as one writes a file
+  // anew, which truncates it.
+  const std::uint64_t naming = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 3 ? kFsTruncate : 0);
+  AIOSS_CHECK(allow_path(ruleset, "/proc/self/task", kReading | naming));
   return allow_gpu_nodes(ruleset, abi);
 }
 

@@ -23,11 +23,11 @@ std::optional<std::uint64_t> kilobytes_field(std::string_view text, std::string_
   return std::nullopt;
 }
 
-constexpr std::uint64_t kPseudoFileBytesMax = 64 << 10;
+constexpr std::uint64_t kProcFileBytesMax = 64 << 10;
 
 Result<ProcessMemory> memory_of(const std::string& process) {
   RealFileSystem fs;
-  AIOSS_TRY(const Bytes text, read_file(fs, "/proc/" + process + "/status", kPseudoFileBytesMax));
+  AIOSS_TRY(const Bytes text, read_file(fs, "/proc/" + process + "/status", kProcFileBytesMax));
   const auto resident = kilobytes_field(as_text(text), "VmRSS");
   const auto peak = kilobytes_field(as_text(text), "VmHWM");
   // A process that has ended and was not reaped has no memory lines.
@@ -47,7 +47,7 @@ std::uint64_t MemoryState::usable() const {
 
 Result<MemoryState> memory_state() {
   RealFileSystem fs;
-  AIOSS_TRY(const Bytes text, read_file(fs, "/proc/meminfo", kPseudoFileBytesMax));
+  AIOSS_TRY(const Bytes text, read_file(fs, "/proc/meminfo", kProcFileBytesMax));
   const auto total = kilobytes_field(as_text(text), "MemTotal");
   const auto available = kilobytes_field(as_text(text), "MemAvailable");
   if (!total || !available) {

@@ -197,12 +197,22 @@ void allow_for_gpus(Filter& filter, bool stage_two) {
     filter.add(SCMP_ACT_ALLOW, "mprotect");
     return;
   }
+  // As fopen() does for writing: the name of a thread. Landlock lets no file be made or written
+  // anywhere else.
+  constexpr std::uint64_t kAnew = O_WRONLY | O_CREAT | O_TRUNC;
+  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, O_ACCMODE | kMakingFiles, kAnew)});
+  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, O_ACCMODE | kMakingFiles, kAnew)});
   // CUDA marks its process by a socket's name. Nothing can be connected to, and only sockets that
-  // would have to be: a datagram's address is in sendmsg's memory, where no filter sees it.
+  // would have to be: a datagram's address is in sendmsg's memory, where no filter sees it. Who
+  // connects to it from outside is never accepted.
   constexpr std::uint64_t kSocketType = 0xF;  // the rest are flags
   filter.add(SCMP_ACT_ALLOW, "socket",
              {argument_is(0, AF_UNIX), bits_are(1, kSocketType, SOCK_SEQPACKET)});
   filter.add(SCMP_ACT_ALLOW, "bind");
+  filter.add(SCMP_ACT_ALLOW, "listen");
+  // What CUDA has to be told of these is that there is no such thing, or it does not begin: a
+  // daemon that shares GPUs among processes, and a file where its socket is going to be.
+  filter.add_all(SCMP_ACT_ERRNO(ENOENT), "connect unlink");
 }
 
 Status install_filter(bool stage_two, SandboxFor device) {
@@ -257,7 +267,13 @@ Status forbid_core_files() {
   if (::setrlimit(RLIMIT_CORE, &none) != 0) {
     return error_from_errno(errno, "cannot forbid core files");
   }
-  // No other process of this user may read our memory or take our descriptors.
+  return ok();
+}
+
+// No other process of this user may read our memory or take our descriptors from now on. What /proc
+// has of us is root's then.
+Status hide_from_others() {
+  if (::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0) return ok();  // hidden, and maybe behind a filter
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return error_from_errno(errno, "cannot make the process undumpable");
   }
@@ -290,6 +306,8 @@ Result<Confinement> enter_stage_one(SandboxFor device, int plugin_fd) {
   Confinement confinement;
   confinement.device = device;
   AIOSS_CHECK(forbid_core_files());
+  // A driver of GPUs names its threads there first, as the user that it runs as.
+  if (device == SandboxFor::kCpu) AIOSS_CHECK(hide_from_others());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return error_from_errno(errno, "cannot set no_new_privs");
   }
@@ -308,6 +326,7 @@ Result<Confinement> enter_stage_two(SandboxFor device) {
   if (!is_for_gpu) AIOSS_CHECK(require_single_thread());  // a driver has its threads by now
   Confinement confinement;
   confinement.device = device;
+  AIOSS_CHECK(hide_from_others());
   confinement.no_new_privileges = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;

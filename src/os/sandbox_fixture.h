@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,14 +46,18 @@ struct Ended {
   int status = 0;
 };
 
-// Runs `body` in a confined fork.
+// Runs `body` in a confined fork; as the user `as`, if this one may be another.
 inline Ended confined(Stage stage, const std::function<void(Report&)>& body,
-                      SandboxFor device = SandboxFor::kCpu, int plugin_fd = -1) {
+                      SandboxFor device = SandboxFor::kCpu, int plugin_fd = -1,
+                      uid_t as = ::getuid()) {
   int ends[2];
   EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
   const pid_t pid = ::fork();
   if (pid == 0) {
     Report report;
+    report.expect(as == ::getuid() || ::setresuid(as, as, as) == 0, "becoming another user");
+    // As after execve(), which every worker begins with.
+    report.expect(::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0, "being dumpable");
     const auto one = enter_stage_one(device, plugin_fd);
     if (!one) report.note("stage one: " + one.error().message);
     if (one && stage == Stage::kTwo) {

@@ -4,11 +4,13 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -60,6 +62,11 @@ void try_what_only_gpus_may(Report& report, const char* file, int fd) {
   report.refused(::open(file, O_RDWR), "opening a file for writing");
   report.refused(::open("/tmp", O_RDWR | O_TMPFILE, 0600), "a temporary file");
   report.refused(::open("/tmp/aioss-sandbox-test", O_WRONLY | O_CREAT, 0600), "creating a file");
+  constexpr int kAnew = O_WRONLY | O_CREAT | O_TRUNC;  // which the filter lets pass, for /proc
+  report.refused(::open("/tmp/aioss-sandbox-test", kAnew, 0600), "making a file");
+  report.refused(::open(file, kAnew, 0600), "writing a file anew");
+  report.refused(::open(file, O_RDONLY | O_TRUNC), "cutting a file off");
+  report.refused(::open("/proc/self/oom_score_adj", kAnew, 0600), "what /proc has of the process");
   report.refused_by_filter(::ioctl(fd, 0x5412 /* TIOCSTI */, "x"), "TIOCSTI");
   int flags = 0;
   report.refused_by_filter(::ioctl(fd, 0x40086602 /* FS_IOC_SETFLAGS */, &flags), "file flags");
@@ -104,6 +111,54 @@ TEST(Sandbox, OfAGpuOpensItsNodesBehindBothStages) {
       report.refused(::open(node.path(), O_RDWR | O_CLOEXEC), "a node, without a GPU");
     }));
   }
+}
+
+// NVIDIA's does so while it begins, and fails if it cannot.
+void name_a_thread(Report& report) {
+  const std::string name = "/proc/self/task/" + std::to_string(::gettid()) + "/comm";
+  std::FILE* const file = ::fopen(name.c_str(), "w");
+  report.expect(file != nullptr && ::fputs("cuda-thread", file) >= 0 && ::fclose(file) == 0, name);
+}
+
+TEST(Sandbox, OfAGpuNamesItsThreadsAsADriverDoesWhoeverItRunsAs) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  constexpr uid_t kNobody = 65534;
+  for (const uid_t user : {::getuid(), ::getuid() == 0 ? kNobody : ::getuid()}) {
+    expect_clean(confined(Stage::kOne, name_a_thread, SandboxFor::kGpu, -1, user));
+    expect_clean(confined(
+        Stage::kTwo,
+        [](Report& report) {
+          report.expect(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "others may look into it");
+        },
+        SandboxFor::kGpu, -1, user));
+  }
+}
+
+TEST(Sandbox, OfAGpuIsToldThatWhatItMayNotTouchIsNotThere) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  const TemporaryFile file;
+  expect_clean(confined(
+      Stage::kOne,
+      [&](Report& report) {
+        report.expect(::unlink("") == -1 && errno == ENOENT, "a file without a name");
+        report.expect(::unlink(file.path()) == -1 && errno == ENOENT, "a file that is there");
+        const int marker = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::string("/tmp/nvidia-mps/control").copy(address.sun_path, sizeof address.sun_path - 1);
+        const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+        report.expect(::connect(marker, to, sizeof address) == -1 && errno == ENOENT, "a daemon");
+        sockaddr_un own{};
+        own.sun_family = AF_UNIX;
+        std::string("\0aioss-sandbox-test", 19).copy(own.sun_path, sizeof own.sun_path);
+        report.expect(
+            ::bind(marker, reinterpret_cast<const sockaddr*>(&own), sizeof(sa_family_t) + 19) == 0,
+            "its name");
+        report.expect(::listen(marker, 128) == 0, "waiting behind it");
+        report.refused(::accept(marker, nullptr, nullptr), "letting somebody in");
+      },
+      SandboxFor::kGpu));
+  EXPECT_EQ(::access(file.path(), F_OK), 0) << "it was removed";
 }
 
 TEST(Sandbox, OfAGpuWritesNoFilesAndSendsNothing) {

@@ -17,12 +17,11 @@ namespace {
 
 using ledger::RecordType;
 using std::chrono::milliseconds;
+using testing::kGiB;
 using testing::Answered;
 using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;
-
-constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
 class SupervisorMemoryTest : public ::testing::Test {
  protected:

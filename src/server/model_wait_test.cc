@@ -20,7 +20,7 @@ using testing::Not;
 
 const std::string kWatch = "X-Aioss-Progress: 1\r\n";
 const std::string kWhole = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";
-const std::string kStreamed =
+const std::string kWholeStreamed =
     R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 
 ModelWait half() {
@@ -30,7 +30,7 @@ ModelWait half() {
 TEST(ModelWait, StreamThatWantsToKnowIsToldHowFarTheLoadIs) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kStreamed, kWatch);
+  client.post(kChat, kWholeStreamed, kWatch);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -62,7 +62,7 @@ TEST(ModelWait, StreamThatWantsToKnowIsToldHowFarTheLoadIs) {
 TEST(ModelWait, ItsFailureIsTheLastEvent) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kStreamed, kWatch);
+  client.post(kChat, kWholeStreamed, kWatch);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -80,7 +80,7 @@ TEST(ModelWait, ItsFailureIsTheLastEvent) {
 TEST(ModelWait, NobodyElseSeesAnythingOfIt) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kStreamed);
+  client.post(kChat, kWholeStreamed);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -119,7 +119,7 @@ TEST(ModelWait, WishesReachTheGateway) {
   for (const std::string header :
        {"X-Aioss-Load-Wait: 3601\r\n", "X-Aioss-Load-Wait: -1\r\n", "X-Aioss-Progress: yes\r\n",
         "X-Aioss-Progress: 1\r\nX-Aioss-Resume: 5\r\n"}) {
-    EXPECT_EQ(server.post(kChat, kStreamed, header).status, 400) << header;
+    EXPECT_EQ(server.post(kChat, kWholeStreamed, header).status, 400) << header;
   }
   const Reply whole = server.post(kChat, kWhole, kWatch);
   EXPECT_EQ(whole.status, 400);

@@ -23,7 +23,7 @@ using testing::Not;
 const std::string kBody =
     R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 const std::string kResume = "X-Aioss-Resume: 30\r\n";
-const std::string kPath = "/v1/streams/req_0001";
+const std::string kStreamPath = "/v1/streams/req_0001";
 
 // What it says, without the numbers; they must be dense from `first` on.
 std::string without_ids(const std::string& body, std::uint64_t first = 1) {
@@ -105,7 +105,7 @@ TEST_F(ResumeTest, GoesOnExactlyWhereTheClientWas) {
   wait_until_left();
   EXPECT_FALSE(stream->cancelled());
   Client again(server.port());
-  again.get(kPath + "?from=0");
+  again.get(kStreamPath + "?from=0");
   ASSERT_TRUE(again.read_until("\"content\":\"one\""));
   finish(*stream);
   const Reply whole = again.read_reply();
@@ -123,11 +123,11 @@ TEST_F(ResumeTest, GoesOnExactlyWhereTheClientWas) {
   for (const std::uint64_t from : {0, 1, 2, 3, 4}) {
     const std::string number = std::to_string(from);
     const std::string rest = events_behind(whole.body, from);
-    EXPECT_EQ(server.get(kPath + "?from=" + number).body, rest) << from;
-    EXPECT_EQ(server.get(kPath, "Last-Event-ID: " + number + "\r\n").body, rest) << from;
-    EXPECT_EQ(server.get(kPath + "?from=0", "Last-Event-ID: " + number + "\r\n").body, rest);
+    EXPECT_EQ(server.get(kStreamPath + "?from=" + number).body, rest) << from;
+    EXPECT_EQ(server.get(kStreamPath, "Last-Event-ID: " + number + "\r\n").body, rest) << from;
+    EXPECT_EQ(server.get(kStreamPath + "?from=0", "Last-Event-ID: " + number + "\r\n").body, rest);
   }
-  EXPECT_EQ(server.get(kPath).body, whole.body);
+  EXPECT_EQ(server.get(kStreamPath).body, whole.body);
   EXPECT_FALSE(stream->cancelled());
 }
 
@@ -137,7 +137,7 @@ TEST_F(ResumeTest, WhatIsMadeWhileNobodyReadsIsKept) {
   client.close();
   wait_until_left();
   finish(*stream);
-  EXPECT_EQ(without_ids(server.get(kPath).body), undisturbed());
+  EXPECT_EQ(without_ids(server.get(kStreamPath).body), undisturbed());
 }
 
 TEST_F(ResumeTest, AnErrorIsAnEventLikeAnother) {
@@ -146,7 +146,7 @@ TEST_F(ResumeTest, AnErrorIsAnEventLikeAnother) {
   const Reply reply = client.read_reply();
   EXPECT_TRUE(reply.whole);
   EXPECT_THAT(reply.body, HasSubstr("id: 3\ndata: {\"error\":{\"message\":\"gone\""));
-  EXPECT_EQ(server.get(kPath).body, reply.body);
+  EXPECT_EQ(server.get(kStreamPath).body, reply.body);
 }
 
 TEST_F(ResumeTest, NobodyComesInTime) {
@@ -156,15 +156,15 @@ TEST_F(ResumeTest, NobodyComesInTime) {
   wait_until_left();
   Client looking(server.port());
   server.clock.advance_ms(29'999);
-  looking.get(kPath, "", "HEAD");  // which is no reading
+  looking.get(kStreamPath, "", "HEAD");  // which is no reading
   EXPECT_EQ(looking.read_reply(true).status, 200);
   EXPECT_FALSE(stream->cancelled());
   server.clock.advance_ms(1);
-  looking.get(kPath, "", "HEAD");
+  looking.get(kStreamPath, "", "HEAD");
   EXPECT_EQ(looking.read_reply(true).status, 404);
   EXPECT_TRUE(stream->wait_cancelled());
   EXPECT_EQ(stream->given_up.load(), Code::kCancelled);
-  EXPECT_EQ(server.get(kPath).status, 404);
+  EXPECT_EQ(server.get(kStreamPath).status, 404);
   EXPECT_THAT(server.get("/metrics").body,
               HasSubstr("aioss_generations_total{outcome=\"cancelled\"} 1"));
 }
@@ -173,11 +173,11 @@ TEST_F(ResumeTest, AStreamThatHasEndedIsForgottenInTime) {
   Client client(server.port());
   finish(*begin(client));
   EXPECT_TRUE(client.read_reply().whole);
-  EXPECT_EQ(server.get(kPath).status, 200);
+  EXPECT_EQ(server.get(kStreamPath).status, 200);
   client.close();
   wait_until_left();
   server.clock.advance_ms(30'000);
-  EXPECT_EQ(server.get(kPath).status, 404);
+  EXPECT_EQ(server.get(kStreamPath).status, 404);
   EXPECT_FALSE(server.gateway.stream()->cancelled());
 }
 
@@ -186,7 +186,7 @@ TEST_F(ResumeTest, TheSecondReaderTakesOver) {
   Client first(server.port());
   const auto stream = begin(first);
   Client second(server.port());
-  second.get(kPath + "?from=2");
+  second.get(kStreamPath + "?from=2");
   EXPECT_FALSE(first.read_reply().whole);  // cut: it cannot take this for the end
   finish(*stream);
   const Reply rest = second.read_reply();
@@ -203,7 +203,7 @@ TEST_F(ResumeTest, AClientThatHasNoIdYetCancels) {
   ASSERT_NE(stream, nullptr);
   client.close();
   EXPECT_TRUE(stream->wait_cancelled());
-  EXPECT_EQ(server.get(kPath).status, 404);
+  EXPECT_EQ(server.get(kStreamPath).status, 404);
 }
 
 // Nothing is lost, and nothing grows: the stream is not read on, so its worker gets no credit.
@@ -224,7 +224,7 @@ TEST_F(ResumeTest, AFullRingStopsTheStream) {
   const std::size_t unread = stream->wait_until_still();
   EXPECT_GT(unread, kEvents - kRingBytesMax / kEventBytes);
   EXPECT_LT(unread, kEvents);
-  const Reply reply = server.get(kPath);
+  const Reply reply = server.get(kStreamPath);
   EXPECT_TRUE(reply.whole);
   std::string text;
   for (std::size_t at = 0; (at = reply.body.find("\"content\":\"", at)) != std::string::npos;) {
@@ -234,10 +234,10 @@ TEST_F(ResumeTest, AFullRingStopsTheStream) {
   EXPECT_EQ(text, expected);
   EXPECT_TRUE(without_ids(reply.body).ends_with("data: [DONE]\n\n"));
   // Of what was sent, only some is kept.
-  const Reply gone = server.get(kPath + "?from=1");
+  const Reply gone = server.get(kStreamPath + "?from=1");
   EXPECT_EQ(gone.status, 410);
   EXPECT_THAT(gone.body, HasSubstr("the events behind 1 are gone"));
-  EXPECT_EQ(server.get(kPath + "?from=590").body, events_behind(reply.body, 590));
+  EXPECT_EQ(server.get(kStreamPath + "?from=590").body, events_behind(reply.body, 590));
 }
 
 TEST_F(ResumeTest, WishesOutOfBoundsAreRefused) {
@@ -263,13 +263,13 @@ TEST_F(ResumeTest, NumbersOutOfBoundsAreRefused) {
   Client client(server.port());
   begin(client);
   for (const char* query : {"?from=x", "?from=", "?from=-1", "?to=1", "?from=1&x=2"})
-    EXPECT_EQ(server.get(kPath + query).status, 400) << query;
-  const Reply ahead = server.get(kPath + "?from=3");
+    EXPECT_EQ(server.get(kStreamPath + query).status, 400) << query;
+  const Reply ahead = server.get(kStreamPath + "?from=3");
   EXPECT_EQ(ahead.status, 400);
   EXPECT_THAT(ahead.body, HasSubstr("has 2 events so far"));
-  EXPECT_EQ(server.get(kPath, "Last-Event-ID: \r\n").status, 400);
+  EXPECT_EQ(server.get(kStreamPath, "Last-Event-ID: \r\n").status, 400);
   EXPECT_EQ(server.get("/v1/streams/").status, 404);
-  EXPECT_EQ(server.post(kPath, "{}").status, 405);
+  EXPECT_EQ(server.post(kStreamPath, "{}").status, 405);
 }
 
 // One tenant does not take all places; and what was got to its end makes room.
@@ -300,7 +300,7 @@ TEST_F(ResumeTest, PlacesAreBounded) {
     last.post(kChat, kBody, kResume);
     const auto stream = server.gateway.stream(kKeptAnswersTenantMax, std::chrono::milliseconds(50));
     if (stream == nullptr) continue;
-    EXPECT_EQ(server.get(kPath).status, 404);
+    EXPECT_EQ(server.get(kStreamPath).status, 404);
     return;
   }
   FAIL() << "no room was made";
@@ -354,16 +354,16 @@ TEST(ResumeIdentity, OnlyTheCallerMayGoOn) {
   stream->push(test::started());
   ASSERT_TRUE(client.read_until("assistant"));
   for (const std::size_t other : {2, 3, 4}) {
-    const Reply hers = server.get(kPath, keys[other]);
+    const Reply hers = server.get(kStreamPath, keys[other]);
     const Reply nobodys = server.get("/v1/streams/req_none", keys[other]);
     EXPECT_EQ(hers.status, 404) << other;
     EXPECT_EQ(hers.body, nobodys.body);
-    EXPECT_EQ(server.get(kPath + "?from=99", keys[other]).body, nobodys.body);
+    EXPECT_EQ(server.get(kStreamPath + "?from=99", keys[other]).body, nobodys.body);
   }
-  EXPECT_EQ(server.get(kPath, keys[5]).status, 403);  // auditors ask for nothing
-  EXPECT_EQ(server.get(kPath).status, 401);
+  EXPECT_EQ(server.get(kStreamPath, keys[5]).status, 403);  // auditors ask for nothing
+  EXPECT_EQ(server.get(kStreamPath).status, 401);
   Client again(server.port());  // the same person, by another key
-  again.get(kPath, keys[1]);
+  again.get(kStreamPath, keys[1]);
   ASSERT_TRUE(again.read_until("assistant"));
   EXPECT_FALSE(stream->cancelled());
 }

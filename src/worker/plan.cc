@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::chrono::seconds kAskTimeout{60};
 // Headers, vocabularies and graphs, with the binary itself; never weights.
-constexpr std::uint64_t kAddressSpaceMax = std::uint64_t{4} << 30;
+constexpr std::uint64_t kPlanAddressSpaceMax = std::uint64_t{4} << 30;
 constexpr std::uint64_t kPlanCpuSecondsMax = 30;
 // Contexts are looked for in multiples of this: engines round up to it.
 constexpr std::uint32_t kCellsStep = 256;
@@ -331,7 +331,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
 Status confine(const WorkerOptions& options) {
   // Drivers of GPUs map the memory of all of them, and more.
   if (options.device == os::SandboxFor::kCpu)
-    AIOSS_CHECK(os::limit_address_space(kAddressSpaceMax));
+    AIOSS_CHECK(os::limit_address_space(kPlanAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kPlanCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
   return ok();

@@ -212,13 +212,19 @@ class Devices(unittest.TestCase):
 
     def test_a_model_that_cannot_be_planned_on_a_device_is_loaded_elsewhere(self):
         """And that is held against no device: its driver did begin."""
-        self.script("m", "fail_driver yes")
+        self.script("m", "fail_placing yes")
         self.script("n")
         with self.server() as server:
             status, _, answer = self.chat(server, "m")
             self.assertEqual(status, 200, answer)
             self.assertEqual(self.chat(server, "n")[0], 200)
             self.assertEqual([place for place, _ in self.places(server)], ["cpu", "fake:1"])
+
+    def test_a_model_that_was_ordered_where_it_cannot_be_is_loaded_on_the_cpu(self):
+        self.script("m", "fail_placing yes")
+        with self.server("--device", "fake:0") as server:
+            self.assertEqual(self.chat(server, "m")[0], 200)
+            self.assertEqual(self.places(server), [("cpu", None)])
 
     def test_a_model_that_was_ordered_there_goes_on_with_the_cpu(self):
         self.script("m")

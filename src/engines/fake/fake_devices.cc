@@ -68,8 +68,8 @@ aioss_status place(const aioss_model_options& options, FakeModel& model, aioss_e
   if (model.gpu_layers > 0 && model.script.fail_device && !model.dry) {
     return fail(error, AIOSS_E_FAILED, "the script says: the device is lost");
   }
-  if (model.gpu_layers > 0 && model.script.fail_driver) {
-    return fail(error, AIOSS_E_FAILED, "the script says: the driver is broken");
+  if (model.gpu_layers > 0 && model.script.fail_placing) {
+    return fail(error, AIOSS_E_FAILED, "the script says: it cannot be there");
   }
   return AIOSS_OK;
 }

@@ -95,8 +95,8 @@ TEST_F(FakeDevices, FailALoadWhereTheScriptSaysSo) {
   EXPECT_TRUE(open("fail_device yes\n", {1}, -1, true));
   EXPECT_TRUE(open("fail_device yes\n", {1}, 0, false));
   EXPECT_TRUE(open("fail_device yes\n", {}, -1, false));
-  EXPECT_FALSE(open("fail_driver yes\n", {1}, -1, true));
-  EXPECT_TRUE(open("fail_driver yes\n", {}, -1, true));
+  EXPECT_FALSE(open("fail_placing yes\n", {1}, -1, true));
+  EXPECT_TRUE(open("fail_placing yes\n", {}, -1, true));
 }
 
 }  // namespace

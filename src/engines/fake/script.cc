@@ -104,8 +104,8 @@ Status apply_key(Script& script, std::string_view key, std::string_view value) {
   if (key == "weight_bytes") return number(kMemoryMax, script.weight_bytes);
   if (key == "layers" && value != "0") return number(kLayersMax, script.layers);
   if (key == "experts_percent") return number(std::uint32_t{100}, script.experts_percent);
-  if (key == "fail_driver" && value == "yes") {
-    script.fail_driver = true;
+  if (key == "fail_placing" && value == "yes") {
+    script.fail_placing = true;
     return ok();
   }
   if (key == "fail_device" && value == "yes") {

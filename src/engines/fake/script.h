@@ -18,7 +18,7 @@
 //   layers N                of which some may be on a GPU (AIOSS_FAKE_GPUS; default 1)
 //   experts_percent N       so much of a layer's weights are experts (default 0: it has none)
 //   fail_device yes         loading fails if any is
-//   fail_driver yes         so does a dry run
+//   fail_placing yes        so does a dry run
 //   fail_plan KIND          crash | hang | garbage | flood: what a dry run does instead
 //   flash_percent N         with flash attention on, a call takes N % of its time (default 100)
 //   crash_together MODE     on | off | any: abort() in a call with several sequences, with flash
@@ -112,7 +112,7 @@ struct Script {
   std::uint32_t layers = 1;
   std::uint32_t experts_percent = 0;
   bool fail_device = false;
-  bool fail_driver = false;
+  bool fail_placing = false;
   std::vector<std::string> sabotage;
 
   std::uint32_t vocabulary() const {

@@ -48,6 +48,10 @@ struct Position {  // where to go on
   std::set<std::uint64_t> open_requests;
 };
 
+// A commit group: enough that a sync costs little a record, small enough to write in a few
+// milliseconds.
+inline constexpr std::size_t kGroupBytesMax = 1U << 20;
+
 class Appender final {
  public:
   // The references outlive the appender.

@@ -15,8 +15,6 @@
 namespace aioss::ledger {
 namespace {
 
-constexpr std::size_t kGroupBytesMax = 1U << 20;  // of what is written here
-
 Status write_recovered(Appender& appender, const Clock& clock, const Recovered& recovered,
                        const std::set<std::uint64_t>& open_requests) {
   const auto stage = [&appender](RecordType type, const codec::Map& body) -> Status {

@@ -10,13 +10,13 @@ namespace aioss::ledger {
 namespace {
 
 constexpr std::string_view kRestoredFormat = "aioss-restored/1";
-constexpr std::uint64_t kBytesMax = 4'096;
+constexpr std::uint64_t kMarkBytesMax = 4'096;
 
-std::string path_of(const std::string& directory) {
+std::string mark_path(const std::string& directory) {
   return directory + '/' + std::string(kRestoredFile);
 }
 
-Error not_understood() {
+Error no_mark() {
   return {
       Code::kCorrupt,
       "the file 'restored' cannot be understood; restore the backup again, into another folder"};
@@ -24,8 +24,8 @@ Error not_understood() {
 
 Result<RestoredMark> parse(std::string_view text) {
   const auto json =
-      codec::parse_json(text, {.bytes_max = kBytesMax, .depth_max = 2, .nodes_max = 16});
-  if (!json || !json->is_object()) return not_understood();
+      codec::parse_json(text, {.bytes_max = kMarkBytesMax, .depth_max = 2, .nodes_max = 16});
+  if (!json || !json->is_object()) return no_mark();
   const auto text_of = [&json](const char* name) -> std::string {
     const auto found = json->find(name);
     return found != json->end() && found->is_string() ? found->get<std::string>() : "";
@@ -35,7 +35,7 @@ Result<RestoredMark> parse(std::string_view text) {
   RestoredMark mark;
   if (text_of("format") != kRestoredFormat || size == json->end() || !size->is_number_unsigned() ||
       !root || root->size() != mark.root.size()) {
-    return not_understood();
+    return no_mark();
   }
   mark.size = size->get<std::uint64_t>();
   std::copy(root->begin(), root->end(), mark.root.begin());
@@ -47,7 +47,7 @@ Result<RestoredMark> parse(std::string_view text) {
 
 Result<std::optional<RestoredMark>> read_restored_mark(os::FileSystem& fs,
                                                        const std::string& directory) {
-  auto bytes = os::read_file(fs, path_of(directory), kBytesMax);
+  auto bytes = os::read_file(fs, mark_path(directory), kMarkBytesMax);
   if (!bytes && bytes.error().code == Code::kNotFound) return std::optional<RestoredMark>();
   if (!bytes) return std::move(bytes).error();
   AIOSS_TRY(RestoredMark mark, parse(as_text(*bytes)));
@@ -61,11 +61,11 @@ Status write_restored_mark(os::FileSystem& fs, const std::string& directory,
   json["size"] = mark.size;
   json["root"] = codec::to_hex(mark.root);
   json["restored_by"] = mark.restored_by;
-  return os::replace_file(fs, path_of(directory), as_bytes(codec::dump_json(json) + "\n"));
+  return os::replace_file(fs, mark_path(directory), as_bytes(codec::dump_json(json) + "\n"));
 }
 
 Status remove_restored_mark(os::FileSystem& fs, const std::string& directory) {
-  AIOSS_CHECK(fs.remove(path_of(directory)));
+  AIOSS_CHECK(fs.remove(mark_path(directory)));
   return fs.sync_directory(directory);
 }
 

@@ -21,11 +21,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::Answered;
 using testing::comes_true;
+using testing::kGiB;
 using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;
-
-constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
 class WarmTest : public ::testing::Test {
  protected:

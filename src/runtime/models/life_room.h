@@ -9,6 +9,7 @@
 
 #include "memory/pool.h"
 #include "runtime/dry_runs/device_table.h"
+#include "runtime/dry_runs/places.h"
 #include "runtime/dry_runs/planner.h"
 
 namespace aioss::runtime {
@@ -17,8 +18,7 @@ struct LifeRoom {
   std::optional<ModelPlan> plan;
   PlanWanted wanted;  // what was planned, and of which files: nothing else is started
   std::vector<os::FileInfo> parts;
-  // Devices that its layers are still to be tried on, if they do not fit where they were planned.
-  std::vector<std::string> other_devices;
+  Places places;  // where it is planned, and is still to be tried if it does not fit there
   // Devices that it could not be planned on: at fault if it can be elsewhere.
   struct FailedPlan {
     std::string device, why;

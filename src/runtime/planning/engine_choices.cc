@@ -12,8 +12,8 @@ constexpr std::uint64_t kVersion = 1;
 constexpr std::uint64_t kFileBytesMax = 1U << 19;  // twice what kEnginePinsMax of the longest take
 constexpr std::string_view kDamagedSuffix = ".damaged";
 constexpr std::size_t kWriterStackBytes = std::size_t{256} << 10;
-enum FileKey : std::uint64_t { kVersionKey = 0, kPinsKey = 1 };
-enum PinKey : std::uint64_t { kModelKey = 0, kEngineKey = 1 };
+enum PinsFileKey : std::uint64_t { kPinsVersionKey = 0, kPinsListKey = 1 };
+enum PinKey : std::uint64_t { kPinModelKey = 0, kPinEngineKey = 1 };
 
 }  // namespace
 
@@ -56,19 +56,19 @@ void EngineChoices::read() {
 
 Status EngineChoices::take_in(ByteView bytes) {
   AIOSS_TRY(const codec::Map map, codec::decode_map(bytes));
-  AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
+  AIOSS_TRY(const std::uint64_t version, map.get_uint(kPinsVersionKey, "version"));
   if (version != kVersion) {
     return Error{Code::kUnsupported, "it is of version " + std::to_string(version) +
                                          ", and this aioss reads version " +
                                          std::to_string(kVersion)};
   }
-  AIOSS_TRY(const codec::Array* list, map.get_array(kPinsKey, "pins"));
+  AIOSS_TRY(const codec::Array* list, map.get_array(kPinsListKey, "pins"));
   for (const codec::Value& value : *list) {
     if (choices_.size() >= kEnginePinsMax) return Error{Code::kCorrupt, "it has too many pins"};
     const codec::Map* pin = value.if_map();
     if (pin == nullptr) return Error{Code::kCorrupt, "a pin is no map"};
-    AIOSS_TRY(const std::string model, pin->get_text(kModelKey, "model"));
-    AIOSS_TRY(const std::string engine, pin->get_text(kEngineKey, "engine"));
+    AIOSS_TRY(const std::string model, pin->get_text(kPinModelKey, "model"));
+    AIOSS_TRY(const std::string engine, pin->get_text(kPinEngineKey, "engine"));
     // Names of engines look like those of models.
     if (!is_model_name(model) || !is_model_name(engine)) {
       return Error{Code::kCorrupt, "a pin is not of a model's name and an engine's"};
@@ -155,12 +155,12 @@ Status EngineChoices::write(const Pins& pins) const {
   codec::Array list;
   for (const auto& [model, engine] : pins) {
     codec::Map pin;
-    pin.set(kModelKey, codec::Value::text(model)).set(kEngineKey, codec::Value::text(engine));
+    pin.set(kPinModelKey, codec::Value::text(model)).set(kPinEngineKey, codec::Value::text(engine));
     list.push_back(codec::Value::map(std::move(pin)));
   }
   codec::Map map;
-  map.set(kVersionKey, codec::Value::uint(kVersion))
-      .set(kPinsKey, codec::Value::array(std::move(list)));
+  map.set(kPinsVersionKey, codec::Value::uint(kVersion))
+      .set(kPinsListKey, codec::Value::array(std::move(list)));
   AIOSS_CHECK(fs_.make_directories(directory_));
   return os::replace_file(fs_, path_, codec::encode(std::move(map)));
 }

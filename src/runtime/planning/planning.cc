@@ -196,7 +196,7 @@ Result<Planning::Wanted> Planning::wanted_by(const PlanCall& call, const Catalog
   }
   PlanWanted wanted = wanted_of(entry, parts_.options);
   AIOSS_CHECK(check_kv_type(wanted.kv_type));
-  return Wanted{std::move(wanted), devices_for(entry, parts_.options)};
+  return Wanted{std::move(wanted), Places(devices_for(entry, parts_.options))};
 }
 
 // For who is ordered to them others give way.
@@ -218,29 +218,36 @@ std::vector<std::uint64_t> Planning::rooms_on(const std::string& devices, bool i
   return rooms;
 }
 
-// As a load finds its place (room/room.cc): whole on the first of its devices that holds it, else
-// as much as will go on the last of them.
+// As a load finds its place (room/room.cc): whole on the first that holds it, else as much as will
+// go on the last.
 Result<PlanSurvey> Planning::find_place(const std::shared_ptr<const OpenModel>& files,
                                         Wanted& wanted, const MemoryReport& report,
                                         std::uint64_t room) const {
-  const std::vector<std::string>& devices = wanted.devices;
-  for (std::size_t i = 0;; ++i) {
-    const bool is_last = i + 1 == devices.size();
-    wanted.plan.device = devices[i];
-    wanted.plan.device_rooms.clear();
-    if (is_last || devices[i + 1] == "cpu") {
-      wanted.plan.device_rooms = rooms_on(devices[i], is_last, report);
+  const DeviceTable* const table = parts_.options.devices.get();
+  Places& places = wanted.places;
+  while (true) {
+    PlanWanted& plan = wanted.plan;
+    plan.device = places.now();
+    plan.device_rooms.clear();
+    if (places.takes_what_fits()) {
+      plan.device_rooms = rooms_on(plan.device, places.is_last(), report);
     }
-    auto found = parts_.planner.survey_and_wait(files, wanted.plan, room);
-    if (!found && !is_last && found.error().code == Code::kEngineFailed) continue;
+    auto found = parts_.planner.survey_and_wait(files, plan, room);
+    const bool is_known =
+        plan.device != "cpu" && table != nullptr && table->knows(plan.engine, plan.device);
+    if (!found && is_known && may_be_of_device(found.error())) {
+      places.go_on_without_failed();
+      continue;
+    }
     if (!found) return found;
-    if (parts_.options.devices) parts_.options.devices->count_shared(found->plan);
+    if (table != nullptr) table->count_shared(found->plan);
     const auto fits = [&](const ipc::DeviceNeeds& needs) {
       const auto rooms = rooms_on(needs.name, false, report);  // its name is a child's word
       return rooms.size() == 1 && needs.total() <= rooms.front();
     };
     const auto& needs = found->plan.on_devices;
-    if (is_last || std::all_of(needs.begin(), needs.end(), fits)) return found;
+    if (places.is_last() || std::all_of(needs.begin(), needs.end(), fits)) return found;
+    places.go_on();
   }
 }
 

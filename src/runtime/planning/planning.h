@@ -12,6 +12,7 @@
 #include "os/memory.h"
 #include "runtime/calls/memory_report.h"
 #include "runtime/dry_runs/child_planner.h"
+#include "runtime/dry_runs/places.h"
 #include "runtime/planning/engine_choices.h"
 #include "runtime/planning/plan_answer.h"
 #include "runtime/settings/gateway_options.h"
@@ -50,7 +51,7 @@ class Planning final {
  private:
   struct Wanted {
     PlanWanted plan;
-    std::vector<std::string> devices;  // it is tried on, in this order; never empty
+    Places places;
   };
   Result<Wanted> wanted_by(const PlanCall& call, const Catalogue& catalogue,
                            CatalogueEntry entry) const;

@@ -74,12 +74,6 @@ std::string holders_of(const memory::Choice& choice) {
   return text;
 }
 
-// Of a dry run on devices: the model may do without them.
-bool may_be_of_device(const Error& error) {
-  return error.code == Code::kEngineFailed || error.code == Code::kNoMemory ||
-         error.field == ipc::kDeviceField;
-}
-
 }  // namespace
 
 // ---- planning -----------------------------------------------------------------------------------
@@ -108,8 +102,7 @@ void Room::plan(Life& life) {
   life.settings = entry->settings;
   life.room.wanted = wanted_of(*entry, parts_.options);
   life.room.failed_plans.clear();
-  life.room.other_devices = devices_for(*entry, parts_.options);
-  life.room.other_devices.erase(life.room.other_devices.begin());
+  life.room.places = Places(devices_for(*entry, parts_.options));
   life.room.parts = (*files)->parts;
   offer_room(life);
   if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
@@ -154,24 +147,25 @@ void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
 // whoever was ordered there may.
 void Room::offer_room(Life& life) const {
   life.room.wanted.device_rooms.clear();
-  const std::vector<std::string>& others = life.room.other_devices;
-  if (!others.empty() && others.front() != "cpu") return;  // all layers, or it is tried elsewhere
+  const Places& places = life.room.places;
+  if (!places.takes_what_fits()) return;
   for (const std::string& name : names_of_devices(life.room.wanted.device)) {
     const memory::Balance balance = pool_.balance(name);
-    const std::uint64_t most = others.empty() ? balance.limit : balance.free;
+    const std::uint64_t most = places.is_last() ? balance.limit : balance.free;
     life.room.wanted.device_rooms.push_back(std::min(most, ipc::kPlanBytesMax));
   }
 }
 
 // True if it does not fit there now, and is planned on the next of the devices that it may be on.
 bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
-  if (life.room.other_devices.empty()) return false;
+  if (life.room.places.is_last()) return false;
   const bool fits = std::all_of(plan.on_devices.begin(), plan.on_devices.end(),
                                 [this](const ipc::DeviceNeeds& needs) {
                                   return needs.total() <= pool_.balance(needs.name).free;
                                 });
   if (fits) return false;
-  plan_on_next(life);
+  life.room.places.go_on();
+  plan_there(life);
   return true;
 }
 
@@ -186,25 +180,17 @@ bool Room::fails_on_device(Life& life, const Error& error) {
   if (error.field == ipc::kDeviceField) {
     life.room.failed_plans.push_back({device, error.message});
   }
-  std::vector<std::string>& others = life.room.other_devices;
-  const std::vector<std::string> failed = names_of_devices(device);
-  std::erase_if(others, [&](const std::string& other) {
-    const std::vector<std::string> names = names_of_devices(other);
-    return std::find_first_of(names.begin(), names.end(), failed.begin(), failed.end()) !=
-           names.end();
-  });
-  if (others.empty()) others = {"cpu"};
-  plan_on_next(life);
+  life.room.places.go_on_without_failed();
+  plan_there(life);
   return true;
 }
 
-void Room::plan_on_next(Life& life) {
+void Room::plan_there(Life& life) {
   const CatalogueEntry* const entry = models_.entry(life.model.name);
   auto files = entry == nullptr ? Error(Code::kNotFound, "the model is gone")
                                 : open_model(parts_.fs, *entry);
   if (!files) return parts_.host.fail_load(life, std::move(files).error());
-  life.room.wanted.device = life.room.other_devices.front();
-  life.room.other_devices.erase(life.room.other_devices.begin());
+  life.room.wanted.device = life.room.places.now();
   life.room.planning = true;
   offer_room(life);
   ask_planner(life, std::move(*files));
@@ -213,11 +199,7 @@ void Room::plan_on_next(Life& life) {
 bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
                          const OpenModel& files) const {
   PlanWanted now = wanted_of(entry, parts_.options);
-  // One of the devices that it may be on, and not the first, if that was full.
-  const auto devices = devices_for(entry, parts_.options);
-  if (std::find(devices.begin(), devices.end(), life.room.wanted.device) == devices.end()) {
-    return false;
-  }
+  if (!life.room.places.holds_among(devices_for(entry, parts_.options))) return false;
   now.device = life.room.wanted.device;
   now.device_rooms = life.room.wanted.device_rooms;
   return life.room.wanted == now &&

@@ -102,7 +102,7 @@ class Room final {
   void offer_room(Life& life) const;
   bool plan_elsewhere(Life& life, const ModelPlan& plan);
   bool fails_on_device(Life& life, const Error& error);
-  void plan_on_next(Life& life);
+  void plan_there(Life& life);
   void ask_planner(Life& life, std::shared_ptr<const OpenModel> files);
   using NeedsOfBooks = std::vector<std::pair<std::string, memory::Amounts>>;
   static NeedsOfBooks needs_of(const Life& life);

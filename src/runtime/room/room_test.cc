@@ -485,6 +485,20 @@ TEST_F(GpuRoomTest, NoDeviceIsBlamedForWhatNeedNotBeItsDriver) {
   EXPECT_TRUE(devices_failed.empty());
 }
 
+TEST_F(GpuRoomTest, WhatWasOrderedWhereItCannotBeIsPlannedOnceAndStarted) {
+  options.device = "fake:0";
+  planner.broken = {"fake:"};
+  planner.error = {Code::kNoMemory, "no context can be made: it is full"};
+  Life& life = plan("a");
+  EXPECT_EQ(life.room.plan->layers_on, "cpu");
+  const CatalogueEntry& entry = catalogue.models.at("a");
+  const auto files = open_model(fs, entry);
+  ASSERT_TRUE(files);
+  EXPECT_TRUE(on_gpus.is_as_planned(life, entry, **files)) << "or it is planned for ever";
+  options.device = "fake:1";
+  EXPECT_FALSE(on_gpus.is_as_planned(life, entry, **files)) << "there it was not tried";
+}
+
 TEST_F(GpuRoomTest, WhatIsToReplaceAModelIsNotPlannedElsewhere) {
   planner.broken = {"fake:0"};
   models.begin_life(models.of("a"));

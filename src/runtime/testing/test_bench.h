@@ -22,6 +22,8 @@
 
 namespace aioss::runtime::testing {
 
+inline constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+
 struct Answered {
   std::vector<StreamEvent> events;
   std::vector<std::string> text;  // of each choice

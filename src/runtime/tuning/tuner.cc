@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::chrono::hours kIdle{1};  // a closed queue wakes it
 
-Error stopping() {
+Error tuner_stops() {
   return {Code::kShuttingDown, "the gateway is stopping"};
 }
 
@@ -55,7 +55,7 @@ void Tuner::tune(TuningJob job, Done done) {
     case BoundedQueue<Waiting>::Push::kFull:
       return refused(Error{Code::kBusy, "too many models are being measured; try again later"});
     case BoundedQueue<Waiting>::Push::kClosed:
-      return refused(stopping());
+      return refused(tuner_stops());
   }
 }
 
@@ -76,7 +76,7 @@ void Tuner::carry_out(const Waiting& waiting) {
   if (!waiting.done) {
     return carry_out_taking_back(job.key, waiting.taken_back);
   }
-  if (stopping_.load()) return waiting.done(stopping());
+  if (stopping_.load()) return waiting.done(tuner_stops());
   const Result<TuningResult> result = measure(job, options_, clock_, interrupted_);
   if (result) store_.put(job.key, {job.model, clock_.wall_ns(), *result});
   waiting.done(result);

@@ -18,7 +18,7 @@ using codec::Array;
 using codec::Map;
 using codec::Value;
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kStoreVersion = 1;
 constexpr std::size_t kNumbersOfPart = 4;
 constexpr std::size_t kKnobs = 4;
 constexpr std::size_t kTextBytesMax = 4096;
@@ -177,7 +177,7 @@ Bytes encode(const Digest& basis, const std::vector<std::pair<TuningKey, Tuning>
   Array list;
   for (const auto& [key, tuning] : entries) list.push_back(Value::map(encode_entry(key, tuning)));
   Map map;
-  map.set(kVersionKey, Value::uint(kVersion))
+  map.set(kVersionKey, Value::uint(kStoreVersion))
       .set(kBasisKey, Value::bytes(basis))
       .set(kEntriesKey, Value::array(std::move(list)));
   return with_checksum(codec::encode(std::move(map)));
@@ -214,7 +214,7 @@ Status TuningStore::take_in(ByteView bytes) {
   AIOSS_TRY(const ByteView body, without_checksum(bytes));
   AIOSS_TRY(const Map map, codec::decode_map(body));
   AIOSS_TRY(const std::uint64_t version, map.get_uint(kVersionKey, "version"));
-  if (version != kVersion) return ok();  // of another aioss, and no damage
+  if (version != kStoreVersion) return ok();  // of another aioss, and no damage
   AIOSS_TRY(const Digest basis, map.get_digest(kBasisKey, "basis"));
   if (basis != basis_) return ok();
   AIOSS_TRY(const Array* entries, map.get_array(kEntriesKey, "entries"));
