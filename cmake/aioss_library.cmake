@@ -56,7 +56,7 @@ set(AIOSS_MODELS_DIR "$ENV{HOME}/.cache/aioss/models" CACHE PATH "Folder of the 
 # Several files of a folder as one: most of a small file's time goes into the same headers and
 # templates as its neighbour's, so all of it takes less than half. For whoever changes one file at
 # a time (preset dev) it is off.
-option(AIOSS_UNITY "Compile ten to twenty files as one" OFF)
+option(AIOSS_UNITY "Compile up to some twenty files as one" OFF)
 if(AIOSS_UNITY)
   # What is defined in a file that another includes passes for a header's.
   target_compile_options(aioss_options INTERFACE
@@ -65,11 +65,11 @@ endif()
 
 # aioss_unity(TARGET)
 #
-# Puts the *.cc files of TARGET together, ten to twenty, by the hash of their names. A new file
-# changes one group, and the compiler cache knows the others; now and then it splits them all in
-# two, for their number is a power of two: what was apart never comes together. The files of one
-# group share their unnamed namespace: a name that two of them define is an error, and one of the
-# two has to change.
+# Puts the *.cc files of TARGET together, some twenty at most, by the hash of their names. A new file
+# changes one group, and the compiler cache knows the others; now and then it splits them all in two,
+# for their number is a power of two: what was apart never comes together. The files of one group
+# share their unnamed namespace: a name that two of them define is an error, and one of the two has
+# to change.
 function(aioss_unity target)
   if(NOT AIOSS_UNITY)
     return()

@@ -14,7 +14,7 @@ enum class LandlockScope {
   kPlugin,    // as kReadOnly, but read beneath the system's libraries only, and what is said of the
               // process itself: what dlopen needs
   kGpu,       // as kPlugin, and what drivers read; the nodes of GPUs may be opened for writing too,
-              // and asked by ioctl
+              // and asked by ioctl; below /proc/self/task names may be written
   kGpuNodes,  // nothing but the nodes of GPUs may be opened
   kNothing,   // no file or directory may be opened
 };

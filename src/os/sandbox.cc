@@ -1,8 +1,9 @@
 // What a worker may still ask of the kernel. Each stage is a seccomp filter made of the tables
-// below plus a Landlock ruleset; the stricter answer of all filters counts. Three answers:
+// below plus a Landlock ruleset; the stricter answer of all filters counts. The answers:
 //  - allowed: what threads, memory and open descriptors need;
 //  - killed: calls that only an escape attempt makes (the process dies with SIGSYS);
-//  - EPERM: everything else, calls unknown today included, so that library code degrades.
+//  - EPERM: everything else, calls unknown today included, so that library code degrades;
+//    ENOSYS or ENOENT where only those let it go on.
 // Stage two entered twice, or without stage one, still gives at least stage two.
 #include "os/sandbox.h"
 
@@ -190,15 +191,18 @@ void allow_ioctl(Filter& filter) {
 void allow_for_gpus(Filter& filter, bool stage_two) {
   allow_ioctl(filter);
   // Nodes are opened for reading and writing; which ones, says Landlock.
-  filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, kMakingFiles, 0)});
-  filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, kMakingFiles, 0)});
+  // Not the access mode 3, which asks Landlock for no right at all.
+  for (const std::uint64_t mode : {O_RDONLY, O_RDWR}) {
+    filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, O_ACCMODE | kMakingFiles, mode)});
+    filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, O_ACCMODE | kMakingFiles, mode)});
+  }
   if (stage_two) {
     filter.add(SCMP_ACT_ALLOW, "mmap");
     filter.add(SCMP_ACT_ALLOW, "mprotect");
     return;
   }
-  // As fopen() does for writing: the name of a thread. Landlock lets no file be made or written
-  // anywhere else.
+  // As fopen() does for writing: the name of a thread, below /proc/self/task. Landlock lets no file
+  // be made, and none be written anywhere else.
   constexpr std::uint64_t kAnew = O_WRONLY | O_CREAT | O_TRUNC;
   filter.add(SCMP_ACT_ALLOW, "open", {bits_are(1, O_ACCMODE | kMakingFiles, kAnew)});
   filter.add(SCMP_ACT_ALLOW, "openat", {bits_are(2, O_ACCMODE | kMakingFiles, kAnew)});
@@ -270,8 +274,7 @@ Status forbid_core_files() {
   return ok();
 }
 
-// No other process of this user may read our memory or take our descriptors from now on. What /proc
-// has of us is root's then.
+// No other process of this user may open our memory or our descriptors from now on.
 Status hide_from_others() {
   if (::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0) return ok();  // hidden, and maybe behind a filter
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
@@ -306,8 +309,7 @@ Result<Confinement> enter_stage_one(SandboxFor device, int plugin_fd) {
   Confinement confinement;
   confinement.device = device;
   AIOSS_CHECK(forbid_core_files());
-  // A driver of GPUs names its threads there first, as the user that it runs as.
-  if (device == SandboxFor::kCpu) AIOSS_CHECK(hide_from_others());
+  AIOSS_CHECK(hide_from_others());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return error_from_errno(errno, "cannot set no_new_privs");
   }
@@ -326,7 +328,7 @@ Result<Confinement> enter_stage_two(SandboxFor device) {
   if (!is_for_gpu) AIOSS_CHECK(require_single_thread());  // a driver has its threads by now
   Confinement confinement;
   confinement.device = device;
-  AIOSS_CHECK(hide_from_others());
+  AIOSS_CHECK(hide_from_others());  // a plugin may have undone it
   confinement.no_new_privileges = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
   AIOSS_CHECK(drop_capabilities());
   confinement.capabilities_dropped = true;

@@ -17,7 +17,7 @@ namespace aioss::os {
 
 // What a worker computes on. Drivers of GPUs want more: their nodes open for writing, ioctl, code
 // that they compile as they go (executable mappings), threads that exist before stage two, and the
-// same behind it: NVIDIA's opens its nodes anew for each mapping into the process. Behind stage two
+// nodes behind it, too, should they map memory into the process later. Behind stage two
 // nothing but these nodes can be opened, by Landlock, which holds for the calling thread and those
 // that it starts; a driver's own threads can still read what stage one lets a plugin read.
 enum class SandboxFor { kCpu, kGpu };
@@ -32,7 +32,7 @@ struct Confinement {
   std::string describe() const;  // "seccomp, no_new_privs, landlock ABI 7"
 };
 
-// no_new_privs, RLIMIT_CORE 0, not dumpable (of a GPU: from stage two on), Landlock without any
+// no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any
 // rule for writing, seccomp: no socket, connect, bind, listen, accept, execve, ptrace, bpf,
 // io_uring, mount, module, keyctl, namespaces, other processes' memory. Reading files and
 // executable mappings are still possible (dlopen needs both). Where a plugin is going to be opened

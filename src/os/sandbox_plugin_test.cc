@@ -105,6 +105,7 @@ TEST(Sandbox, OfAGpuOpensItsNodesBehindBothStages) {
         [&](Report& report) {
           report.expect(::open(node.path(), O_RDWR | O_CLOEXEC) >= 0, "its node");
           report.refused(::open(node.path(), O_RDWR | O_CREAT, 0600), "making it");
+          report.refused(::open("/dev/null", O_ACCMODE), "another node, to be asked only");
         },
         SandboxFor::kGpu));
     expect_clean(confined(stage, [&](Report& report) {
@@ -118,6 +119,12 @@ void name_a_thread(Report& report) {
   const std::string name = "/proc/self/task/" + std::to_string(::gettid()) + "/comm";
   std::FILE* const file = ::fopen(name.c_str(), "w");
   report.expect(file != nullptr && ::fputs("cuda-thread", file) >= 0 && ::fclose(file) == 0, name);
+  report.expect(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "others may look into it");
+  if (::getuid() == 0) return;
+  for (const char* const other : {"oom_score_adj", "mem", "attr/current"}) {
+    const std::string path = "/proc/self/task/" + std::to_string(::gettid()) + '/' + other;
+    report.refused(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), path);
+  }
 }
 
 TEST(Sandbox, OfAGpuNamesItsThreadsAsADriverDoesWhoeverItRunsAs) {
@@ -125,13 +132,19 @@ TEST(Sandbox, OfAGpuNamesItsThreadsAsADriverDoesWhoeverItRunsAs) {
   constexpr uid_t kNobody = 65534;
   for (const uid_t user : {::getuid(), ::getuid() == 0 ? kNobody : ::getuid()}) {
     expect_clean(confined(Stage::kOne, name_a_thread, SandboxFor::kGpu, -1, user));
-    expect_clean(confined(
-        Stage::kTwo,
-        [](Report& report) {
-          report.expect(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "others may look into it");
-        },
-        SandboxFor::kGpu, -1, user));
   }
+}
+
+TEST(Sandbox, OfAGpuIsHiddenAgainIfAPluginUndidIt) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+  expect_clean(confined(
+      Stage::kOne,
+      [](Report& report) {
+        report.expect(::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0, "what a plugin may do");
+        report.expect(enter_stage_two(SandboxFor::kGpu).has_value(), "stage two");
+        report.expect(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "others may look into it");
+      },
+      SandboxFor::kGpu));
 }
 
 TEST(Sandbox, OfAGpuIsToldThatWhatItMayNotTouchIsNotThere) {

@@ -13,6 +13,7 @@
 #include "codec/hex.h"
 #include "ledger/format/commitment.h"
 #include "runtime/calls/answer.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/catalogue/adapter_copier.h"
 #include "runtime/catalogue/catalogue_keeper.h"
 #include "runtime/catalogue/engine_reload.h"
@@ -250,7 +251,7 @@ Status GatewayImpl::post(Task task) {
 }
 
 Status GatewayImpl::check_open() const {
-  if (stopping_.load()) return Error{Code::kShuttingDown, "the gateway is stopping"};
+  if (stopping_.load()) return gateway_stopping();
   const ledger::Health health = ledger_.health();
   if (!health.writable) return Error{Code::kLedgerUnavailable, health.reason};
   return ok();
@@ -519,9 +520,7 @@ void GatewayImpl::shut_down(std::chrono::milliseconds drain) {
   planner_.stop();
   tuner_.stop();
   if (!desk_->wait_until_empty(drain)) {
-    desk_->post([](Supervisor& supervisor) {
-      supervisor.abort_all({Code::kShuttingDown, "the gateway is stopping"});
-    });
+    desk_->post([](Supervisor& supervisor) { supervisor.abort_all(gateway_stopping()); });
     if (!desk_->wait_until_empty(kAbortWait)) {
       const std::uint32_t streams = desk_->streams();
       log::error("requests are left without a recorded end", {{"requests", streams}});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "codec/hex.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/records/salts.h"
 #include "runtime/requests/request_checks.h"
 #include "runtime/supervisor.h"
@@ -73,7 +74,7 @@ Result<std::shared_ptr<StreamState>> Intake::begin(GenerateCall call) {
   if (hand_on(stream, bytes)) return stream;
   desk.tenants().leave(tenant);
   desk.leave(bytes);
-  return Error{Code::kShuttingDown, "the gateway is stopping"};
+  return gateway_stopping();
 }
 
 // For its stream, until that ends.

@@ -8,6 +8,7 @@
 #include "ipc/limits.h"
 #include "os/cpu.h"
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/models/decide.h"
 #include "runtime/planning/planning.h"
 #include "runtime/planning/tuning_plan.h"
@@ -368,7 +369,7 @@ void Supervisor::check_ledger() {
 // ---- the end ------------------------------------------------------------------------------------
 
 void Supervisor::stop_all(std::shared_ptr<Answer<Stopped>> answer) {
-  refusing_ = Error{Code::kShuttingDown, "the gateway is stopping"};
+  refusing_ = gateway_stopping();
   lives_.begin_no_more();
   stop_answer_ = std::move(answer);
   for (const auto& [name, model] : models_.models()) {

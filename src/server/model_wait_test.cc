@@ -13,6 +13,7 @@ namespace {
 using runtime::ModelOrder;
 using test::Client;
 using test::kChat;
+using test::kStreamedChat;
 using test::Reply;
 using test::RunningServer;
 using testing::HasSubstr;
@@ -20,8 +21,6 @@ using testing::Not;
 
 const std::string kWatch = "X-Aioss-Progress: 1\r\n";
 const std::string kWhole = R"({"model":"smol","messages":[{"role":"user","content":"hi"}]})";
-const std::string kWholeStreamed =
-    R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 
 ModelWait half() {
   return {"loading", 0.5F, 3, 1, 4};
@@ -30,7 +29,7 @@ ModelWait half() {
 TEST(ModelWait, StreamThatWantsToKnowIsToldHowFarTheLoadIs) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kWholeStreamed, kWatch);
+  client.post(kChat, kStreamedChat, kWatch);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -62,7 +61,7 @@ TEST(ModelWait, StreamThatWantsToKnowIsToldHowFarTheLoadIs) {
 TEST(ModelWait, ItsFailureIsTheLastEvent) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kWholeStreamed, kWatch);
+  client.post(kChat, kStreamedChat, kWatch);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -80,7 +79,7 @@ TEST(ModelWait, ItsFailureIsTheLastEvent) {
 TEST(ModelWait, NobodyElseSeesAnythingOfIt) {
   RunningServer server;
   Client client(server.port());
-  client.post(kChat, kWholeStreamed);
+  client.post(kChat, kStreamedChat);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->wait_for_model(half());
@@ -119,7 +118,7 @@ TEST(ModelWait, WishesReachTheGateway) {
   for (const std::string header :
        {"X-Aioss-Load-Wait: 3601\r\n", "X-Aioss-Load-Wait: -1\r\n", "X-Aioss-Progress: yes\r\n",
         "X-Aioss-Progress: 1\r\nX-Aioss-Resume: 5\r\n"}) {
-    EXPECT_EQ(server.post(kChat, kWholeStreamed, header).status, 400) << header;
+    EXPECT_EQ(server.post(kChat, kStreamedChat, header).status, 400) << header;
   }
   const Reply whole = server.post(kChat, kWhole, kWatch);
   EXPECT_EQ(whole.status, 400);

@@ -15,13 +15,12 @@ namespace {
 
 using test::Client;
 using test::kChat;
+using test::kStreamedChat;
 using test::Reply;
 using test::RunningServer;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string kBody =
-    R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 const std::string kResume = "X-Aioss-Resume: 30\r\n";
 const std::string kStreamPath = "/v1/streams/req_0001";
 
@@ -50,7 +49,7 @@ class ResumeTest : public ::testing::Test {
  protected:
   // A stream that has said one word to a client that is still there.
   std::shared_ptr<test::ScriptedStream> begin(Client& client, const std::string& headers = "") {
-    client.post(kChat, kBody, kResume + headers);
+    client.post(kChat, kStreamedChat, kResume + headers);
     auto stream = server.gateway.stream();
     if (stream == nullptr) return stream;
     stream->push(test::started());
@@ -74,7 +73,7 @@ class ResumeTest : public ::testing::Test {
     RunningServer other;
     other.gateway.script(
         {test::started(), test::text("one"), test::text("two"), test::stop(), test::done()});
-    return other.post(kChat, kBody).body;
+    return other.post(kChat, kStreamedChat).body;
   }
 
   RunningServer server;
@@ -89,7 +88,7 @@ TEST_F(ResumeTest, EventsAreNumberedAndOtherwiseTheSame) {
   EXPECT_EQ(reply.header("X-Aioss-Request-Id"), "req_0001");
   EXPECT_EQ(without_ids(reply.body), undisturbed());
   // The connection lives; and without the header there are no numbers.
-  client.post(kChat, kBody);
+  client.post(kChat, kStreamedChat);
   const auto stream = server.gateway.stream(1);
   stream->push(test::started());
   finish(*stream);
@@ -198,7 +197,7 @@ TEST_F(ResumeTest, TheSecondReaderTakesOver) {
 
 TEST_F(ResumeTest, AClientThatHasNoIdYetCancels) {
   Client client(server.port());
-  client.post(kChat, kBody, kResume);
+  client.post(kChat, kStreamedChat, kResume);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   client.close();
@@ -256,7 +255,7 @@ TEST_F(ResumeTest, WishesOutOfBoundsAreRefused) {
   ApiOptions options;
   options.resume_seconds_max = 0;
   RunningServer without(options);
-  EXPECT_THAT(without.post(kChat, kBody, kResume).body, HasSubstr("keeps no answers"));
+  EXPECT_THAT(without.post(kChat, kStreamedChat, kResume).body, HasSubstr("keeps no answers"));
 }
 
 TEST_F(ResumeTest, NumbersOutOfBoundsAreRefused) {
@@ -278,7 +277,7 @@ TEST_F(ResumeTest, PlacesAreBounded) {
   std::vector<std::unique_ptr<Client>> clients;
   const auto ask = [&] {
     clients.push_back(std::make_unique<Client>(server.port()));
-    clients.back()->post(kChat, kBody, kResume);
+    clients.back()->post(kChat, kStreamedChat, kResume);
   };
   for (std::size_t i = 0; i < kKeptAnswersTenantMax; ++i) {
     ask();
@@ -297,7 +296,7 @@ TEST_F(ResumeTest, PlacesAreBounded) {
   clients[0]->close();
   for (int i = 0; i < 3000; ++i) {  // until the server has noticed that all was taken
     Client last(server.port());
-    last.post(kChat, kBody, kResume);
+    last.post(kChat, kStreamedChat, kResume);
     const auto stream = server.gateway.stream(kKeptAnswersTenantMax, std::chrono::milliseconds(50));
     if (stream == nullptr) continue;
     EXPECT_EQ(server.get(kStreamPath).status, 404);
@@ -313,7 +312,7 @@ TEST_F(ResumeTest, AServerThatStopsKeepsNothingForThoseWhoAreAway) {
   away.close();
   wait_until_left();
   Client here(server.port());
-  here.post(kChat, kBody, kResume);
+  here.post(kChat, kStreamedChat, kResume);
   const auto second = server.gateway.stream(1);
   ASSERT_NE(second, nullptr);
   second->push(test::started());
@@ -348,7 +347,7 @@ TEST(ResumeIdentity, OnlyTheCallerMayGoOn) {
   options.key_file = path;
   RunningServer server(options);
   Client client(server.port());
-  client.post(kChat, kBody, kResume + keys[0]);
+  client.post(kChat, kStreamedChat, kResume + keys[0]);
   const auto stream = server.gateway.stream();
   ASSERT_NE(stream, nullptr);
   stream->push(test::started());

@@ -35,6 +35,8 @@ namespace aioss::server::test {
 inline constexpr std::chrono::seconds kPatience{30};
 
 inline const std::string kChat = "/v1/chat/completions";
+inline const std::string kStreamedChat =
+    R"({"model":"smol","messages":[{"role":"user","content":"hi"}],"stream":true})";
 
 class StillClock final : public Clock {
  public:

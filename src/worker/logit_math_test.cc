@@ -6,22 +6,16 @@
 #include <cmath>
 #include <random>
 
+#include "worker/random_row_fixture.h"
+
 namespace aioss::worker {
 namespace {
-
-std::vector<float> random_logits(std::size_t size, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, 3.0F);
-  std::vector<float> row(size);
-  for (float& x : row) x = normal(random);
-  return row;
-}
 
 const std::vector<std::size_t> kSizes = {1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 264, 1000, 49152};
 
 TEST(Scan, FindsTheMaximumAtEveryPlace) {
   for (const std::size_t size : kSizes) {
-    std::vector<float> row = random_logits(size, 1);
+    std::vector<float> row = random_row(size, 1);
     RowScan scanned;
     for (std::size_t at = 0; at < size; at += 1 + size / 300) {
       const float before = row[at];
@@ -52,7 +46,7 @@ TEST(Scan, NansAndPlusInfinityAreSeenAtEveryPlace) {
   for (const std::size_t size : {std::size_t{130}, std::size_t{64}, std::size_t{7}}) {
     for (const float bad : {std::nanf(""), -std::nanf(""), INFINITY}) {
       for (std::size_t at = 0; at < size; ++at) {
-        std::vector<float> row = random_logits(size, 2);
+        std::vector<float> row = random_row(size, 2);
         row[at] = bad;
         RowScan scanned;
         scan(row, scanned);
@@ -86,7 +80,7 @@ TEST(Exponential, AgreesWithLibm) {
 
 TEST(Exponential, SumsAreRightForEverySize) {
   for (const std::size_t size : kSizes) {
-    const std::vector<float> row = random_logits(size, 3);
+    const std::vector<float> row = random_row(size, 3);
     const float maximum = *std::max_element(row.begin(), row.end());
     double expected = 0;
     for (const float x : row) expected += std::exp((static_cast<double>(x) - maximum) / 0.7F);
@@ -102,7 +96,7 @@ TEST(Exponential, SumsAreRightForEverySize) {
 
 TEST(Collect, TheLargestAreThoseOfAFullSort) {
   for (const std::size_t size : kSizes) {
-    std::vector<float> row = random_logits(size, 4);
+    std::vector<float> row = random_row(size, 4);
     for (float& x : row) x = std::round(x * 4) / 4;  // many ties
     if (size > 10) row[size / 2] = kMinusInfinity;
     RowScan scanned;
@@ -160,7 +154,7 @@ TEST(Collect, TheMassIsThatOfASortedWalk) {
 TEST(Collect, TheMassOfAWholeRowIsThatOfASortedWalk) {
   for (const std::size_t size : {1UL, 5UL, 64UL, 100UL, 1000UL, 20000UL}) {
     for (const float temperature : {0.01F, 0.5F, 1.0F, 30.0F}) {
-      std::vector<float> row = random_logits(size, static_cast<std::uint32_t>(size));
+      std::vector<float> row = random_row(size, static_cast<std::uint32_t>(size));
       for (float& x : row) x = std::round(x * 8) / 8;
       row[size / 2] = kMinusInfinity;
       row[0] = 1.0F;

@@ -5,19 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <random>
 #include <set>
+
+#include "worker/random_row_fixture.h"
 
 namespace aioss::worker {
 namespace {
-
-std::vector<float> random_row(std::size_t size, std::uint32_t seed, float spread = 3.0F) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, spread);
-  std::vector<float> row(size);
-  for (float& x : row) x = normal(random);
-  return row;
-}
 
 ipc::Sampling greedy() {
   ipc::Sampling s;

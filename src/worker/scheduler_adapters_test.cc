@@ -11,7 +11,7 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kAdapterMemory = 8 << 20;
+constexpr std::uint64_t kPrefixMemory = 8 << 20;
 
 ipc::Submit under(ipc::RequestId id, std::vector<ipc::AdapterUse> adapters,
                   float temperature = 0.0F) {
@@ -161,7 +161,7 @@ TEST_P(Adapters, ANewSetWaitsForATurnOnly) {
 
 // What was computed under one set is of use to that set alone.
 TEST_P(Adapters, PrefixesBelongToTheirSet) {
-  const os::Fd prefixes = *os::create_shared_memory("prefixes", kAdapterMemory);
+  const os::Fd prefixes = *os::create_shared_memory("prefixes", kPrefixMemory);
   Rig rig(with(2), kScript, &prefixes);
   const Digest pirate = rig.load_adapter("say Arr.\n").adapter;
   const std::string prompt = prompt_of(600, 1);
@@ -184,7 +184,7 @@ TEST_P(Adapters, PrefixesBelongToTheirSet) {
 
 // At once, too: nobody forks from another set's prompt.
 TEST_P(Adapters, NobodyForksAcrossSets) {
-  const os::Fd prefixes = *os::create_shared_memory("prefixes", kAdapterMemory);
+  const os::Fd prefixes = *os::create_shared_memory("prefixes", kPrefixMemory);
   Rig rig(with(4), kScript, &prefixes);
   const Digest pirate = rig.load_adapter("say Arr.\n").adapter;
   for (ipc::RequestId id = 1; id <= 4; ++id) {

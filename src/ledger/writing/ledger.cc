@@ -31,7 +31,7 @@ namespace {
 // sixteen thousand is a disk that stands still for a second under the fastest producers measured.
 constexpr std::size_t kQueueRecordsMax = 16'384;
 constexpr std::size_t kQueueBytesMax = 64U << 20;
-constexpr std::size_t kGroupRecordsMax = 1'024;  // as kGroupBytesMax
+constexpr std::size_t kGroupRecordsMax = 1'024;  // for the same reasons as kGroupBytesMax
 // How often an idle writer looks whether the disk has space again.
 constexpr std::chrono::seconds kIdleCheck{1};
 // What is refused first when the disk fills: what begins new work, and what callers can cause

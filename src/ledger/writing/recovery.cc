@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kQuarantineFolder = "quarantine";
 constexpr std::string_view kQuarantineSuffix = ".torn";
-constexpr std::size_t kPieceBytes = 1U << 20;
+constexpr std::size_t kKeptBlockBytes = 1U << 20;
 
 // What quarantine/ holds says itself where it came from: <segment number>-<offset>-<SHA3-256>.torn
 struct Quarantined {
@@ -230,7 +230,7 @@ class Recovery {
     }
     AIOSS_TRY(const auto to, fs_.open(temporary, os::OpenMode::kCreateNew, 0440));
     crypto::Hasher hasher(crypto::HashAlgorithm::kSha3_256);
-    Bytes block(kPieceBytes);
+    Bytes block(kKeptBlockBytes);
     for (;;) {
       AIOSS_TRY(const std::size_t got, from->read_at(piece.offset + piece.bytes, block));
       if (got == 0) break;

@@ -16,7 +16,7 @@ std::string mark_path(const std::string& directory) {
   return directory + '/' + std::string(kRestoredFile);
 }
 
-Error no_mark() {
+Error bad_mark() {
   return {
       Code::kCorrupt,
       "the file 'restored' cannot be understood; restore the backup again, into another folder"};
@@ -25,7 +25,7 @@ Error no_mark() {
 Result<RestoredMark> parse(std::string_view text) {
   const auto json =
       codec::parse_json(text, {.bytes_max = kMarkBytesMax, .depth_max = 2, .nodes_max = 16});
-  if (!json || !json->is_object()) return no_mark();
+  if (!json || !json->is_object()) return bad_mark();
   const auto text_of = [&json](const char* name) -> std::string {
     const auto found = json->find(name);
     return found != json->end() && found->is_string() ? found->get<std::string>() : "";
@@ -35,7 +35,7 @@ Result<RestoredMark> parse(std::string_view text) {
   RestoredMark mark;
   if (text_of("format") != kRestoredFormat || size == json->end() || !size->is_number_unsigned() ||
       !root || root->size() != mark.root.size()) {
-    return no_mark();
+    return bad_mark();
   }
   mark.size = size->get<std::uint64_t>();
   std::copy(root->begin(), root->end(), mark.root.begin());

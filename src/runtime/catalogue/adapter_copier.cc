@@ -8,6 +8,7 @@
 #include "ipc/limits.h"
 #include "os/fixed_content.h"
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 
 namespace aioss::runtime {
 namespace {
@@ -51,7 +52,7 @@ void AdapterCopier::run() {
 }
 
 Status AdapterCopier::goes_on(const Job& job) const {
-  if (stopping_) return Error{Code::kShuttingDown, "the gateway is stopping"};
+  if (stopping_) return gateway_stopping();
   if (*job.given_up) return Error{Code::kCancelled, "nobody waits for it any more"};
   return ok();
 }

@@ -7,6 +7,7 @@
 
 #include "crypto/hash.h"
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 
 namespace aioss::runtime {
 namespace {
@@ -164,7 +165,7 @@ Result<Digest> Hasher::file_hash(os::File& file, bool sha3, const Job& job,
   crypto::Hasher hasher(sha3 ? crypto::HashAlgorithm::kSha3_256 : crypto::HashAlgorithm::kSha256);
   std::vector<std::uint8_t> buffer(kReadBytes);
   for (std::uint64_t offset = 0;;) {
-    if (stopping_.load()) return Error{Code::kShuttingDown, "the gateway is stopping"};
+    if (stopping_.load()) return gateway_stopping();
     if (job.given_up.load()) return Error{Code::kCancelled, "nobody waits for this hash any more"};
     AIOSS_TRY(const std::size_t got, file.read_at(offset, buffer));
     if (got == 0) return hasher.finish();

@@ -3,15 +3,12 @@
 #include <future>
 
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/catalogue/engines.h"
 #include "runtime/settings/gateway_options.h"
 
 namespace aioss::runtime {
 namespace {
-
-Error stopping() {
-  return {Code::kShuttingDown, "the gateway is stopping"};
-}
 
 memory::Needs needs_of(const ipc::PlannedSession& session, const PlanWanted& wanted) {
   memory::Needs needs = session.needs;
@@ -87,7 +84,7 @@ void ChildPlanner::survey(std::shared_ptr<const OpenModel> files, PlanWanted wan
     case Jobs::Push::kFull:
       return refused(Error{Code::kBusy, "too many models are being planned; try again later"});
     case Jobs::Push::kClosed:
-      return refused(stopping());
+      return refused(gateway_stopping());
   }
 }
 
@@ -149,7 +146,7 @@ ipc::PlanAsk ChildPlanner::ask_of(const Job& job) const {
 }
 
 Result<ipc::PlanReport> ChildPlanner::carry_out(const Job& job) {
-  if (stopping_.load()) return stopping();
+  if (stopping_.load()) return gateway_stopping();
   PlanChildOptions child = options_.child;
   AIOSS_TRY(child.engine, engine_of(options_.engines, job.wanted.engine));
   ++children_;

@@ -20,6 +20,7 @@ void Places::go_on() {
 }
 
 void Places::go_on_without_failed() {
+  ASSERT(now() != "cpu");
   const std::vector<std::string> failed = names_of_devices(now());
   std::erase_if(places_, [&](const std::string& place) {
     const std::vector<std::string> names = names_of_devices(place);
@@ -30,9 +31,12 @@ void Places::go_on_without_failed() {
 }
 
 bool Places::holds_among(const std::vector<std::string>& in_order) const {
-  // Where the CPU took the place of all that failed it is none of them.
-  return in_order == in_order_ ||
-         std::find(in_order.begin(), in_order.end(), now()) != in_order.end();
+  if (in_order == in_order_) return true;  // also where the CPU took the place of all that failed
+  const auto at = std::find(in_order.begin(), in_order.end(), now());
+  if (at == in_order.end() || is_last() != (at + 1 == in_order.end())) return false;
+  return std::all_of(in_order.begin(), at, [this](const std::string& before) {
+    return std::find(in_order_.begin(), in_order_.end(), before) != in_order_.end();
+  });
 }
 
 bool may_be_of_device(const Error& error) {

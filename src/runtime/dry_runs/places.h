@@ -1,10 +1,9 @@
 // The places where the layers of one model are tried, in their order, and which of them it is now:
-// the one rule by which a load finds its place, and by which `aioss plan` says where that is. No
+// the rule by which a load finds its place, and by which `aioss plan` says where that is. No
 // thread of its own: whoever has it looks after that.
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -20,14 +19,16 @@ class Places final {
 
   const std::string& now() const { return places_.front(); }
   bool is_last() const { return places_.size() == 1; }
-  // On any other it is all layers or none: the next has more memory.
+  // On any other it is all layers or none: the next may hold it whole.
   bool takes_what_fits() const { return is_last() || places_[1] == "cpu"; }
 
   void go_on();  // not on the last: it does not fit where it is
-  // What it is tried on failed: on without any of its devices, on the CPU if nothing else is left.
+  // What it is tried on, which is not the CPU, failed: on without any of its devices, on the CPU if
+  // nothing else is left.
   void go_on_without_failed();
 
-  // Whether it would be tried there now, too, where `in_order` are its candidates.
+  // Whether it would come to this place, and with the same right to it, where `in_order` are its
+  // candidates: it was tried on all those before, and is on the last if it was.
   bool holds_among(const std::vector<std::string>& in_order) const;
 
  private:

@@ -43,9 +43,14 @@ TEST(PlacesTest, APlaceHoldsWhileItsCandidatesAreThose) {
   Places places({"cuda:0"});
   EXPECT_TRUE(places.holds_among({"cuda:0"}));
   places.go_on_without_failed();
-  EXPECT_TRUE(places.holds_among({"cuda:0"})) << "which failed: it would again";
+  EXPECT_TRUE(places.holds_among({"cuda:0"})) << "which were tried";
   EXPECT_TRUE(places.holds_among({"cpu"})) << "as it was taken out";
   EXPECT_FALSE(places.holds_among({"cuda:1"})) << "which nobody tried";
+  EXPECT_FALSE(Places({"cpu"}).holds_among({"cuda:0", "cuda:0", "cpu"})) << "it may use a GPU now";
+  EXPECT_FALSE(Places({"cuda:0"}).holds_among({"cuda:0", "cpu"})) << "it was ordered there";
+  Places second({"cuda:1", "cuda:0", "cpu"});
+  second.go_on();
+  EXPECT_TRUE(second.holds_among({"cuda:0", "cpu"})) << "the first is lost";
 }
 
 TEST(PlacesTest, AnEngineThatFailsMayBeItsDevicesFaultAndABadFileIsNot) {

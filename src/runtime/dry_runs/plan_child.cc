@@ -10,6 +10,7 @@
 #include "ipc/channel.h"
 #include "os/process.h"
 #include "os/read_some.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/dry_runs/gpu_process.h"
 #include "runtime/dry_runs/model_child.h"
 
@@ -49,7 +50,7 @@ Result<Bytes> read_all(int descriptor, const PlanChildOptions& options, const Cl
     if (out.size() > ipc::kPlanFrameBytesMax)
       return untrustworthy("its plan is absurdly long", options);
   }
-  return Error{Code::kShuttingDown, "the gateway is stopping"};
+  return gateway_stopping();
 }
 
 bool is_whole_frame(const Bytes& bytes) {

@@ -113,7 +113,7 @@ Status Lives::start_worker(Life& life) {
 void Lives::measured(Life& life) {
   if (life.phase != Phase::kLoading || life.link) return;
   const CatalogueEntry* const entry = models_.entry(life.model.name);
-  if (entry != nullptr && life.room.wanted != wanted_of(*entry, parts_.options)) {
+  if (entry != nullptr && !parts_.room.is_wanted_as_planned(life, *entry)) {
     life.hash.reset();
     life.sealing.reset();
     return parts_.room.plan_again(life);

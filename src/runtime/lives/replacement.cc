@@ -14,7 +14,6 @@ namespace {
 
 namespace kind = ledger::decision_kind;
 namespace outcome = ledger::decision_outcome;
-namespace order_reason = ledger::replacement_reason;
 
 // Then requests go on with the old one, and a later try may find room for both.
 constexpr std::int64_t kDrainMaxNs = 120'000'000'000;
@@ -69,8 +68,8 @@ void Replacement::has_no_room(Life& coming) {
   if (serving == nullptr) return;
   log::info("there is no room for the new file of a model beside the old one: it drains first",
             {{"model", model.name}});
-  decide(parts_.tally, kind::kReplacement, outcome::kChosen, order_reason::kInTurn, model,
-         {"old sha256=" + sha256_of(serving)});
+  decide(parts_.tally, kind::kReplacement, outcome::kChosen, ledger::replacement_reason::kInTurn,
+         model, {"old sha256=" + sha256_of(serving)});
   serving->drains = true;
   serving->drains_since_ns = parts_.clock.monotonic_ns();
   parts_.host.end_if_idle(*serving, ledger::unload_reason::kNewFile);
@@ -101,7 +100,8 @@ void Replacement::reject(Life& coming, const Error& why) {
 void Replacement::succeed(Life& coming, std::string_view how) {
   Model& model = coming.model;
   model.replacement_failures.forget();
-  decide(parts_.tally, kind::kReplacement, outcome::kChosen, order_reason::kBeside, model,
+  decide(parts_.tally, kind::kReplacement, outcome::kChosen, ledger::replacement_reason::kBeside,
+         model,
          {"old sha256=" + sha256_of(model.serving), "new sha256=" + sha256_of(&coming),
           std::string(how)});
   log::info("a model's new file takes its requests from now on", {{"model", model.name}});

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "ipc/limits.h"
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/dry_runs/gpu_process.h"
 #include "runtime/dry_runs/model_child.h"
 
@@ -140,7 +141,7 @@ WorkerLink::WorkerLink(const LinkOptions& options, std::unique_ptr<WorkerPeer> p
       outbox_(kFramesPerStream * options.streams_max + kOutboxSpare) {}
 
 WorkerLink::~WorkerLink() {
-  kill({Code::kShuttingDown, "the gateway is stopping"});
+  kill(gateway_stopping());
   reader_.join();
   outbox_.close();  // as the reader does at the end, if it was ever there
   writer_.join();

@@ -219,7 +219,7 @@ std::vector<std::uint64_t> Planning::rooms_on(const std::string& devices, bool i
 }
 
 // As a load finds its place (room/room.cc): whole on the first that holds it, else as much as will
-// go on the last.
+// go on the last of its devices, or on those that were ordered.
 Result<PlanSurvey> Planning::find_place(const std::shared_ptr<const OpenModel>& files,
                                         Wanted& wanted, const MemoryReport& report,
                                         std::uint64_t room) const {

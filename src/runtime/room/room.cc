@@ -196,13 +196,17 @@ void Room::plan_there(Life& life) {
   ask_planner(life, std::move(*files));
 }
 
-bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
-                         const OpenModel& files) const {
+bool Room::is_wanted_as_planned(const Life& life, const CatalogueEntry& entry) const {
   PlanWanted now = wanted_of(entry, parts_.options);
   if (!life.room.places.holds_among(devices_for(entry, parts_.options))) return false;
   now.device = life.room.wanted.device;
   now.device_rooms = life.room.wanted.device_rooms;
-  return life.room.wanted == now &&
+  return life.room.wanted == now;
+}
+
+bool Room::is_as_planned(const Life& life, const CatalogueEntry& entry,
+                         const OpenModel& files) const {
+  return is_wanted_as_planned(life, entry) &&
          std::equal(files.parts.begin(), files.parts.end(), life.room.parts.begin(),
                     life.room.parts.end(), is_same_file);
 }

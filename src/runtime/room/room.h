@@ -67,6 +67,8 @@ class Room final {
   void plan_again(Life& life);
   // A warm one is wanted: it needs its session's part of the plan again.
   void want_back(Life& life);
+  // Whether its settings and places are those that it was planned with; and its files, too.
+  bool is_wanted_as_planned(const Life& life, const CatalogueEntry& entry) const;
   bool is_as_planned(const Life& life, const CatalogueEntry& entry, const OpenModel& files) const;
 
   // Somebody may have room now: admit() is worth calling.

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "ledger/format/commitment.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/records/records.h"
 
 namespace aioss::runtime {
@@ -377,7 +378,7 @@ void StreamState::seal_prompt(codec::Map body, Bytes prompt) {
     self->prompt_sealed(body, custody.seal(*self->subject_, self->setup_.request_id, {&text, 1}));
   };
   if (!custodian_.post(std::move(job))) {
-    prompt_sealed(std::move(body), Error{Code::kShuttingDown, "the gateway is stopping"});
+    prompt_sealed(std::move(body), gateway_stopping());
   }
 }
 
@@ -410,7 +411,7 @@ void StreamState::seal_outputs() {
     self->outputs_sealed(custody.seal(*self->subject_, self->setup_.request_id, texts));
   };
   if (!custodian_.post(std::move(job))) {
-    outputs_sealed(Error{Code::kShuttingDown, "the gateway is stopping"});
+    outputs_sealed(gateway_stopping());
   }
 }
 

@@ -5,16 +5,13 @@
 #include <utility>
 
 #include "os/thread.h"
+#include "runtime/calls/stopping.h"
 #include "runtime/tuning/tune_runs.h"
 
 namespace aioss::runtime {
 namespace {
 
 constexpr std::chrono::hours kIdle{1};  // a closed queue wakes it
-
-Error tuner_stops() {
-  return {Code::kShuttingDown, "the gateway is stopping"};
-}
 
 }  // namespace
 
@@ -55,7 +52,7 @@ void Tuner::tune(TuningJob job, Done done) {
     case BoundedQueue<Waiting>::Push::kFull:
       return refused(Error{Code::kBusy, "too many models are being measured; try again later"});
     case BoundedQueue<Waiting>::Push::kClosed:
-      return refused(tuner_stops());
+      return refused(gateway_stopping());
   }
 }
 
@@ -76,7 +73,7 @@ void Tuner::carry_out(const Waiting& waiting) {
   if (!waiting.done) {
     return carry_out_taking_back(job.key, waiting.taken_back);
   }
-  if (stopping_.load()) return waiting.done(tuner_stops());
+  if (stopping_.load()) return waiting.done(gateway_stopping());
   const Result<TuningResult> result = measure(job, options_, clock_, interrupted_);
   if (result) store_.put(job.key, {job.model, clock_.wall_ns(), *result});
   waiting.done(result);
