@@ -65,11 +65,11 @@ endif()
 
 # aioss_unity(TARGET)
 #
-# Puts the *.cc files of TARGET together, some twenty at most, by the hash of their names. A new file
-# changes one group, and the compiler cache knows the others; now and then it splits them all in two,
-# for their number is a power of two: what was apart never comes together. The files of one group
-# share their unnamed namespace: a name that two of them define is an error, and one of the two has
-# to change.
+# Puts the *.cc files of TARGET together, some twenty at most, by the hash of their names. A new
+# file changes one group, and the compiler cache knows the others; now and then it splits them all
+# in two, for their number is a power of two: what was apart never comes together. The files of one
+# group share their unnamed namespace: a name that two of them define is an error, and one of the
+# two has to change.
 function(aioss_unity target)
   if(NOT AIOSS_UNITY)
     return()
