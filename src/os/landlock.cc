@@ -130,8 +130,7 @@ Status allow_gpu_nodes(int ruleset, int abi) {
 Status allow_gpus(int ruleset, int abi) {
   for (const char* const path : kGpuReads) AIOSS_CHECK(allow_path(ruleset, path, kReading));
   // Drivers name their threads there, and CUDA does not begin if it cannot: as one writes a file
-  // anew, which truncates it. What else is there is root's, for the process is not dumpable, and
-  // gives root no power over anything but this process.
+  // anew, which truncates it. The process is not dumpable: its memory and limits there are root's.
   const std::uint64_t naming = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 3 ? kFsTruncate : 0);
   AIOSS_CHECK(allow_path(ruleset, "/proc/self/task", kReading | naming));
   return allow_gpu_nodes(ruleset, abi);

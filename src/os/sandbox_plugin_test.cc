@@ -121,7 +121,7 @@ void name_a_thread(Report& report) {
   report.expect(file != nullptr && ::fputs("cuda-thread", file) >= 0 && ::fclose(file) == 0, name);
   report.expect(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "others may look into it");
   if (::getuid() == 0) return;
-  for (const char* const other : {"oom_score_adj", "mem", "attr/current"}) {
+  for (const char* const other : {"oom_score_adj", "mem", "clear_refs"}) {
     const std::string path = "/proc/self/task/" + std::to_string(::gettid()) + '/' + other;
     report.refused(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), path);
   }

@@ -11,8 +11,6 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kPrefixMemory = 8 << 20;
-
 ipc::Submit under(ipc::RequestId id, std::vector<ipc::AdapterUse> adapters,
                   float temperature = 0.0F) {
   ipc::Submit submit = request(id, temperature);

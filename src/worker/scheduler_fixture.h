@@ -23,6 +23,8 @@
 
 namespace aioss::worker {
 
+inline constexpr std::uint64_t kPrefixMemory = 8 << 20;  // of a scheduler's prefixes
+
 // One decode call as the engine saw it: tokens of each sequence, in batch order.
 struct SeenCall {
   struct Part {

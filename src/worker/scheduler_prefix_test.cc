@@ -7,7 +7,6 @@
 namespace aioss::worker {
 namespace {
 
-constexpr std::uint64_t kPrefixMemory = 8 << 20;
 constexpr std::string_view kNoCuts =
     "aioss-fake 1\n"
     "context 2048\n"
