@@ -32,12 +32,14 @@ struct Confinement {
   std::string describe() const;  // "seccomp, no_new_privs, landlock ABI 7"
 };
 
-// no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any
-// rule for writing, seccomp: no socket, connect, bind, listen, accept, execve, ptrace, bpf,
-// io_uring, mount, module, keyctl, namespaces, other processes' memory. Reading files and
-// executable mappings are still possible (dlopen needs both). Where a plugin is going to be opened
-// (`plugin_fd`, borrowed, or on a GPU), Landlock lets it read the system's libraries, what /proc
-// says of the process, and its own file. kUnsupported: a GPU where the kernel has no Landlock.
+// no_new_privs, RLIMIT_CORE 0, not dumpable, Landlock without any rule for writing, seccomp: no
+// socket, connect, bind, listen, accept, execve, ptrace, bpf, io_uring, mount, module, keyctl,
+// namespaces, other processes' memory. Reading files and executable mappings are still possible
+// (dlopen needs both). Where a plugin is going to be opened (`plugin_fd`, borrowed, or on a GPU),
+// Landlock lets it read the system's libraries, what /proc says of the process, and its own file.
+// A GPU's may also open its nodes, name its threads and wait behind a Unix socket's name that it
+// lets nobody in by (docs/devices.md).
+// kUnsupported: a GPU where the kernel has no Landlock.
 Result<Confinement> enter_stage_one(SandboxFor device = SandboxFor::kCpu, int plugin_fd = -1);
 // Also no open of any path (but a GPU's nodes), no new executable mapping, no new process (threads
 // only).
