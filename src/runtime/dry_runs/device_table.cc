@@ -63,7 +63,8 @@ bool DeviceTable::knows(std::string_view engine, std::string_view names) const {
       return gpu.name == name && gpu.engine == engine;
     });
   };
-  return different.size() == wanted.size() && std::all_of(wanted.begin(), wanted.end(), is_known);
+  return !wanted.empty() && different.size() == wanted.size() &&
+         std::all_of(wanted.begin(), wanted.end(), is_known);
 }
 
 bool DeviceTable::is_lost(std::string_view name) const {

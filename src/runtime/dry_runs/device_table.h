@@ -34,7 +34,8 @@ class DeviceTable final {
   };
   std::vector<Gpu> all() const;
 
-  // Whether all of these, with commas, are different devices that this engine had at the start.
+  // Whether all of these, with commas, are different devices that this engine had at the start. The
+  // CPU is none.
   bool knows(std::string_view engine, std::string_view names) const;
 
   // Where layers of a model are tried, in this order, by its setting: of "auto" each GPU of its

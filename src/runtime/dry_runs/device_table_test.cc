@@ -51,6 +51,7 @@ TEST(DeviceTable, KnowsWhatWasFoundAlsoOnceItIsLost) {
   EXPECT_FALSE(table.knows("cuda", "cuda:1,cuda:2"));
   EXPECT_FALSE(table.knows("cuda", "cuda,cuda:0")) << "named twice";
   EXPECT_FALSE(table.knows("llama", "cuda:1")) << "of another engine";
+  EXPECT_FALSE(table.knows("cuda", "cpu"));
   table.lose("cuda:1");
   EXPECT_TRUE(table.knows("cuda", "cuda:1"));
 }

@@ -233,8 +233,7 @@ Result<PlanSurvey> Planning::find_place(const std::shared_ptr<const OpenModel>& 
       plan.device_rooms = rooms_on(plan.device, places.is_last(), report);
     }
     auto found = parts_.planner.survey_and_wait(files, plan, room);
-    const bool is_known =
-        plan.device != "cpu" && table != nullptr && table->knows(plan.engine, plan.device);
+    const bool is_known = table != nullptr && table->knows(plan.engine, plan.device);
     if (!found && is_known && may_be_of_device(found.error())) {
       places.go_on_without_failed();
       continue;

@@ -175,7 +175,7 @@ bool Room::plan_elsewhere(Life& life, const ModelPlan& plan) {
 bool Room::fails_on_device(Life& life, const Error& error) {
   const std::string device = life.room.wanted.device;
   const auto& devices = parts_.options.devices;
-  if (device == "cpu" || life.role == Life::Role::kComing || !may_be_of_device(error)) return false;
+  if (life.role == Life::Role::kComing || !may_be_of_device(error)) return false;
   if (!devices || !devices->knows(life.room.wanted.engine, device)) return false;
   if (error.field == ipc::kDeviceField) {
     life.room.failed_plans.push_back({device, error.message});
