@@ -9,7 +9,8 @@ std::vector<CommandSpec> tune_specs() {
        "Tries engines, flash attention, threads and micro-batches, each behind a canary of several "
        "sequences that decode together, and measures them in turns with what would be computed "
        "without: one sequence, several together, and a prompt. What is faster on the whole and "
-       "nowhere slower is kept for the servers of this user, as a server with 'tune' on auto does "
+       "nowhere slower (or, for a large gain, hardly) is kept for the servers of this user, as a "
+       "server with 'tune' on auto does "
        "by itself. Works without a server; better while none computes.",
        {{"MODEL", "A name of the catalogue."}},
        {{"--show", "", "", "Measure nothing: print what is known."},

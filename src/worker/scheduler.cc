@@ -311,6 +311,12 @@ Status Scheduler::finish_prefill(Sequence& sequence) {
     member->phase = Phase::kDecode;
     take_token(*member, logits);
   }
+  // Ends are told with the step: if the worker dies in a copy that follows, they are among those it
+  // was busy with, and a prefix that was asked for alone is kept when its end says so.
+  const bool all_go_on = std::all_of(group.begin(), group.end(), [](const Sequence* member) {
+    return member->phase == Phase::kDecode;
+  });
+  if (all_go_on) sink_.flush();
   // Only now, because a copy is a call, which ends the life of the logits. A leader that has ended
   // still holds the state: streams are cleared before the next call.
   for (Sequence* const member : std::span(group).subspan(1)) {

@@ -96,6 +96,8 @@ class EventSink {
  public:
   virtual ~EventSink() = default;
   virtual void emit(ipc::FromWorker event) = 0;
+  // What was said so far is not to wait for what follows.
+  virtual void flush() = 0;
 };
 
 class Scheduler final {

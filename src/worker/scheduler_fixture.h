@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,11 +68,28 @@ inline aioss_status refusing_remove(aioss_session* session, std::int32_t sequenc
   return engines::fake::entry()->sequence_remove(session, sequence, from, to, error);
 }
 
+// States that were saved or copied, since the start of this process.
+inline std::uint32_t g_state_copies = 0;
+
+inline aioss_status seeing_save(aioss_session* session, std::int32_t sequence, std::uint8_t* data,
+                                std::size_t* size, aioss_error* error) {
+  ++g_state_copies;
+  return engines::fake::entry()->sequence_save(session, sequence, data, size, error);
+}
+
+inline aioss_status seeing_copy(aioss_session* session, std::int32_t source, std::int32_t target,
+                                aioss_error* error) {
+  ++g_state_copies;
+  return engines::fake::entry()->sequence_copy(session, source, target, error);
+}
+
 inline const aioss_engine& seeing_engine() {
   static const aioss_engine engine = [] {
     aioss_engine copy = *engines::fake::entry();
     copy.decode = seeing_decode;
     copy.sequence_remove = refusing_remove;
+    copy.sequence_save = seeing_save;
+    copy.sequence_copy = seeing_copy;
     return copy;
   }();
   return engine;
@@ -108,9 +126,15 @@ class Recorder final : public EventSink {
     std::visit([this](const auto& m) { take(m); }, event);
   }
 
+  void flush() override {
+    if (at_flush) at_flush();
+  }
+
   const Answer& answer(ipc::RequestId id, std::uint32_t choice = 0) {
     return answers[{id, choice}];
   }
+
+  std::function<void()> at_flush;
 
   std::map<ipc::RequestId, ipc::Accepted> accepted;
   std::map<ipc::RequestId, Error> rejected;

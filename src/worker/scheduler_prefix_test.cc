@@ -1,6 +1,9 @@
 // Prompts that begin as earlier ones did: what is not computed again, and that no answer changes.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <optional>
+
 #include "worker/scheduler.h"
 #include "worker/scheduler_fixture.h"
 
@@ -78,6 +81,55 @@ TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
   EXPECT_LT(computed(rig, before), 100);
   expect_as_alone(rig, for_tenant(1, 7), about(1, "who?"));
   expect_as_alone(rig, for_tenant(2, 7), about(1, "and where was that, please?"));
+}
+
+// How many states had been saved or copied when a flush first showed what `is_shown` looks for;
+// nothing: no flush did.
+std::optional<std::uint32_t> copies_when_shown(Rig& rig, std::function<bool()> is_shown,
+                                               const ipc::Submit& submit) {
+  const std::uint32_t before = g_state_copies;
+  std::optional<std::uint32_t> copies;
+  rig.sink.at_flush = [&] {
+    if (!copies && is_shown()) copies = g_state_copies - before;
+  };
+  rig.submit(submit, about(1, "who?"));
+  rig.run();
+  rig.sink.at_flush = nullptr;
+  EXPECT_GT(g_state_copies, before);
+  return copies;
+}
+
+// Where bits count the state is that of the grid's last step, which comes before the tail.
+TEST(PrefixesFast, TheFirstTokenDoesNotWaitForItsPromptsStateToBeKept) {
+  const os::Fd prefixes = memory();
+  Rig rig(options(2), kScript, &prefixes);
+  const auto first = [&] { return rig.sink.answer(1).tokens.size() == 1; };
+  EXPECT_EQ(copies_when_shown(rig, first, for_tenant(1, 7)), 0U);
+}
+
+TEST(PrefixesFast, NorDoesThatOfSiblings) {
+  const os::Fd prefixes = memory();
+  Rig rig(options(2), kScript, &prefixes);
+  ipc::Submit both = for_tenant(1, 7);
+  both.choices = 2;
+  const auto first = [&] {
+    return rig.sink.answer(1, 0).tokens.size() == 1 && rig.sink.answer(1, 1).tokens.size() == 1;
+  };
+  EXPECT_EQ(copies_when_shown(rig, first, both), 0U);
+}
+
+// Whom a worker is blamed on that dies in the copy, and what "the prefix is there" means.
+TEST_P(Prefixes, AnEndIsToldWithTheStepThatKeepsItsState) {
+  const os::Fd prefixes = memory();
+  Rig rig(with(2), kScript, &prefixes);
+  ipc::Submit one_token = for_tenant(1, 7);
+  one_token.tokens_max = 1;
+  ipc::Submit ahead = for_tenant(2, 8);
+  ahead.prefix_only = true;
+  for (const ipc::Submit& submit : {one_token, ahead}) {
+    const auto ended = [&] { return rig.sink.answer(submit.id).finished.has_value(); };
+    EXPECT_EQ(copies_when_shown(rig, ended, submit), std::nullopt);
+  }
 }
 
 TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {

@@ -49,6 +49,7 @@ class Rest final : public EventSink {
       prompt_tokens = accepted->prompt_tokens;
     }
   }
+  void flush() override {}
   std::map<std::uint32_t, Answer> answers;
   std::optional<Error> refused;
   std::uint32_t prompt_tokens = 0;

@@ -4,7 +4,8 @@
 //   text                   tokenizer and chat template: a long prompt delays no token of others
 //   engine                 the scheduler: the only caller of the session
 //
-// Each sends its own events, the engine those of a step in one system call: a thread for that would
+// Each sends its own events, the engine those of a step in one system call (and first tokens before
+// states are copied): a thread for that would
 // cost every token a change of context on cores that compute. Sending waits while the socket is
 // full; the gateway always drains its end, so that is the engine's back-pressure, and nothing is
 // lost.
@@ -86,8 +87,9 @@ class Service final : private EventSink {
     bool leaves_prefix = true;       // it came after the last Forget
   };
 
-  // Of the engine thread: kept until send_step().
+  // Of the engine thread: kept until flush(), or the end of the step.
   void emit(ipc::FromWorker event) override;
+  void flush() override { send_step(); }
   void forget(ipc::RequestId id);
   void choice_ended(ipc::RequestId id);
   void send_step();
@@ -129,7 +131,7 @@ class Service final : private EventSink {
   const std::size_t requests_max_;
   Handoff<TextJob> text_jobs_;
   Handoff<EngineCommand> commands_;
-  std::vector<Bytes> step_;  // the engine thread's: frames of this step
+  std::vector<Bytes> step_;  // the engine thread's: frames of this step that are not sent yet
   std::mutex sending_mutex_;
   bool sending_ = true;  // guarded by sending_mutex_; the gateway still listens
   std::atomic<bool> engine_broken_{false};

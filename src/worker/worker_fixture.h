@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "crypto/hash.h"
@@ -41,7 +42,18 @@ inline std::vector<EngineChoice> engines() {
   EngineChoice strict = fake;  // as the llama engine: our reader looks first
   strict.name = "strict";
   strict.needs_gguf = true;
-  return {fake, strict};
+  static const aioss_engine never_saves = [] {
+    aioss_engine engine = *engines::fake::entry();
+    engine.sequence_save = [](aioss_session*, std::int32_t, std::uint8_t*, std::size_t*,
+                              aioss_error*) -> aioss_status {
+      for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+    };
+    return engine;
+  }();
+  EngineChoice stuck = fake;
+  stuck.name = "never_saves";
+  stuck.engine = &never_saves;
+  return {fake, strict, stuck};
 }
 
 // Runs `body` in a child; its result is the exit code.

@@ -355,6 +355,17 @@ TEST(WorkerProcess, AcceptedAndRejectedDoNotWaitForTheNextCall) {
   EXPECT_GT(clock.monotonic_ns() - told_ns, kHeldBackNs) << "Rejected waited";
 }
 
+TEST(WorkerProcess, AFirstTokenDoesNotWaitForTheCopyOfItsState) {
+  RunningWorker worker(kScript, true);
+  ipc::Configure configure;
+  configure.engine = "never_saves";
+  (void)worker.start(configure);
+  worker.send_text(1, std::string(200, 'x'));
+  EXPECT_EQ(worker.expect<ipc::Accepted>().id, 1U);
+  EXPECT_EQ(worker.expect<ipc::Delta>().id, 1U);
+  worker.kill(SIGKILL);
+}
+
 // The engine, in a call of two minutes, takes nothing from its queue.
 TEST(WorkerProcess, PingsAreAnsweredWhateverIsInTheQueues) {
   RunningWorker worker("aioss-fake 1\ndelay_us_per_call 120000000\n");

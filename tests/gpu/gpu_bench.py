@@ -25,12 +25,16 @@ REFUSALS = ("GPUs need a kernel with Landlock", "cannot be confined", "cannot in
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this".split()
 
 
-def ask(server, prompt, tokens):
+def post(server, prompt, tokens, **fields):
     body = {"model": server.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0,
-            "ignore_eos": True, **server.fields}
+            "ignore_eos": True, **server.fields, **fields}
     request = urllib.request.Request(server.url + "/v1/completions", json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=300) as answer:
+    return urllib.request.urlopen(request, timeout=300)
+
+
+def ask(server, prompt, tokens):
+    with post(server, prompt, tokens) as answer:
         return json.load(answer)["usage"]
 
 
@@ -39,10 +43,16 @@ def prompt_of(words, salt):
 
 
 def prefill(server, salt, words):
-    """Tokens a second of a prompt alone."""
-    begin = time.monotonic()
-    usage = ask(server, prompt_of(words, salt), 1)
-    return usage["prompt_tokens"] / (time.monotonic() - begin)
+    """Tokens a second of a prompt alone, up to its answer's first token."""
+    begin, first, usage = time.monotonic(), None, None
+    with post(server, prompt_of(words, salt), 2, stream=True,
+              stream_options={"include_usage": True}) as answer:
+        for line in answer:
+            if not line.startswith(b"data: {"):
+                continue
+            first = first or time.monotonic()
+            usage = json.loads(line[6:]).get("usage") or usage
+    return usage["prompt_tokens"] / (first - begin)
 
 
 def decode(server, clients, salt, tokens):
@@ -129,7 +139,32 @@ def measure(servers, args):
                                (f"decode, {args.clients} clients",
                                 lambda s: decode(s, args.clients, turn, args.tokens))):
                 found.setdefault((what, server.name), []).append(work(server))
-    return {key: statistics.median(values) for key, values in found.items()}
+    return found
+
+
+def of_long_prompts(args, home):
+    """What its ledger says of its long prompts, in ms: queue and prefill."""
+    done = subprocess.run(
+        [args.aioss, "ledger", "tail", f"{home}/ledger", "-n", "1000000", "--json"],
+        capture_output=True, check=True)
+    bodies = [record["body"] for record in map(json.loads, done.stdout.splitlines())
+              if record["type"] == "INFER_RESULT"]
+    longest = max(body["prompt_tokens"] for body in bodies)
+    choices = [c for b in bodies if b["prompt_tokens"] > longest * 0.9 for c in b["choices"]]
+    return [statistics.median(c[key] for c in choices) / 1e6 for key in ("queue_ns", "prefill_ns")]
+
+
+def spread(values):
+    return f"{statistics.median(values):9.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def report(what, ours, theirs):
+    """Of all turns, the first too, where whatever was never used before is cold."""
+    line = f"{what:20} tokens/s: aioss {spread(ours)}"
+    if theirs:
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        line += f", llama-server {spread(theirs)}: {ratio:.2f} ×"
+    print(line)
 
 
 def main():
@@ -164,10 +199,11 @@ def main():
         finally:
             for server in servers:
                 server.stop()
-    for what in dict.fromkeys(key[0] for key in found):
-        ours, theirs = found[what, "aioss"], found.get((what, "llama-server"))
-        print(f"{what:20} aioss {ours:9.1f} tokens/s" + (
-            f", llama-server {theirs:9.1f}: {ours / theirs:.2f} ×" if theirs else ""))
+        for what in dict.fromkeys(key[0] for key in found):
+            report(what, found[what, "aioss"], found.get((what, "llama-server")))
+        waited, computed = of_long_prompts(args, home)
+    print(f"long prompts of the product, by its ledger: {waited:.1f} ms waiting in its worker, "
+          f"{computed:.1f} until their first token")
     return 0
 
 

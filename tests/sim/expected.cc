@@ -33,6 +33,7 @@ class Collector final : public worker::EventSink {
       choices.at(finished->choice).reason = finished->reason;
     }
   }
+  void flush() override {}
   std::vector<ExpectedChoice> choices;
 };
 

@@ -109,13 +109,13 @@ gpu_check_run() { # [DEVICE]
     model=$(python3 -c "import sys; sys.path.insert(0, 'tests/support'); import synthetic_model as s
 print(s.synthetic_model(int(sys.argv[1]), sys.argv[2], 'build/gpu-bundle/vocabulary.gguf'))" $model)
     "$check" "$plugin" "$model" --device "$device" --compare --plan --bench || failed=1
+    python3 tests/gpu/gpu_bench.py --llama-server "$gpu_folder/objects/bin/llama-server" \
+      --aioss "$gpu_bundle_folder/aioss" --plugin "$plugin" --device "$device" \
+      --model "$model" || failed=1
   done
   say "Conformance, on the first of them"
   "$check" "$plugin" "$AIOSS_SYNTHETIC_DIR"/synthetic-128M.*.gguf --device "$device" \
     --conformance || failed=1
-  python3 tests/gpu/gpu_bench.py --llama-server "$gpu_folder/objects/bin/llama-server" \
-    --aioss "$gpu_bundle_folder/aioss" --plugin "$plugin" --device "$device" \
-    --model "$model" || failed=1
   ((failed == 0)) || die "not all is well on this GPU; see above"
   say "All is well. Keep what was printed in docs/benchmarks.md."
 }

@@ -155,7 +155,6 @@ PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options)
   wanted.threads = own.threads.value_or(options.threads);
   wanted.kv_type = own.kv_type.value_or(options.kv_type);
   if (own.tuned && own.tuned->engine == wanted.engine) take_knobs(own.tuned->knobs, wanted);
-  wanted.device = devices_for(entry, options).front();
   wanted.prefix_bytes = options.prefix_bytes;
   wanted.spill_bytes = options.spill_bytes;
   return wanted;

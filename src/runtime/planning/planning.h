@@ -23,10 +23,10 @@ namespace aioss::runtime {
 // The engine that an operator has chosen for it, or for all; nothing: nobody has.
 std::optional<std::string> engine_by_operator(const CatalogueEntry& entry,
                                               const GatewayOptions& options);
-// What a worker of this model is started with, by its own settings and the server's.
-// With the first of the devices that its layers are tried on.
+// What a worker of this model is started with, by its own settings and the server's; but not where
+// its layers are, which Places find.
 PlanWanted wanted_of(const CatalogueEntry& entry, const GatewayOptions& options);
-// These devices: DeviceTable::candidates().
+// The places where they are tried, in order: DeviceTable::candidates().
 std::vector<std::string> devices_for(const CatalogueEntry& entry, const GatewayOptions& options);
 
 class Planning final {

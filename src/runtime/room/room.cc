@@ -104,7 +104,7 @@ void Room::plan(Life& life) {
   life.room.failed_plans.clear();
   life.room.places = Places(devices_for(*entry, parts_.options));
   life.room.parts = (*files)->parts;
-  offer_room(life);
+  offer_place(life);
   if (parts_.planner == nullptr) return on_planned(life.number, guess(**files));
   ask_planner(life, std::move(*files));
 }
@@ -143,16 +143,18 @@ void Room::on_planned(std::uint64_t number, Result<ModelPlan> plan) {
   changed_ = true;
 }
 
-// How much its devices have room for. Who chose by itself takes no other model's place there, and
-// whoever was ordered there may.
-void Room::offer_room(Life& life) const {
-  life.room.wanted.device_rooms.clear();
+// Where it is planned now, and how much room is there. Who chose by itself takes no other model's
+// place there, and whoever was ordered there may.
+void Room::offer_place(Life& life) const {
+  PlanWanted& wanted = life.room.wanted;
   const Places& places = life.room.places;
+  wanted.device = places.now();
+  wanted.device_rooms.clear();
   if (!places.takes_what_fits()) return;
-  for (const std::string& name : names_of_devices(life.room.wanted.device)) {
+  for (const std::string& name : names_of_devices(wanted.device)) {
     const memory::Balance balance = pool_.balance(name);
     const std::uint64_t most = places.is_last() ? balance.limit : balance.free;
-    life.room.wanted.device_rooms.push_back(std::min(most, ipc::kPlanBytesMax));
+    wanted.device_rooms.push_back(std::min(most, ipc::kPlanBytesMax));
   }
 }
 
@@ -190,9 +192,8 @@ void Room::plan_there(Life& life) {
   auto files = entry == nullptr ? Error(Code::kNotFound, "the model is gone")
                                 : open_model(parts_.fs, *entry);
   if (!files) return parts_.host.fail_load(life, std::move(files).error());
-  life.room.wanted.device = life.room.places.now();
   life.room.planning = true;
-  offer_room(life);
+  offer_place(life);
   ask_planner(life, std::move(*files));
 }
 

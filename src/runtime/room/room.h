@@ -101,7 +101,7 @@ class Room final {
                        const Missing& missing);
   bool may_hope(Life& life, std::vector<memory::Candidate> known, const memory::Wanted& wanted,
                 std::int64_t busy_since_ns) const;
-  void offer_room(Life& life) const;
+  void offer_place(Life& life) const;
   bool plan_elsewhere(Life& life, const ModelPlan& plan);
   bool fails_on_device(Life& life, const Error& error);
   void plan_there(Life& life);

@@ -67,31 +67,63 @@ std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
   return slowest;
 }
 
+namespace {
+
+// Of those that count, in their order: each has to gain more than noise does over the one before,
+// because those that were tried later have more settings. 0: none gains `least`.
+template <typename Counts>
+std::size_t fastest(std::span<const TuneMeasurement> measurements, double least, Counts counts) {
+  std::size_t found = 0;
+  double needed = least;
+  for (std::size_t i = 1; i < measurements.size(); ++i) {
+    const auto speedup = measurements[i].speedup();
+    const bool measured = measurements[i].state == TuneState::kMeasured && speedup.has_value();
+    if (!measured || *speedup < needed || !counts(measurements[i])) continue;
+    found = i;
+    needed = *speedup * (1.0 + kTuningNoise);
+  }
+  return found;
+}
+
+bool loses_nowhere(const TuneMeasurement& one) {
+  return !one.slower_in();
+}
+
+bool loses_little(const TuneMeasurement& one) {
+  const auto slowest = one.slower_in();
+  return slowest && one.in(*slowest).speedup() >= 1.0 - kSmallLoss;
+}
+
+std::string gain_text(const TuneMeasurement& chosen) {
+  std::string out = two_places(*chosen.speedup()) + " times as fast on the whole, and ";
+  const auto slowest = chosen.slower_in();
+  if (!slowest) return out + "nowhere slower";
+  return out + two_places(chosen.in(*slowest).speedup()) + " times in " +
+         std::string(ipc::name(*slowest));
+}
+
+}  // namespace
+
 TuneChoice choose(std::span<const TuneMeasurement> measurements) {
   ASSERT(!measurements.empty());
+  const double noise = 1.0 + kTuningNoise;
   TuneChoice choice;
-  double best = 1.0, needed = 1.0 + kTuningNoise;
-  const TuneMeasurement* fastest = nullptr;  // that is slower somewhere
-  for (std::size_t i = 1; i < measurements.size(); ++i) {
-    const TuneMeasurement& one = measurements[i];
-    const auto speedup = one.speedup();
-    if (one.state != TuneState::kMeasured || !speedup || *speedup < needed) continue;
-    if (one.slower_in()) {
-      if (fastest == nullptr || *fastest->speedup() < *speedup) fastest = &one;
-      continue;
-    }
-    // Those that were tried later have more settings: they, too, must gain more than noise does.
-    best = *speedup;
-    needed = best * (1.0 + kTuningNoise);
-    choice.index = i;
-  }
+  choice.index = fastest(measurements, noise, loses_nowhere);
+  const double without_loss = choice.index > 0 ? *measurements[choice.index].speedup() : 1.0;
+  const std::size_t with_loss =
+      fastest(measurements, without_loss * (1.0 + kLargeGain), loses_little);
+  if (with_loss > 0) choice.index = with_loss;
   if (choice.index > 0) {
-    choice.why = two_places(best) + " times as fast on the whole, and nowhere slower";
-  } else if (fastest != nullptr) {
-    choice.why = text(fastest->candidate) + " is faster on the whole, but slower in " +
-                 std::string(ipc::name(*fastest->slower_in()));
-  } else {
-    choice.why = "nothing else was faster";
+    choice.why = gain_text(measurements[choice.index]);
+    return choice;
+  }
+  const std::size_t refused =
+      fastest(measurements, noise, [](const TuneMeasurement& one) { return !loses_nowhere(one); });
+  choice.why = "nothing else was faster";
+  if (refused > 0) {
+    const TuneMeasurement& one = measurements[refused];
+    choice.why = text(one.candidate) + " is faster on the whole, but slower in " +
+                 std::string(ipc::name(*one.slower_in()));
   }
   return choice;
 }

@@ -33,12 +33,28 @@ TEST(TuningChoice, TheFastestOnTheWholeWins) {
   EXPECT_EQ(choice.why, "1.64 times as fast on the whole, and nowhere slower");
 }
 
-TEST(TuningChoice, NothingThatIsSlowerAnywhere) {
-  const auto all = with_default({took("a", 100, 100, 1050), took("b", 900, 900, 900)});
+TEST(TuningChoice, NothingThatIsClearlySlowerAnywhere) {
+  const auto all = with_default({took("a", 100, 100, 1100), took("b", 900, 900, 900)});
   EXPECT_EQ(choose(all).index, 2U);
-  const auto only = with_default({took("a", 100, 100, 1050)});
+  const auto only = with_default({took("a", 100, 100, 1100)});
   EXPECT_EQ(choose(only).index, 0U);
   EXPECT_EQ(choose(only).why, "a is faster on the whole, but slower in prefill");
+}
+
+TEST(TuningChoice, ALittleIsGivenForMuch) {
+  const auto much = with_default({took("a", 1064, 719, 476)});  // 1.4 times as fast
+  EXPECT_EQ(choose(much).index, 1U);
+  EXPECT_EQ(choose(much).why, "1.40 times as fast on the whole, and 0.94 times in decode_one");
+  const auto little = with_default({took("a", 1064, 850, 800)});  // 1.11
+  EXPECT_EQ(choose(little).index, 0U);
+  EXPECT_EQ(choose(little).why, "a is faster on the whole, but slower in decode_one");
+}
+
+TEST(TuningChoice, MuchIsMeantOverTheBestThatLosesNowhere) {
+  const auto lossless = took("b", 900, 700, 600);  // 1.38
+  EXPECT_EQ(choose(with_default({took("a", 1064, 600, 476), lossless})).index, 2U);
+  EXPECT_EQ(choose(with_default({lossless, took("a", 1064, 600, 476)})).index, 1U);
+  EXPECT_EQ(choose(with_default({lossless, took("a", 1064, 300, 400)})).index, 2U);
 }
 
 TEST(TuningChoice, NoiseIsNeitherALossNorAGain) {
