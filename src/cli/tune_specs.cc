@@ -9,9 +9,9 @@ std::vector<CommandSpec> tune_specs() {
        "Tries engines, flash attention, threads and micro-batches, each behind a canary of several "
        "sequences that decode together, and measures them in turns with what would be computed "
        "without: one sequence, several together, and a prompt. What is faster on the whole and "
-       "nowhere slower (or, for a large gain, hardly) is kept for the servers of this user, as a "
-       "server with 'tune' on auto does "
-       "by itself. Works without a server; better while none computes.",
+       "nowhere slower (another engine: hardly, for a large gain) is kept for the servers of this "
+       "user, as a server with 'tune' on auto does by itself. Works without a server; better while "
+       "none computes.",
        {{"MODEL", "A name of the catalogue."}},
        {{"--show", "", "", "Measure nothing: print what is known."},
         {"--budget", "", "SECONDS", "How long it may take, about; 1 to 600, default 10."},

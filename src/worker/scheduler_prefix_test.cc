@@ -86,13 +86,14 @@ TEST_P(Prefixes, ASecondQuestionComputesWhatIsNew) {
 // How many states had been saved or copied when a flush first showed what `is_shown` looks for;
 // nothing: no flush did.
 std::optional<std::uint32_t> copies_when_shown(Rig& rig, std::function<bool()> is_shown,
-                                               const ipc::Submit& submit) {
+                                               const ipc::Submit& submit,
+                                               const std::string& question = "who?") {
   const std::uint32_t before = g_state_copies;
   std::optional<std::uint32_t> copies;
   rig.sink.at_flush = [&] {
     if (!copies && is_shown()) copies = g_state_copies - before;
   };
-  rig.submit(submit, about(1, "who?"));
+  rig.submit(submit, about(1, question));
   rig.run();
   rig.sink.at_flush = nullptr;
   EXPECT_GT(g_state_copies, before);
@@ -130,6 +131,24 @@ TEST_P(Prefixes, AnEndIsToldWithTheStepThatKeepsItsState) {
     const auto ended = [&] { return rig.sink.answer(submit.id).finished.has_value(); };
     EXPECT_EQ(copies_when_shown(rig, ended, submit), std::nullopt);
   }
+}
+
+TEST(PrefixesFast, NorIsAnEndToldEarlierIfASiblingGoesOn) {
+  const std::string question = "[[margin 0]]";
+  ipc::Submit both = for_tenant(1, 7, 2.0F);
+  both.choices = 2;
+  Rig before(options(2));
+  before.submit(both, about(1, question));
+  before.run();
+  const std::string first = before.sink.answer(1, 0).parts.at(0);
+  ASSERT_NE(first, before.sink.answer(1, 1).parts.at(0)) << "another seed is wanted";
+  both.stop = {first};
+  const os::Fd prefixes = memory();
+  Rig rig(options(2), kScript, &prefixes);
+  const auto ended = [&] { return rig.sink.answer(1, 0).finished.has_value(); };
+  EXPECT_EQ(copies_when_shown(rig, ended, both, question), std::nullopt);
+  EXPECT_EQ(rig.sink.answer(1, 0).tokens.size(), 1U);
+  EXPECT_GT(rig.sink.answer(1, 1).tokens.size(), 1U);
 }
 
 TEST_P(Prefixes, OneThatIsOnlyAPrefixSaysNothingAndServesTheNext) {

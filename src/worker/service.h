@@ -4,11 +4,10 @@
 //   text                   tokenizer and chat template: a long prompt delays no token of others
 //   engine                 the scheduler: the only caller of the session
 //
-// Each sends its own events, the engine those of a step in one system call (and first tokens before
-// states are copied): a thread for that would
-// cost every token a change of context on cores that compute. Sending waits while the socket is
-// full; the gateway always drains its end, so that is the engine's back-pressure, and nothing is
-// lost.
+// Each sends its own events, the engine those of a step in one system call, and first tokens before
+// states are copied: a thread for that would cost every token a change of context on cores that
+// compute. Sending waits while the socket is full; the gateway always drains its end, so that is
+// the engine's back-pressure, and nothing is lost.
 //
 // Queues: the worker has at most requests_max_ requests and kTextBytesMax bytes of prompts that are
 // not yet tokens; beyond that Submit is refused (kBusy). The engine's commands are bounded by the

@@ -1,5 +1,6 @@
 #include "runtime/settings/tuning_choice.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -69,61 +70,54 @@ std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
 
 namespace {
 
-// Of those that count, in their order: each has to gain more than noise does over the one before,
-// because those that were tried later have more settings. 0: none gains `least`.
-template <typename Counts>
-std::size_t fastest(std::span<const TuneMeasurement> measurements, double least, Counts counts) {
-  std::size_t found = 0;
-  double needed = least;
-  for (std::size_t i = 1; i < measurements.size(); ++i) {
-    const auto speedup = measurements[i].speedup();
-    const bool measured = measurements[i].state == TuneState::kMeasured && speedup.has_value();
-    if (!measured || *speedup < needed || !counts(measurements[i])) continue;
-    found = i;
-    needed = *speedup * (1.0 + kTuningNoise);
-  }
-  return found;
-}
-
-bool loses_nowhere(const TuneMeasurement& one) {
-  return !one.slower_in();
-}
-
 bool loses_little(const TuneMeasurement& one) {
-  const auto slowest = one.slower_in();
-  return slowest && one.in(*slowest).speedup() >= 1.0 - kSmallLoss;
+  const auto loses = [](const TuneRegime& regime) {
+    return regime.is_measured() && regime.speedup() < 1.0 - kTuningNoise;
+  };
+  return std::count_if(one.regimes.begin(), one.regimes.end(), loses) == 1 &&
+         one.in(*one.slower_in()).speedup() >= 1.0 - kSmallLoss;
+}
+
+bool may_be_chosen(const TuneMeasurement& one, const std::string& default_engine) {
+  if (!one.slower_in()) return true;
+  return one.candidate.engine != default_engine && loses_little(one) &&
+         *one.speedup() >= 1.0 + kLargeGain;
 }
 
 std::string gain_text(const TuneMeasurement& chosen) {
   std::string out = two_places(*chosen.speedup()) + " times as fast on the whole, and ";
-  const auto slowest = chosen.slower_in();
-  if (!slowest) return out + "nowhere slower";
-  return out + two_places(chosen.in(*slowest).speedup()) + " times in " +
-         std::string(ipc::name(*slowest));
+  const auto slower = chosen.slower_in();
+  if (!slower) return out + "nowhere slower";
+  return out + two_places(chosen.in(*slower).speedup()) + " times in " +
+         std::string(ipc::name(*slower));
 }
 
 }  // namespace
 
 TuneChoice choose(std::span<const TuneMeasurement> measurements) {
   ASSERT(!measurements.empty());
-  const double noise = 1.0 + kTuningNoise;
   TuneChoice choice;
-  choice.index = fastest(measurements, noise, loses_nowhere);
-  const double without_loss = choice.index > 0 ? *measurements[choice.index].speedup() : 1.0;
-  const std::size_t with_loss =
-      fastest(measurements, without_loss * (1.0 + kLargeGain), loses_little);
-  if (with_loss > 0) choice.index = with_loss;
+  double needed = 1.0 + kTuningNoise;
+  const TuneMeasurement* fastest = nullptr;  // of those that are too slow somewhere
+  for (std::size_t i = 1; i < measurements.size(); ++i) {
+    const TuneMeasurement& one = measurements[i];
+    const auto speedup = one.speedup();
+    if (one.state != TuneState::kMeasured || !speedup || *speedup < needed) continue;
+    if (!may_be_chosen(one, measurements.front().candidate.engine)) {
+      if (fastest == nullptr || *fastest->speedup() < *speedup) fastest = &one;
+      continue;
+    }
+    // Those that were tried later have more settings: they, too, must gain more than noise does.
+    needed = *speedup * (1.0 + kTuningNoise);
+    choice.index = i;
+  }
   if (choice.index > 0) {
     choice.why = gain_text(measurements[choice.index]);
-    return choice;
-  }
-  const std::size_t refused =
-      fastest(measurements, noise, [](const TuneMeasurement& one) { return !loses_nowhere(one); });
-  choice.why = "nothing else was faster";
-  if (refused > 0) {
-    const TuneMeasurement& one = measurements[refused];
-    choice.why = text(one.candidate) + " is faster on the whole, but slower in " +
-                 std::string(ipc::name(*one.slower_in()));
+  } else if (fastest != nullptr) {
+    choice.why = text(fastest->candidate) + " is faster on the whole, but slower in " +
+                 std::string(ipc::name(*fastest->slower_in()));
+  } else {
+    choice.why = "nothing else was faster";
   }
   return choice;
 }

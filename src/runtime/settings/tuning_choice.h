@@ -1,6 +1,7 @@
 // From measurements to a choice: the candidate that is the fastest on the whole among those that
-// are nowhere slower than what is computed without tuning; or one that is slower somewhere, by
-// little, and faster on the whole, by much; else what is computed without tuning. Pure; values.
+// are nowhere slower than what is computed without tuning; another engine may be slower in one
+// regime, by little, if it gains much on the whole. If none gains, what is computed without tuning.
+// Pure; values.
 #pragma once
 
 #include <array>
@@ -19,11 +20,12 @@ namespace aioss::runtime {
 // Differences up to this are noise: who is slower by no more is not slower, and nothing is changed
 // for a gain of less.
 inline constexpr double kTuningNoise = 0.03;
-// Two processes that compute the same differ by about so much, however often both are measured:
-// decode alone of one model with two engines came to 0.94, 0.98, 1.09 and 1.14 within half an hour.
-// So much may be lost in a regime...
+// An engine is measured in a process of its own, and processes differ more than runs do: the same
+// comparison of two engines, in decode of one, came to 1.14, 1.09, 0.98 and 0.94 within a quarter
+// of an hour, each the best of three to eleven rounds. So another engine may lose so much in one
+// regime...
 inline constexpr double kSmallLoss = 0.08;
-// ... where so much is gained on the whole, over the best that loses nowhere.
+// ... if it gains so much on the whole.
 inline constexpr double kLargeGain = 0.25;
 
 struct TuneCandidate {

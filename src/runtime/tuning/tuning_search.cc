@@ -70,7 +70,7 @@ class Search final {
   void measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as = nullptr);
   Status pass_canary(const TuneCandidate& candidate);
   Status measure_rounds(TuneMeasurement& out, bool prefill_only);
-  Status settle_doubts(TuneMeasurement& out);
+  Status settle_doubts(TuneMeasurement& out, bool prefill_only);
   Status measure_pair(ipc::Regime regime, TuneRegime& out);
   bool takes_part(ipc::Regime regime) const;
   TuneCandidate best() const { return result_.measurements[choose_now()].candidate; }
@@ -161,12 +161,18 @@ Status Search::measure_rounds(TuneMeasurement& out, bool prefill_only) {
     const auto speedup = out.speedup();
     if (speedup && *speedup < kHopeless) return ok();
   }
-  return settle_doubts(out);
+  return settle_doubts(out, prefill_only);
 }
 
-Status Search::settle_doubts(TuneMeasurement& out) {
+Status Search::settle_doubts(TuneMeasurement& out, bool prefill_only) {
   for (int round = 0; round < kRoundsInDoubt && !is_over(); ++round) {
-    const auto slower = out.slower_in();
+    TuneMeasurement in_question = out;  // but for figures that are another candidate's
+    if (prefill_only) {
+      in_question.regimes = {};
+      in_question.regimes[static_cast<std::size_t>(ipc::Regime::kPrefill)] =
+          out.in(ipc::Regime::kPrefill);
+    }
+    const auto slower = in_question.slower_in();
     if (!slower || out.speedup().value_or(0) < 1.0 + kTuningNoise) return ok();
     TuneRegime& regime = out.regimes[static_cast<std::size_t>(*slower)];
     if (regime.speedup() < 1.0 - kDoubt) return ok();

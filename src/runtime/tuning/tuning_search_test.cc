@@ -143,6 +143,18 @@ TEST_F(TuningSearchTest, AMicroBatchIsJudgedByPrefillAlone) {
   for (const std::string& run : bench_.runs) EXPECT_EQ(run.find("256 decode"), std::string::npos);
 }
 
+// What is doubtful of the engine is not measured again with each setting that is added to it.
+TEST_F(TuningSearchTest, NorDoesWhatItsEngineLosesCountAgain) {
+  space_.flash_attention = false;
+  space_.threads = {};
+  bench_.costs["ik"] = {10'640'000, 2 * kMs, 1 * kMs};
+  bench_.costs["ik micro_batch=256"] = {1 * kMs, 1 * kMs, 800'000};
+  const TuningResult result = found();
+  EXPECT_EQ(text(result.chosen()), "ik micro_batch=256");
+  EXPECT_LT(of(result, "ik micro_batch=256").regimes[0].speedup(), 0.95);
+  for (const std::string& run : bench_.runs) EXPECT_EQ(run.find("256 decode"), std::string::npos);
+}
+
 // Where it is otherwise without, the engine's own choice was with.
 TEST_F(TuningSearchTest, FlashAttentionIsTriedBothWaysOnlyIfNeeded) {
   space_.engines = {"llama"};
