@@ -21,6 +21,10 @@ std::string two_places(double value) {
   return text.data();
 }
 
+bool is_slower(const TuneRegime& regime) {
+  return regime.is_measured() && regime.speedup() < 1.0 - kTuningNoise;
+}
+
 }  // namespace
 
 std::string text(const TuneCandidate& candidate) {
@@ -59,10 +63,9 @@ std::optional<double> TuneMeasurement::speedup() const {
 
 std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
   std::optional<ipc::Regime> slowest;
-  double least = 1.0 - kTuningNoise;
   for (std::size_t i = 0; i < regimes.size(); ++i) {
-    if (!regimes[i].is_measured() || regimes[i].speedup() >= least) continue;
-    least = regimes[i].speedup();
+    if (!is_slower(regimes[i])) continue;
+    if (slowest && regimes[i].speedup() >= in(*slowest).speedup()) continue;
     slowest = static_cast<ipc::Regime>(i);
   }
   return slowest;
@@ -71,10 +74,7 @@ std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
 namespace {
 
 bool loses_little(const TuneMeasurement& one) {
-  const auto loses = [](const TuneRegime& regime) {
-    return regime.is_measured() && regime.speedup() < 1.0 - kTuningNoise;
-  };
-  return std::count_if(one.regimes.begin(), one.regimes.end(), loses) == 1 &&
+  return std::count_if(one.regimes.begin(), one.regimes.end(), is_slower) == 1 &&
          one.in(*one.slower_in()).speedup() >= 1.0 - kSmallLoss;
 }
 
