@@ -85,15 +85,30 @@ bool parse_devices(std::span<const std::string> arguments, worker::WorkerOptions
   return true;
 }
 
-// `--inspect-engine`, or `--check-engine MODELS DEVICE [--quick]`: descriptors as
-// cli/engine_child.h has them. Nothing: it is neither.
-std::optional<int> engine_command(const std::vector<std::string>& arguments) {
-  if (arguments == std::vector<std::string>{"--inspect-engine"}) {
-    return worker::run_inspect_engine(cli::kEngineFd, cli::kEngineOutputFd);
+// Takes a last `--linked NAME` away from the arguments; without it, a plugin is at its descriptor.
+// Nothing: no linked engine has that name.
+std::optional<worker::EngineSource> take_engine(std::vector<std::string>& arguments) {
+  const std::size_t count = arguments.size();
+  if (count < 2 || arguments[count - 2] != "--linked") return worker::EngineSource{cli::kEngineFd};
+  for (const worker::EngineChoice& one : engines()) {
+    if (one.name != arguments.back()) continue;
+    arguments.resize(count - 2);
+    return worker::EngineSource{-1, one.engine};
   }
-  if (arguments.size() < 3 || arguments[0] != "--check-engine") return std::nullopt;
+  return std::nullopt;
+}
+
+// `--inspect-engine [--linked NAME]`, or `--check-engine MODELS DEVICE [--quick] [--linked NAME]`:
+// descriptors as cli/engine_child.h has them. Nothing: it is neither.
+std::optional<int> engine_command(std::vector<std::string> arguments) {
+  const bool inspects = !arguments.empty() && arguments[0] == "--inspect-engine";
+  const bool checks = !arguments.empty() && arguments[0] == "--check-engine";
+  if (!inspects && !checks) return std::nullopt;
+  const auto engine = take_engine(arguments);
+  if (!engine || arguments.size() < (checks ? 3U : 1U)) return usage();
+  if (inspects) return worker::run_inspect_engine(*engine, cli::kEngineOutputFd);
   worker::EngineCheck check;
-  check.engine_fd = cli::kEngineFd;
+  check.engine = *engine;
   check.out_fd = cli::kEngineOutputFd;
   check.device = arguments[2];
   check.quick = arguments.size() == 4 && arguments[3] == "--quick";

@@ -1,11 +1,13 @@
-// `aioss engine inspect` and `aioss engine check`: what a plugin is, and whether it keeps what it
+// `aioss engine inspect` and `aioss engine check`: what an engine is, and whether it keeps what it
 // promises. It runs in a confined child only.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/strings.h"
 #include "cli/command_list.h"
 #include "cli/engine_child.h"
+#include "cli/engine_setup.h"
 #include "cli/model_store.h"
 #include "cli/progress.h"
 #include "cli/term.h"
@@ -27,22 +29,48 @@ bool is_path(const std::string& text, std::string_view suffix) {
   return text.find('/') != std::string::npos || text.ends_with(suffix);
 }
 
-Result<plugins::PluginFile> open_engine(const Services& services, const Config& config,
-                                        const std::string& given) {
-  if (is_path(given, ".so")) return plugins::read_plugin(services.files, given);
+struct Opened {
+  std::string origin;        // "linked", "embedded", or a path
+  plugins::PluginFile file;  // nothing of one that is linked
+  std::string linked = {};   // its name, if it is
+  EngineSource source() const { return {file.file ? file.file->get() : -1, linked}; }
+};
+
+// Null: the binary has no engine of this name, or none that this processor can run.
+Result<std::optional<Opened>> open_own(const Services& services, const std::string& name) {
+  if (!is_own_engine(services, name)) return std::optional<Opened>();
+  const auto image = own_engines(services, true)->find(name);
+  if (image == nullptr) {
+    return Error{Code::kUnsupported, "aioss has the engine '" + name +
+                                         "' in itself, but this machine cannot run it; the log "
+                                         "says why"};
+  }
+  if (image->is_linked) return std::optional<Opened>({image->origin, {}, name});
+  AIOSS_TRY(const os::FileInfo file, os::descriptor_info(image->file->get()));
+  return std::optional<Opened>({image->origin, {image->file, image->sha256, file.size, true}});
+}
+
+Result<Opened> open_engine(const Services& services, const Config& config,
+                           const std::string& given) {
+  if (is_path(given, ".so")) {
+    AIOSS_TRY(plugins::PluginFile file, plugins::read_plugin(services.files, given));
+    return Opened{given, std::move(file)};
+  }
   if (!plugins::is_plugin_name(given)) return Error{Code::kUsage, "no engine can have this name"};
-  auto file = plugins::read_plugin(services.files,
-                                   plugins::plugin_path(config.text(Key::kEnginesDir), given));
-  if (file || file.error().code != Code::kNotFound) return file;
+  AIOSS_TRY(std::optional<Opened> own, open_own(services, given));
+  if (own) return std::move(*own);
+  const std::string path = plugins::plugin_path(config.text(Key::kEnginesDir), given);
+  auto file = plugins::read_plugin(services.files, path);
+  if (file) return Opened{path, std::move(*file)};
+  if (file.error().code != Code::kNotFound) return std::move(file).error();
   return Error{Code::kNotFound, "there is no engine '" + given +
-                                    "' installed; 'aioss engine list' lists them, and a file's "
-                                    "path must end in .so"};
+                                    "'; 'aioss engine list' lists them, and a file's path must "
+                                    "end in .so"};
 }
 
 // ---- inspect ------------------------------------------------------------------------------------
 
-std::string checked_text(const EngineReport& report, const plugins::PluginFile& file,
-                         const Console& console) {
+std::string checked_text(const EngineReport& report, const Opened& opened, const Console& console) {
   Table table({{"FIELD"}, {"VALUE"}});
   table.add({"name", report.name});
   table.add({"version", report.version});
@@ -56,12 +84,15 @@ std::string checked_text(const EngineReport& report, const plugins::PluginFile& 
   for (const EngineDevice& device : report.devices) {
     table.add({"device", device.name + " (" + device.backend + ") " + device.description});
   }
-  table.add({"file", human_bytes(file.bytes)});
-  table.add({"SHA-256", codec::to_hex(file.sha256)});
+  table.add({"origin", opened.origin});
+  if (opened.linked.empty()) {
+    table.add({"file", human_bytes(opened.file.bytes)});
+    table.add({"SHA-256", codec::to_hex(opened.file.sha256)});
+  }
   return table.render(console.table_columns(), console.facts().output_color);
 }
 
-std::string checked_json(const EngineReport& report, const plugins::PluginFile& file) {
+std::string checked_json(const EngineReport& report, const Opened& opened) {
   OrderedJson out;
   out["name"] = report.name;
   out["version"] = report.version;
@@ -82,8 +113,9 @@ std::string checked_json(const EngineReport& report, const plugins::PluginFile& 
     one["bytes_free"] = device.bytes_free;
     out["devices"].push_back(std::move(one));
   }
-  out["file_bytes"] = file.bytes;
-  out["sha256"] = codec::to_hex(file.sha256);
+  out["origin"] = opened.origin;
+  out["file_bytes"] = opened.file.bytes;
+  out["sha256"] = opened.linked.empty() ? codec::to_hex(opened.file.sha256) : "";
   return codec::dump_json(out) + "\n";
 }
 
@@ -113,10 +145,10 @@ Result<CheckedEngine> check(const Services& services, const Invocation& invocati
             load_config(services.files, services.environment, invocation.config));
   const auto model = invocation.text("--model");
   if (!model) return Error{Code::kUsage, "which model is it to be tried with? Give --model"};
-  AIOSS_TRY(const plugins::PluginFile engine, open_engine(services, config, invocation.operand(0)));
+  AIOSS_TRY(const Opened opened, open_engine(services, config, invocation.operand(0)));
   AIOSS_TRY(const OpenFiles files, open_model_files(services, config, *model));
   CheckRequest request;
-  request.plugin = engine.file->get();
+  request.engine = opened.source();
   request.quick = invocation.has("--quick");
   for (const auto& file : files) request.models.push_back(file->descriptor());
   if (const auto device = invocation.text("--device")) request.device = *device;
@@ -169,13 +201,15 @@ std::string check_json(const CheckedEngine& checked) {
 
 int engine_inspect_command(const Services& services, const Invocation& invocation) {
   Console& console = services.console;
-  const std::string path = invocation.operand(0);
-  const auto file = plugins::read_plugin(services.files, path);
-  if (!file) return console.fail(file.error());
-  auto report = inspect_engine(file->file->get(), services.clock);
-  if (!report) return console.fail(std::move(report).error().with_context(path));
-  const std::string text = invocation.has("--json") ? checked_json(*report, *file)
-                                                    : checked_text(*report, *file, console);
+  const std::string given = invocation.operand(0);
+  const auto config = load_config(services.files, services.environment, invocation.config);
+  if (!config) return console.fail(config.error());
+  const auto opened = open_engine(services, *config, given);
+  if (!opened) return console.fail(opened.error());
+  auto report = inspect_engine(opened->source(), services.clock);
+  if (!report) return console.fail(std::move(report).error().with_context(given));
+  const std::string text = invocation.has("--json") ? checked_json(*report, *opened)
+                                                    : checked_text(*report, *opened, console);
   return console.print(text);
 }
 

@@ -34,7 +34,8 @@ Error broken(const std::string& what) {
 class EngineChild final {
  public:
   // `drives_gpus`: with what workers that do are started with, too.
-  static Result<std::unique_ptr<EngineChild>> start(std::vector<std::string> arguments, int plugin,
+  static Result<std::unique_ptr<EngineChild>> start(std::vector<std::string> arguments,
+                                                    const EngineSource& engine,
                                                     const std::vector<int>& models,
                                                     bool drives_gpus, const Clock& clock);
   ~EngineChild() {
@@ -61,18 +62,23 @@ class EngineChild final {
 };
 
 Result<std::unique_ptr<EngineChild>> EngineChild::start(std::vector<std::string> arguments,
-                                                        int plugin, const std::vector<int>& models,
+                                                        const EngineSource& engine,
+                                                        const std::vector<int>& models,
                                                         bool drives_gpus, const Clock& clock) {
   AIOSS_TRY(auto sockets, os::socket_pair());
   os::SpawnOptions spawn;
   spawn.executable = "/proc/self/exe";
+  if (!engine.linked.empty()) {
+    arguments.insert(arguments.end(), {"--linked", engine.linked});
+  }
   spawn.arguments = std::move(arguments);
   spawn.environment = {"LANG=C.UTF-8"};
   if (drives_gpus) {
     for (std::string& one : runtime::gpu_environment()) spawn.environment.push_back(std::move(one));
   }
   spawn.inherit_output = false;
-  spawn.descriptors = {{kEngineOutputFd, sockets.second.get()}, {kEngineFd, plugin}};
+  spawn.descriptors = {{kEngineOutputFd, sockets.second.get()}};
+  if (engine.linked.empty()) spawn.descriptors.emplace_back(kEngineFd, engine.plugin);
   int number = kEngineModelFd;
   for (const int model : models) spawn.descriptors.emplace_back(number++, model);
   AIOSS_TRY(os::Child child, os::Child::spawn(spawn));
@@ -177,9 +183,9 @@ EngineReport report_of(const Json& json) {
 
 }  // namespace
 
-Result<EngineReport> inspect_engine(int plugin, const Clock& clock) {
+Result<EngineReport> inspect_engine(const EngineSource& engine, const Clock& clock) {
   AIOSS_TRY(const auto child,
-            EngineChild::start({"aioss", "worker", "--inspect-engine"}, plugin, {}, false, clock));
+            EngineChild::start({"aioss", "worker", "--inspect-engine"}, engine, {}, false, clock));
   auto said = child->next(kInspectTime);
   if (!said && said.error().code == Code::kTimeout) {
     return broken("the plugin did not come back within " + std::to_string(kInspectTime.count()) +
@@ -228,7 +234,7 @@ Result<CheckedEngine> check_engine(const CheckRequest& request, const Clock& clo
   }
   std::vector<std::string> arguments{"aioss", "worker", "--check-engine", models, request.device};
   if (request.quick) arguments.emplace_back("--quick");
-  AIOSS_TRY(const auto child, EngineChild::start(std::move(arguments), request.plugin,
+  AIOSS_TRY(const auto child, EngineChild::start(std::move(arguments), request.engine,
                                                  request.models, request.device != "cpu", clock));
   CheckedEngine out;
   for (;;) {

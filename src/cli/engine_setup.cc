@@ -100,14 +100,19 @@ Result<plugins::Trust> engine_trust(const Services& services, const Config& conf
   });
 }
 
-Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
-                                                           const Config& config, bool fake_models) {
+std::shared_ptr<plugins::EngineTable> own_engines(const Services& services, bool fake_models) {
   auto table = std::make_shared<plugins::EngineTable>(linked_engines(services, fake_models));
   const auto cpu = services.cpu();
   if (!cpu) {
     log::warn("nothing is known of this processor", {{"reason", cpu.error().message}});
   }
   put_embedded(services, cpu ? &*cpu : nullptr, *table);
+  return table;
+}
+
+Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
+                                                           const Config& config, bool fake_models) {
+  auto table = own_engines(services, fake_models);
   AIOSS_TRY(std::vector<plugins::EngineImage> installed,
             installed_engines(services, config, *table));
   for (plugins::EngineImage& engine : installed) table->put(std::move(engine));

@@ -15,12 +15,16 @@
 
 namespace aioss::cli {
 
+// Those that the binary has in itself and this processor can run, linked or embedded; "fake" only
+// with `fake_models`. What cannot be used is logged.
+std::shared_ptr<plugins::EngineTable> own_engines(const Services& services, bool fake_models);
+
 // The allow-list and the publisher's key of the settings; null: neither is set, and all is trusted
 // that was installed. It may be asked before the plugin's name is known (plugins::Trust). An error:
 // a list or key that cannot be read.
 Result<plugins::Trust> engine_trust(const Services& services, const Config& config);
 
-// "fake" only with `fake_models`. What is left out of the directory is logged with the reason, and
+// Those, and the installed ones. What is left out of the directory is logged with the reason, and
 // the table knows it.
 Result<std::shared_ptr<plugins::EngineTable>> engine_table(const Services& services,
                                                            const Config& config, bool fake_models);

@@ -18,13 +18,13 @@ CommandSpec list() {
 
 CommandSpec inspect() {
   return {"engine inspect",
-          "show what an engine's file is",
-          "Name, version, ABI, profiles and devices, as the plugin says them. It is opened in a "
-          "confined process: a damaged or hostile one cannot do harm.",
-          {{"FILE", "A plugin (.so)."}},
+          "show what an engine is",
+          "Name, version, ABI, profiles and devices, as it says them. It is opened in a confined "
+          "process: a damaged or hostile one cannot do harm.",
+          {{"ENGINE", "A plugin (.so), or a name from 'aioss engine list'."}},
           {kJson},
-          0,
-          {"aioss engine inspect ./minimal.so", "aioss engine inspect ./minimal.so --json"}};
+          kForEngines,
+          {"aioss engine inspect ./minimal.so", "aioss engine inspect ik --json"}};
 }
 
 CommandSpec check() {
@@ -34,14 +34,14 @@ CommandSpec check() {
       "Everything that aioss/engine.h promises, on a model of yours, in a confined process: "
       "sizes and arguments, cutting and copying, saved states, and whether the same tokens give "
       "the same bits in any company, as its profiles say. Exit code 1 if a promise is broken.",
-      {{"ENGINE", "A plugin (.so), or the name of an installed engine."}},
+      {{"ENGINE", "A plugin (.so), or a name from 'aioss engine list'."}},
       {{"--model", "", "MODEL", "A .gguf file, or a name from 'aioss models'."},
        {"--device", "", "NAME", "A GPU of 'aioss devices' to compute on, instead of the CPU."},
        {"--quick", "", "", "Short prompts only: seconds instead of minutes."},
        kJson},
       kForEngines | kForModels,
       {"aioss engine check ./minimal.so --model ./smol.gguf --quick",
-       "aioss engine check minimal --model smol"}};
+       "aioss engine check ik --model smol"}};
 }
 
 CommandSpec add() {

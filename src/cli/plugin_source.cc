@@ -31,7 +31,7 @@ Result<plugins::Manifest> manifest_of_plugin(const Services& services, const Con
   manifest.sha256 = file.sha256;
   AIOSS_TRY(manifest.signature, signature_beside(services, path));
   if (trust) AIOSS_CHECK(trust(manifest, ""));
-  AIOSS_TRY(const EngineReport report, inspect_engine(file.file->get(), services.clock));
+  AIOSS_TRY(const EngineReport report, inspect_engine({file.file->get()}, services.clock));
   AIOSS_CHECK(check_not_own(services, report.name));
   manifest.name = report.name;
   manifest.version = report.version;

@@ -17,8 +17,8 @@ namespace {
 
 using ledger::RecordType;
 using std::chrono::milliseconds;
-using testing::kGiB;
 using testing::Answered;
+using testing::kGiB;
 using testing::read_all;
 using testing::read_some_text;
 namespace key = ledger::key;

@@ -95,11 +95,16 @@ Status limit_check(const EngineCheck& check) {
   return os::limit_address_space(bytes);
 }
 
-Result<OrderedJson> describe(int engine_fd) {
+Result<const aioss_engine*> open_engine(const EngineSource& source) {
+  if (source.linked != nullptr) return source.linked;
+  return engine::open_plugin(source.plugin_fd);
+}
+
+Result<OrderedJson> describe(const EngineSource& source) {
   AIOSS_CHECK(os::limit_address_space(kInspectAddressSpaceMax));
   AIOSS_CHECK(os::limit_cpu_time(kReportCpuSecondsMax));
-  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, engine_fd));
-  AIOSS_TRY(const aioss_engine* const engine, engine::open_plugin(engine_fd));
+  AIOSS_CHECK(os::enter_stage_one(os::SandboxFor::kCpu, source.plugin_fd));
+  AIOSS_TRY(const aioss_engine* const engine, open_engine(source));
   AIOSS_TRY(const engine::Identity who, engine::checked_identity(*engine));
   OrderedJson out;
   out["name"] = who.name;
@@ -124,8 +129,8 @@ struct CheckedPlugin {
 Result<CheckedPlugin> open_confined(const EngineCheck& check) {
   const auto sandbox = check.device == "cpu" ? os::SandboxFor::kCpu : os::SandboxFor::kGpu;
   CheckedPlugin out;
-  AIOSS_CHECK(os::enter_stage_one(sandbox, check.engine_fd));
-  AIOSS_TRY(out.engine, engine::open_plugin(check.engine_fd));
+  AIOSS_CHECK(os::enter_stage_one(sandbox, check.engine.plugin_fd));
+  AIOSS_TRY(out.engine, open_engine(check.engine));
   AIOSS_TRY(out.devices, DeviceChoice::make(*out.engine, sandbox, check.device, {}));
   if (sandbox == os::SandboxFor::kCpu && os::thread_count() > 1) {
     return Error{
@@ -171,10 +176,10 @@ Result<Checked> run_checks(const EngineCheck& check) {
 
 }  // namespace
 
-int run_inspect_engine(int engine_fd, int out_fd) {
+int run_inspect_engine(const EngineSource& source, int out_fd) {
   Result<OrderedJson> report = Error{Code::kInternal, "inspect did not run"};
   try {
-    report = describe(engine_fd);
+    report = describe(source);
   } catch (const std::exception& e) {
     report = Error{Code::kInternal, e.what()};
   }

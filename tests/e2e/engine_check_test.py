@@ -90,6 +90,20 @@ class EngineCheckTest(unittest.TestCase):
         self.aioss("engine", "add", plugin, expect=0)
         self.assertEqual(self.installed(), ["sound.json", "sound.so"])
 
+    def test_those_of_the_binary_go_by_their_names(self):
+        listed = json.loads(self.aioss("engine", "list", "--json", expect=0).stdout)
+        self.assertEqual({one["origin"] for one in listed} - {"linked", "embedded"}, set())
+        for one in listed:
+            said = json.loads(
+                self.aioss("engine", "inspect", one["name"], "--json", expect=0).stdout)
+            for field in ("name", "version", "origin", "sha256"):
+                self.assertEqual(said[field], one[field])
+        for name in {one["name"] for one in listed} - {"llama"}:  # that takes a minute
+            checked = self.aioss("engine", "check", name, "--model", MODEL, "--quick", expect=0)
+            self.assertRegex(checked.stdout, r"\npassed: \d+ checks, 0 failed\n\Z")
+        unknown = self.aioss("engine", "inspect", "nope", expect=3)
+        self.assertIn("there is no engine 'nope'; 'aioss engine list'", unknown.stderr)
+
     def test_what_cannot_be_used_is_refused_by_all(self):
         for name, (faults, code, said) in UNUSABLE.items():
             with self.subTest(name):

@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "base/assert.h"
 #include "os/thread.h"
 #include "runtime/calls/stopping.h"
 #include "runtime/catalogue/engines.h"
@@ -74,6 +75,7 @@ void ChildPlanner::plan(std::shared_ptr<const OpenModel> files, PlanWanted wante
 
 void ChildPlanner::survey(std::shared_ptr<const OpenModel> files, PlanWanted wanted,
                           std::uint64_t room_bytes, SurveyDone done) {
+  ASSERT(!wanted.device.empty());
   Job job{std::move(files), std::move(wanted), room_bytes, std::move(done)};
   if (auto known = find(job)) return job.done(std::move(*known));
   const SurveyDone refused = job.done;

@@ -45,6 +45,7 @@ class ChildPlannerTest : public ::testing::Test {
   PlanWanted wanted() const {
     PlanWanted out;
     out.engine = "fake";
+    out.device = "cpu";
     out.prefix_bytes = 7;
     out.spill_bytes = 8;
     return out;

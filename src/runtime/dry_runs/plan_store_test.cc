@@ -48,6 +48,7 @@ class PlanStoreTest : public ::testing::Test {
   static PlanWanted wanted() {
     PlanWanted out;
     out.engine = "fake";
+    out.device = "cpu";
     out.prefix_bytes = 7;
     return out;
   }

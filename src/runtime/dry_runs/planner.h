@@ -26,9 +26,10 @@ struct PlanWanted {
   std::uint32_t streams = 0, cells_per_stream = 0, threads = 0;
   std::string kv_type = "f16";
   std::uint64_t prefix_bytes = 0, spill_bytes = 0;
-  // Where layers are to be, never "auto"; and how much each of these devices has room for, so that
-  // only as many go there. None: all do.
-  std::string device = "cpu";
+  // Where layers are to be, as "cpu" or "cuda:0,cuda:1", never "auto" and, once a planner is asked,
+  // never empty; and how much each of these devices has room for, so that only as many go there.
+  // None: all do.
+  std::string device;
   std::vector<std::uint64_t> device_rooms = {};
   Digest engine_sha256 = {};  // of the engine's file; zeros: it is linked
   std::uint32_t threads_batch = 0, micro_batch_tokens_max = 0;  // 0: as ipc::Configure has it

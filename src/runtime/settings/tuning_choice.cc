@@ -61,10 +61,10 @@ std::optional<double> TuneMeasurement::speedup() const {
   return std::exp(logs / count);
 }
 
-std::optional<ipc::Regime> TuneMeasurement::slower_in() const {
+std::optional<ipc::Regime> TuneMeasurement::slower_in(RegimeSet among) const {
   std::optional<ipc::Regime> slowest;
   for (std::size_t i = 0; i < regimes.size(); ++i) {
-    if (!is_slower(regimes[i])) continue;
+    if (!among[i] || !is_slower(regimes[i])) continue;
     if (slowest && regimes[i].speedup() >= in(*slowest).speedup()) continue;
     slowest = static_cast<ipc::Regime>(i);
   }

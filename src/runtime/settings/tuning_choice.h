@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +55,9 @@ struct TuneRegime {
   bool operator==(const TuneRegime&) const = default;
 };
 
+using RegimeSet = std::bitset<ipc::kRegimes>;
+inline constexpr RegimeSet kAllRegimes{(1U << ipc::kRegimes) - 1};
+
 struct TuneMeasurement {
   TuneCandidate candidate;
   TuneState state = TuneState::kUnfinished;
@@ -61,8 +65,8 @@ struct TuneMeasurement {
   std::array<TuneRegime, ipc::kRegimes> regimes{};
   // The geometric mean over the regimes that were measured; nothing if none was.
   std::optional<double> speedup() const;
-  // By less than the noise is not slower. The slowest regime, if it is.
-  std::optional<ipc::Regime> slower_in() const;
+  // By less than the noise is not slower. The slowest regime of these, if it is.
+  std::optional<ipc::Regime> slower_in(RegimeSet among = kAllRegimes) const;
   const TuneRegime& in(ipc::Regime regime) const {
     return regimes[static_cast<std::size_t>(regime)];
   }

@@ -69,8 +69,8 @@ class Search final {
   // `decodes_as`: a measurement whose decode is this one's, too.
   void measure(const TuneCandidate& candidate, const TuneMeasurement* decodes_as = nullptr);
   Status pass_canary(const TuneCandidate& candidate);
-  Status measure_rounds(TuneMeasurement& out, bool prefill_only);
-  Status settle_doubts(TuneMeasurement& out, bool prefill_only);
+  Status measure_rounds(TuneMeasurement& out, RegimeSet regimes);
+  Status settle_doubts(TuneMeasurement& out, RegimeSet regimes);
   Status measure_pair(ipc::Regime regime, TuneRegime& out);
   bool takes_part(ipc::Regime regime) const;
   TuneCandidate best() const { return result_.measurements[choose_now()].candidate; }
@@ -148,11 +148,11 @@ Status Search::measure_pair(ipc::Regime regime, TuneRegime& out) {
   return ok();
 }
 
-Status Search::measure_rounds(TuneMeasurement& out, bool prefill_only) {
+Status Search::measure_rounds(TuneMeasurement& out, RegimeSet regimes) {
   for (int round = 0; round < kRounds; ++round) {
     for (std::size_t i = 0; i < ipc::kRegimes; ++i) {
       const auto regime = static_cast<ipc::Regime>(i);
-      if (!takes_part(regime) || (prefill_only && regime != ipc::Regime::kPrefill)) continue;
+      if (!regimes[i] || !takes_part(regime)) continue;
       // A whole round is what it takes; more is better.
       if (is_over() && round > 0) return ok();
       if (is_over()) return Error{Code::kTimeout, "there was no time for it"};
@@ -161,18 +161,12 @@ Status Search::measure_rounds(TuneMeasurement& out, bool prefill_only) {
     const auto speedup = out.speedup();
     if (speedup && *speedup < kHopeless) return ok();
   }
-  return settle_doubts(out, prefill_only);
+  return settle_doubts(out, regimes);
 }
 
-Status Search::settle_doubts(TuneMeasurement& out, bool prefill_only) {
+Status Search::settle_doubts(TuneMeasurement& out, RegimeSet regimes) {
   for (int round = 0; round < kRoundsInDoubt && !is_over(); ++round) {
-    TuneMeasurement in_question = out;  // but for figures that are another candidate's
-    if (prefill_only) {
-      in_question.regimes = {};
-      in_question.regimes[static_cast<std::size_t>(ipc::Regime::kPrefill)] =
-          out.in(ipc::Regime::kPrefill);
-    }
-    const auto slower = in_question.slower_in();
+    const auto slower = out.slower_in(regimes);
     if (!slower || out.speedup().value_or(0) < 1.0 + kTuningNoise) return ok();
     TuneRegime& regime = out.regimes[static_cast<std::size_t>(*slower)];
     if (regime.speedup() < 1.0 - kDoubt) return ok();
@@ -188,12 +182,15 @@ void Search::measure(const TuneCandidate& candidate, const TuneMeasurement* deco
     result_.in_time = false;
     return note(std::move(measurement));
   }
+  RegimeSet own = kAllRegimes;
   if (decodes_as != nullptr) {
+    constexpr auto kPrefill = static_cast<std::size_t>(ipc::Regime::kPrefill);
     measurement.regimes = decodes_as->regimes;
-    measurement.regimes[static_cast<std::size_t>(ipc::Regime::kPrefill)] = {};
+    measurement.regimes[kPrefill] = {};
+    own = RegimeSet().set(kPrefill);
   }
   Status done = pass_canary(candidate);
-  if (done) done = measure_rounds(measurement, decodes_as != nullptr);
+  if (done) done = measure_rounds(measurement, own);
   bench_.end(Place::kCandidate);
   if (done) {
     measurement.state = TuneState::kMeasured;
