@@ -319,7 +319,7 @@ typedef struct aioss_engine {
     void (*identity)(aioss_engine_identity *out);
     /* What this engine guarantees: a bit (1 << profile) for each aioss_profile that it keeps. */
     uint32_t (*profiles)(void);
-    /* Prefill chunks of a reproducible sequence end on multiples of this; the tail by itself. */
+    /* Prefill chunks of a reproducible sequence end on multiples of this, or with the prompt. */
     uint32_t (*prefill_grid_tokens)(void);
 
     /* May initialise drivers: call it before a sandbox that forbids opening files, or live with

@@ -105,7 +105,7 @@ std::optional<int> engine_command(std::vector<std::string> arguments) {
   const bool checks = !arguments.empty() && arguments[0] == "--check-engine";
   if (!inspects && !checks) return std::nullopt;
   const auto engine = take_engine(arguments);
-  if (!engine || arguments.size() < (checks ? 3U : 1U)) return usage();
+  if (!engine || (inspects ? arguments.size() != 1 : arguments.size() < 3)) return usage();
   if (inspects) return worker::run_inspect_engine(*engine, cli::kEngineOutputFd);
   worker::EngineCheck check;
   check.engine = *engine;

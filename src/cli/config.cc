@@ -38,7 +38,7 @@ constexpr std::array<Setting, kKeyCount> kSettings{{
     {Key::kModelsKey, "models_key", SettingType::kText, 0, 0, "", "", kForBundles, "VKEY",
      "Public key of whoever signs bundles of models, or @FILE that holds it."},
     {Key::kEnginesDir, "engines_dir", SettingType::kPath, 0, 0, "", "$XDG_DATA_HOME/aioss/engines",
-     kForServe | kForRun | kForPlan | kForEngines, "DIR",
+     kForServe | kForRun | kForPlan | kForEngines | kForEngineFiles, "DIR",
      "Folder of the installed engines (docs/engines.md)."},
     {Key::kEnginesAllow, "engines_allow", SettingType::kPath, 0, 0, "", "",
      kForServe | kForRun | kForEngines, "FILE",

@@ -73,7 +73,7 @@ enum class SettingType { kText, kList, kPath, kNumber, kChoice, kBytes };
 // them.
 inline constexpr unsigned kForServe = 1, kForRun = 2, kForModels = 4, kForLedger = 8,
                           kForOperator = 16, kForDrop = 32, kForTop = 64, kForPlan = 128,
-                          kForBundles = 256, kForEngines = 512;
+                          kForBundles = 256, kForEngines = 512, kForEngineFiles = 1024;
 
 struct Setting {
   Key key;

@@ -188,21 +188,21 @@ Result<EngineReport> inspect_engine(const EngineSource& engine, const Clock& clo
             EngineChild::start({"aioss", "worker", "--inspect-engine"}, engine, {}, false, clock));
   auto said = child->next(kInspectTime);
   if (!said && said.error().code == Code::kTimeout) {
-    return broken("the plugin did not come back within " + std::to_string(kInspectTime.count()) +
+    return broken("the engine did not come back within " + std::to_string(kInspectTime.count()) +
                   " s; do not use it");
   }
   if (!said) return std::move(said).error();
   if (!*said) {
-    return broken("the process that opened the plugin ended with " + child->ending() +
+    return broken("the process that opened the engine ended with " + child->ending() +
                   "; do not use it");
   }
   if (auto error = error_in(**said)) return *error;
   EngineReport report = report_of(**said);
-  if (!plugins::is_plugin_name(report.name)) return broken("the plugin says no name");
+  if (!plugins::is_plugin_name(report.name)) return broken("the engine says no name");
   if (report.threads > 1 && !plugins::is_for_gpus(report.name)) {
     return Error{
         Code::kUnsupported,
-        "the plugin starts threads as it is opened, so that its process cannot be confined "
+        "the engine starts threads as it is opened, so that its process cannot be confined "
         "any more; only engines for GPUs may, others start them with their first model"};
   }
   return report;

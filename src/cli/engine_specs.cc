@@ -23,7 +23,7 @@ CommandSpec inspect() {
           "process: a damaged or hostile one cannot do harm.",
           {{"ENGINE", "A plugin (.so), or a name from 'aioss engine list'."}},
           {kJson},
-          kForEngines,
+          kForEngineFiles,
           {"aioss engine inspect ./minimal.so", "aioss engine inspect ik --json"}};
 }
 
@@ -39,7 +39,7 @@ CommandSpec check() {
        {"--device", "", "NAME", "A GPU of 'aioss devices' to compute on, instead of the CPU."},
        {"--quick", "", "", "Short prompts only: seconds instead of minutes."},
        kJson},
-      kForEngines | kForModels,
+      kForEngineFiles | kForModels,
       {"aioss engine check ./minimal.so --model ./smol.gguf --quick",
        "aioss engine check ik --model smol"}};
 }

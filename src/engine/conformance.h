@@ -43,7 +43,7 @@ struct ConformanceOptions {
   int adapter_fd = -1;                  // of an adapter for it, borrowed; -1: none are tried
   std::vector<aioss_profile> profiles;  // empty: all that the engine promises
   // 500: decoding crosses 512. 520: the tail is so short that tiles do not take it.
-  std::vector<std::uint32_t> prompt_lengths = {30, 155, 500, 520, 1500};
+  std::vector<std::uint32_t> prompt_lengths = {30, 79, 155, 500, 520, 1500};
   std::vector<std::uint32_t> chunk_budgets = {64, 128, 320};  // compared with 512
   std::vector<std::uint32_t> company_seeds = {1, 2, 3};       // of neighbours that come and go
   std::uint32_t decoded_tokens = 15;

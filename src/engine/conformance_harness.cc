@@ -134,8 +134,8 @@ Status Harness::prefill(Session& session, std::uint32_t which, std::int32_t sequ
   while (from < to) {
     const std::uint32_t rest = to - from;
     std::uint32_t count = std::min(rest, chunk);
-    // From wherever it starts, a chunk ends on the grid; what is less than a step goes by itself.
-    if (count >= grid_) count = count / grid_ * grid_;
+    // From the grid on: a chunk ends there again, or with the prompt.
+    if (count < rest && count >= grid_) count = count / grid_ * grid_;
     batch.clear();
     for (std::uint32_t i = from; i < from + count; ++i) {
       batch.add(token(which, i), static_cast<std::int32_t>(i), sequence, i + 1 == to);

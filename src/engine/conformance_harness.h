@@ -36,7 +36,7 @@ std::vector<float> row_of(Session& session, std::uint32_t output);
 struct Variant {
   std::uint32_t neighbours = 0;  // other sequences that decode in the same calls
   std::int32_t subject = 0;      // the sequence that is compared
-  std::uint32_t chunk = 512;     // prefill budget, cut on the grid, the tail by itself
+  std::uint32_t chunk = 512;     // prefill budget, cut on the grid
   std::uint32_t threads = 0;     // 0: the options'
   bool earlier_use = false;      // the session has served and forgotten something else
   bool one_prefill = false;      // the continuation by prefill, not by decode steps
@@ -115,6 +115,7 @@ void check_struct_sizes(Harness& harness, Recorder& recorder);
 void check_arguments(Harness& harness, Recorder& recorder);
 void check_full(Harness& harness, Recorder& recorder);
 void check_abort(Harness& harness, Recorder& recorder);
+void check_late_abort(Harness& harness, Recorder& recorder);
 void check_remove(Harness& harness, Recorder& recorder);
 void check_copy(Harness& harness, Recorder& recorder);
 void check_state(Harness& harness, Recorder& recorder);

@@ -40,6 +40,17 @@ Call tail(std::uint32_t which, std::uint32_t from) {
   return call;
 }
 
+// A whole prompt that ends a few tokens behind the grid, which an engine may compute in two parts,
+// with an output in each.
+Call few_behind(std::uint32_t which, std::uint32_t grid) {
+  constexpr std::uint32_t kFew = 8;
+  Call call;
+  for (std::uint32_t i = 0; i < grid + kFew; ++i) {
+    call.push_back({.which = which, .i = i, .output = i + 1 == grid || i + 1 == grid + kFew});
+  }
+  return call;
+}
+
 std::vector<Case> cases(std::uint32_t grid) {
   const Token step = {.which = 0, .i = kStepAt, .output = true};
   const Call one = tail(0, grid), other = tail(1, grid);
@@ -50,7 +61,10 @@ std::vector<Case> cases(std::uint32_t grid) {
     alternating.push_back(other[i]);
     alternating.push_back(one[i]);
   }
-  return {{.name = "step_and_tail", .held = {kStepAt, grid}, .call = step_first},
+  Call step_before_prompt = few_behind(1, grid);
+  step_before_prompt.insert(step_before_prompt.begin(), step);
+  return {{.name = "step_and_prompt", .held = {kStepAt, 0}, .call = step_before_prompt},
+          {.name = "step_and_tail", .held = {kStepAt, grid}, .call = step_first},
           {.name = "tail_and_step", .held = {kStepAt, grid}, .call = step_last},
           {.name = "tails_that_alternate", .held = {grid, grid}, .call = alternating}};
 }

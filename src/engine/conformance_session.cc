@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::uint32_t kShort = 100;  // a prompt with a tail that is not on the grid
 constexpr std::uint32_t kOnGrid = 64;  // its last grid point
+// One that ends a few tokens behind it, which an engine may compute in two parts.
+constexpr std::uint32_t kFewBehind = 75;
 constexpr std::uint64_t kMiB = 1u << 20;
 // Allocator and thread stacks beside what an engine plans for a session.
 constexpr std::uint64_t kUnplannedBytesMax = 48 * kMiB;
@@ -99,6 +101,39 @@ void check_abort(Harness& harness, Recorder& recorder) {
   if (status) status = harness.prefill(s, 0, 0, 0, kShort);
   if (!status) return recorder.failed("session.goes_on_after_abort", status.error());
   judge(harness, recorder, "session.goes_on_after_abort", expected, harness.step(s, 0, 0, kShort));
+}
+
+// In the last tenth of a call's questions: what was done of it must not count.
+void check_late_abort(Harness& harness, Recorder& recorder) {
+  Interruption interruption;
+  interruption.answer_yes_after = -1;
+  aioss_session_options options = harness.session_options();
+  options.abort = interrupt;
+  options.abort_user = &interruption;
+  const auto session = harness.session(options);
+  if (!session) return recorder.failed("session.late_abort", session.error());
+  Session& s = **session;
+  Status status = harness.prefill(s, 0, 0, 0, kFewBehind);
+  const int asked = interruption.questions;
+  const Result<Rows> expected = harness.step(s, 0, 0, kFewBehind);
+  if (status) status = s.remove(0, 0, -1);
+  if (!status) return recorder.failed("session.late_abort", status.error());
+
+  const aioss_counters before = s.counters();
+  interruption.answer_yes_after = interruption.questions + asked * 9 / 10;
+  status = harness.prefill(s, 0, 0, 0, kFewBehind);
+  const aioss_counters after = s.counters();
+  recorder.expect("session.late_abort", !status && status.error().code == Code::kCancelled,
+                  status ? "the call was not aborted" : status.error().message);
+  recorder.expect("session.aborted_calls_do_not_count",
+                  after.decode_calls == before.decode_calls && after.tokens == before.tokens,
+                  std::to_string(after.tokens - before.tokens) + " tokens counted");
+  interruption.answer_yes_after = -1;
+  status = s.remove(0, 0, -1);
+  if (status) status = harness.prefill(s, 0, 0, 0, kFewBehind);
+  if (!status) return recorder.failed("session.goes_on_after_late_abort", status.error());
+  judge(harness, recorder, "session.goes_on_after_late_abort", expected,
+        harness.step(s, 0, 0, kFewBehind));
 }
 
 void check_remove(Harness& harness, Recorder& recorder) {

@@ -135,7 +135,7 @@ Result<CheckedPlugin> open_confined(const EngineCheck& check) {
   if (sandbox == os::SandboxFor::kCpu && os::thread_count() > 1) {
     return Error{
         Code::kUnsupported,
-        "the plugin starts threads as it is opened, so that its process cannot be confined "
+        "the engine starts threads as it is opened, so that its process cannot be confined "
         "any more; only engines for GPUs may, which are checked with --device"};
   }
   AIOSS_CHECK(os::enter_stage_two(sandbox));
@@ -159,7 +159,7 @@ Result<Checked> run_checks(const EngineCheck& check) {
   if (!plugin.devices.is_cpu()) options.profiles = {AIOSS_PROFILE_FAST};  // GPUs keep no other
   options.threads = std::clamp(cores, 1U, 8U);
   if (check.quick) {
-    options.prompt_lengths = {30, 155};
+    options.prompt_lengths = {30, 79, 155};
     options.company_seeds = {1};
     options.measure_unpromised = false;
   }

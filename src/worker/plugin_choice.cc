@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/plugin.h"
+#include "ipc/limits.h"
 #include "os/last_words.h"
 
 namespace aioss::worker {

@@ -17,10 +17,12 @@ constexpr std::uint32_t kTurnOfTheOldest = 4;
 constexpr std::uint32_t kTileTokens = 16;
 
 ChunkLimits chunk_limits(const SchedulerOptions& options) {
+  const bool fast = options.profile == ipc::Profile::kFast;
   return {.gap_target_ns = options.gap_target_ns,
           .gap_most_ns = options.gap_most_ns,
           .chunk_tokens_min = std::min(options.chunk_tokens_min, options.batch_tokens_max),
-          .chunk_tokens_max = options.batch_tokens_max};
+          .chunk_tokens_max = options.batch_tokens_max,
+          .chunk_step = fast ? 1U : options.prefill_grid_tokens};
 }
 
 }  // namespace
@@ -215,7 +217,8 @@ Sequence& Scheduler::next_to_prefill() {
                                    [&](Sequence* a, Sequence* b) { return rank(a) < rank(b); }));
 }
 
-// Of a prompt's tokens: where results must not depend on how it is cut, the part before the tail.
+// Of a prompt's tokens: where results must not depend on how it is cut, those up to the last place
+// where it may be.
 std::uint32_t Scheduler::on_grid(std::uint32_t tokens) const {
   const std::uint32_t grid = options_.prefill_grid_tokens;
   return options_.profile == ipc::Profile::kFast ? tokens : tokens / grid * grid;
@@ -231,17 +234,15 @@ std::uint32_t Scheduler::chunk_end_alone(const Sequence& sequence) const {
   const std::uint32_t from = sequence.computed;
   const bool fast = options_.profile == ipc::Profile::kFast;
   const std::uint32_t grid = options_.prefill_grid_tokens;
-  const std::uint32_t end = on_grid(prompt);
-  if (from >= end) return prompt;  // the tail, by itself
   const auto decoders =
       static_cast<std::uint32_t>(std::count_if(streams_.begin(), streams_.end(), may_run));
-  const std::uint32_t rest = end - from;
+  const std::uint32_t rest = prompt - from;
   const std::uint32_t budget = costs_.chunk_tokens(decoders, rest, from > sequence.cached);
-  if (budget >= rest) return end;
+  if (budget >= rest) return prompt;
   // Up to a whole tile is cheap; up to a whole grid step may not be.
   const std::uint32_t tokens = fast ? (budget + kTileTokens - 1) / kTileTokens * kTileTokens
                                     : std::max(budget / grid * grid, grid);
-  return std::min({from + tokens, from + options_.batch_tokens_max, end});
+  return std::min({from + tokens, from + options_.batch_tokens_max, prompt});
 }
 
 Status Scheduler::prefill_step() {

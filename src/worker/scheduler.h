@@ -5,7 +5,7 @@
 // Two calls cost what one mixed call would (sequences share a graph only token by token), and a
 // prefill can be aborted without undoing a neighbour's token. In profile fast a chunk is sized from
 // measured speed so that streams that are being decoded see no long gap; in the others it also ends
-// on the engine's grid, the tail by itself, so that results do not depend on it.
+// on the engine's grid, or with the prompt, so that results do not depend on it.
 //
 // Admission: S streams of C cells. A request that can never fit is rejected with both numbers; one
 // that must wait is queued, and tenants take turns (fair_queue.h); over the bounds, of all and of a
@@ -218,6 +218,8 @@ class Scheduler final {
   Status prefill_step();
   Sequence& next_to_prefill();
   std::uint32_t on_grid(std::uint32_t tokens) const;
+  std::uint32_t kept_at(const Request& request) const;
+  bool is_worth_its_room(const Sequence& sequence, std::uint32_t at) const;
   std::uint32_t chunk_end(const Sequence& sequence) const;
   std::uint32_t chunk_end_alone(const Sequence& sequence) const;
   Status run_batch(std::span<Sequence* const> affected);
@@ -268,8 +270,10 @@ class Scheduler final {
   std::int64_t turn_began_ns_ = 0;
   std::uint64_t called_for_ = 0;
   bool set_was_changed_ = false;
-  // Whether the engine has cut the end off a state, and whether it has refused to, so far.
-  bool cuts_ = false, cuts_refused_ = false;
+  // Whether the engine has cut the end off a kept state, and whether it has refused to, so far; and
+  // whether it has refused to cut off what lies behind the grid alone, outside profile fast. One
+  // that forgets (a sliding window) may do the latter and not the former.
+  bool cuts_ = false, cuts_refused_ = false, tails_stay_ = false;
   std::optional<bool> ends_are_cut_;        // of copies, in profile fast; nothing: not tried yet
   FairQueue queue_;                         // of requests_
   std::deque<Sequence*> resuming_;          // spilled, with credit again; in order of that

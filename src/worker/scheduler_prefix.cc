@@ -30,7 +30,7 @@ constexpr std::uint32_t kKeptPart = 8;
 constexpr std::uint32_t kForkPart = 2;
 
 // A state of `computed` tokens, `own` of which no other state has.
-bool is_worth_its_room(std::uint32_t own, std::uint32_t computed) {
+bool is_much_of(std::uint32_t own, std::uint32_t computed) {
   return own >= kKeptTokensMin && own >= computed / kKeptPart;
 }
 
@@ -73,7 +73,8 @@ Status Scheduler::find_prefix(Sequence& sequence) {
     // It could not be cut. Shared a second time, this beginning is worth a state of its own.
     sequence.snapshot_at = part;
     const std::uint32_t whole = usable(request, found.whole_tokens);
-    if (!found.whole || whole < kReusedTokensMin || whole != found.whole_tokens) return ok();
+    if (!found.whole || whole < kReusedTokensMin) return ok();
+    if (whole != on_grid(static_cast<std::uint32_t>(found.whole_tokens))) return ok();
     const Result<Loaded> fell_back = load_prefix(sequence, *found.whole, whole);
     return fell_back ? ok() : Status(fell_back.error());
   }
@@ -83,20 +84,23 @@ Status Scheduler::find_prefix(Sequence& sequence) {
 Result<Scheduler::Loaded> Scheduler::load_prefix(Sequence& sequence, PrefixCache::Number number,
                                                  std::uint32_t tokens) {
   const std::int64_t start = clock_.monotonic_ns();
-  const bool cut = tokens < prefixes_->tokens(number);
+  const auto held = static_cast<std::uint32_t>(prefixes_->tokens(number));
+  const bool cut = tokens < held;
+  const bool cuts_tail_alone = cut && tokens == on_grid(held);
   Loaded loaded = Loaded::kYes;
   if (!session_.load(sequence.stream, prefixes_->state(number))) {
     prefixes_->drop(number);  // of another build or geometry, or damaged
     loaded = Loaded::kGone;
   } else if (cut && !session_.remove(sequence.stream, static_cast<std::int32_t>(tokens), -1)) {
-    cuts_refused_ = true;
-    loaded = Loaded::kUncut;
+    (cuts_tail_alone ? tails_stay_ : cuts_refused_) = true;
+    if (cuts_tail_alone) prefixes_->drop(number);  // nobody can use it
+    loaded = cuts_tail_alone ? Loaded::kGone : Loaded::kUncut;
   }
   if (loaded != Loaded::kYes) {
     AIOSS_CHECK(empty_stream(sequence));
     return loaded;
   }
-  if (cut) cuts_ = true;
+  if (cut && !cuts_tail_alone) cuts_ = true;
   if (cut && options_.profile == ipc::Profile::kFast && !ends_are_cut_) ends_are_cut_ = true;
   prefixes_->was_of_use(number);
   sequence.computed = sequence.cached = tokens;
@@ -142,6 +146,8 @@ std::uint32_t Scheduler::next_stop(const Sequence& sequence) const {
     if (at > sequence.computed) stop = std::min(stop, at);
   };
   consider(sequence.snapshot_at);
+  const std::uint32_t kept = kept_at(sequence.request);
+  if (is_worth_its_room(sequence, kept)) consider(kept);
   for (const Sequence* const other : prefilling_) {
     if (other->source != &sequence) continue;
     const bool cut_off =
@@ -224,6 +230,19 @@ void Scheduler::forget_source(const Sequence& source) {
   }
 }
 
+// Where the state of a prompt is kept: at its end, or on the grid, if what lies behind it could not
+// be cut off for the next one.
+std::uint32_t Scheduler::kept_at(const Request& request) const {
+  return tails_stay_ ? on_grid(request.prompt_tokens()) : request.prompt_tokens();
+}
+
+// The state that it has, or will have, when `at` tokens are computed. What lies behind the grid
+// nobody can share.
+bool Scheduler::is_worth_its_room(const Sequence& sequence, std::uint32_t at) const {
+  if (!prefixes_ || !sequence.request.leaves_prefix || on_grid(at) < sequence.cached) return false;
+  return is_much_of(on_grid(at) - sequence.cached, at);
+}
+
 // The state that it has now.
 bool Scheduler::is_worth_keeping(const Sequence& sequence, bool forked) const {
   const Request& request = sequence.request;
@@ -233,8 +252,7 @@ bool Scheduler::is_worth_keeping(const Sequence& sequence, bool forked) const {
   // Where others forked, so that the next one does not have to come at the same time. Where states
   // can be cut, the whole prompt's serves as well.
   if (computed == sequence.snapshot_at || (forked && !cut_serves())) return true;
-  return computed == on_grid(request.prompt_tokens()) &&
-         is_worth_its_room(computed - sequence.cached, computed);
+  return computed == kept_at(request) && is_worth_its_room(sequence, computed);
 }
 
 // A conversation goes on with its answer as part of the next prompt. What was decoded counts as a
@@ -244,7 +262,7 @@ bool Scheduler::is_worth_continuing(const Sequence& sequence, ipc::FinishReason 
   if (!prefixes_ || !request.leaves_prefix || !request.chat) return false;
   if (options_.profile != ipc::Profile::kFast || sequence.phase != Phase::kDecode) return false;
   if (reason != ipc::FinishReason::kStop && reason != ipc::FinishReason::kLength) return false;
-  return is_worth_its_room(sequence.computed - request.prompt_tokens(), sequence.computed);
+  return is_much_of(sequence.computed - request.prompt_tokens(), sequence.computed);
 }
 
 // Its stream may hold drafts behind the answer.

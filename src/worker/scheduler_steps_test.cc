@@ -34,7 +34,7 @@ TEST(Scheduler, CallsAreDecodeStepsOrChunksOfOneSequence) {
   }
 }
 
-TEST(Scheduler, ReproducibleChunksEndOnTheGridAndTheTailGoesByItself) {
+TEST(Scheduler, ReproducibleChunksEndOnTheGridOrWithThePrompt) {
   for (const std::uint32_t batch : {64U, 100U, 512U}) {
     SchedulerOptions o = options(2, ipc::Profile::kReproducible);
     o.batch_tokens_max = batch;
@@ -52,7 +52,8 @@ TEST(Scheduler, ReproducibleChunksEndOnTheGridAndTheTailGoesByItself) {
         const std::int32_t end = part.from + part.count;
         EXPECT_EQ(part.from % 64, 0);
         EXPECT_TRUE(end % 64 == 0 || end == static_cast<int>(prompt)) << end;
-        EXPECT_TRUE(end % 64 == 0 || part.count < 64) << "the tail goes by itself";
+        const bool fits = prompt - static_cast<std::size_t>(part.from) <= batch;
+        EXPECT_TRUE(!fits || end == static_cast<int>(prompt)) << "the tail costs a call: " << end;
         EXPECT_LE(part.count, static_cast<int>(batch));
       }
     }
@@ -81,6 +82,29 @@ TEST(Scheduler, ALongPromptDoesNotFreezeTheOthers) {
   }
   EXPECT_LE(longest, o.gap_target_ns + 30'000'000);
   EXPECT_GT(longest, o.gap_target_ns / 2) << "the budget is used";
+}
+
+// Pieces are even, and no more of them than the gap asks for.
+TEST(Scheduler, APromptBetweenGridStepsIsCutNoMoreOftenThanOneOnThem) {
+  SchedulerOptions o = options(2, ipc::Profile::kReproducible);
+  o.gap_target_ns = 180'000'000;  // of GraphClock: 10 ms a graph and 1 ms a token, so 128 tokens
+  o.gap_most_ns = o.gap_target_ns;
+  Rig rig(o);
+  ipc::Submit talker = request(1);
+  talker.tokens_max = 400;
+  rig.submit(talker, "[[long 900]]");
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.scheduler->step());
+  rig.submit_tokens(request(2), std::vector<Token>(300, 'x'));  // so that speeds are known
+  while (!rig.sink.answer(2).finished) ASSERT_TRUE(rig.scheduler->step());
+  rig.calls.clear();
+  rig.submit_tokens(request(3), std::vector<Token>(680, 'y'));
+  while (!rig.sink.answer(3).finished) ASSERT_TRUE(rig.scheduler->step());
+  std::vector<std::int32_t> chunks;
+  for (const SeenCall& call : rig.calls) {
+    if (call.parts.size() == 1 && call.parts[0].count > 1) chunks.push_back(call.parts[0].count);
+  }
+  EXPECT_LE(chunks.size(), 6U);
+  EXPECT_LE(*std::max_element(chunks.begin(), chunks.end()), 128);
 }
 
 TEST(Scheduler, APromptThatNeedNotBeCutIsNot) {

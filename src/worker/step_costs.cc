@@ -66,10 +66,13 @@ std::uint32_t StepCosts::chunk_tokens(std::uint32_t decoders, std::uint32_t rest
     return rest;
   }
   const auto target = static_cast<double>(limits_.gap_target_ns);
-  const std::uint32_t most = tokens_within(std::max(target - decode, target * kChunkShareMin));
+  const std::uint32_t step = limits_.chunk_step;
+  const std::uint32_t within = tokens_within(std::max(target - decode, target * kChunkShareMin));
+  const std::uint32_t most = std::max(within / step * step, step);
   // Even pieces: a small last one would cost a step of its own.
   const std::uint32_t pieces = (rest + most - 1) / most;
-  return (rest + pieces - 1) / pieces;
+  const std::uint32_t even = (rest + pieces - 1) / pieces;
+  return std::min((even + step - 1) / step * step, rest);
 }
 
 bool StepCosts::compaction_pays(std::span<const std::uint32_t> before,

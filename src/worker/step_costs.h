@@ -14,6 +14,7 @@ struct ChunkLimits {
   std::int64_t gap_most_ns = 0;        // the same, for a prompt that then need not be cut
   std::uint32_t chunk_tokens_min = 0;  // below it a graph costs more than its tokens
   std::uint32_t chunk_tokens_max = 0;  // one engine call
+  std::uint32_t chunk_step = 1;        // of a prompt that is cut: ends of chunks, in tokens
 };
 
 class StepCosts final {

@@ -93,6 +93,7 @@ class EngineCheckTest(unittest.TestCase):
     def test_those_of_the_binary_go_by_their_names(self):
         listed = json.loads(self.aioss("engine", "list", "--json", expect=0).stdout)
         self.assertEqual({one["origin"] for one in listed} - {"linked", "embedded"}, set())
+        self.assertLessEqual({"llama", "fake"}, {one["name"] for one in listed})
         for one in listed:
             said = json.loads(
                 self.aioss("engine", "inspect", one["name"], "--json", expect=0).stdout)

@@ -13,6 +13,9 @@
 namespace aioss::sim {
 namespace {
 
+// The process ends in the middle of an engine's call: what would follow there never happens.
+struct EndsInCall {};
+
 // Whose engine computes: the table of an engine has no place for it.
 WorkerActor* g_computing = nullptr;
 
@@ -21,11 +24,32 @@ aioss_status timed_decode(aioss_session* session, const aioss_batch* batch, aios
   return engines::fake::entry()->decode(session, batch, error);
 }
 
+aioss_status timed_copy(aioss_session* session, std::int32_t source, std::int32_t target,
+                        aioss_error* error) {
+  if (g_computing != nullptr) g_computing->copies_state();
+  return engines::fake::entry()->sequence_copy(session, source, target, error);
+}
+
+aioss_status timed_save(aioss_session* session, std::int32_t sequence, std::uint8_t* data,
+                        std::size_t* size, aioss_error* error) {
+  if (g_computing != nullptr && data != nullptr) g_computing->copies_state();
+  return engines::fake::entry()->sequence_save(session, sequence, data, size, error);
+}
+
+aioss_status timed_load(aioss_session* session, std::int32_t sequence, const std::uint8_t* data,
+                        std::size_t size, aioss_error* error) {
+  if (g_computing != nullptr) g_computing->copies_state();
+  return engines::fake::entry()->sequence_load(session, sequence, data, size, error);
+}
+
 const aioss_engine& timed_engine() {
   static const aioss_engine engine = [] {
-    aioss_engine copy = *engines::fake::entry();
-    copy.decode = timed_decode;
-    return copy;
+    aioss_engine timed = *engines::fake::entry();
+    timed.decode = timed_decode;
+    timed.sequence_copy = timed_copy;
+    timed.sequence_save = timed_save;
+    timed.sequence_load = timed_load;
+    return timed;
   }();
   return engine;
 }
@@ -338,16 +362,24 @@ void WorkerActor::turn() {
   computing_ = true;
   elapsed_ = 0;
   g_computing = this;
-  const bool goes_on = model_state_->service->engine_turn(std::chrono::milliseconds(0));
+  bool goes_on = false;
+  try {
+    goes_on = model_state_->service->engine_turn(std::chrono::milliseconds(0));
+  } catch (const EndsInCall&) {
+    ASSERT(exit_);
+  }
   g_computing = nullptr;
   computing_ = false;
   busy_until_ = local_now();
+  if (exit_) {
+    model_state_.reset();
+    elapsed_ = 0;
+    return;
+  }
   const worker::Scheduler& scheduler = model_state_->service->scheduler();
   const bool has_more = scheduler.can_step();
   const std::int64_t idle = scheduler.idle_ns();
-  if (exit_) {
-    model_state_.reset();
-  } else if (!goes_on) {
+  if (!goes_on) {
     die({false, kExitEngineFailed}, busy_until_);
   } else if (has_more) {
     arm_engine(busy_until_);
@@ -358,9 +390,16 @@ void WorkerActor::turn() {
 }
 
 void WorkerActor::computes(std::uint32_t tokens) {
-  std::int64_t cost = parts_.scenario.call_ns + tokens * parts_.scenario.token_ns;
-  cost += dice_.between(0, cost / 4) + std::exchange(stall_ns_, 0);
-  const std::int64_t until = local_now() + cost;
+  const std::int64_t cost = parts_.scenario.call_ns + tokens * parts_.scenario.token_ns;
+  spend(cost + dice_.between(0, cost / 4));
+}
+
+void WorkerActor::copies_state() {
+  spend(dice_.between(0, 2 * parts_.scenario.call_ns));
+}
+
+void WorkerActor::spend(std::int64_t cost) {
+  const std::int64_t until = local_now() + cost + std::exchange(stall_ns_, 0);
   while (!exit_ && !hangs_ && !to_worker_.empty() && to_worker_.front().due <= until) {
     const Frame frame = std::move(to_worker_.front());
     to_worker_.pop_front();
@@ -368,7 +407,8 @@ void WorkerActor::computes(std::uint32_t tokens) {
     take(frame.bytes);
   }
   elapsed_ = until - parts_.world.now();
-  if (poison_calls_ && (*poison_calls_)-- == 0) die({true, SIGSEGV}, local_now());
+  if (!exit_ && poison_calls_ && (*poison_calls_)-- == 0) die({true, SIGSEGV}, local_now());
+  if (exit_) throw EndsInCall();
 }
 
 bool WorkerActor::is_settled() const {

@@ -61,8 +61,9 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
 
   // Nothing is left of any request. Only while it has nothing to do.
   bool is_settled() const;
-  // Of the engine, in the middle of a call.
+  // Of the engine, in the middle of a call: it takes its time, and may die there.
   void computes(std::uint32_t tokens);
+  void copies_state();
 
  private:
   // Time as this process sees it: a step takes time while the world stands still.
@@ -107,6 +108,7 @@ class WorkerActor final : public std::enable_shared_from_this<WorkerActor> {
   void take_parked(const Bytes& frame);
   void arm_engine(std::int64_t when);
   void turn();
+  void spend(std::int64_t cost);
   void die(os::ExitStatus status, std::int64_t when);
   void drop_what_is_in_flight();
 

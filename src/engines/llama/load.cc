@@ -191,7 +191,8 @@ bool may_use_flash_attention(aioss_profile profile) {
 }
 
 // How many queries go together decides whether flash attention takes them one by one or in tiles:
-// so that a chunk which ends on the grid has micro-batches of one kind, however it was cut.
+// so that a chunk which ends on the grid has micro-batches of one kind, however it was cut; and one
+// that ends with the prompt, too, for LlamaSession::decode computes a tail of few by itself.
 std::uint32_t on_grid(std::uint32_t tokens) {
   return tokens >= kPrefillGridTokens ? tokens / kPrefillGridTokens * kPrefillGridTokens
                                       : std::bit_floor(tokens);

@@ -29,6 +29,18 @@ ThreadPoolPointer make_pool(std::uint32_t threads) {
   return ThreadPoolPointer(ggml_threadpool_new(&params));
 }
 
+// Fewer queries than this flash attention takes one by one, which has other bits than tiles
+// (patch 0005).
+constexpr std::uint32_t kTiledQueriesMin = 16;
+
+// Of the last tokens of a sequence in a call those that must be computed by themselves, so that
+// they have the bits which they have if the prompt is cut before them: all that lie behind the
+// grid, if they are few.
+std::uint32_t short_tail(std::uint32_t tokens, std::int32_t last_position) {
+  const auto tail = static_cast<std::uint32_t>(last_position + 1) % kPrefillGridTokens;
+  return tail < kTiledQueriesMin && tail < tokens ? tail : 0;
+}
+
 // What a call says of one sequence: that of its token `first`, before which it has none.
 class TokensOfOne final {
  public:
@@ -42,14 +54,16 @@ class TokensOfOne final {
       outputs_.push_back(batch.outputs[i]);
     }
   }
-  // Borrows from this object, and the adapters from the call.
-  aioss_batch view(const aioss_batch& call) const {
+  std::uint32_t size() const { return static_cast<std::uint32_t>(where_.size()); }
+  std::int32_t last_position() const { return positions_.back(); }
+  // Tokens [from, to). Borrows from this object, and the adapters from the call.
+  aioss_batch view(const aioss_batch& call, std::uint32_t from, std::uint32_t to) const {
     aioss_batch batch = call;
-    batch.token_count = static_cast<std::uint32_t>(where_.size());
-    batch.tokens = tokens_.data();
-    batch.positions = positions_.data();
-    batch.sequences = sequences_.data();
-    batch.outputs = outputs_.data();
+    batch.token_count = to - from;
+    batch.tokens = tokens_.data() + from;
+    batch.positions = positions_.data() + from;
+    batch.sequences = sequences_.data() + from;
+    batch.outputs = outputs_.data() + from;
     return batch;
   }
   // Which token of the call this one's token `i` is.
@@ -196,29 +210,31 @@ aioss_status LlamaSession::decode(const aioss_batch& batch, aioss_error* error) 
   const LogScope log;
   if (const auto s = use_adapters(batch, error); s != AIOSS_OK) return s;
   rows_are_copied_ = false;
-  if (model_.profile != AIOSS_PROFILE_FAST && company_would_tell(batch)) {
-    return decode_one_by_one(batch, error);
-  }
-  return decode_together(batch, error);
+  if (model_.profile == AIOSS_PROFILE_FAST) return decode_together(batch, error);
+  const bool is_of_one = std::all_of(batch.sequences, batch.sequences + batch.token_count,
+                                     [&](auto sequence) { return sequence == *batch.sequences; });
+  const std::uint32_t last = batch.token_count - 1;
+  const bool in_parts = is_of_one ? short_tail(batch.token_count, batch.positions[last]) > 0
+                                  : company_would_tell(batch);
+  return in_parts ? decode_in_parts(batch, is_of_one, error) : decode_together(batch, error);
 }
 
-// Whether the bits of one sequence would depend on the others. llama.cpp cuts a call into
-// micro-batches of as many tokens of each sequence as all of them have: so a prompt beside a decode
-// step would be cut where it is not cut alone. And adapters are F16 and F32, of which llamafile's
-// products have other bits from two columns on, without our patch.
+// Whether the bits of one of several sequences would depend on the others. llama.cpp cuts a call
+// into micro-batches of as many tokens of each sequence as all of them have: so a prompt beside a
+// decode step would be cut where it is not cut alone. And adapters are F16 and F32, of which
+// llamafile's products have other bits from two columns on, without our patch.
 bool LlamaSession::company_would_tell(const aioss_batch& batch) const {
-  bool in_company = false, several_of_one = false;
+  bool several_of_one = false;
   for (std::uint32_t i = 0; i < batch.token_count; ++i) {
-    const std::int32_t sequence = batch.sequences[i];
-    in_company = in_company || sequence != batch.sequences[0];
     // check_batch: only the first of a sequence's tokens is where the sequence ends by now.
-    several_of_one = several_of_one || batch.positions[i] != lengths_[sequence];
+    several_of_one = several_of_one || batch.positions[i] != lengths_[batch.sequences[i]];
   }
-  return in_company && (several_of_one || (!adapters_.empty() && !kHasInvariantKernels));
+  return several_of_one || (!adapters_.empty() && !kHasInvariantKernels);
 }
 
-// A call for each sequence, with its tokens in their order: as if it were alone.
-aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_error* error) {
+// A call for each sequence, as if it were alone, and one more for a short tail.
+aioss_status LlamaSession::decode_in_parts(const aioss_batch& batch, bool abortable,
+                                           aioss_error* error) {
   const std::size_t width = vocabulary_size();
   std::vector<std::size_t> row_of(batch.token_count);  // where the logits of a token belong
   std::size_t row_count = 0;
@@ -233,12 +249,20 @@ aioss_status LlamaSession::decode_one_by_one(const aioss_batch& batch, aioss_err
     const auto sequence = static_cast<std::size_t>(batch.sequences[first]);
     if (is_done[sequence]) continue;
     is_done[sequence] = true;
-    const TokensOfOne part(batch, first);
-    if (const auto s = decode_together(part.view(batch), error, false); s != AIOSS_OK) return s;
-    for (std::size_t i = 0; i < output_rows_.size(); ++i) {
-      const float* const row = logits(static_cast<std::uint32_t>(i));
-      const std::uint32_t token = part.where(static_cast<std::size_t>(output_rows_[i]));
-      std::copy_n(row, width, rows.data() + row_of[token] * width);
+    const TokensOfOne one(batch, first);
+    const std::uint32_t cut = one.size() - short_tail(one.size(), one.last_position());
+    for (std::uint32_t from = 0, to = cut; from < one.size(); from = to, to = one.size()) {
+      const aioss_status s = decode_together(one.view(batch, from, to), error, abortable);
+      if (s != AIOSS_OK) {  // a call that failed counts in its graphs only, its parts likewise
+        counters_.decode_calls = before.decode_calls;
+        counters_.tokens = before.tokens;
+        return s;
+      }
+      for (std::size_t i = 0; i < output_rows_.size(); ++i) {
+        const float* const row = logits(static_cast<std::uint32_t>(i));
+        const std::uint32_t token = one.where(from + static_cast<std::size_t>(output_rows_[i]));
+        std::copy_n(row, width, rows.data() + row_of[token] * width);
+      }
     }
   }
   counters_.decode_calls = before.decode_calls + 1;

@@ -51,7 +51,7 @@ class LlamaSession final {
   std::uint32_t vocabulary_size() const;
   void read_back_lengths(const aioss_batch& batch);
   aioss_status use_adapters(const aioss_batch& batch, aioss_error* error);
-  aioss_status decode_one_by_one(const aioss_batch& batch, aioss_error* error);
+  aioss_status decode_in_parts(const aioss_batch& batch, bool abortable, aioss_error* error);
   aioss_status decode_together(const aioss_batch& batch, aioss_error* error, bool abortable = true);
   bool company_would_tell(const aioss_batch& batch) const;
   aioss_status finish(int result, const aioss_batch& batch, const std::string& message,

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "runtime/streams/stream_state.h"
 #include "runtime/testing/test_bench.h"
 
 namespace aioss::runtime {
