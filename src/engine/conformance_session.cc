@@ -92,7 +92,7 @@ void check_abort(Harness& harness, Recorder& recorder) {
                   std::to_string(interruption.questions) + " questions");
   status = s.remove(0, 0, -1);
 
-  interruption.answer_yes_after = interruption.questions + 1;
+  interruption.answer_yes_after = interruption.questions;
   status = harness.prefill(s, 0, 0, 0, kShort);
   recorder.expect("session.abort", !status && status.error().code == Code::kCancelled,
                   status ? "the call was not aborted" : status.error().message);
