@@ -12,6 +12,7 @@
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "worker/engine_report.h"
+#include "worker/plugin_choice.h"
 #include "worker/worker.h"
 
 namespace aioss::app {
@@ -90,12 +91,11 @@ bool parse_devices(std::span<const std::string> arguments, worker::WorkerOptions
 std::optional<worker::EngineSource> take_engine(std::vector<std::string>& arguments) {
   const std::size_t count = arguments.size();
   if (count < 2 || arguments[count - 2] != "--linked") return worker::EngineSource{cli::kEngineFd};
-  for (const worker::EngineChoice& one : engines()) {
-    if (one.name != arguments.back()) continue;
-    arguments.resize(count - 2);
-    return worker::EngineSource{-1, one.engine};
-  }
-  return std::nullopt;
+  const std::vector<worker::EngineChoice> linked = engines();
+  const auto choice = worker::find_engine(linked, arguments.back());
+  if (!choice) return std::nullopt;
+  arguments.resize(count - 2);
+  return worker::EngineSource{-1, (*choice)->engine};
 }
 
 // `--inspect-engine [--linked NAME]`, or `--check-engine MODELS DEVICE [--quick] [--linked NAME]`:

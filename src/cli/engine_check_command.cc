@@ -30,13 +30,23 @@ bool is_path(const std::string& text, std::string_view suffix) {
 }
 
 struct Opened {
-  std::string origin;        // "linked", "embedded", or a path
-  plugins::PluginFile file;  // nothing of one that is linked
-  std::string linked = {};   // its name, if it is
-  EngineSource source() const { return {file.file ? file.file->get() : -1, linked}; }
+  plugins::EngineImage image;  // of a file without name and version, which it has not said yet
+  std::uint64_t bytes = 0;     // of its file
+  EngineSource source() const {
+    return {plugins::plugin_descriptor(&image), image.is_linked ? image.name : ""};
+  }
 };
 
-// Null: the binary has no engine of this name, or none that this processor can run.
+Opened opened_file(plugins::PluginFile file, const std::string& path) {
+  Opened out;
+  out.image.file = std::move(file.file);
+  out.image.sha256 = file.sha256;
+  out.image.origin = path;
+  out.bytes = file.bytes;
+  return out;
+}
+
+// Nothing: the binary has no engine of this name.
 Result<std::optional<Opened>> open_own(const Services& services, const std::string& name) {
   if (!is_own_engine(services, name)) return std::optional<Opened>();
   const auto image = own_engines(services, true)->find(name);
@@ -45,23 +55,26 @@ Result<std::optional<Opened>> open_own(const Services& services, const std::stri
                                          "' in itself, but this machine cannot run it; the log "
                                          "says why"};
   }
-  if (image->is_linked) return std::optional<Opened>({image->origin, {}, name});
-  AIOSS_TRY(const os::FileInfo file, os::descriptor_info(image->file->get()));
-  return std::optional<Opened>({image->origin, {image->file, image->sha256, file.size, true}});
+  Opened out{*image};
+  if (!image->is_linked) {
+    AIOSS_TRY(const os::FileInfo file, os::descriptor_info(image->file->get()));
+    out.bytes = file.size;
+  }
+  return std::optional<Opened>(std::move(out));
 }
 
 Result<Opened> open_engine(const Services& services, const Config& config,
                            const std::string& given) {
   if (is_path(given, ".so")) {
     AIOSS_TRY(plugins::PluginFile file, plugins::read_plugin(services.files, given));
-    return Opened{given, std::move(file)};
+    return opened_file(std::move(file), given);
   }
   if (!plugins::is_plugin_name(given)) return Error{Code::kUsage, "no engine can have this name"};
   AIOSS_TRY(std::optional<Opened> own, open_own(services, given));
   if (own) return std::move(*own);
   const std::string path = plugins::plugin_path(config.text(Key::kEnginesDir), given);
   auto file = plugins::read_plugin(services.files, path);
-  if (file) return Opened{path, std::move(*file)};
+  if (file) return opened_file(std::move(*file), path);
   if (file.error().code != Code::kNotFound) return std::move(file).error();
   return Error{Code::kNotFound, "there is no engine '" + given +
                                     "'; 'aioss engine list' lists them, and a file's path must "
@@ -84,10 +97,10 @@ std::string checked_text(const EngineReport& report, const Opened& opened, const
   for (const EngineDevice& device : report.devices) {
     table.add({"device", device.name + " (" + device.backend + ") " + device.description});
   }
-  table.add({"origin", opened.origin});
-  if (opened.linked.empty()) {
-    table.add({"file", human_bytes(opened.file.bytes)});
-    table.add({"SHA-256", codec::to_hex(opened.file.sha256)});
+  table.add({"origin", opened.image.origin});
+  if (!opened.image.is_linked) {
+    table.add({"file", human_bytes(opened.bytes)});
+    table.add({"SHA-256", codec::to_hex(opened.image.sha256)});
   }
   return table.render(console.table_columns(), console.facts().output_color);
 }
@@ -113,9 +126,9 @@ std::string checked_json(const EngineReport& report, const Opened& opened) {
     one["bytes_free"] = device.bytes_free;
     out["devices"].push_back(std::move(one));
   }
-  out["origin"] = opened.origin;
-  out["file_bytes"] = opened.file.bytes;
-  out["sha256"] = opened.linked.empty() ? codec::to_hex(opened.file.sha256) : "";
+  out["origin"] = opened.image.origin;
+  out["file_bytes"] = opened.bytes;
+  out["sha256"] = opened.image.is_linked ? "" : codec::to_hex(opened.image.sha256);
   return codec::dump_json(out) + "\n";
 }
 

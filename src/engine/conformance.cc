@@ -40,7 +40,6 @@ void check_profile(const aioss_engine& engine, const ConformanceOptions& options
   check_arguments(harness, recorder);
   check_full(harness, recorder);
   check_abort(harness, recorder);
-  check_late_abort(harness, recorder);
   check_remove(harness, recorder);
   check_copy(harness, recorder);
   check_state(harness, recorder);

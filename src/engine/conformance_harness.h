@@ -115,7 +115,6 @@ void check_struct_sizes(Harness& harness, Recorder& recorder);
 void check_arguments(Harness& harness, Recorder& recorder);
 void check_full(Harness& harness, Recorder& recorder);
 void check_abort(Harness& harness, Recorder& recorder);
-void check_late_abort(Harness& harness, Recorder& recorder);
 void check_remove(Harness& harness, Recorder& recorder);
 void check_copy(Harness& harness, Recorder& recorder);
 void check_state(Harness& harness, Recorder& recorder);

@@ -50,6 +50,42 @@ std::string mib(std::uint64_t bytes) {
   return text;
 }
 
+// A prefill that is given up after so many tenths of the questions that it asks: what was done of
+// it must not count, and the session goes on.
+void abort_after(Harness& harness, Recorder& recorder, const std::string& name,
+                 std::uint32_t tokens, int tenths) {
+  Interruption interruption;
+  interruption.answer_yes_after = -1;
+  aioss_session_options options = harness.session_options();
+  options.abort = interrupt;
+  options.abort_user = &interruption;
+  const auto session = harness.session(options);
+  if (!session) return recorder.failed("session." + name, session.error());
+  Session& s = **session;
+  Status status = harness.prefill(s, 0, 0, 0, tokens);
+  const int asked = interruption.questions;
+  const Result<Rows> expected = harness.step(s, 0, 0, tokens);
+  if (!status || !expected) return recorder.expect("session." + name, false, "cannot prefill");
+  recorder.expect("session." + name + "_is_asked", asked > 0, std::to_string(asked) + " questions");
+  status = s.remove(0, 0, -1);
+
+  const aioss_counters before = s.counters();
+  interruption.answer_yes_after = interruption.questions + asked * tenths / 10;
+  status = harness.prefill(s, 0, 0, 0, tokens);
+  const aioss_counters after = s.counters();
+  recorder.expect("session." + name, !status && status.error().code == Code::kCancelled,
+                  status ? "the call was not aborted" : status.error().message);
+  recorder.expect("session." + name + "_does_not_count",
+                  after.decode_calls == before.decode_calls && after.tokens == before.tokens,
+                  std::to_string(after.tokens - before.tokens) + " tokens counted");
+  interruption.answer_yes_after = -1;
+  status = s.remove(0, 0, -1);
+  if (status) status = harness.prefill(s, 0, 0, 0, tokens);
+  const std::string goes_on = "session.goes_on_after_" + name;
+  if (!status) return recorder.failed(goes_on, status.error());
+  judge(harness, recorder, goes_on.c_str(), expected, harness.step(s, 0, 0, tokens));
+}
+
 }  // namespace
 
 void check_full(Harness& harness, Recorder& recorder) {
@@ -77,63 +113,8 @@ void check_full(Harness& harness, Recorder& recorder) {
 }
 
 void check_abort(Harness& harness, Recorder& recorder) {
-  Interruption interruption;
-  aioss_session_options options = harness.session_options();
-  options.abort = interrupt;
-  options.abort_user = &interruption;
-  const auto session = harness.session(options);
-  if (!session) return recorder.failed("session.abort", session.error());
-  Session& s = **session;
-  interruption.answer_yes_after = -1;
-  Status status = harness.prefill(s, 0, 0, 0, kShort);
-  const Result<Rows> expected = harness.step(s, 0, 0, kShort);
-  if (!status || !expected) return recorder.expect("session.abort", false, "cannot prefill");
-  recorder.expect("session.abort_is_asked", interruption.questions > 0,
-                  std::to_string(interruption.questions) + " questions");
-  status = s.remove(0, 0, -1);
-
-  interruption.answer_yes_after = interruption.questions;
-  status = harness.prefill(s, 0, 0, 0, kShort);
-  recorder.expect("session.abort", !status && status.error().code == Code::kCancelled,
-                  status ? "the call was not aborted" : status.error().message);
-  interruption.answer_yes_after = -1;
-  status = s.remove(0, 0, -1);
-  if (status) status = harness.prefill(s, 0, 0, 0, kShort);
-  if (!status) return recorder.failed("session.goes_on_after_abort", status.error());
-  judge(harness, recorder, "session.goes_on_after_abort", expected, harness.step(s, 0, 0, kShort));
-}
-
-// In the last tenth of a call's questions: what was done of it must not count.
-void check_late_abort(Harness& harness, Recorder& recorder) {
-  Interruption interruption;
-  interruption.answer_yes_after = -1;
-  aioss_session_options options = harness.session_options();
-  options.abort = interrupt;
-  options.abort_user = &interruption;
-  const auto session = harness.session(options);
-  if (!session) return recorder.failed("session.late_abort", session.error());
-  Session& s = **session;
-  Status status = harness.prefill(s, 0, 0, 0, kFewBehind);
-  const int asked = interruption.questions;
-  const Result<Rows> expected = harness.step(s, 0, 0, kFewBehind);
-  if (status) status = s.remove(0, 0, -1);
-  if (!status) return recorder.failed("session.late_abort", status.error());
-
-  const aioss_counters before = s.counters();
-  interruption.answer_yes_after = interruption.questions + asked * 9 / 10;
-  status = harness.prefill(s, 0, 0, 0, kFewBehind);
-  const aioss_counters after = s.counters();
-  recorder.expect("session.late_abort", !status && status.error().code == Code::kCancelled,
-                  status ? "the call was not aborted" : status.error().message);
-  recorder.expect("session.aborted_calls_do_not_count",
-                  after.decode_calls == before.decode_calls && after.tokens == before.tokens,
-                  std::to_string(after.tokens - before.tokens) + " tokens counted");
-  interruption.answer_yes_after = -1;
-  status = s.remove(0, 0, -1);
-  if (status) status = harness.prefill(s, 0, 0, 0, kFewBehind);
-  if (!status) return recorder.failed("session.goes_on_after_late_abort", status.error());
-  judge(harness, recorder, "session.goes_on_after_late_abort", expected,
-        harness.step(s, 0, 0, kFewBehind));
+  abort_after(harness, recorder, "abort", kShort, 0);
+  abort_after(harness, recorder, "late_abort", kFewBehind, 9);
 }
 
 void check_remove(Harness& harness, Recorder& recorder) {

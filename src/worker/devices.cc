@@ -45,14 +45,9 @@ Bytes devices_failure(const Error& error) {
 Result<ipc::DevicesReport> ask(const WorkerOptions& options) {
   AIOSS_CHECK(os::limit_cpu_time(kDevicesCpuSecondsMax));
   AIOSS_CHECK(os::enter_stage_one(options.device, options.engine_fd));
-  std::vector<EngineChoice> engines = options.engines;
-  if (options.engine_fd >= 0) {
-    AIOSS_TRY(EngineChoice plugin,
-              open_plugin_choice(options, options.engine_name, [](const Error& error) {
-                return ipc::framed(devices_failure(error));
-              }));
-    engines = {std::move(plugin)};
-  }
+  const auto framed = [](const Error& error) { return ipc::framed(devices_failure(error)); };
+  AIOSS_TRY(const std::vector<EngineChoice> engines,
+            engines_of(options, options.engine_name, framed));
   ipc::DevicesReport report;
   for (const EngineChoice& choice : engines) AIOSS_CHECK(add_devices(choice, report));
   return report;

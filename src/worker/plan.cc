@@ -297,14 +297,6 @@ Bytes plan_failure(const Error& error) {
   return ipc::encode(report);
 }
 
-Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
-                                        const std::string& name) {
-  for (const EngineChoice& choice : engines) {
-    if (choice.name == name) return &choice;
-  }
-  return Error{Code::kUnsupported, "this binary has no engine named " + name};
-}
-
 // Behind stage one; enters stage two before a byte of the model is read.
 Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& channel,
                                 std::uint32_t threads, WorkerExit& exit) {
@@ -312,11 +304,7 @@ Result<ipc::PlanReport> dry_run(const WorkerOptions& options, ipc::Channel& chan
   AIOSS_TRY(const ipc::PlanAsk ask, ipc::decode_plan_ask(frame));
   exit = WorkerExit::kLoadFailed;
   const auto framed = [](const Error& error) { return ipc::framed(plan_failure(error)); };
-  std::vector<EngineChoice> engines = options.engines;
-  if (options.engine_fd >= 0) {
-    AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, ask.engine, framed));
-    engines = {std::move(plugin)};
-  }
+  AIOSS_TRY(const std::vector<EngineChoice> engines, engines_of(options, ask.engine, framed));
   AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, ask.engine));
   AIOSS_TRY(DeviceChoice devices, begin_devices(options, *choice, ask.device, {}, framed));
   DryRun run(*choice, ask, std::move(devices), threads);

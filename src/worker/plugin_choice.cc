@@ -65,6 +65,22 @@ Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std:
   return choice;
 }
 
+Result<std::vector<EngineChoice>> engines_of(
+    const WorkerOptions& options, const std::string& name,
+    const std::function<Bytes(const Error&)>& framed_failure) {
+  if (options.engine_fd < 0) return options.engines;
+  AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, name, framed_failure));
+  return std::vector<EngineChoice>{std::move(plugin)};
+}
+
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name) {
+  for (const EngineChoice& choice : engines) {
+    if (choice.name == name) return &choice;
+  }
+  return Error{Code::kUnsupported, "this binary has no engine named " + name};
+}
+
 Result<DeviceChoice> begin_devices(const WorkerOptions& options, const EngineChoice& choice,
                                    const std::string& names, const ipc::Layers& layers,
                                    const std::function<Bytes(const Error&)>& framed_failure) {

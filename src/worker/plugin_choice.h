@@ -1,10 +1,11 @@
-// The engine of a worker that was started with a plugin: opened between the two stages of the
-// sandbox, with the text of its models from the linked llama.cpp.
+// The engine of a worker: one of the binary's, or the plugin that it was started with, opened
+// between the two stages of the sandbox, with the text of its models from the linked llama.cpp.
 #pragma once
 
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -20,6 +21,15 @@ namespace aioss::worker {
 // WorkerExit::kLoadFailed.
 Result<EngineChoice> open_plugin_choice(const WorkerOptions& options, const std::string& name,
                                         const std::function<Bytes(const Error&)>& framed_failure);
+
+// That plugin alone, or, if the worker was started with none, those of the binary.
+Result<std::vector<EngineChoice>> engines_of(
+    const WorkerOptions& options, const std::string& name,
+    const std::function<Bytes(const Error&)>& framed_failure);
+
+// kUnsupported: there is none of this name. Borrowed from `engines`.
+Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
+                                        const std::string& name);
 
 // Begins the drivers of these devices of the engine, of "cpu" none (device_choice.h). Between the
 // two stages, too, and with the same last words if they crash or hang.

@@ -92,9 +92,14 @@ Result<Scheduler::Loaded> Scheduler::load_prefix(Sequence& sequence, PrefixCache
     prefixes_->drop(number);  // of another build or geometry, or damaged
     loaded = Loaded::kGone;
   } else if (cut && !session_.remove(sequence.stream, static_cast<std::int32_t>(tokens), -1)) {
-    (cuts_tail_alone ? tails_stay_ : cuts_refused_) = true;
-    if (cuts_tail_alone) prefixes_->drop(number);  // nobody can use it
-    loaded = cuts_tail_alone ? Loaded::kGone : Loaded::kUncut;
+    if (cuts_tail_alone) {
+      tails_stay_ = true;
+      prefixes_->drop(number);  // nobody can use it
+      loaded = Loaded::kGone;
+    } else {
+      cuts_refused_ = true;
+      loaded = Loaded::kUncut;
+    }
   }
   if (loaded != Loaded::kYes) {
     AIOSS_CHECK(empty_stream(sequence));

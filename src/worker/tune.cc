@@ -112,14 +112,10 @@ Result<ipc::TuneReport> Tuner::carry_out(const ipc::TuneOpen& ask) {
 }
 
 Result<EngineChoice> Tuner::choose_engine(const std::string& name) const {
-  if (options_.engine_fd >= 0) {
-    return open_plugin_choice(options_, name,
-                              [](const Error& error) { return ipc::framed(tune_failure(error)); });
-  }
-  for (const EngineChoice& choice : options_.engines) {
-    if (choice.name == name) return choice;
-  }
-  return Error{Code::kUnsupported, "this binary has no engine named " + name};
+  const auto framed = [](const Error& error) { return ipc::framed(tune_failure(error)); };
+  AIOSS_TRY(const std::vector<EngineChoice> engines, engines_of(options_, name, framed));
+  AIOSS_TRY(const EngineChoice* const choice, find_engine(engines, name));
+  return *choice;
 }
 
 // As a worker's session would be, but for what is not needed to measure it.

@@ -85,14 +85,6 @@ std::optional<os::SharedMapping> map_prefixes(int fd) {
   return std::nullopt;
 }
 
-Result<const EngineChoice*> find_engine(const std::vector<EngineChoice>& engines,
-                                        const std::string& name) {
-  for (const EngineChoice& choice : engines) {
-    if (choice.name == name) return &choice;
-  }
-  return Error{Code::kUnsupported, "this binary has no engine named " + name};
-}
-
 Result<ipc::Configure> receive_configure(ipc::Channel& channel) {
   AIOSS_TRY(const Bytes frame, channel.receive(kConfigureTimeout));
   AIOSS_TRY(ipc::ToWorker message, ipc::decode_to_worker(frame));
@@ -133,14 +125,6 @@ ipc::Ready describe(const Loaded& loaded, const SchedulerOptions& scheduler,
 
 Bytes framed_failure(const Error& error) {
   return ipc::framed(ipc::encode(ipc::FromWorker{ipc::LoadFailed{error}}));
-}
-
-// Those of the binary, or the plugin's alone.
-Result<std::vector<EngineChoice>> engines_of(const WorkerOptions& options,
-                                             const ipc::Configure& configure) {
-  if (options.engine_fd < 0) return options.engines;
-  AIOSS_TRY(EngineChoice plugin, open_plugin_choice(options, configure.engine, framed_failure));
-  return std::vector<EngineChoice>{std::move(plugin)};
 }
 
 Result<Loaded> load(const WorkerOptions& options, const EngineChoice& choice,
@@ -232,7 +216,7 @@ WorkerExit serve(const WorkerOptions& options, const Clock& clock) {
     if (configure.error().code == Code::kWorkerDied) return WorkerExit::kOk;  // the gateway left
     return fail_load(channel, configure.error(), WorkerExit::kProtocol);
   }
-  const auto engines = engines_of(options, *configure);
+  const auto engines = engines_of(options, configure->engine, framed_failure);
   if (!engines) return fail_load(channel, engines.error(), WorkerExit::kLoadFailed);
   const auto choice = find_engine(*engines, configure->engine);
   if (!choice) return fail_load(channel, choice.error(), WorkerExit::kLoadFailed);
