@@ -4,11 +4,16 @@
 # *_fuzz.cc and main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME,
 # which may also link TEST targets of the layers below.
 add_library(aioss_options INTERFACE)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(AIOSS_BRANCH_PROTECTION -mbranch-protection=standard)
+else()
+  set(AIOSS_BRANCH_PROTECTION -fcf-protection)
+endif()
 aioss_file_names("${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}" AIOSS_FILE_NAMES)
 target_compile_options(aioss_options INTERFACE
   -Wall -Wextra -Wshadow -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Woverloaded-virtual>
-  -fstack-protector-strong -fcf-protection -fstack-clash-protection
+  -fstack-protector-strong -fstack-clash-protection ${AIOSS_BRANCH_PROTECTION}
   ${AIOSS_FILE_NAMES})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 takes what std::vector::insert copies for longer than it can be: GCC bug 105329 and kin.

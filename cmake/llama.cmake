@@ -2,7 +2,7 @@
 # already on disk, as static libraries.
 #
 #   AIOSS_LLAMA_SOURCE_DIR  a llama.cpp v0.5.0 tree. `./dev` obtains and checks one.
-#   AIOSS_CPU               native | x86-64-v3 | x86-64-v4 | armv8-a
+#   AIOSS_CPU               native | x86-64-v3 | x86-64-v4 | armv8-a | armv8.2-a
 #
 # Nothing here downloads, and nothing needs the rest of the product: the project of plugins
 # (src/engines/llama/plugin) includes this file, too.
@@ -11,7 +11,7 @@ include(compiler_cache)
 
 set(AIOSS_LLAMA_SOURCE_DIR "" CACHE PATH "llama.cpp v0.5.0 source tree")
 set(AIOSS_CPU "native" CACHE STRING "Instruction set of the engine: native, x86-64-v3, x86-64-v4")
-set_property(CACHE AIOSS_CPU PROPERTY STRINGS native x86-64-v3 x86-64-v4 armv8-a)
+set_property(CACHE AIOSS_CPU PROPERTY STRINGS native x86-64-v3 x86-64-v4 armv8-a armv8.2-a)
 
 if(NOT EXISTS "${AIOSS_LLAMA_SOURCE_DIR}/include/llama.h")
   message(FATAL_ERROR
@@ -31,8 +31,11 @@ function(aioss_llama_isa cpu out)
     set(isa ${v3} -DGGML_AVX512=ON) # F, BW, DQ, VL and CD
   elseif(cpu STREQUAL "armv8-a")
     set(isa -DGGML_NATIVE=OFF -DGGML_CPU_ARM_ARCH=armv8-a)
+  elseif(cpu STREQUAL "armv8.2-a") # with what the servers' cores of that level have
+    set(isa -DGGML_NATIVE=OFF -DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod+fp16)
   else()
-    message(FATAL_ERROR "AIOSS_CPU is '${cpu}'; use native, x86-64-v3, x86-64-v4 or armv8-a")
+    message(FATAL_ERROR
+      "AIOSS_CPU is '${cpu}'; use native, x86-64-v3, x86-64-v4, armv8-a or armv8.2-a")
   endif()
   set(${out} ${isa} PARENT_SCOPE)
 endfunction()
@@ -50,6 +53,11 @@ function(aioss_llama_build name)
   # As one argument each; "|" is what stands for ";" below.
   aioss_compiler_cache("${AIOSS_LLAMA_SOURCE_DIR}" launcher)
   list(JOIN launcher "|" launcher)
+  set(toolchain "")
+  if(CMAKE_CROSSCOMPILING)
+    set(toolchain "-DCMAKE_TOOLCHAIN_FILE=${CMAKE_TOOLCHAIN_FILE}"
+      "-DAIOSS_SYSROOT=${AIOSS_SYSROOT}")
+  endif()
   set(device "")
   set(libraries src/libllama.a ggml/src/libggml.a)
   if(ARG_BACKEND STREQUAL "vulkan")
@@ -87,7 +95,7 @@ function(aioss_llama_build name)
     PREFIX "${CMAKE_BINARY_DIR}/${name}-stamps"
     CMAKE_GENERATOR Ninja
     LIST_SEPARATOR "|"
-    CMAKE_ARGS
+    CMAKE_ARGS ${toolchain}
       -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON
       -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
       "-DCMAKE_C_COMPILER_LAUNCHER=${launcher}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}"

@@ -22,7 +22,7 @@ class CpuCheck : public testing::Test {
     services_.cpu_level = "x86-64-v3";
     services_.cpu = [] {
       os::CpuInfo cpu;
-      cpu.features = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"};
+      cpu.features = {"cx16", "lahf_lm", "popcnt", "sse2", "sse4_1", "sse4_2", "ssse3"};
       return Result<os::CpuInfo>(cpu);
     };
     services_.environment = [](std::string_view) { return std::optional<std::string>(); };

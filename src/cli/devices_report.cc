@@ -12,7 +12,8 @@ namespace {
 // Of the many flags of a processor, those that engines are compiled for.
 constexpr std::string_view kShown =
     "sse4_2 avx avx2 bmi2 f16c fma avx_vnni avx512f avx512bw avx512cd avx512dq avx512vl "
-    "avx512_vnni avx512_vbmi avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 asimd asimddp "
+    "avx512_vnni avx512_vbmi avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 asimd asimdhp "
+    "asimddp "
     "i8mm sve sve2 bf16";
 
 std::vector<std::string> shown_features(const os::CpuInfo& cpu) {
@@ -47,7 +48,7 @@ std::string cpu_text(const DevicesFacts& facts) {
   const std::string model = facts.cpu.model.empty() ? "of an unknown model" : facts.cpu.model;
   const std::string level = os::cpu_level_of(facts.cpu);
   std::string out = "cpu        " + safe_text(model, false) + "\n";
-  out += "level      " + (level.empty() ? std::string("not of x86-64") : level) +
+  out += "level      " + (level.empty() ? std::string("unknown") : level) +
          "; the engine in this binary is built for " + facts.built_for + "\n";
   out += "features   " + joined(shown_features(facts.cpu)) + "\n";
   out += "usable     " + cores_text(facts.budget) + "\n";

@@ -15,7 +15,7 @@ DevicesFacts facts() {
   DevicesFacts facts;
   facts.cpu = {"A Processor 9000",
                {"abm", "avx", "avx2", "bmi1", "bmi2", "cx16", "f16c", "fma", "lahf_lm", "movbe",
-                "popcnt", "sse4_1", "sse4_2", "ssse3"}};
+                "popcnt", "sse2", "sse4_1", "sse4_2", "ssse3"}};
   facts.budget = {4, 2, 1.5};
   facts.built_for = "x86-64-v3";
   facts.bandwidth = os::ReadBandwidth{29.04e9, 1, 2, 3};

@@ -35,9 +35,9 @@ class EmbeddedEngines : public testing::Test {
 
 os::CpuInfo level_4() {
   os::CpuInfo cpu;
-  cpu.features = {"abm",      "avx",    "avx2",   "avx512bw", "avx512cd", "avx512dq", "avx512f",
-                  "avx512vl", "bmi1",   "bmi2",   "cx16",     "f16c",     "fma",      "lahf_lm",
-                  "movbe",    "popcnt", "sse4_1", "sse4_2",   "ssse3"};
+  cpu.features = {"abm",      "avx",    "avx2", "avx512bw", "avx512cd", "avx512dq", "avx512f",
+                  "avx512vl", "bmi1",   "bmi2", "cx16",     "f16c",     "fma",      "lahf_lm",
+                  "movbe",    "popcnt", "sse2", "sse4_1",   "sse4_2",   "ssse3"};
   return cpu;
 }
 

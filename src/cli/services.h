@@ -26,7 +26,7 @@ struct EngineVersion {
 // A plugin that the binary carries inside itself.
 struct EmbeddedEngine {
   std::string name, version;
-  std::string cpu_level;  // of x86-64, that it needs; "": of any
+  std::string cpu_level;  // that it needs; "": of any
   ByteView bytes;         // static
 };
 

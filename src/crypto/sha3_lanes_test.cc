@@ -14,15 +14,19 @@
 namespace aioss::crypto {
 namespace {
 
-std::vector<Lanes> implementations() {
-  std::vector<Lanes> found;
-  for (const Lanes lanes : {Lanes::kOne, Lanes::kFour, Lanes::kEight}) {
-    if (supported(lanes)) {
-      found.push_back(lanes);
-    } else {
-      std::printf("not on this processor: %u lanes\n", static_cast<unsigned>(lanes));
+// What is left out is said once.
+const std::vector<Lanes>& implementations() {
+  static const std::vector<Lanes> found = [] {
+    std::vector<Lanes> supported_here;
+    for (const Lanes lanes : {Lanes::kOne, Lanes::kFour, Lanes::kEight}) {
+      if (supported(lanes)) {
+        supported_here.push_back(lanes);
+      } else {
+        std::printf("not on this processor: %u lanes\n", static_cast<unsigned>(lanes));
+      }
     }
-  }
+    return supported_here;
+  }();
   return found;
 }
 

@@ -38,19 +38,39 @@ std::string core_of(unsigned processor) {
   return text ? std::string(trim(as_text(*text))) : number;  // unknown: a core of its own
 }
 
-// What each level adds to the one before, in the kernel's names (psABI, "x86-64 micro-architecture
-// levels"); abm stands for lzcnt, and the AVX flags imply that the kernel saves their registers.
-const std::vector<std::vector<std::string_view>>& level_features() {
-  static const std::vector<std::vector<std::string_view>> levels{
-      {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"},
-      {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"},
-      {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}};
-  return levels;
+struct Level {
+  std::string_view name;
+  std::vector<std::string_view> adds;  // to the level before, in the kernel's names
+};
+using Levels = std::vector<Level>;
+
+// x86-64: psABI, "micro-architecture levels"; abm stands for lzcnt, and the AVX flags imply that
+// the kernel saves their registers. Arm: the Armv8-A architecture reference, of 8.2 also what is
+// optional there and every server's core has (dot products, halves): our engines are built with it.
+const std::array<Levels, 2>& architectures() {
+  static const std::array<Levels, 2> all{
+      Levels{{"x86-64", {"sse2"}},
+             {"x86-64-v2", {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}},
+             {"x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}},
+             {"x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}},
+      Levels{
+          {"armv8-a", {"asimd", "fp"}},
+          {"armv8.2-a", {"asimddp", "asimdhp", "asimdrdm", "atomics", "crc32", "dcpop", "fphp"}}}};
+  return all;
 }
 
 bool has_all(const CpuInfo& cpu, const std::vector<std::string_view>& features) {
   return std::all_of(features.begin(), features.end(),
                      [&](std::string_view feature) { return cpu.has(feature); });
+}
+
+const Levels& levels_with(std::string_view name) {
+  for (const Levels& levels : architectures()) {
+    for (const Level& level : levels) {
+      if (level.name == name) return levels;
+    }
+  }
+  assert_failed("a level of processors", __FILE__, __LINE__);
 }
 
 }  // namespace
@@ -72,6 +92,9 @@ Result<CpuInfo> cpu_info() {
     const std::string_view name = trim(line.substr(0, colon));
     const std::string_view value = trim(line.substr(colon + 1));
     if (name == "model name") cpu.model = value;
+    // Arm's have numbers instead: "CPU implementer 0x41, part 0xd0c" is a Neoverse N1.
+    if (name == "CPU implementer") cpu.model = "CPU implementer " + std::string(value);
+    if (name == "CPU part") cpu.model += ", part " + std::string(value);
     if (name != "flags" && name != "Features") continue;
     for (const std::string_view flag : split(value, ' ')) cpu.features.emplace_back(flag);
   }
@@ -102,30 +125,25 @@ CpuBudget cpu_budget() {
 }
 
 std::string cpu_level_of(const CpuInfo& cpu) {
-#if defined(__x86_64__)
-  if (cpu.features.empty()) return "";
-  std::string level = "x86-64";
-  char number = '2';
-  for (const auto& features : level_features()) {
-    if (!has_all(cpu, features)) break;
-    level = "x86-64-v" + std::string(1, number++);
+  std::string found;
+  for (const Levels& levels : architectures()) {
+    for (const Level& level : levels) {
+      if (!has_all(cpu, level.adds)) break;
+      found = level.name;
+    }
   }
-  return level;
-#else
-  (void)cpu;
-  return "";
-#endif
+  return found;
 }
 
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu) {
-  if (level == "native" || level == "armv8-a") return std::nullopt;
-  ASSERT(level == "x86-64-v2" || level == "x86-64-v3" || level == "x86-64-v4");
-  const auto steps = static_cast<std::size_t>(level.back() - '1');
+  if (level == "native") return std::nullopt;
+  const Levels& levels = levels_with(level);
   std::string missing;
-  for (std::size_t step = 0; step < steps; ++step) {
-    for (const std::string_view feature : level_features()[step]) {
+  for (const Level& step : levels) {
+    for (const std::string_view feature : step.adds) {
       if (!cpu.has(feature)) missing += (missing.empty() ? "" : ", ") + std::string(feature);
     }
+    if (step.name == level) break;
   }
   if (missing.empty()) return std::nullopt;
   return "This build of aioss needs a processor of level " + std::string(level) +

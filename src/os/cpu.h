@@ -14,7 +14,7 @@ namespace aioss::os {
 
 struct CpuInfo {
   std::string model;                  // "AMD EPYC 9R14", "" if unknown
-  std::vector<std::string> features;  // the kernel's flags, sorted: "avx2", "avx512f", …
+  std::vector<std::string> features;  // the kernel's flags, sorted: "avx2", "asimd", …
   bool has(std::string_view feature) const;
 };
 Result<CpuInfo> cpu_info();
@@ -29,12 +29,12 @@ struct CpuBudget {
 };
 CpuBudget cpu_budget();
 
-// The highest level of x86-64 whose instructions it has all: "x86-64", "x86-64-v2", …; "" if it is
-// none of these processors, or nothing is known of it.
+// The highest level whose instructions it has all: "x86-64", "x86-64-v2", …, "armv8-a",
+// "armv8.2-a"; "" if it is none of these processors, or nothing is known of it.
 std::string cpu_level_of(const CpuInfo& cpu);
 
-// One sentence if `features` lack something of `level` ("x86-64-v2", "-v3", "-v4", or "native",
-// which asks for nothing); nothing if they have it all. An unknown level is a bug.
+// One sentence if `features` lack something of `level` (one of the above, or "native", which asks
+// for nothing); nothing if they have it all. An unknown level is a bug.
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu);
 
 }  // namespace aioss::os

@@ -13,27 +13,17 @@ debian_mirror() {
   echo "$found"
 }
 
-# apt_trixie FOLDER APT_COMMAND…: an apt of its own, which knows that suite alone and installs
-# nothing.
-apt_trixie() {
-  local folder=$1 tool=$2
-  shift 2
-  "$tool" -qq -o "Dir::State::Lists=$folder/lists" -o "Dir::State::Status=/dev/null" \
-    -o "Dir::Etc::SourceList=$folder/sources.list" -o "Dir::Etc::SourceParts=$folder/parts" \
-    -o "Dir::Cache=$folder/apt-cache" -o "APT::Sandbox::User=$(id -un)" "$@" >&2
-}
-
 download_vulkan_packages() { # WORK_FOLDER; the packages come to lie in it
   local work=$1 name version sha256 file mirror
   mirror=$(debian_mirror) || exit
-  mkdir -p "$work"/{lists,apt-cache/archives}/partial "$work/parts"
+  mkdir -p "$work"
   local keys=/usr/share/keyrings/debian-archive-keyring.gpg
   echo "deb [signed-by=$keys] $mirror trixie main" >"$work/sources.list"
-  apt_trixie "$work" apt-get update ||
+  apt_apart "$work" amd64 apt-get update >&2 ||
     die "apt cannot read Debian's suite trixie; is there a network?"
   while read -r name version sha256; do
     [[ $version == runtime ]] || name+="=$version"
-    (cd "$work" && apt_trixie "$work" apt-get download "$name") ||
+    (cd "$work" && apt_apart "$work" amd64 apt-get download "$name" >&2) ||
       die "the mirror has no $name any more: third_party/vulkan-packages.txt pins it"
     [[ $sha256 != - ]] || continue
     for file in "$work/${name%%=*}"_*.deb; do check_sha256 "$file" "$sha256"; done

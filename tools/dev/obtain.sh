@@ -1,6 +1,6 @@
 # Sourced by ./dev: obtains what is not in this repository, each piece once, checked before use.
-# Uses: $root $cache $jobs $cpu and third_party/sources.sh. Sets: $llama_source $llama_build
-# $ik_source $ik_build.
+# Uses: $root $cache $jobs $cpu $compiler and third_party/sources.sh. Sets: $llama_source
+# $llama_build $ik_source $ik_build.
 #
 # A piece is made in a work folder of the cache, checked there, and renamed into place: nothing
 # half-done ever has its final name. The work folders go when ./dev ends, Ctrl-C included.
@@ -59,6 +59,20 @@ install_packages() { # [FILE]: the Debian packages it lists that are missing
   } >&2 || die "apt could not install them; what it says is above"
 }
 
+# apt_apart FOLDER ARCHITECTURE TOOL ARGUMENT…: an apt of its own that keeps everything below FOLDER
+# and installs nothing. It knows FOLDER/sources.list alone, or else what the system's knows.
+apt_apart() {
+  local folder=$1 architecture=$2 tool=$3 sources=()
+  shift 3
+  mkdir -p "$folder"/{lists,apt-cache/archives}/partial "$folder/parts"
+  [[ ! -e $folder/sources.list ]] ||
+    sources=(-o "Dir::Etc::SourceList=$folder/sources.list"
+      -o "Dir::Etc::SourceParts=$folder/parts")
+  "$tool" -qq -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" \
+    -o "Dir::State::Lists=$folder/lists" -o "Dir::State::Status=/dev/null" \
+    -o "Dir::Cache=$folder/apt-cache" -o "APT::Sandbox::User=$(id -un)" "${sources[@]}" "$@"
+}
+
 # The processor, as far as -march=native sees it: objects built for another are not reused.
 cpu_id() {
   { echo "$cpu"; [[ $cpu != native ]] || grep -m1 '^flags' /proc/cpuinfo; } | sha256sum | cut -c1-12
@@ -95,7 +109,7 @@ objects_key() { # WHAT FILE…
   {
     echo "$1"
     cat "${@:2}" cmake/compiler_cache.cmake
-    c++ --version | head -1
+    "$compiler" --version | head -1
     cpu_id
   } | sha256sum | cut -c1-12
 }
