@@ -1,4 +1,4 @@
-# Toolchain: for 64-bit ARM under Linux, compiled on another machine. ./dev build aarch64 uses it.
+# Toolchain: for 64-bit Arm under Linux, compiled on another machine. ./dev build aarch64 uses it.
 #
 #   AIOSS_SYSROOT  folder with that architecture's packages of third_party/debian-packages.txt,
 #                  unpacked; libc and the compiler's own files come with the compiler.
@@ -18,8 +18,3 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
-# Tests that need no sandbox run under emulation, where there is one.
-find_program(AIOSS_EMULATOR qemu-aarch64)
-if(AIOSS_EMULATOR)
-  set(CMAKE_CROSSCOMPILING_EMULATOR "${AIOSS_EMULATOR}" -L /usr/aarch64-linux-gnu)
-endif()

@@ -21,11 +21,6 @@ if(NOT EXISTS "${AIOSS_IK_SOURCE_DIR}/ggml/src/iqk/iqk_mul_mat.h")
   message(FATAL_ERROR
     "AIOSS_IK_SOURCE_DIR is '${AIOSS_IK_SOURCE_DIR}', which holds no ik_llama.cpp")
 endif()
-# It compiles for Arm and answers there, but its logits are far from llama's (docs/devices.md).
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-  message(STATUS "This is for 64-bit Arm: the engine ik is not built")
-  return()
-endif()
 if(AIOSS_SANITIZE)
   return() # its code is not instrumented; the same arithmetic would only run again
 endif()

@@ -10,7 +10,8 @@ include(ExternalProject)
 include(compiler_cache)
 
 set(AIOSS_LLAMA_SOURCE_DIR "" CACHE PATH "llama.cpp v0.5.0 source tree")
-set(AIOSS_CPU "native" CACHE STRING "Instruction set of the engine: native, x86-64-v3, x86-64-v4")
+set(AIOSS_CPU "native" CACHE STRING
+  "Instruction set of the engine: native, x86-64-v3, x86-64-v4, armv8-a, armv8.2-a")
 set_property(CACHE AIOSS_CPU PROPERTY STRINGS native x86-64-v3 x86-64-v4 armv8-a armv8.2-a)
 
 if(NOT EXISTS "${AIOSS_LLAMA_SOURCE_DIR}/include/llama.h")
@@ -55,8 +56,9 @@ function(aioss_llama_build name)
   list(JOIN launcher "|" launcher)
   set(toolchain "")
   if(CMAKE_CROSSCOMPILING)
-    set(toolchain "-DCMAKE_TOOLCHAIN_FILE=${CMAKE_TOOLCHAIN_FILE}"
-      "-DAIOSS_SYSROOT=${AIOSS_SYSROOT}")
+    # Not the toolchain file: these objects are shared by all working copies, and need no library.
+    set(toolchain -DCMAKE_SYSTEM_NAME=${CMAKE_SYSTEM_NAME}
+      -DCMAKE_SYSTEM_PROCESSOR=${CMAKE_SYSTEM_PROCESSOR})
   endif()
   set(device "")
   set(libraries src/libllama.a ggml/src/libggml.a)

@@ -13,8 +13,7 @@ namespace {
 constexpr std::string_view kShown =
     "sse4_2 avx avx2 bmi2 f16c fma avx_vnni avx512f avx512bw avx512cd avx512dq avx512vl "
     "avx512_vnni avx512_vbmi avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 asimd asimdhp "
-    "asimddp "
-    "i8mm sve sve2 bf16";
+    "asimddp i8mm sve sve2 bf16";
 
 std::vector<std::string> shown_features(const os::CpuInfo& cpu) {
   std::vector<std::string> out;

@@ -53,9 +53,8 @@ const std::array<Levels, 2>& architectures() {
              {"x86-64-v2", {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}},
              {"x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}},
              {"x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}},
-      Levels{
-          {"armv8-a", {"asimd", "fp"}},
-          {"armv8.2-a", {"asimddp", "asimdhp", "asimdrdm", "atomics", "crc32", "dcpop", "fphp"}}}};
+      Levels{{"armv8-a", {"asimd", "fp"}},
+             {"armv8.2-a", {"asimddp", "asimdhp", "asimdrdm", "atomics", "crc32", "fphp"}}}};
   return all;
 }
 

@@ -33,8 +33,8 @@ CpuBudget cpu_budget();
 // "armv8.2-a"; "" if it is none of these processors, or nothing is known of it.
 std::string cpu_level_of(const CpuInfo& cpu);
 
-// One sentence if `features` lack something of `level` (one of the above, or "native", which asks
-// for nothing); nothing if they have it all. An unknown level is a bug.
+// One sentence if `cpu` lacks something of `level` (one of the above, or "native", which asks
+// for nothing); nothing if it has it all. An unknown level is a bug.
 std::optional<std::string> cpu_level_problem(std::string_view level, const CpuInfo& cpu);
 
 }  // namespace aioss::os

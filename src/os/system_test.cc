@@ -248,8 +248,8 @@ TEST(Cpu, LevelsGoAsFarAsNothingIsMissing) {
   EXPECT_EQ(cpu_level_of(cpu), "x86-64-v2");
   cpu.features = {"asimd", "cpuid", "crc32", "fp"};  // a Cortex-A72
   EXPECT_EQ(cpu_level_of(cpu), "armv8-a");
-  cpu.features = {"asimd", "asimddp", "asimdhp", "asimdrdm", "atomics",
-                  "crc32", "dcpop",   "fp",      "fphp"};  // of a Neoverse N1
+  cpu.features = {"asimd",   "asimddp", "asimdhp", "asimdrdm",
+                  "atomics", "crc32",   "fp",      "fphp"};  // of a Neoverse N1
   EXPECT_EQ(cpu_level_of(cpu), "armv8.2-a");
 }
 

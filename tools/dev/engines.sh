@@ -16,7 +16,6 @@ debian_mirror() {
 download_vulkan_packages() { # WORK_FOLDER; the packages come to lie in it
   local work=$1 name version sha256 file mirror
   mirror=$(debian_mirror) || exit
-  mkdir -p "$work"
   local keys=/usr/share/keyrings/debian-archive-keyring.gpg
   echo "deb [signed-by=$keys] $mirror trixie main" >"$work/sources.list"
   apt_apart "$work" amd64 apt-get update >&2 ||
