@@ -4,7 +4,7 @@
 # *_fuzz.cc and main.cc, with our warnings. Its *_test.cc files become one test program, test_NAME,
 # which may also link TEST targets of the layers below.
 add_library(aioss_options INTERFACE)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+if(AIOSS_IS_ARM)
   set(AIOSS_BRANCH_PROTECTION -mbranch-protection=standard)
 else()
   set(AIOSS_BRANCH_PROTECTION -fcf-protection)

@@ -64,12 +64,13 @@ bool has_all(const CpuInfo& cpu, const std::vector<std::string_view>& features) 
 }
 
 const Levels& levels_with(std::string_view name) {
-  for (const Levels& levels : architectures()) {
-    for (const Level& level : levels) {
-      if (level.name == name) return levels;
-    }
-  }
-  assert_failed("a level of processors", __FILE__, __LINE__);
+  const auto& all = architectures();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Levels& levels) {
+    return std::any_of(levels.begin(), levels.end(),
+                       [&](const Level& level) { return level.name == name; });
+  });
+  ASSERT(found != all.end());
+  return *found;
 }
 
 }  // namespace

@@ -129,8 +129,10 @@ void report_child(Probe& probe, const char* attempt, long pid) {
 void try_processes(Probe& probe) {
   probe.report("execve", ::syscall(SYS_execve, nullptr, nullptr, nullptr));
   probe.report("execveat", ::syscall(SYS_execveat, kNoDescriptor, nullptr, nullptr, nullptr, 0));
-#if defined(SYS_fork)  // not on newer architectures, which have clone alone
+#if defined(SYS_fork)
   report_child(probe, "fork", ::syscall(SYS_fork));
+#else  // newer architectures have clone alone, and libc's fork with it
+  report_child(probe, "fork", ::fork());
 #endif
   report_child(probe, "clone of a process", ::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
   probe.report("clone3", ::syscall(SYS_clone3, nullptr, 0));

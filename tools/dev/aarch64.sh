@@ -17,16 +17,6 @@ download_arm_packages() {
     die "the mirror lacks one of $* for arm64"
 }
 
-unpack_packages() { # FOLDER_WITH_PACKAGES DESTINATION; which ones they were is in versions.txt
-  local file
-  mkdir -p "$2"
-  for file in "$1"/*.deb; do
-    dpkg-deb -x "$file" "$2" || die "${file##*/} cannot be unpacked"
-    # shellcheck disable=SC2016
-    dpkg-deb -W --showformat='${Package} ${Version}\n' "$file" >>"$2/versions.txt"
-  done
-}
-
 # The libraries that aioss is built from, those of third_party/debian-packages.txt.
 obtain_arm_sysroot() { # sets $arm_sysroot
   local work
@@ -38,8 +28,7 @@ obtain_arm_sysroot() { # sets $arm_sysroot
   # shellcheck disable=SC2046
   download_arm_packages "$work" $(sed 's/#.*//' third_party/debian-packages.txt | grep -- '-dev *$')
   unpack_packages "$work" "$work/unpacked"
-  mv -T "$work/unpacked" "$arm_sysroot" 2>/dev/null || [[ -d $arm_sysroot ]] ||
-    die "cannot write $arm_sysroot"
+  put_in_place "$work/unpacked" "$arm_sysroot"
 }
 
 # A kernel, and what tests expect of a system.
@@ -57,8 +46,7 @@ obtain_arm_machine() { # sets $arm_machine
   download_arm_packages "$work" "$kernel" "${arm_machine_packages[@]}"
   unpack_packages "$work" "$work/unpacked"
   rm -rf "$work"/unpacked/{lib/modules,usr/share}
-  mv -T "$work/unpacked" "$arm_machine" 2>/dev/null || [[ -d $arm_machine ]] ||
-    die "cannot write $arm_machine"
+  put_in_place "$work/unpacked" "$arm_machine"
 }
 
 build_aarch64() { # TARGET…

@@ -38,11 +38,10 @@ obtain_vulkan_tools() { # sets $vulkan_tools
     die "the pinned packages for building the Vulkan engine are amd64's"
   command -v apt-get >/dev/null || die "there is no apt-get here, which obtains Vulkan's headers"
   say "Obtaining Vulkan headers and shader compiler (Debian 13, 8 MB)"
-  local work file
+  local work
   make_work_folder
   download_vulkan_packages "$work"
-  mkdir "$work/tools"
-  for file in "$work"/*.deb; do dpkg-deb -x "$file" "$work/tools"; done
+  unpack_packages "$work" "$work/tools"
   cat >"$work/tools/glslc" <<'SCRIPT'
 #!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
@@ -51,8 +50,7 @@ exec "$here/usr/lib64/ld-linux-x86-64.so.2" --library-path "$here/usr/lib/x86_64
 SCRIPT
   chmod +x "$work/tools/glslc"
   "$work/tools/glslc" --version >/dev/null || die "the shader compiler does not run"
-  mv -T "$work/tools" "$vulkan_tools" 2>/dev/null || [[ -x $vulkan_tools/glslc ]] ||
-    die "cannot write $vulkan_tools"
+  put_in_place "$work/tools" "$vulkan_tools" glslc
 }
 
 # Whether the engine can be built here; says why not.

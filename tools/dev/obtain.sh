@@ -28,6 +28,12 @@ make_work_folder() { # sets $work
   work_folders+=("$work")
 }
 
+# put_in_place MADE DESTINATION [FILE]: its final name. Another ./dev may have been faster; what it
+# made is the same, and has FILE in it.
+put_in_place() {
+  mv -T "$1" "$2" 2>/dev/null || [[ -e $2/${3:-} ]] || die "cannot write $2"
+}
+
 check_sha256() { # FILE SHA256
   local actual
   actual=$(sha256sum "$1" | cut -d' ' -f1)
@@ -73,6 +79,16 @@ apt_apart() {
     -o "Dir::Cache=$folder/apt-cache" -o "APT::Sandbox::User=$(id -un)" "${sources[@]}" "$@"
 }
 
+unpack_packages() { # FOLDER_WITH_PACKAGES DESTINATION; which ones they were is in versions.txt
+  local file
+  mkdir -p "$2"
+  for file in "$1"/*.deb; do
+    dpkg-deb -x "$file" "$2" || die "${file##*/} cannot be unpacked"
+    # shellcheck disable=SC2016
+    dpkg-deb -W --showformat='${Package} ${Version}\n' "$file" >>"$2/versions.txt"
+  done
+}
+
 # The processor, as far as -march=native sees it: objects built for another are not reused.
 cpu_id() {
   { echo "$cpu"; [[ $cpu != native ]] || grep -m1 '^flags' /proc/cpuinfo; } | sha256sum | cut -c1-12
@@ -100,8 +116,7 @@ unpack_llama() { # DESTINATION
     say "Applying $(basename "$patch")"
     git -C "$work/llama.cpp" apply "$patch" || die "$(basename "$patch") does not apply"
   done
-  # Another ./dev may have been faster; what it made is the same.
-  mv -T "$work/llama.cpp" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
+  put_in_place "$work/llama.cpp" "$1" include/llama.h
 }
 
 # Names objects by what they depend on, besides compiler and processor. FILE: what configures them.
@@ -169,8 +184,7 @@ unpack_ik() { # DESTINATION
     patch -s -p1 -d "$work/$IK_FOLDER" <"$patch" >&2 || die "$(basename "$patch") does not apply"
   done
   name_ik_package "$work/$IK_FOLDER"
-  # Another ./dev may have been faster; what it made is the same.
-  mv -T "$work/$IK_FOLDER" "$1" 2>/dev/null || [[ -e $1/include/llama.h ]] || die "cannot write $1"
+  put_in_place "$work/$IK_FOLDER" "$1" include/llama.h
 }
 
 obtain_ik() {
