@@ -216,7 +216,7 @@ void allow_for_gpus(Filter& filter, bool stage_two) {
   filter.add(SCMP_ACT_ALLOW, "listen");
   // What CUDA has to be told of these is that there is no such thing, or it does not begin: a
   // daemon that shares GPUs among processes, and a file where its socket is going to be.
-  filter.add_all(SCMP_ACT_ERRNO(ENOENT), "connect unlink");
+  filter.add_all(SCMP_ACT_ERRNO(ENOENT), "connect unlink unlinkat");
 }
 
 Status install_filter(bool stage_two, SandboxFor device) {

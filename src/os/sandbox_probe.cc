@@ -1,5 +1,5 @@
 // The attempts of probe_confinement(). Where it can be done, an attempt is one that the filter must
-// see but that has no effect if it passes: a null path, a descriptor that is not open. A refusal is
+// see but that has no effect if it passes: a path nobody can read, no descriptor. A refusal is
 // EPERM, EACCES or ENOSYS; anything else means that the kernel looked further than it should have.
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -58,7 +58,8 @@ void try_files(Probe& probe) {
                           static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, nullptr, nullptr, 0)));
   probe.report_descriptor("create a temporary file",
                           ::open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
-  const char* volatile nowhere = nullptr;  // volatile: the compiler would object
+  // What nobody can read. Not null, which libc's declarations forbid, nor seen by the compiler.
+  const char* volatile nowhere = reinterpret_cast<const char*>(1);
   probe.report("mkdir", ::mkdir(nowhere, 0700));
   probe.report("unlink", ::unlink(nowhere));
   probe.report("rename", ::rename(nowhere, nowhere));
