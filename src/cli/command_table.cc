@@ -132,7 +132,9 @@ CommandSpec ledger_init() {
             "How the private key is written: none (default) or passphrase, see docs/keys.md."},
            {"--dual-control", "", "ACTIONS",
             "What needs two operators for the ledger's life: erase, rotate, or both with a comma."},
-           {"--unsafe-fs", "", "", "Accept a file system that may lose writes (network, FUSE)."},
+           {"--unsafe-fs", "", "",
+            "For trials: it and its copies may lie where writes can be lost (memory, network, "
+            "FUSE)."},
            kJson},
           0,
           {"aioss ledger init /var/lib/aioss/ledger --origin bank.example/ward-3",

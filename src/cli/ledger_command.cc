@@ -109,7 +109,7 @@ Result<ledger::Identity> make_ledger(const Services& services, const Invocation&
   ledger::InitOptions options;
   options.directory = invocation.operand(0);
   options.origin = invocation.text("--origin").value_or("");
-  options.allow_unsafe_file_system = invocation.has("--unsafe-fs");
+  options.trial = invocation.has("--unsafe-fs");
   AIOSS_TRY(options.policy,
             ledger::parse_policy_actions(invocation.text("--dual-control").value_or("")));
   AIOSS_TRY(const auto guard, guard_of(services, invocation));

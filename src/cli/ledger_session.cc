@@ -5,6 +5,7 @@
 #include "cli/model_settings_file.h"
 #include "cli/passphrase.h"
 #include "ledger/reading/walk.h"
+#include "ledger/writing/directory.h"
 #include "ledger/writing/signer.h"
 
 namespace aioss::cli {
@@ -60,6 +61,11 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
                                       "over HTTP, or give another folder with --ledger");
   }
   if (!opened) return std::move(opened).error().with_context(context);
+  if (ledger::is_trial(services.files, directory)) {
+    services.console.note("aioss: the " + context +
+                          " is one for trials (made with --unsafe-fs): it may lie where writes can "
+                          "be lost");
+  }
   return opened;
 }
 

@@ -31,12 +31,11 @@ class AnchorRoutes : public testing::Test {
     ledger::InitOptions making;
     making.directory = folder + "/ledger";
     making.origin = "example.test/a";
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     const auto identity = ledger::init(fs, clock, random, making);
     EXPECT_TRUE(identity.has_value());
     ledger::OpenOptions opening;
     opening.directory = making.directory;
-    opening.allow_unsafe_file_system = true;
     opening.reserve_bytes = 0;
     own = std::move(*ledger::Ledger::open(fs, clock, random, opening));
     anchors = std::make_unique<ledger::Anchors>(fs, *own, making.directory);

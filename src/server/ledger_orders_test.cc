@@ -19,12 +19,11 @@ class LedgerOrders : public ::testing::Test {
     folder_ = ::mkdtemp(pattern.data());
     ledger::InitOptions making;
     making.directory = folder_ + "/ledger";
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     ASSERT_TRUE(ledger::init(files_, clock_, random_, making));
     ledger::OpenOptions opening;
     opening.directory = making.directory;
     opening.reserve_bytes = 0;
-    opening.allow_unsafe_file_system = true;
     auto opened = ledger::Ledger::open(files_, clock_, random_, opening);
     ASSERT_TRUE(opened) << opened.error().message;
     ledger_ = std::move(*opened);

@@ -146,12 +146,11 @@ class OrderQueue : public Queues {
     Queues::SetUp();
     ledger::InitOptions making;
     making.directory = folder + "/ledger";
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     ASSERT_TRUE(ledger::init(fs, clock, random, making).has_value());
     ledger::OpenOptions opening;
     opening.directory = making.directory;
     opening.reserve_bytes = 0;
-    opening.allow_unsafe_file_system = true;
     auto opened = ledger::Ledger::open(fs, clock, random, opening);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     own = std::move(*opened);

@@ -112,7 +112,7 @@ class Place {
     ledger::InitOptions options;
     options.directory = directory_;
     options.origin = "bench.test/ledger";
-    options.allow_unsafe_file_system = true;
+    options.trial = true;
     identity_ = must(ledger::init(fs_, clock_, random_, options), "init");
   }
   ~Place() { std::filesystem::remove_all(directory_); }
@@ -122,7 +122,6 @@ class Place {
   std::unique_ptr<ledger::Ledger> open(std::uint64_t segment_bytes_max = 256ULL << 20) {
     ledger::OpenOptions options;
     options.directory = directory_;
-    options.allow_unsafe_file_system = true;
     options.segment_bytes_max = segment_bytes_max;
     return must(ledger::Ledger::open(fs_, clock_, random_, options), "open");
   }

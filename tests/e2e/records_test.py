@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -75,6 +76,29 @@ class Records(unittest.TestCase):
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertEqual(len(result.stderr.strip().splitlines()), 1)
         self.assertFalse(absent.exists())
+
+    def test_a_ledger_for_trials_in_memory(self):
+        memory = pathlib.Path("/dev/shm")
+        kind = subprocess.run(["stat", "-f", "-c", "%T", memory], capture_output=True, text=True)
+        if kind.stdout.strip() != "tmpfs":
+            self.skipTest("/dev/shm is no file system in memory here")
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="aioss-trial-", dir=memory))
+        self.addCleanup(shutil.rmtree, folder)
+        ledger = folder / "ledger"
+        refused = run("ledger", "init", ledger)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("--unsafe-fs", refused.stderr)
+        made = run("ledger", "init", ledger, "--unsafe-fs", "--json")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        answer = run("run", "scripted", "Hi", "--ledger", ledger, "--models-dir", self.models,
+                     "--fake-models")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertIn("one for trials", answer.stderr)
+        copy = self.folder / "copy"
+        self.assertEqual(run("ledger", "backup", ledger, copy).returncode, 0)
+        for place in (ledger, copy):
+            verified = run("verify", place, "--key", json.loads(made.stdout)["vkey"])
+            self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
     def test_operators_and_refusals(self):
         keys = self.folder / "keys"

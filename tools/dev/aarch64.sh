@@ -94,7 +94,7 @@ aarch64_check() {
   obtain_arm_machine
   local folder=$root/build/aarch64/machine
   pack_arm_machine "$folder"
-  say "Starting an emulated machine (Neoverse N1); this takes half an hour"
+  say "Starting an emulated machine (Neoverse N1); this takes a quarter of an hour"
   # What it has written decides, however it ended.
   timeout --foreground 7200 qemu-system-aarch64 -M virt -cpu neoverse-n1 \
     -accel tcg,thread=multi -smp 2 -m 4096 \

@@ -42,7 +42,7 @@ class Copies : public testing::Test {
     InitOptions making;
     making.directory = path("ledger");
     making.origin = test::kOrigin;
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     making.guard = guard;
     const auto identity = init(fs_, clock_, random_, making);
     EXPECT_TRUE(identity.has_value());
@@ -54,7 +54,6 @@ class Copies : public testing::Test {
     options.directory = path(name);
     options.segment_bytes_max = kSegmentBytes;
     options.reserve_bytes = 0;
-    options.allow_unsafe_file_system = true;
     options.ask_passphrase = ask;
     return Ledger::open(fs_, clock_, random_, options);
   }
@@ -400,7 +399,6 @@ TEST_F(Copies, TheFirstOpeningMayFailAnywhere) {
         OpenOptions options;
         options.directory = path("new");
         options.reserve_bytes = 0;
-        options.allow_unsafe_file_system = true;
         opened = Ledger::open(failing, clock_, random_, options).has_value();
       }
       failures += opened ? 0 : 1;

@@ -28,7 +28,6 @@ OpenOptions crash_options(const std::string& directory) {
   options.directory = directory;
   options.segment_bytes_max = 32 << 10;  // often a rotation under the kill
   options.reserve_bytes = 0;
-  options.allow_unsafe_file_system = true;
   return options;
 }
 
@@ -106,7 +105,7 @@ class CrashTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
     InitOptions making;
     making.directory = directory_;
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     auto identity = init(fs_, clock_, random_, making);
     ASSERT_TRUE(identity.has_value()) << identity.error().message;
     verifier_key_ = identity->verifier_key;

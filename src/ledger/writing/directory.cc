@@ -8,17 +8,39 @@
 
 namespace aioss::ledger {
 
-Status check_file_system(os::FileSystem& fs, const std::string& directory, bool allow_unsafe) {
+namespace {
+
+std::string trial_path(const std::string& directory) {
+  return directory + "/trial";
+}
+
+}  // namespace
+
+Status mark_trial(os::FileSystem& fs, const std::string& directory, bool trial) {
+  if (trial) {
+    return os::replace_file(fs, trial_path(directory),
+                            as_bytes("This ledger was made for trials ('aioss ledger init "
+                                     "--unsafe-fs'): it may lie where writes can be lost.\n"));
+  }
+  auto removed = fs.remove(trial_path(directory));
+  if (!removed && removed.error().code != Code::kNotFound) return removed;
+  return ok();
+}
+
+bool is_trial(os::FileSystem& fs, const std::string& directory) {
+  return fs.info(trial_path(directory)).has_value();
+}
+
+Status check_file_system(os::FileSystem& fs, const std::string& directory) {
   constexpr std::array<std::string_view, 14> kUnsafe{"nfs",   "smb",   "cifs",  "smb2",   "fuse",
                                                      "9p",    "ceph",  "afs",   "lustre", "gpfs",
                                                      "panfs", "tmpfs", "ramfs", "proc"};
-  if (allow_unsafe) return ok();
   AIOSS_TRY(const std::string type, fs.type_name(directory));
   if (std::find(kUnsafe.begin(), kUnsafe.end(), type) == kUnsafe.end()) return ok();
   return Error{Code::kUnsupported,
                "the ledger cannot stand on a file system of type " + type +
                    ", which may lose what was synced or share it without locks; use a local disk, "
-                   "or --unsafe-fs for a trial"};
+                   "or a ledger made for trials with 'aioss ledger init --unsafe-fs'"};
 }
 
 InstanceInfo new_instance(crypto::Random& random,

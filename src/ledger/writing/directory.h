@@ -13,8 +13,13 @@
 namespace aioss::ledger {
 
 // Refuses where a sync or a lock does not mean what the ledger needs: network and user-space file
-// systems, and those in memory. kUnsupported.
-Status check_file_system(os::FileSystem& fs, const std::string& directory, bool allow_unsafe);
+// systems, and those in memory. kUnsupported. Only a ledger for trials may lie there.
+Status check_file_system(os::FileSystem& fs, const std::string& directory);
+
+// A ledger is made for trials, or it is not; its folder says so (<ledger>/trial), and so do its
+// copies, which are for trials, too.
+Status mark_trial(os::FileSystem& fs, const std::string& directory, bool trial);
+bool is_trial(os::FileSystem& fs, const std::string& directory);
 
 InstanceInfo new_instance(crypto::Random& random,
                           const std::optional<std::array<std::uint8_t, 16>>& boot_id);

@@ -87,9 +87,10 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
   if (!options.origin.empty()) AIOSS_CHECK(check_origin(options.origin));
   const std::string& directory = options.directory;
   AIOSS_CHECK(make_directories(fs, directory));
-  AIOSS_CHECK(check_file_system(fs, directory, options.allow_unsafe_file_system));
+  if (!options.trial) AIOSS_CHECK(check_file_system(fs, directory));
   AIOSS_TRY(const LockedDirectory locked, LockedDirectory::lock(fs, directory));
   AIOSS_CHECK(refuse_second(fs, directory));
+  AIOSS_CHECK(mark_trial(fs, directory, options.trial));
   AIOSS_TRY(const auto key, make_key(fs, random, options));
 
   Identity identity;

@@ -34,7 +34,7 @@ struct Committed {
 struct InitOptions {
   std::string directory;
   std::string origin = {};  // its name in checkpoints: "bank.example/ward-3"; "" makes one
-  bool allow_unsafe_file_system = false;
+  bool trial = false;       // it, and its copies, may lie where writes can be lost
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
   const crypto::KeyGuard* guard = nullptr;  // how the key is written; null: unprotected
   Policy policy = {};                       // for the ledger's life
@@ -65,7 +65,6 @@ struct OpenOptions {
   std::uint64_t reserve_bytes = 256ULL << 20;
   // For work that frees space: opens with a sixteenth of the reserve, too.
   bool may_use_reserve = false;
-  bool allow_unsafe_file_system = false;
   std::optional<std::array<std::uint8_t, 16>> boot_id = {};  // nothing: the kernel's
   // New records wait this long at most for a checkpoint; one is also signed over each sealed
   // segment, and by checkpoint_now() and close().

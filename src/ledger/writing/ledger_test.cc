@@ -11,6 +11,7 @@
 #include "ledger/format/checkpoint.h"
 #include "ledger/format/format.h"
 #include "ledger/testing/test_support.h"
+#include "ledger/writing/directory.h"
 #include "os/clock.h"
 #include "os/testing/fault_file_system.h"
 
@@ -307,9 +308,42 @@ TEST(Ledger, RefusesFileSystemsThatCannotKeepAPromise) {
     ASSERT_FALSE(refused.has_value()) << type;
     EXPECT_EQ(refused.error().code, Code::kUnsupported);
   }
-  OpenOptions trial = test::open_options();
-  trial.allow_unsafe_file_system = true;
-  EXPECT_TRUE(Ledger::open(opened.fs, opened.clock, opened.random, trial).has_value());
+}
+
+TEST(Ledger, OneForTrialsMayLieWhereWritesCanBeLost) {
+  MemoryFileSystem disk;
+  os::FaultFileSystem fs(disk);
+  FixedClock clock;
+  test::CountingRandom random;
+  fs.set_type_name("tmpfs");
+  InitOptions making;
+  making.directory = test::kDirectory;
+  const auto refused = init(fs, clock, random, making);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kUnsupported);
+  making.trial = true;
+  ASSERT_TRUE(init(fs, clock, random, making).has_value());
+  EXPECT_TRUE(Ledger::open(fs, clock, random, test::open_options()).has_value());
+  // Who tries to make it once more, and not for trials, changes nothing.
+  fs.set_type_name("ext4");
+  making.trial = false;
+  ASSERT_FALSE(init(fs, clock, random, making).has_value());
+  fs.set_type_name("tmpfs");
+  EXPECT_TRUE(Ledger::open(fs, clock, random, test::open_options()).has_value());
+}
+
+TEST(Ledger, WhatAnInterruptedTrialLeftMakesNoTrial) {
+  MemoryFileSystem disk;
+  os::FaultFileSystem fs(disk);
+  FixedClock clock;
+  test::CountingRandom random;
+  InitOptions making;
+  making.directory = test::kDirectory;
+  ASSERT_TRUE(fs.make_directories(making.directory, 0750).has_value());
+  ASSERT_TRUE(mark_trial(fs, making.directory, true).has_value());
+  ASSERT_TRUE(init(fs, clock, random, making).has_value());
+  fs.set_type_name("tmpfs");
+  EXPECT_FALSE(Ledger::open(fs, clock, random, test::open_options()).has_value());
 }
 
 TEST(Ledger, OpeningWhatIsNotThereSaysHowToMakeIt) {
@@ -330,12 +364,11 @@ TEST(Ledger, OneWriterAtATimeOnARealDisk) {
   crypto::SystemRandom random;
   InitOptions making;
   making.directory = directory;
-  making.allow_unsafe_file_system = true;  // wherever the tests' folder is
+  making.trial = true;  // wherever the tests' folder is
   const auto identity = init(fs, clock, random, making);
   ASSERT_TRUE(identity.has_value()) << identity.error().message;
   OpenOptions options;
   options.directory = directory;
-  options.allow_unsafe_file_system = true;
   options.reserve_bytes = 0;
   auto first = Ledger::open(fs, clock, random, options);
   ASSERT_TRUE(first.has_value()) << first.error().message;

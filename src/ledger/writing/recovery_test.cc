@@ -293,11 +293,10 @@ class RealLedger : public ::testing::Test {
     options_.directory = folder_ + "/ledger";
     options_.segment_bytes_max = 1;  // every group fills its segment
     options_.reserve_bytes = 0;
-    options_.allow_unsafe_file_system = true;
     InitOptions making;
     making.directory = options_.directory;
     making.origin = test::kOrigin;
-    making.allow_unsafe_file_system = true;
+    making.trial = true;
     const auto identity = init(fs_, clock_, random_, making);
     ASSERT_TRUE(identity.has_value()) << identity.error().message;
     verifier_key_ = identity->verifier_key;

@@ -250,12 +250,11 @@ class LinkEndTest : public LinkTest {
     ledger::InitOptions init;
     init.directory = directory_ + "/ledger";
     init.origin = "test.example/link";
-    init.allow_unsafe_file_system = true;
+    init.trial = true;
     ASSERT_TRUE(ledger::init(files_, clock_, random_, init));
     ledger::OpenOptions open;
     open.directory = init.directory;
     open.reserve_bytes = 0;
-    open.allow_unsafe_file_system = true;
     auto opened = ledger::Ledger::open(files_, clock_, random_, open);
     ASSERT_TRUE(opened) << opened.error().message;
     ledger_ = std::move(*opened);

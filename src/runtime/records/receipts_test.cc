@@ -26,13 +26,12 @@ class ReceiptsTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
     ledger::InitOptions making;
     making.directory = directory_;
-    making.allow_unsafe_file_system = true;  // wherever the tests' folder is
+    making.trial = true;  // wherever the tests' folder is
     auto identity = ledger::init(fs_, clock_, random_, making);
     EXPECT_TRUE(identity.has_value());
     key_ = *ledger::parse_verifier_key(identity->verifier_key);
     ledger::OpenOptions options;
     options.directory = directory_;
-    options.allow_unsafe_file_system = true;
     options.reserve_bytes = 0;
     ledger_ = std::move(*ledger::Ledger::open(fs_, clock_, random_, options));
     prompt_ = ledger::commit(random_, "the prompt");

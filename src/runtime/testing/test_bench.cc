@@ -132,7 +132,6 @@ void TestBench::start() {
   ledger::OpenOptions open;
   open.directory = directory_ + "/ledger";
   open.reserve_bytes = reserve_bytes;
-  open.allow_unsafe_file_system = true;
   auto opened = ledger::Ledger::open(disk_, clock_, random_, open);
   ASSERT_TRUE(opened) << opened.error().message;
   ledger_ = std::move(*opened);
