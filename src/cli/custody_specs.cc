@@ -61,9 +61,9 @@ CommandSpec backup() {
   return {
       "ledger backup",
       "copy a ledger, also one that is in use, and verify the copy",
-      "Takes no lock: a running aioss goes on. Segments, checkpoint, policy, anchors, vault and "
-      "sealed texts are copied; private keys only with --with-keys. A copy of the vault's key "
-      "outlives an erasure: keep it apart, and not for long.",
+      "Takes no lock: a running aioss goes on. Segments, checkpoint, policy, anchors, vault, "
+      "sealed texts and whether it is for trials are copied; private keys only with --with-keys. "
+      "A copy of the vault's key outlives an erasure: keep it apart, and not for long.",
       {{"LEDGER", "Folder of the ledger."}, {"DEST", "Folder of the copy, absent or empty."}},
       {{"--with-keys", "", "", "Copy the private keys too, if a passphrase protects them."},
        {"--unprotected-keys", "", "", "With --with-keys: also if nothing protects them."},

@@ -35,6 +35,13 @@ Status make(const Services& services, const std::string& directory) {
   return ok();
 }
 
+void note_trial(const Services& services, const std::string& directory) {
+  if (!ledger::is_trial(services.files, directory)) return;
+  services.console.note("aioss: ledger " + directory +
+                        " is for trials (its folder has the file 'trial'): what is recorded there "
+                        "may be lost");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
@@ -61,11 +68,7 @@ Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services,
                                       "over HTTP, or give another folder with --ledger");
   }
   if (!opened) return std::move(opened).error().with_context(context);
-  if (ledger::is_trial(services.files, directory)) {
-    services.console.note("aioss: the " + context +
-                          " is one for trials (made with --unsafe-fs): it may lie where writes can "
-                          "be lost");
-  }
+  note_trial(services, directory);
   return opened;
 }
 
@@ -78,7 +81,10 @@ Result<std::unique_ptr<ledger::Ledger>> open_existing_ledger(const Services& ser
   options.may_use_reserve = frees_space;
   options.ask_passphrase = passphrase_source(services);
   auto opened = ledger::Ledger::open(services.files, services.clock, services.random, options);
-  if (opened) return opened;
+  if (opened) {
+    note_trial(services, directory);
+    return opened;
+  }
   if (opened.error().code == Code::kConflict) {
     return Error(Code::kConflict,
                  "ledger " + directory + " is in use by another aioss; " + std::string(instead));

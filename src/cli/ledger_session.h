@@ -16,7 +16,8 @@
 
 namespace aioss::cli {
 
-// A new ledger's public key is printed to standard error, once: it is what verification needs.
+// A new ledger's public key is printed to standard error, once: it is what verification needs. So
+// is that a ledger is for trials, here and below, each time.
 Result<std::unique_ptr<ledger::Ledger>> open_ledger(const Services& services, const Config& config);
 
 // The ledger in a folder named on the command line, to append to; never made. kConflict if another

@@ -155,6 +155,8 @@ TEST(Sandbox, OfAGpuIsToldThatWhatItMayNotTouchIsNotThere) {
       [&](Report& report) {
         report.expect(::unlink("") == -1 && errno == ENOENT, "a file without a name");
         report.expect(::unlink(file.path()) == -1 && errno == ENOENT, "a file that is there");
+        report.expect(::unlinkat(AT_FDCWD, file.path(), 0) == -1 && errno == ENOENT,
+                      "a file that is there, by its folder");
         const int marker = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         sockaddr_un address{};
         address.sun_family = AF_UNIX;

@@ -1,6 +1,7 @@
 // The attempts of probe_confinement(). Where it can be done, an attempt is one that the filter must
-// see but that has no effect if it passes: a path nobody can read, no descriptor. A refusal is
-// EPERM, EACCES or ENOSYS; anything else means that the kernel looked further than it should have.
+// see but that has no effect if it passes: a path nobody can read, a descriptor that is not open. A
+// refusal is EPERM, EACCES or ENOSYS; anything else means that the kernel looked further than it
+// should have.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -58,7 +59,7 @@ void try_files(Probe& probe) {
                           static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, nullptr, nullptr, 0)));
   probe.report_descriptor("create a temporary file",
                           ::open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
-  // What nobody can read. Not null, which libc's declarations forbid, nor seen by the compiler.
+  // What nobody can read: libc's declarations forbid null. Volatile, lest the compiler looks at it.
   const char* volatile nowhere = reinterpret_cast<const char*>(1);
   probe.report("mkdir", ::mkdir(nowhere, 0700));
   probe.report("unlink", ::unlink(nowhere));

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from aioss_server import FIXTURES, AiossServer, run, wait_until  # noqa: E402
 
 CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
+ROOM = 512 << 20  # more than a ledger keeps free
 COMMENT = "the dose is wrong, see chart 7"
 
 
@@ -80,8 +81,8 @@ class Records(unittest.TestCase):
     def test_a_ledger_for_trials_in_memory(self):
         memory = pathlib.Path("/dev/shm")
         kind = subprocess.run(["stat", "-f", "-c", "%T", memory], capture_output=True, text=True)
-        if kind.stdout.strip() != "tmpfs":
-            self.skipTest("/dev/shm is no file system in memory here")
+        if kind.stdout.strip() != "tmpfs" or shutil.disk_usage(memory).free < ROOM:
+            self.skipTest("/dev/shm is no file system in memory here, or a small one")
         folder = pathlib.Path(tempfile.mkdtemp(prefix="aioss-trial-", dir=memory))
         self.addCleanup(shutil.rmtree, folder)
         ledger = folder / "ledger"
@@ -93,9 +94,11 @@ class Records(unittest.TestCase):
         answer = run("run", "scripted", "Hi", "--ledger", ledger, "--models-dir", self.models,
                      "--fake-models")
         self.assertEqual(answer.returncode, 0, answer.stderr)
-        self.assertIn("one for trials", answer.stderr)
+        self.assertIn("is for trials", answer.stderr)
         copy = self.folder / "copy"
-        self.assertEqual(run("ledger", "backup", ledger, copy).returncode, 0)
+        backup = run("ledger", "backup", ledger, copy)
+        self.assertEqual(backup.returncode, 0, backup.stderr)
+        self.assertNotIn("no record says so", backup.stderr)
         for place in (ledger, copy):
             verified = run("verify", place, "--key", json.loads(made.stdout)["vkey"])
             self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)

@@ -52,7 +52,8 @@ struct RestoreOptions {
   std::string restored_by = {};   // who, for the record that the first opening writes
   std::function<void(std::uint64_t, std::uint64_t)> progress = {};
 };
-// kNotFound: not a finished backup. Otherwise as back_up().
+// kNotFound: not a finished backup. kUnsupported: to where writes can be lost, unless it is of a
+// ledger for trials. Otherwise as back_up().
 Result<BackupReport> restore(os::FileSystem& fs, const RestoreOptions& options);
 
 }  // namespace aioss::ledger

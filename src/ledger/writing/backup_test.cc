@@ -14,6 +14,7 @@
 #include "ledger/format/format.h"
 #include "ledger/reading/walk.h"
 #include "ledger/testing/test_support.h"
+#include "ledger/writing/directory.h"
 #include "ledger/writing/ledger.h"
 #include "ledger/writing/policy.h"
 #include "ledger/writing/restored.h"
@@ -114,6 +115,33 @@ TEST_F(Copies, ALedgerAtRestIsCopiedWhole) {
   EXPECT_EQ(report->keys, "none");
   EXPECT_FALSE(files::exists(path("copy/keys")));
   EXPECT_FALSE(files::exists(path("copy/LOCK")));
+}
+
+TEST_F(Copies, ACopyOfALedgerForTrialsIsForTrials) {
+  make_filled();
+  ASSERT_TRUE(back_up("copy", true, true).has_value());
+  os::FaultFileSystem memory(fs_);
+  memory.set_type_name("tmpfs");
+  const RestoreOptions wanted{path("copy"), path("new"), "", "somebody", nullptr};
+  ASSERT_TRUE(ledger::restore(memory, wanted).has_value());
+  OpenOptions opening;
+  opening.directory = path("new");
+  opening.reserve_bytes = 0;
+  EXPECT_TRUE(Ledger::open(memory, clock_, random_, opening).has_value());
+}
+
+TEST_F(Copies, AnotherIsNotRestoredWhereWritesCanBeLost) {
+  make_filled();
+  files::remove(path("ledger") + "/" + std::string(kTrialFile));
+  ASSERT_TRUE(back_up("copy", true, true).has_value());
+  os::FaultFileSystem memory(fs_);
+  memory.set_type_name("tmpfs");
+  const RestoreOptions wanted{path("copy"), path("new"), "", "somebody", nullptr};
+  const auto refused = ledger::restore(memory, wanted);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kUnsupported);
+  memory.set_type_name("ext4");
+  EXPECT_TRUE(ledger::restore(memory, wanted).has_value());  // what was refused left nothing
 }
 
 // What somebody else left among the segments is none, wherever its name stands in the order.

@@ -7,16 +7,15 @@
 #include "os/environment.h"
 
 namespace aioss::ledger {
-
 namespace {
 
 std::string trial_path(const std::string& directory) {
-  return directory + "/trial";
+  return directory + '/' + std::string(kTrialFile);
 }
 
 }  // namespace
 
-Status mark_trial(os::FileSystem& fs, const std::string& directory, bool trial) {
+Status set_trial(os::FileSystem& fs, const std::string& directory, bool trial) {
   if (trial) {
     return os::replace_file(fs, trial_path(directory),
                             as_bytes("This ledger was made for trials ('aioss ledger init "
@@ -28,7 +27,8 @@ Status mark_trial(os::FileSystem& fs, const std::string& directory, bool trial) 
 }
 
 bool is_trial(os::FileSystem& fs, const std::string& directory) {
-  return fs.info(trial_path(directory)).has_value();
+  const auto found = fs.info(trial_path(directory));
+  return found && found->is_regular;
 }
 
 Status check_file_system(os::FileSystem& fs, const std::string& directory) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/result.h"
@@ -16,9 +17,11 @@ namespace aioss::ledger {
 // systems, and those in memory. kUnsupported. Only a ledger for trials may lie there.
 Status check_file_system(os::FileSystem& fs, const std::string& directory);
 
-// A ledger is made for trials, or it is not; its folder says so (<ledger>/trial), and so do its
-// copies, which are for trials, too.
-Status mark_trial(os::FileSystem& fs, const std::string& directory, bool trial);
+// A ledger that was made for trials has this file, and so have its copies, which are for trials,
+// too. It is what holds: no record says so.
+inline constexpr std::string_view kTrialFile = "trial";
+// Of a ledger that is being made. What is removed is so for good with the checkpoint that follows.
+Status set_trial(os::FileSystem& fs, const std::string& directory, bool trial);
 bool is_trial(os::FileSystem& fs, const std::string& directory);
 
 InstanceInfo new_instance(crypto::Random& random,

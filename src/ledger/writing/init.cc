@@ -90,7 +90,7 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
   if (!options.trial) AIOSS_CHECK(check_file_system(fs, directory));
   AIOSS_TRY(const LockedDirectory locked, LockedDirectory::lock(fs, directory));
   AIOSS_CHECK(refuse_second(fs, directory));
-  AIOSS_CHECK(mark_trial(fs, directory, options.trial));
+  AIOSS_CHECK(set_trial(fs, directory, options.trial));
   AIOSS_TRY(const auto key, make_key(fs, random, options));
 
   Identity identity;

@@ -84,15 +84,17 @@ TEST(Init, RefusesNamesThatCheckpointsCannotCarry) {
 // Wherever init stops, it can be run again; and what it says it made is there.
 TEST(Init, CanBeInterruptedAnywhere) {
   using os::FaultPoint;
-  for (const FaultPoint point : {FaultPoint::kOpen, FaultPoint::kWrite, FaultPoint::kSync,
-                                 FaultPoint::kRename, FaultPoint::kSyncDirectory}) {
-    for (std::uint64_t call = 1; call < 20; ++call) {
+  for (const FaultPoint point :
+       {FaultPoint::kOpen, FaultPoint::kWrite, FaultPoint::kSync, FaultPoint::kRename,
+        FaultPoint::kRemove, FaultPoint::kSyncDirectory}) {
+    for (std::uint64_t call = 1; call < 40; ++call) {
       MemoryFileSystem memory;
       os::FaultFileSystem fs(memory);
       FixedClock clock;
       test::CountingRandom random;
       InitOptions options;
       options.directory = kDirectory;
+      options.trial = call % 2 == 0;
       fs.arm(point, {.call = call, .error_number = EIO, .for_ever = true, .short_bytes = {}});
       const auto first = init(fs, clock, random, options);
       fs.disarm();
@@ -340,8 +342,18 @@ TEST(Ledger, WhatAnInterruptedTrialLeftMakesNoTrial) {
   InitOptions making;
   making.directory = test::kDirectory;
   ASSERT_TRUE(fs.make_directories(making.directory, 0750).has_value());
-  ASSERT_TRUE(mark_trial(fs, making.directory, true).has_value());
+  ASSERT_TRUE(set_trial(fs, making.directory, true).has_value());
   ASSERT_TRUE(init(fs, clock, random, making).has_value());
+  fs.set_type_name("tmpfs");
+  const auto refused = Ledger::open(fs, clock, random, test::open_options());
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kUnsupported);
+  // Nor does who tries to make it one.
+  fs.set_type_name("ext4");
+  making.trial = true;
+  const auto again = init(fs, clock, random, making);
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().code, Code::kConflict);
   fs.set_type_name("tmpfs");
   EXPECT_FALSE(Ledger::open(fs, clock, random, test::open_options()).has_value());
 }
