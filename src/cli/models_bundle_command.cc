@@ -63,8 +63,7 @@ Result<std::string> bundle(const Services& services, const Invocation& invocatio
     vkey = ledger::format_verifier_key(publisher->vkey);
   }
   // No list ever lies beside the note of an earlier one.
-  const Status removed = services.files.remove(note_path);
-  if (!removed && removed.error().code != Code::kNotFound) return removed.error();
+  AIOSS_CHECK(os::remove_if_there(services.files, note_path));
   AIOSS_CHECK(write_text(services, path, list));
   if (publisher) AIOSS_CHECK(write_text(services, note_path, note));
   if (invocation.has("--json")) {

@@ -329,12 +329,15 @@ Status write_whole(File& file, ByteView bytes) {
 
 }  // namespace
 
+Status remove_if_there(FileSystem& fs, const std::string& path) {
+  const Status removed = fs.remove(path);
+  return !removed && removed.error().code == Code::kNotFound ? ok() : removed;
+}
+
 Status replace_file(FileSystem& fs, const std::string& path, ByteView bytes, unsigned permissions) {
   const std::string temporary = path + ".tmp";
   // One left by a crash: its content and its permissions are not ours to build on.
-  if (auto removed = fs.remove(temporary); !removed && removed.error().code != Code::kNotFound) {
-    return std::move(removed).error();
-  }
+  AIOSS_CHECK(remove_if_there(fs, temporary));
   const auto file = fs.open(temporary, OpenMode::kCreateNew, permissions);
   Status written = file ? write_whole(**file, bytes) : Status(file.error());
   if (written) written = fs.rename(temporary, path);

@@ -98,6 +98,8 @@ class RealFileSystem final : public FileSystem {
   Result<std::string> type_name(const std::string& path) override;
 };
 
+// That there is none is no error.
+Status remove_if_there(FileSystem& fs, const std::string& path);
 // Whole small files; kTooLarge over `limit` bytes.
 Result<Bytes> read_file(FileSystem& fs, const std::string& path, std::uint64_t limit);
 // Writes path.tmp, syncs, renames over path, syncs the directory. After an error nothing of `bytes`

@@ -60,11 +60,6 @@ Status copy_checked(os::FileSystem& fs, const std::string& from, const std::stri
   return target->sync_all();
 }
 
-Status remove_if_there(os::FileSystem& fs, const std::string& path) {
-  const Status removed = fs.remove(path);
-  return !removed && removed.error().code == Code::kNotFound ? ok() : removed;
-}
-
 }  // namespace
 
 std::string plugin_path(const std::string& directory, std::string_view name) {
@@ -133,9 +128,9 @@ Status add_engine(os::FileSystem& fs, const std::string& directory, const Manife
   }
   AIOSS_CHECK(fs.make_directories(directory));
   const std::string coming = path + ".new";
-  AIOSS_CHECK(remove_if_there(fs, coming));
+  AIOSS_CHECK(os::remove_if_there(fs, coming));
   if (const Status copied = copy_checked(fs, from, coming, manifest.sha256); !copied) {
-    (void)remove_if_there(fs, coming);
+    (void)os::remove_if_there(fs, coming);
     return copied;
   }
   // Between the two the pair does not fit, and is refused; never is one file half of another.
@@ -150,8 +145,8 @@ Status remove_engine(os::FileSystem& fs, const std::string& directory, const std
   if (!fs.info(path) && !fs.info(manifest_path(directory, name))) {
     return Error{Code::kNotFound, "there is no engine '" + name + "' in " + directory};
   }
-  AIOSS_CHECK(remove_if_there(fs, path));
-  AIOSS_CHECK(remove_if_there(fs, manifest_path(directory, name)));
+  AIOSS_CHECK(os::remove_if_there(fs, path));
+  AIOSS_CHECK(os::remove_if_there(fs, manifest_path(directory, name)));
   return fs.sync_directory(directory);
 }
 

@@ -107,9 +107,7 @@ Status prune_segment(os::FileSystem& fs, const std::string& directory, std::uint
   const std::string segment = folder + '/' + segment_file_name(first_index);
   const std::string pruned = folder + '/' + pruned_file_name(first_index);
   const std::string temporary = pruned + std::string(kTemporarySuffix);
-  if (const Status gone = fs.remove(temporary); !gone) {
-    if (gone.error().code != Code::kNotFound) return gone;
-  }
+  AIOSS_CHECK(os::remove_if_there(fs, temporary));
   {
     AIOSS_TRY(const auto from, fs.open(segment, os::OpenMode::kRead));
     AIOSS_TRY(const os::FileInfo about, from->info());

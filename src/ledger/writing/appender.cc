@@ -162,9 +162,7 @@ Status Appender::start_segment() {
 Status Appender::publish() {
   const std::string final_path = path(at_.segment.file);
   const std::string temporary = final_path + std::string(kTemporarySuffix);
-  if (auto removed = fs_.remove(temporary); !removed && removed.error().code != Code::kNotFound) {
-    return std::move(removed).error();
-  }
+  AIOSS_CHECK(os::remove_if_there(fs_, temporary));
   AIOSS_TRY(file_, fs_.open(temporary, os::OpenMode::kCreateNew, kLivePermissions));
   AIOSS_CHECK(write_all(*file_, 0));
   AIOSS_CHECK(file_->sync_all());

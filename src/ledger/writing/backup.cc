@@ -225,7 +225,7 @@ Result<BackupReport> restore(os::FileSystem& fs, const RestoreOptions& options) 
             os::read_file(fs, options.backup + '/' + std::string(kCheckpointFile), kNoteBytesMax));
   LedgerCopy copy(fs, options.backup, options.destination);
   AIOSS_CHECK(copy.make_destination());
-  if (!is_trial(fs, options.backup)) AIOSS_CHECK(check_file_system(fs, options.destination));
+  AIOSS_CHECK(check_file_system(fs, options.destination, is_trial(fs, options.backup)));
   // Before anything else: whatever becomes of this, it is never taken for the original. Without a
   // checkpoint, which comes last, it cannot be opened at all.
   AIOSS_CHECK(write_restored_mark(

@@ -21,9 +21,7 @@ Status set_trial(os::FileSystem& fs, const std::string& directory, bool trial) {
                             as_bytes("This ledger was made for trials ('aioss ledger init "
                                      "--unsafe-fs'): it may lie where writes can be lost.\n"));
   }
-  auto removed = fs.remove(trial_path(directory));
-  if (!removed && removed.error().code != Code::kNotFound) return removed;
-  return ok();
+  return os::remove_if_there(fs, trial_path(directory));
 }
 
 bool is_trial(os::FileSystem& fs, const std::string& directory) {
@@ -31,10 +29,11 @@ bool is_trial(os::FileSystem& fs, const std::string& directory) {
   return found && found->is_regular;
 }
 
-Status check_file_system(os::FileSystem& fs, const std::string& directory) {
+Status check_file_system(os::FileSystem& fs, const std::string& directory, bool trial) {
   constexpr std::array<std::string_view, 14> kUnsafe{"nfs",   "smb",   "cifs",  "smb2",   "fuse",
                                                      "9p",    "ceph",  "afs",   "lustre", "gpfs",
                                                      "panfs", "tmpfs", "ramfs", "proc"};
+  if (trial) return ok();
   AIOSS_TRY(const std::string type, fs.type_name(directory));
   if (std::find(kUnsafe.begin(), kUnsafe.end(), type) == kUnsafe.end()) return ok();
   return Error{Code::kUnsupported,

@@ -15,7 +15,7 @@ namespace aioss::ledger {
 
 // Refuses where a sync or a lock does not mean what the ledger needs: network and user-space file
 // systems, and those in memory. kUnsupported. Only a ledger for trials may lie there.
-Status check_file_system(os::FileSystem& fs, const std::string& directory);
+Status check_file_system(os::FileSystem& fs, const std::string& directory, bool trial);
 
 // A ledger that was made for trials has this file, and so have its copies, which are for trials,
 // too. It is what holds: no record says so.

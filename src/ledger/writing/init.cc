@@ -70,9 +70,7 @@ Result<EncodedBody> genesis_body(const std::string& origin, const crypto::Public
 // The rule that holds for the ledger's life: recorded, and in a file for people.
 Status set_policy(os::FileSystem& fs, const InitOptions& options, Appender& appender) {
   if (options.policy.dual_control.empty()) {
-    auto removed = fs.remove(options.directory + '/' + std::string(kPolicyFile));
-    if (!removed && removed.error().code != Code::kNotFound) return removed;
-    return ok();
+    return os::remove_if_there(fs, options.directory + '/' + std::string(kPolicyFile));
   }
   AIOSS_CHECK(write_policy(fs, options.directory, options.policy));
   AIOSS_TRY(const EncodedBody body, encode_own(policy_body(options.policy)));
@@ -87,7 +85,7 @@ Result<Identity> init(os::FileSystem& fs, const Clock& clock, crypto::Random& ra
   if (!options.origin.empty()) AIOSS_CHECK(check_origin(options.origin));
   const std::string& directory = options.directory;
   AIOSS_CHECK(make_directories(fs, directory));
-  if (!options.trial) AIOSS_CHECK(check_file_system(fs, directory));
+  AIOSS_CHECK(check_file_system(fs, directory, options.trial));
   AIOSS_TRY(const LockedDirectory locked, LockedDirectory::lock(fs, directory));
   AIOSS_CHECK(refuse_second(fs, directory));
   AIOSS_CHECK(set_trial(fs, directory, options.trial));

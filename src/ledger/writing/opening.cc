@@ -54,7 +54,7 @@ Status check_openable(os::FileSystem& fs, const OpenOptions& options) {
                                       "; make one with `aioss ledger init`"};
   }
   AIOSS_CHECK(refuse_backup(fs, options.directory));
-  return is_trial(fs, options.directory) ? ok() : check_file_system(fs, options.directory);
+  return check_file_system(fs, options.directory, is_trial(fs, options.directory));
 }
 
 // What was recorded when the ledger was made is what holds; a file that says less was changed.

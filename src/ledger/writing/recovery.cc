@@ -128,10 +128,8 @@ class Recovery {
     for (const std::string& name : names) {
       if (name.ends_with(kTemporarySuffix)) AIOSS_CHECK(fs_.remove(path(kSegmentFolder, name)));
     }
-    auto removed =
-        fs_.remove(directory_ + '/' + std::string(kCheckpointFile) + std::string(kTemporarySuffix));
-    if (!removed && removed.error().code != Code::kNotFound) return std::move(removed).error();
-    return ok();
+    return os::remove_if_there(
+        fs_, directory_ + '/' + std::string(kCheckpointFile) + std::string(kTemporarySuffix));
   }
 
   Status list_quarantine() {
@@ -225,9 +223,7 @@ class Recovery {
     AIOSS_TRY(const auto from, fs_.open(file, os::OpenMode::kRead));
     const std::string temporary = folder + "/copy.tmp";
     // Left by a crash in the middle of this; read-only, so it cannot be opened again, only removed.
-    if (const Status gone = fs_.remove(temporary); !gone) {
-      if (gone.error().code != Code::kNotFound) return gone;
-    }
+    AIOSS_CHECK(os::remove_if_there(fs_, temporary));
     AIOSS_TRY(const auto to, fs_.open(temporary, os::OpenMode::kCreateNew, 0440));
     crypto::Hasher hasher(crypto::HashAlgorithm::kSha3_256);
     Bytes block(kKeptBlockBytes);
